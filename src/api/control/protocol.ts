@@ -1,0 +1,162 @@
+/**
+ * The control protocol: how the command line talks to its engine, over the unix stream socket `onggi.sock`.
+ *
+ * One connection carries one call. The client sends REQUEST; the engine answers any number of PROGRESS, ITEM, STDOUT and
+ * STDERR frames and ends with RESULT or ERROR. While a call that attaches runs, the client may send STDIN, RESIZE, SIGNAL and
+ * DETACH. Closing the connection cancels the call. A frame is
+ *
+ *     u32 length of the payload, little-endian | u8 type | payload
+ *
+ * with JSON payloads except in STDIN, STDOUT and STDERR. Payloads are at most 16 MiB.
+ * The first byte a client sends is therefore never an upper-case letter: an HTTP request on this socket is told apart by it.
+ */
+import type {
+  ContainerInfo,
+  ContainerRequest,
+  ContainerSummary,
+  EngineEvent,
+  EngineStatus,
+  ExecRequest,
+  ImageSummary,
+  Resources,
+  StatsSample,
+} from "../../engine/types.ts";
+import type { Image } from "../../images/types.ts";
+
+export const CONTROL_VERSION = 1;
+
+export const frame = {
+  // client to engine
+  request: 1,
+  stdin: 2,
+  resize: 3,
+  signal: 4,
+  detach: 5,
+  // engine to client
+  result: 64,
+  error: 65,
+  progress: 66,
+  item: 67,
+  stdout: 68,
+  stderr: 69,
+} as const;
+
+export interface WireError {
+  /** Stable: "container_not_found", "name_in_use", ... */
+  code: string;
+  message: string;
+  /** What the command line exits with, where the condition has a number of its own (125, 126, 127). */
+  exitCode?: number;
+}
+
+/** Which streams a client wants to be attached to. */
+export interface AttachStreams {
+  stdin: boolean;
+  stdout: boolean;
+  stderr: boolean;
+}
+
+export interface TerminalSize {
+  rows: number;
+  columns: number;
+}
+
+/**
+ * Every call: what is asked, what single value it ends with, and what ITEM frames carry meanwhile.
+ * `container` arguments are a name, an id or a unique prefix of one.
+ */
+export interface Calls {
+  ping: { request: Record<never, never>; result: { version: string; pid: number }; item: never };
+  status: { request: Record<never, never>; result: EngineStatus; item: never };
+  /** Stops the engine process; containers run on. */
+  shutdown: { request: Record<never, never>; result: Record<never, never>; item: never };
+
+  create: { request: { container: ContainerRequest }; result: { id: string; warnings: string[] }; item: never };
+  /** create + attach + start + wait in one round trip; with `detach` it ends once the process runs. ITEM: the id, then the trace. */
+  run: {
+    request: {
+      container: ContainerRequest;
+      detach: boolean;
+      attach: AttachStreams;
+      size?: TerminalSize;
+      trace?: boolean;
+      sigProxy?: boolean;
+    };
+    result: { id: string; exitCode: number; warnings: string[]; detached?: boolean; error?: string };
+    item: { id: string } | { trace: TraceStage[] };
+  };
+  start: {
+    request: { container: string; attach?: AttachStreams; size?: TerminalSize };
+    result: { id: string; exitCode?: number; detached?: boolean };
+    item: never;
+  };
+  /** Ends with what was stopped; `timeout` seconds, then SIGKILL. */
+  stop: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
+  kill: { request: { container: string; signal?: string }; result: { id: string }; item: never };
+  pause: { request: { container: string }; result: { id: string }; item: never };
+  unpause: { request: { container: string }; result: { id: string }; item: never };
+  wait: {
+    request: { container: string; condition?: "not-running" | "next-exit" | "removed" };
+    result: { exitCode: number; error?: string };
+    item: never;
+  };
+  remove: { request: { container: string; force?: boolean; volumes?: boolean }; result: { id: string }; item: never };
+  inspect: { request: { container: string }; result: ContainerInfo; item: never };
+  list: {
+    request: { all?: boolean; filters?: Record<string, string[]>; limit?: number };
+    result: { containers: ContainerSummary[] };
+    item: never;
+  };
+  /** Output as STDOUT and STDERR frames. `since` and `until`: RFC 3339, unix seconds or a duration like "10m". */
+  logs: {
+    request: {
+      container: string;
+      follow?: boolean;
+      tail?: number;
+      since?: string;
+      until?: string;
+      timestamps?: boolean;
+      stdout?: boolean;
+      stderr?: boolean;
+    };
+    result: Record<never, never>;
+    item: never;
+  };
+  attach: {
+    request: { container: string; attach: AttachStreams; size?: TerminalSize; sigProxy?: boolean };
+    result: { exitCode: number; detached?: boolean };
+    item: never;
+  };
+  exec: {
+    request: { container: string; exec: ExecRequest; attach: AttachStreams; size?: TerminalSize };
+    result: { exitCode: number; detached?: boolean };
+    item: never;
+  };
+  /** One sample per container, and with `stream` one more every second. */
+  stats: { request: { containers: string[]; all?: boolean; stream?: boolean }; result: Record<never, never>; item: StatsSample };
+  update: { request: { container: string; resources: Resources }; result: { id: string; warnings: string[] }; item: never };
+  events: {
+    request: { since?: string; until?: string; filters?: Record<string, string[]> };
+    result: Record<never, never>;
+    item: EngineEvent;
+  };
+  /** The plan of the container `create` would make, without making it. */
+  explain: { request: { container: ContainerRequest }; result: { text: string; plan: unknown }; item: never };
+
+  images: { request: { filters?: Record<string, string[]> }; result: { images: ImageSummary[] }; item: never };
+  imageInspect: { request: { image: string }; result: Image; item: never };
+  imageRemove: { request: { image: string; force?: boolean }; result: { untagged: string[]; deleted: string[] }; item: never };
+  imageTag: { request: { image: string; name: string }; result: Record<never, never>; item: never };
+  /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
+  import: { request: { path?: string; name?: string; message?: string; changes?: string[] }; result: Image; item: never };
+  load: { request: { path?: string }; result: { images: Image[] }; item: never };
+  bootstrap: { request: { distribution: string; name?: string }; result: Image; item: never };
+}
+
+export type CallName = keyof Calls;
+
+/** Where the time of one start went. */
+export interface TraceStage {
+  stage: string;
+  microseconds: number;
+}

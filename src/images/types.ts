@@ -1,0 +1,76 @@
+/** Values of the images noun that other parts see. */
+
+export interface ImageConfig {
+  architecture: string;
+  os: string;
+  variant?: string;
+  created?: string;
+  author?: string;
+  config: {
+    User?: string;
+    Env?: string[];
+    Entrypoint?: string[];
+    Cmd?: string[];
+    WorkingDir?: string;
+    Labels?: Record<string, string>;
+    StopSignal?: string;
+    ExposedPorts?: Record<string, object>;
+    Volumes?: Record<string, object>;
+    Healthcheck?: object;
+    Shell?: string[];
+  };
+  rootfs: { type: "layers"; diff_ids: string[] };
+  history?: { created?: string; created_by?: string; comment?: string; empty_layer?: boolean; author?: string }[];
+}
+
+export interface Image {
+  /** Digest of the configuration: "sha256:...". */
+  id: string;
+  names: string[];
+  config: ImageConfig;
+  /** Uncompressed bytes of all layers. */
+  size: number;
+}
+
+/** An image as a file system, mounted but attached nowhere. */
+export type MountedImage =
+  /** A detached EROFS mount; lives as long as the descriptor or a mount made of it. */
+  | { readonly kind: "fd"; readonly fd: number }
+  /** Lower directories for overlayfs, topmost first: extracted layers, or an attached loop mount. */
+  | { readonly kind: "paths"; readonly lowers: readonly string[] };
+
+/**
+ * The image store. Every method leaves the store whole if it throws or the process dies inside it.
+ * One store owns its directory; the engine's lock sees to that.
+ */
+export interface ImageStore {
+  list(): Image[];
+  /** By name (tag defaults to latest), id or unique prefix of an id. Throws ImageNotFound or ImageAmbiguous. */
+  get(reference: string): Image;
+  /** The image's file system, mounted on first use and shared by all its containers. */
+  mount(id: string): MountedImage;
+  /** A root file system tar as a one-layer image. */
+  importRootfs(source: ReadableStream<Uint8Array>, options: ImportOptions): Promise<Image>;
+  /** A docker-archive or OCI archive. Returns the images it held. */
+  load(source: ReadableStream<Uint8Array>, options?: { signal?: AbortSignal; progress?: Progress }): Promise<Image[]>;
+  /** Removes a name and, with its last name, the image. `inUse` are image ids that containers need. */
+  remove(
+    reference: string,
+    options: { force?: boolean; inUse: ReadonlySet<string> },
+  ): Promise<{ untagged: string[]; deleted: string[] }>;
+  tag(id: string, name: string): void;
+  /** Deletes what an interrupted operation left and no image refers to. Returns what was deleted. */
+  collectGarbage(): Promise<string[]>;
+  close(): void;
+}
+
+export type Progress = (step: { id: string; current: number; total?: number; message: string }) => void;
+
+export interface ImportOptions {
+  name?: string;
+  config?: Partial<ImageConfig["config"]>;
+  architecture?: string;
+  message?: string;
+  signal?: AbortSignal;
+  progress?: Progress;
+}
