@@ -1,5 +1,7 @@
 /** The values that cross the engine's boundary: what clients ask for and what they are told. Types only. */
 
+export type { Image, ImageConfig } from "../images/types.ts";
+
 /** How strongly a container is isolated from the host. */
 export type Isolation = "container" | "userns";
 

@@ -17,11 +17,11 @@ import type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  Image,
   ImageSummary,
   Resources,
   StatsSample,
 } from "../../engine/types.ts";
-import type { Image } from "../../images/types.ts";
 
 export const CONTROL_VERSION = 1;
 
