@@ -1,0 +1,53 @@
+# Everything works on a fresh machine as root: each target installs what it needs first (scripts/setup).
+
+BUN := node_modules/.bin/bun
+SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' 2>/dev/null)
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test test-unit test-root test-vm check bench clean setup setup-test
+
+setup:
+	@scripts/setup
+
+setup-test:
+	@scripts/setup test
+
+include native/native.mk
+
+# One executable that carries the shim, and the OCI runtime as a link to it.
+dist/onggi: $(SOURCES) build/onggi-shim package-lock.json | setup
+	@mkdir -p dist
+	$(BUN) build src/main.ts --compile --minify --sourcemap=none --bytecode --outfile dist/onggi
+	@ln -sf onggi dist/onggi-runtime
+
+build: setup
+	@$(MAKE) --no-print-directory dist/onggi
+
+demo: build
+	@scripts/demo
+
+# Types, format and lint, layer rules, unit tests: run it before every commit.
+check: setup build/onggi-shim
+	node_modules/.bin/tsc -p .
+	node_modules/.bin/biome check .
+	scripts/check-layers
+	$(BUN) test src
+
+# Everything: the gate.
+test: setup-test
+	@$(MAKE) --no-print-directory check build
+	@$(MAKE) --no-print-directory test-root test-vm
+
+# End-to-end, fault and escape tests, as root, on real images.
+test-root: setup-test build build/onggi-shim-asan build/fuzz-decode
+	scripts/test-root
+
+test-vm: setup-test build
+	scripts/test-vm
+
+bench: setup-test
+	@$(MAKE) --no-print-directory build
+	$(BUN) bench/run.ts
+
+clean:
+	rm -rf build dist

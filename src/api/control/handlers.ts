@@ -1,0 +1,212 @@
+/** The control protocol's calls on top of the engine: shapes in, shapes out, no rule of the domain. */
+import { type ClientStreams, type Engine, Trace } from "../../engine/index.ts";
+import type { Image, ImageConfig } from "../../engine/types.ts";
+import { OnggiError } from "../../lib/errors.ts";
+import type { AttachStreams, CallName, TerminalSize } from "./protocol.ts";
+import type { Call, Handlers } from "./server.ts";
+
+type Attaching = "run" | "start" | "attach" | "exec";
+
+const nothing: AttachStreams = { stdin: false, stdout: false, stderr: false };
+
+function streamsOf<K extends Attaching>(call: Call<K>, attach: AttachStreams = nothing, sigProxy = false): ClientStreams {
+  return {
+    ...attach,
+    sigProxy,
+    signal: call.signal,
+    output: (stream, data) => (stream === "stdout" ? call.stdout(data) : call.stderr(data)),
+    input: call.stdin,
+    onResize: (listener) => call.onResize(listener),
+    onSignal: (listener) => call.onSignal(listener),
+    onDetach: (listener) => call.onDetach(listener),
+  };
+}
+
+/** What an import or load reads: a file the engine opens itself, or what the client sends. */
+function sourceOf(call: Call<"import" | "load">): ReadableStream<Uint8Array> {
+  const { path } = call.request;
+  if (path === undefined) return ReadableStream.from(call.stdin) as ReadableStream<Uint8Array>;
+  return Bun.file(path).stream();
+}
+
+const progressOf = (call: Call<CallName>) => (step: unknown) => void call.progress(step);
+
+/** Runs `make` with an abort signal that follows the client. */
+const imageOptions = (call: Call<CallName>) => ({ signal: call.signal, progress: progressOf(call) });
+
+const CHANGE = /^\s*(CMD|ENTRYPOINT|ENV|USER|WORKDIR|LABEL|STOPSIGNAL|EXPOSE|VOLUME)\s+(.+?)\s*$/i;
+
+const wordsOf = (text: string): string[] => {
+  if (!text.startsWith("[")) return ["/bin/sh", "-c", text];
+  const words: unknown = JSON.parse(text);
+  if (!Array.isArray(words) || !words.every((word) => typeof word === "string")) throw new SyntaxError("not a list of strings");
+  return words;
+};
+
+const pair = (text: string): [string, string] => {
+  const [key = "", value = ""] = text.split(/[=\s](.*)/s);
+  return [key, value.replace(/^"(.*)"$/s, "$1")];
+};
+
+const changes: Record<string, (config: ImageConfig["config"], text: string) => void> = {
+  CMD: (config, text) => {
+    config.Cmd = wordsOf(text);
+  },
+  ENTRYPOINT: (config, text) => {
+    config.Entrypoint = wordsOf(text);
+  },
+  ENV: (config, text) => {
+    config.Env = [...(config.Env ?? []), pair(text).join("=")];
+  },
+  USER: (config, text) => {
+    config.User = text;
+  },
+  WORKDIR: (config, text) => {
+    config.WorkingDir = text;
+  },
+  LABEL: (config, text) => {
+    config.Labels = { ...config.Labels, ...Object.fromEntries([pair(text)]) };
+  },
+  STOPSIGNAL: (config, text) => {
+    config.StopSignal = text;
+  },
+  EXPOSE: (config, text) => {
+    config.ExposedPorts = { ...config.ExposedPorts, [text.includes("/") ? text : `${text}/tcp`]: {} };
+  },
+  VOLUME: (config, text) => {
+    for (const path of text.startsWith("[") ? wordsOf(text) : text.split(/\s+/))
+      config.Volumes = { ...config.Volumes, [path]: {} };
+  },
+};
+
+/** Dockerfile instructions of `--change` as an image configuration. Throws invalid_change. */
+export function applyChanges(lines: readonly string[]): ImageConfig["config"] {
+  const config: ImageConfig["config"] = {};
+  for (const line of lines) {
+    const match = CHANGE.exec(line);
+    const [, name = "", text = ""] = match ?? [];
+    try {
+      if (!match) throw new SyntaxError("no such instruction");
+      changes[name.toUpperCase()]?.(config, text);
+    } catch (error) {
+      const known = Object.keys(changes).join(", ");
+      throw new OnggiError("invalid_change", `--change ${JSON.stringify(line)}: ${(error as Error).message}; known are ${known}`);
+    }
+  }
+  return config;
+}
+
+export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
+  const arrived = (how: "import" | "load", images: Image[]) => {
+    for (const image of images) engine.imageArrived(image, how);
+  };
+  return {
+    ping: async () => ({ version: engine.status().version, pid: process.pid }),
+    status: async () => engine.status(),
+    shutdown: async () => {
+      setTimeout(shutdown, 0);
+      return {};
+    },
+
+    create: async ({ request }) => ({ id: engine.create(request.container).id, warnings: [] }),
+    run: async (call) => {
+      const { container, detach, attach, size, sigProxy } = call.request;
+      const trace = call.request.trace ? new Trace() : undefined;
+      let id = "";
+      const tellId = (created: string) => {
+        id = created;
+        void call.item({ id });
+      };
+      const client = detach ? null : streamsOf(call, attach, sigProxy);
+      const status = await engine.run(container, client, tellId, size, trace);
+      if (trace) void call.item({ trace: trace.list() });
+      if (!status) return { id, exitCode: 0, warnings: [], detached: true };
+      return { id, exitCode: status.exitCode, warnings: [], ...(status.error ? { error: status.error } : {}) };
+    },
+    start: async (call) => {
+      const { container, attach, size } = call.request;
+      const { id } = engine.inspect(container);
+      if (!attach) {
+        if (!["running", "paused"].includes(engine.inspect(container).state.status)) await engine.start(container, size);
+        return { id };
+      }
+      const status = await engine.startAttached(container, streamsOf(call, attach, true), size);
+      return status ? { id, exitCode: status.exitCode } : { id, detached: true };
+    },
+    stop: async ({ request }) => ({ id: await engine.stop(request.container, request.signal, request.timeout) }),
+    kill: async ({ request }) => ({ id: await engine.kill(request.container, request.signal) }),
+    pause: async ({ request }) => ({ id: await engine.pause(request.container) }),
+    unpause: async ({ request }) => ({ id: await engine.unpause(request.container) }),
+    wait: async ({ request }) => {
+      const { exitCode, error } = await engine.wait(request.container, request.condition ?? "not-running");
+      return { exitCode, ...(error ? { error } : {}) };
+    },
+    remove: async ({ request }) => ({ id: await engine.remove(request.container, !!request.force) }),
+    inspect: async ({ request }) => engine.inspect(request.container),
+    list: async ({ request }) => ({ containers: engine.list(request) }),
+    logs: async (call) => {
+      const { stdout = true, stderr = true, timestamps, container, ...query } = call.request;
+      const encoder = new TextEncoder();
+      for await (const entry of engine.logs(container, query, call.signal)) {
+        if (entry.stream === "stdout" ? !stdout : !stderr) continue;
+        const bytes = encoder.encode(timestamps ? `${entry.time} ${entry.text}` : entry.text);
+        await (entry.stream === "stdout" ? call.stdout(bytes) : call.stderr(bytes));
+      }
+      return {};
+    },
+    attach: async (call) => {
+      const { container, attach, size, sigProxy } = call.request;
+      const status = await engine.attach(container, streamsOf(call, attach, sigProxy), size);
+      return status ? { exitCode: status.exitCode } : { exitCode: 0, detached: true };
+    },
+    exec: async (call) => {
+      const { container, exec, attach, size } = call.request;
+      const exitCode = await engine.exec(container, exec, streamsOf(call, attach), size);
+      return exitCode === undefined ? { exitCode: 0, detached: true } : { exitCode };
+    },
+    stats: async (call) => {
+      const { containers, all, stream } = call.request;
+      for (;;) {
+        for (const sample of engine.stats(containers, !!all)) await call.item(sample);
+        if (!stream || call.signal.aborted) return {};
+        await Bun.sleep(1000);
+      }
+    },
+    update: async ({ request }) => ({ id: await engine.update(request.container, request.resources), warnings: [] }),
+    events: async (call) => {
+      for await (const event of engine.events(call.request, call.signal)) await call.item(event);
+      return {};
+    },
+    explain: async ({ request }) => engine.explain(request.container),
+
+    images: async ({ request }) => ({ images: engine.listImages(request.filters ?? {}) }),
+    imageInspect: async ({ request }) => engine.images.get(request.image),
+    imageRemove: async ({ request }) => engine.removeImage(request.image, !!request.force),
+    imageTag: async ({ request }) => {
+      engine.images.tag(engine.images.get(request.image).id, request.name);
+      return {};
+    },
+    import: async (call) => {
+      const { name, message, changes: lines } = call.request;
+      const image = await engine.images.importRootfs(sourceOf(call as unknown as Call<"import">), {
+        ...imageOptions(call),
+        ...(name === undefined ? {} : { name }),
+        ...(message === undefined ? {} : { message }),
+        config: applyChanges(lines ?? []),
+      });
+      arrived("import", [image]);
+      return image;
+    },
+    load: async (call) => {
+      const images = await engine.images.load(sourceOf(call as unknown as Call<"load">), imageOptions(call));
+      arrived("load", images);
+      return { images };
+    },
+    bootstrap: async (call) => {
+      const { distribution, name } = call.request;
+      const image = await engine.bootstrap(distribution, { ...imageOptions(call), ...(name === undefined ? {} : { name }) });
+      arrived("import", [image]);
+      return image;
+    },
+  };
+}

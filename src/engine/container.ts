@@ -1,0 +1,70 @@
+import { Mutex } from "../lib/mutex.ts";
+import type { Shim } from "../native/shim.ts";
+import type { ContainerRecord } from "./database.ts";
+import { isUp } from "./state.ts";
+
+export interface ExitStatus {
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  readonly error: string;
+}
+
+/** One container in a running engine: its record, its shim while it is up, and who waits for it. */
+export class Container {
+  readonly record: ContainerRecord;
+  /** Serialises what changes this container's state. Nothing waits for the container's process while holding it. */
+  readonly lock = new Mutex();
+  /** Connected from the moment it is spawned until its exit is recorded. */
+  shim: Shim | null = null;
+  private exitWaiters: ((status: ExitStatus) => void)[] = [];
+  private removalWaiters: (() => void)[] = [];
+  private removed = false;
+
+  constructor(record: ContainerRecord) {
+    this.record = record;
+  }
+
+  get id(): string {
+    return this.record.id;
+  }
+
+  get name(): string {
+    return this.record.name;
+  }
+
+  get isUp(): boolean {
+    return isUp(this.record.state.status);
+  }
+
+  get exitStatus(): ExitStatus {
+    const { exitCode, oomKilled, error } = this.record.state;
+    return { exitCode, oomKilled, error };
+  }
+
+  /** Resolves at the next exit (or loss), or when the container is removed without one. */
+  nextExit(): Promise<ExitStatus> {
+    return new Promise((resolve) => this.exitWaiters.push(resolve));
+  }
+
+  /** Resolves when the record is gone. */
+  removal(): Promise<void> {
+    if (this.removed) return Promise.resolve();
+    return new Promise((resolve) => this.removalWaiters.push(resolve));
+  }
+
+  /** To be called once the exit is recorded. */
+  tellExit(): void {
+    const waiters = this.exitWaiters;
+    this.exitWaiters = [];
+    for (const resolve of waiters) resolve(this.exitStatus);
+  }
+
+  /** To be called once the record is deleted. */
+  tellRemoval(): void {
+    this.removed = true;
+    const waiters = this.removalWaiters;
+    this.removalWaiters = [];
+    for (const resolve of waiters) resolve();
+    this.tellExit();
+  }
+}

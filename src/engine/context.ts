@@ -1,0 +1,64 @@
+import type { ImageStore } from "../images/types.ts";
+import { OnggiError } from "../lib/errors.ts";
+import type { CgroupManager } from "../runtime/cgroups/types.ts";
+import type { HostFacts } from "../runtime/types.ts";
+import type { Container } from "./container.ts";
+import type { ContainerTable } from "./database.ts";
+import type { EventBus } from "./events.ts";
+import type { IdSlots } from "./idmap.ts";
+import type { Layout } from "./layout.ts";
+
+/** What every use case works on. Made once by `openEngine`. */
+export interface Context {
+  readonly layout: Layout;
+  readonly version: string;
+  readonly startedNs: bigint;
+  readonly bootId: string;
+  readonly table: ContainerTable;
+  readonly events: EventBus;
+  readonly images: ImageStore;
+  readonly cgroups: CgroupManager;
+  /** The group all of this engine's containers lie below. */
+  readonly cgroupRoot: string;
+  readonly facts: HostFacts;
+  readonly slots: IdSlots;
+  readonly shimPath: string;
+  readonly containers: Map<string, Container>;
+  /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
+  readonly background: Set<Promise<unknown>>;
+  readonly log: (message: string) => void;
+  /** The engine is stopping: connections to shims end without meaning anything. */
+  closing: boolean;
+}
+
+/** Runs `task` without making anybody wait; what it throws is logged. */
+export function inBackground(context: Context, what: string, task: () => Promise<unknown>): void {
+  const running = task()
+    .catch((error: unknown) => context.log(`${what}: ${error instanceof Error ? error.message : error}`))
+    .finally(() => context.background.delete(running));
+  context.background.add(running);
+}
+
+export class ContainerNotFound extends OnggiError {
+  constructor(reference: string) {
+    super("container_not_found", `no such container: ${reference}; see onggi ps -a`);
+  }
+}
+
+/** By id, name, or unique prefix of an id, in this order. Throws ContainerNotFound, or container_ambiguous. */
+export function findContainer(context: Context, reference: string): Container {
+  const exact = context.containers.get(reference);
+  if (exact) return exact;
+  const name = reference.startsWith("/") ? reference.slice(1) : reference;
+  const byPrefix: Container[] = [];
+  for (const container of context.containers.values()) {
+    if (container.name === name) return container;
+    if (container.id.startsWith(reference)) byPrefix.push(container);
+  }
+  if (byPrefix.length > 1) {
+    throw new OnggiError("container_ambiguous", `${reference} begins the ids of ${byPrefix.length} containers; give more of it`);
+  }
+  const [found] = byPrefix;
+  if (reference === "" || !found) throw new ContainerNotFound(reference);
+  return found;
+}

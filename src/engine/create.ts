@@ -1,0 +1,144 @@
+import { randomBytes } from "node:crypto";
+import { chownSync, mkdirSync, writeFileSync } from "node:fs";
+import type { Image } from "../images/types.ts";
+import { OnggiError } from "../lib/errors.ts";
+import { generateName } from "../lib/names.ts";
+import { NEVER, nowNs } from "../lib/time.ts";
+import { Container } from "./container.ts";
+import type { Context } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
+import { rangeOf } from "./idmap.ts";
+import { containerPaths } from "./layout.ts";
+import { describe } from "./list.ts";
+import { specOf } from "./prepare.ts";
+import { discard } from "./remove.ts";
+import type { ContainerRequest } from "./types.ts";
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+
+/** Why this container cannot have a user namespace of its own; empty when it can. */
+export function noUserNamespaceReason(request: ContainerRequest, context: Pick<Context, "facts">): string {
+  if (request.userns === "host") return "--userns host was asked for";
+  if (request.privileged) return "--privileged was asked for";
+  if (request.pid === "host") return "--pid host was asked for";
+  if (request.ipc === "host") return "--ipc host was asked for";
+  if (request.uts === "host") return "--uts host was asked for";
+  if (request.rootfs !== undefined) return "a plain root directory keeps its owners";
+  if (!context.facts.idmap || !context.facts.overlayFds || !context.facts.cloneDetached) {
+    return `kernel ${context.facts.kernel.join(".")} cannot stack id-mapped layers (6.15 can)`;
+  }
+  return "";
+}
+
+/** Entry point and command as they will be executed: the request's, else the image's. */
+function commandOf(request: ContainerRequest, image: Image | undefined): string[] {
+  const config = image?.config.config;
+  const entrypoint = request.entrypoint ?? config?.Entrypoint ?? [];
+  // an entry point that is asked for drops the image's command, as Docker does
+  const command = request.command?.length ? request.command : request.entrypoint ? [] : (config?.Cmd ?? []);
+  const args = [...entrypoint, ...command].filter((word, index) => index > 0 || word !== "");
+  if (args.length === 0) {
+    throw new OnggiError("no_command", `image ${request.image} names no command; give one after the image's name`);
+  }
+  return args;
+}
+
+function checkNetwork(request: ContainerRequest): void {
+  const network = request.network ?? "none";
+  if (network === "none" || network === "host") return;
+  throw new OnggiError(
+    "network_unsupported",
+    `--network ${network}: only none and host are there yet; bridge and overlay networks are to come`,
+  );
+}
+
+function chooseName(context: Context, wanted: string | undefined): string {
+  const taken = (name: string) => [...context.containers.values()].some((container) => container.name === name);
+  if (wanted === undefined || wanted === "") return generateName(taken);
+  const name = wanted.startsWith("/") ? wanted.slice(1) : wanted;
+  if (!NAME.test(name)) {
+    throw new OnggiError(
+      "invalid_name",
+      `container name ${JSON.stringify(wanted)}: only letters, digits, "_", "." and "-" are allowed, at least two`,
+    );
+  }
+  if (taken(name)) {
+    throw new OnggiError(
+      "name_in_use",
+      `the container name ${name} is in use; remove or rename that container, or choose another name`,
+    );
+  }
+  return name;
+}
+
+/** The record of a container that does not exist yet; makes and reserves nothing. */
+export function draft(context: Context, request: ContainerRequest): ContainerRecord {
+  checkNetwork(request);
+  const image = request.rootfs === undefined ? context.images.get(request.image) : undefined;
+  const id = randomBytes(32).toString("hex");
+  const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
+  return {
+    id,
+    name: chooseName(context, request.name),
+    createdNs: nowNs().toString(),
+    request: { ...request, log },
+    imageId: image?.id ?? "",
+    args: commandOf(request, image),
+    slot: null,
+    isolationReason: noUserNamespaceReason(request, context),
+    cgroupPath: `${request.cgroupParent ?? context.cgroupRoot}/${id}`,
+    logFile: log.driver === "cri" ? "container.log" : `${id}-json.log`,
+    state: { status: "created", pid: 0, exitCode: 0, oomKilled: false, error: "", startedAt: NEVER, finishedAt: NEVER },
+    bootId: context.bootId,
+  };
+}
+
+/** Makes the container's directories and the files it gets from us, owned by its root. */
+export function makeFiles(context: Context, record: ContainerRecord): void {
+  const paths = containerPaths(context.layout, record.id, record.logFile);
+  const owner = record.slot === null ? 0 : rangeOf(record.slot).hostId;
+  mkdirSync(paths.directory, { mode: 0o711 });
+  for (const [path, mode] of [
+    [paths.upper, 0o755],
+    [paths.work, 0o700],
+    [paths.mountpoint, 0o755],
+  ] as const) {
+    mkdirSync(path, { mode });
+  }
+  if (owner !== 0) chownSync(paths.upper, owner, owner);
+  const hostname = record.request.hostname ?? record.id.slice(0, 12);
+  const files: [string, string][] = [
+    [paths.hostname, `${hostname}\n`],
+    [paths.hosts, hostsFile(hostname)],
+    [paths.resolvConf, "# no network: nothing to resolve names with\n"],
+  ];
+  for (const [path, text] of files) {
+    writeFileSync(path, text, { mode: 0o644 });
+    if (owner !== 0) chownSync(path, owner, owner);
+  }
+}
+
+const hostsFile = (hostname: string): string =>
+  `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n127.0.1.1\t${hostname}\n`;
+
+/**
+ * Makes a container that is ready to be started. When it throws, nothing is left of it. When the engine dies inside it, the
+ * next engine finds the record (and keeps the container, or removes it if it was to remove itself) or none (and deletes the
+ * directory).
+ */
+export function createContainer(context: Context, request: ContainerRequest): Container {
+  const sketch = draft(context, request);
+  const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
+  const container = new Container(record);
+  try {
+    specOf(context, record); // what is wrong with the request is said now, not at start
+    context.table.insert(record);
+    context.containers.set(record.id, container);
+    makeFiles(context, record);
+  } catch (error) {
+    discard(context, container);
+    throw error;
+  }
+  context.events.emit("container", "create", record.id, describe(record));
+  return container;
+}

@@ -1,0 +1,88 @@
+/**
+ * The engine's record of intent: one row per container.
+ *
+ * What a client was told is done is committed with `synchronous=FULL`. What nobody was told, or what a power cut undoes anyway
+ * (that a process runs, everything about a container that removes itself), survives the engine's death but not the machine's.
+ */
+import { Database } from "bun:sqlite";
+import { OnggiError } from "../lib/errors.ts";
+import type { ContainerRequest, ContainerState } from "./types.ts";
+
+/** All the engine knows of one container, apart from what the kernel and the shim know. */
+export interface ContainerRecord {
+  readonly id: string;
+  name: string;
+  /** Nanoseconds since the epoch, decimal. */
+  readonly createdNs: string;
+  readonly request: ContainerRequest;
+  /** Digest of the image's configuration; empty for a plain root directory. */
+  readonly imageId: string;
+  /** Entry point and command. */
+  readonly args: readonly string[];
+  /** Which range of host ids its user namespace maps to; null without user namespace. */
+  readonly slot: number | null;
+  /** Why it has no user namespace; empty when it has one. */
+  readonly isolationReason: string;
+  readonly cgroupPath: string;
+  readonly logFile: string;
+  state: ContainerState;
+  /** The boot in which it was last started: after another boot nothing of it can be alive. */
+  bootId: string;
+}
+
+const SCHEMA_VERSION = 1;
+
+export class ContainerTable {
+  private readonly db: Database;
+  private full = false;
+
+  /** Opens or makes the database. Throws for one that a newer onggi wrote. */
+  constructor(path: string) {
+    this.db = new Database(path, { create: true, strict: true });
+    this.db.run("PRAGMA journal_mode = WAL");
+    this.db.run("PRAGMA synchronous = NORMAL");
+    const { user_version: version } = this.db.query("PRAGMA user_version").get() as { user_version: number };
+    if (version > SCHEMA_VERSION) {
+      this.db.close();
+      throw new OnggiError(
+        "database_too_new",
+        `${path} was written by a newer onggi (schema ${version}, this one knows ${SCHEMA_VERSION}); use that version or another --root`,
+      );
+    }
+    this.db.run(
+      "CREATE TABLE IF NOT EXISTS containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, data TEXT NOT NULL) STRICT",
+    );
+    this.db.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+  }
+
+  all(): ContainerRecord[] {
+    const rows = this.db.query("SELECT data FROM containers").all() as { data: string }[];
+    return rows.map((row) => JSON.parse(row.data) as ContainerRecord);
+  }
+
+  insert(record: ContainerRecord): void {
+    this.durable(!record.request.autoRemove);
+    this.db.query("INSERT INTO containers (id, name, data) VALUES (?, ?, ?)").run(record.id, record.name, JSON.stringify(record));
+  }
+
+  /** `durable`: survives a power cut once this returns. */
+  update(record: ContainerRecord, durable: boolean): void {
+    this.durable(durable);
+    this.db.query("UPDATE containers SET name = ?, data = ? WHERE id = ?").run(record.name, JSON.stringify(record), record.id);
+  }
+
+  delete(record: ContainerRecord): void {
+    this.durable(!record.request.autoRemove);
+    this.db.query("DELETE FROM containers WHERE id = ?").run(record.id);
+  }
+
+  close(): void {
+    this.db.close();
+  }
+
+  private durable(full: boolean): void {
+    if (full === this.full) return;
+    this.db.run(`PRAGMA synchronous = ${full ? "FULL" : "NORMAL"}`);
+    this.full = full;
+  }
+}

@@ -1,0 +1,379 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { release } from "node:os";
+import { openImageStore } from "../images/index.ts";
+import type { Image, ImageStore } from "../images/types.ts";
+import { OnggiError } from "../lib/errors.ts";
+import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
+import { unpackShim } from "../native/embed.ts";
+import { explain, explainJson } from "../plan/print.ts";
+import { cgroupFacts, openCgroups } from "../runtime/index.ts";
+import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
+import type { Container, ExitStatus } from "./container.ts";
+import { type Context, findContainer } from "./context.ts";
+import { createContainer } from "./create.ts";
+import { ContainerTable } from "./database.ts";
+import { EventBus } from "./events.ts";
+import { execInContainer } from "./exec.ts";
+import { explainContainer } from "./explain.ts";
+import { probeHost } from "./facts.ts";
+import { IdSlots, reservedSlots } from "./idmap.ts";
+import { listImages } from "./images.ts";
+import { inspectContainer } from "./inspect.ts";
+import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
+import { type ListQuery, listContainers } from "./list.ts";
+import { type LogEntry, readLog } from "./logs.ts";
+import { reconcile } from "./reconcile.ts";
+import { removeContainer } from "./remove.ts";
+import { removeUnstarted, startAttached } from "./run.ts";
+import { startContainer } from "./start.ts";
+import { sampleStats } from "./stats.ts";
+import { killContainer, pauseContainer, stopContainer, unpauseContainer } from "./stop.ts";
+import type { Trace } from "./trace.ts";
+import type {
+  ContainerInfo,
+  ContainerRequest,
+  ContainerSummary,
+  EngineEvent,
+  EngineStatus,
+  ExecRequest,
+  ImageSummary,
+  Resources,
+  StatsSample,
+} from "./types.ts";
+import { updateContainer } from "./update.ts";
+
+export interface EngineOptions {
+  readonly root: string;
+  readonly run: string;
+  readonly version: string;
+  /** Where the engine's own messages go. */
+  readonly log: (message: string) => void;
+}
+
+/** Another engine owns the data root. */
+export class LockHeld extends OnggiError {
+  constructor(path: string) {
+    super("engine_running", `another engine holds ${path}; talk to that one, or use another --root`);
+  }
+}
+
+/** Takes the exclusive lock, which the kernel lets go when the process ends however it ends. */
+function takeLock(path: string): number {
+  const fd = open(path, O.O_RDWR | O.O_CREAT | O.O_CLOEXEC, 0o600);
+  if (flock(fd, LOCK.LOCK_EX | LOCK.LOCK_NB)) return fd;
+  close(fd);
+  throw new LockHeld(path);
+}
+
+const textOf = (path: string): string => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+};
+
+/** Opens the engine of one data root. Throws LockHeld where one is open already. */
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const layout = layoutOf(options.root, options.run);
+  makeLayout(layout);
+  const lock = takeLock(layout.lock);
+  const cgroups = openCgroups();
+  const context: Context = {
+    layout,
+    version: options.version,
+    startedNs: nowNs(),
+    bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
+    table: new ContainerTable(layout.database),
+    events: new EventBus(),
+    images: openImageStore(layout.images),
+    cgroups,
+    cgroupRoot: `/onggi/${createHash("sha256").update(layout.root).digest("hex").slice(0, 8)}`,
+    facts: probeHost(cgroupFacts(cgroups)),
+    slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
+    shimPath: unpackShim(layout.run),
+    containers: new Map(),
+    background: new Set(),
+    log: options.log,
+    closing: false,
+  };
+  await reconcile(context);
+  return new Engine(context, lock);
+}
+
+/** The face of an open engine: names become containers here, everything else is in the module of each use case. */
+export class Engine {
+  private readonly context: Context;
+  private readonly lock: number;
+
+  constructor(context: Context, lock: number) {
+    this.context = context;
+    this.lock = lock;
+  }
+
+  get layout(): Layout {
+    return this.context.layout;
+  }
+
+  get images(): ImageStore {
+    return this.context.images;
+  }
+
+  private find(reference: string): Container {
+    return findContainer(this.context, reference);
+  }
+
+  create(request: ContainerRequest): Container {
+    return createContainer(this.context, request);
+  }
+
+  start(reference: string, size?: Size): Promise<void> {
+    return startContainer(this.context, this.find(reference), { size });
+  }
+
+  startAttached(reference: string, client: ClientStreams, size?: Size): Promise<ExitStatus | undefined> {
+    return startAttached(this.context, this.find(reference), client, size);
+  }
+
+  /** create and start; `created` is told the id in between. A container that removes itself is gone if it cannot start. */
+  async run(
+    request: ContainerRequest,
+    client: ClientStreams | null,
+    created: (id: string) => void,
+    size?: Size,
+    trace?: Trace,
+  ): Promise<ExitStatus | undefined> {
+    const container = createContainer(this.context, request);
+    trace?.mark("create");
+    created(container.id);
+    try {
+      if (client) return await startAttached(this.context, container, client, size, trace);
+      await startContainer(this.context, container, { size, trace });
+      return undefined;
+    } catch (error) {
+      await removeUnstarted(this.context, container);
+      throw error;
+    }
+  }
+
+  attach(reference: string, client: ClientStreams, size?: Size): Promise<ExitStatus | undefined> {
+    return attachContainer(this.context, this.find(reference), client, size);
+  }
+
+  exec(reference: string, request: ExecRequest, client: ClientStreams, size?: Size): Promise<number | undefined> {
+    return execInContainer(this.context, this.find(reference), request, client, size);
+  }
+
+  async stop(reference: string, signal?: string, timeout?: number): Promise<string> {
+    const container = this.find(reference);
+    await stopContainer(this.context, container, signal, timeout);
+    return container.id;
+  }
+
+  async kill(reference: string, signal?: string): Promise<string> {
+    const container = this.find(reference);
+    await killContainer(this.context, container, signal);
+    return container.id;
+  }
+
+  async pause(reference: string): Promise<string> {
+    const container = this.find(reference);
+    await pauseContainer(this.context, container);
+    return container.id;
+  }
+
+  async unpause(reference: string): Promise<string> {
+    const container = this.find(reference);
+    await unpauseContainer(this.context, container);
+    return container.id;
+  }
+
+  /** "not-running" returns at once for a container that does not run; "next-exit" waits for an exit still to come. */
+  async wait(reference: string, condition: "not-running" | "next-exit" | "removed"): Promise<ExitStatus> {
+    const container = this.find(reference);
+    if (condition === "removed") {
+      await container.removal();
+      return container.exitStatus;
+    }
+    if (condition === "not-running" && !container.isUp) return container.exitStatus;
+    return container.nextExit();
+  }
+
+  async remove(reference: string, force: boolean): Promise<string> {
+    const container = this.find(reference);
+    await removeContainer(this.context, container, force);
+    return container.id;
+  }
+
+  inspect(reference: string): ContainerInfo {
+    return inspectContainer(this.context, this.find(reference));
+  }
+
+  list(query: ListQuery): ContainerSummary[] {
+    return listContainers(this.context, query);
+  }
+
+  async update(reference: string, resources: Resources): Promise<string> {
+    const container = this.find(reference);
+    await updateContainer(this.context, container, resources);
+    return container.id;
+  }
+
+  /** Entries of the container's log. `since` and `until` as the command line takes them. */
+  logs(
+    reference: string,
+    query: { follow?: boolean; tail?: number; since?: string; until?: string },
+    signal: AbortSignal,
+  ): AsyncGenerator<LogEntry> {
+    const container = this.find(reference);
+    const { record } = container;
+    const driver = record.request.log?.driver ?? "json-file";
+    if (driver === "none") {
+      throw new OnggiError("no_logs", `container ${record.name} has log driver none; there is nothing to read`);
+    }
+    const moment = (name: string, text: string | undefined) => {
+      if (text === undefined || text === "") return undefined;
+      const value = parseMoment(text);
+      if (value === undefined) {
+        throw new OnggiError(
+          "invalid_time",
+          `--${name} ${text}: give a date (RFC 3339), unix seconds, or a duration such as 10m`,
+        );
+      }
+      return value;
+    };
+    const range = { since: moment("since", query.since), until: moment("until", query.until) };
+    const ended = container.isUp ? container.nextExit() : Promise.resolve();
+    const { log } = containerPaths(this.context.layout, record.id, record.logFile);
+    return readLog(log, driver, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+  }
+
+  /** A sample of each container named, or of all that run (with `all`: of every one). */
+  stats(references: readonly string[], all: boolean): StatsSample[] {
+    const chosen = references.length > 0 ? references.map((one) => this.find(one)) : [...this.context.containers.values()];
+    return chosen
+      .filter((container) => references.length > 0 || all || container.isUp)
+      .map((container) => sampleStats(this.context, container));
+  }
+
+  /** Events from `since` on that match all filters; goes on until `until` or abort, and does not wait when `until` is past. */
+  async *events(
+    query: { since?: string; until?: string; filters?: Record<string, string[]> },
+    signal: AbortSignal,
+  ): AsyncGenerator<EngineEvent> {
+    const matches = eventFilter(query.filters ?? {});
+    const now = nowNs();
+    const until = query.until ? parseMoment(query.until, now) : undefined;
+    const queue: EngineEvent[] = query.since ? this.context.events.history(parseMoment(query.since, now) ?? 0n) : [];
+    let wake = () => {};
+    const stopListening = this.context.events.listen((event) => {
+      queue.push(event);
+      wake();
+    });
+    const onAbort = () => wake();
+    signal.addEventListener("abort", onAbort);
+    const timer = until === undefined ? undefined : setTimeout(onAbort, Math.max(0, Number(until - now) / 1e6));
+    try {
+      for (;;) {
+        for (let event = queue.shift(); event; event = queue.shift()) {
+          if (until !== undefined && BigInt(event.timeNano) > until) return;
+          if (matches(event)) yield event;
+        }
+        if (signal.aborted || (until !== undefined && nowNs() >= until)) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      clearTimeout(timer);
+      stopListening();
+    }
+  }
+
+  /** The plan of the container this request would make; makes nothing. */
+  explain(request: ContainerRequest): { text: string; plan: unknown } {
+    const plan = explainContainer(this.context, request);
+    return { text: explain(plan), plan: explainJson(plan) };
+  }
+
+  /** Removes a name of an image, and the image with its last one; never one a container needs. */
+  async removeImage(reference: string, force: boolean): Promise<{ untagged: string[]; deleted: string[] }> {
+    const inUse = new Set([...this.context.containers.values()].map(({ record }) => record.imageId));
+    const result = await this.context.images.remove(reference, { force, inUse });
+    for (const id of result.deleted) this.context.events.emit("image", "delete", id, {});
+    for (const name of result.untagged) this.context.events.emit("image", "untag", name, { name });
+    return result;
+  }
+
+  listImages(filters: Record<string, string[]>): ImageSummary[] {
+    return listImages(this.context.images, filters);
+  }
+
+  /** To be called when an image has come in. */
+  imageArrived(image: Image, how: "import" | "load" | "tag"): void {
+    this.context.events.emit("image", how, image.id, { name: image.names[0] ?? "" });
+  }
+
+  status(): EngineStatus {
+    const { layout, facts, containers, images, cgroups, startedNs, version } = this.context;
+    const count = (...statuses: string[]) =>
+      [...containers.values()].filter(({ record }) => statuses.includes(record.state.status)).length;
+    return {
+      pid: process.pid,
+      version,
+      root: layout.root,
+      run: layout.run,
+      startedAt: rfc3339(startedNs),
+      containers: { running: count("running"), paused: count("paused"), stopped: count("created", "exited", "dead", "removing") },
+      images: images.list().length,
+      cgroup: cgroups.version,
+      kernel: release(),
+      features: {
+        overlayFds: facts.overlayFds,
+        cloneDetached: facts.cloneDetached,
+        idmap: facts.idmap,
+        userNamespaces: facts.idmap && facts.overlayFds && facts.cloneDetached,
+      },
+      rssBytes: process.memoryUsage.rss(),
+    };
+  }
+
+  /** Lets go of everything; containers run on. */
+  async close(): Promise<void> {
+    const { context } = this;
+    context.closing = true;
+    for (const container of context.containers.values()) {
+      await container.lock.run(() => {
+        container.shim?.disconnect();
+        container.shim = null;
+      });
+    }
+    await Promise.allSettled(context.background);
+    context.images.close();
+    context.table.close();
+    close(this.lock);
+  }
+}
+
+/** Values of one key are alternatives, keys add up. */
+function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) => boolean {
+  const tests: Record<string, (event: EngineEvent, value: string) => boolean> = {
+    type: (event, value) => event.type === value,
+    event: (event, value) => event.action === value,
+    container: (event, value) => event.type === "container" && (event.id.startsWith(value) || event.attributes.name === value),
+    image: (event, value) =>
+      (event.type === "image" ? event.id.startsWith(value) : false) ||
+      event.attributes.image === value ||
+      event.attributes.name === value,
+    label: (event, value) => {
+      const [key = "", wanted] = value.split(/=(.*)/s);
+      return key in event.attributes && (wanted === undefined || event.attributes[key] === wanted);
+    },
+  };
+  for (const key of Object.keys(filters)) {
+    if (!tests[key]) throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(tests).join(", ")}`);
+  }
+  return (event) => Object.entries(filters).every(([key, values]) => values.some((value) => tests[key]?.(event, value)));
+}

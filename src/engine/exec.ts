@@ -1,0 +1,57 @@
+import { OnggiError } from "../lib/errors.ts";
+import { SetupFailed } from "../native/shim.ts";
+import { encode } from "../plan/encode.ts";
+import { attachOptions, type ClientStreams, type Size, serve } from "./attach.ts";
+import type { Container } from "./container.ts";
+import type { Context } from "./context.ts";
+import { describe } from "./list.ts";
+import { execPlan } from "./prepare.ts";
+import { explainFailure } from "./start.ts";
+import type { ExecRequest } from "./types.ts";
+
+/**
+ * Runs a further process in a running container. Resolves with its exit code once its output has been passed on; with
+ * undefined when the client detached or wanted none. The process lives and dies with the container, whatever the client does.
+ */
+export async function execInContainer(
+  context: Context,
+  container: Container,
+  request: ExecRequest,
+  client: ClientStreams,
+  size?: Size,
+): Promise<number | undefined> {
+  const { record, shim } = container;
+  if (!shim || !container.isUp) {
+    throw new OnggiError("not_running", `cannot run in container ${record.name}: it is ${record.state.status}; start it first`);
+  }
+  if (record.state.status === "paused") {
+    throw new OnggiError("paused", `cannot run in container ${record.name}: it is paused; unpause it first`);
+  }
+  if (request.command.length === 0) throw new OnggiError("no_command", "no command was given to run in the container");
+  const plan = execPlan(context, container, request, size);
+  const watched = request.detach ? undefined : attachOptions({ ...client, stdin: client.stdin && !!request.openStdin }, true);
+  const { process, attachment } = await shim.exec(encode(plan), watched);
+  const served = attachment ? serve(shim, attachment, client) : undefined;
+  try {
+    shim.start(process.number);
+    await process.started;
+  } catch (error) {
+    if (error instanceof SetupFailed) throw explainFailure(record.name, plan, request.command[0] as string, error);
+    throw error;
+  }
+  const attributes = { ...describe(record), execID: String(process.number), command: request.command.join(" ") };
+  context.events.emit("container", "exec_start", record.id, attributes);
+  const exited = process.exited.then(({ exitCode }) => {
+    context.events.emit("container", "exec_die", record.id, { ...attributes, exitCode: String(exitCode) });
+    return exitCode;
+  });
+  if (!served) {
+    exited.catch(() => {});
+    return undefined;
+  }
+  if ((await served) === "detached") {
+    exited.catch(() => {});
+    return undefined;
+  }
+  return exited;
+}

@@ -1,0 +1,63 @@
+import type { Image, ImageStore } from "../images/types.ts";
+import { OnggiError } from "../lib/errors.ts";
+import type { ImageSummary } from "./types.ts";
+
+const createdSeconds = (image: Image): number =>
+  Math.floor(Date.parse(image.config.created ?? "1970-01-01T00:00:00Z") / 1000) || 0;
+
+const summary = (image: Image): ImageSummary => ({
+  id: image.id,
+  names: image.names,
+  created: createdSeconds(image),
+  size: image.size,
+  labels: image.config.config.Labels ?? {},
+});
+
+/** A shell pattern ("debian*:1?") as a regular expression over a whole name. */
+const glob = (pattern: string): RegExp =>
+  new RegExp(
+    `^${pattern
+      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+      .replace(/\*/g, ".*")
+      .replace(/\?/g, ".")}$`,
+  );
+
+type Test = (image: Image) => boolean;
+
+const filters: Record<string, (store: ImageStore, value: string) => Test> = {
+  reference: (_, value) => {
+    const wanted = glob(value);
+    return (image) => image.names.some((name) => wanted.test(name) || wanted.test(name.slice(0, name.lastIndexOf(":"))));
+  },
+  label: (_, value) => {
+    const [key = "", wanted] = value.split(/=(.*)/s);
+    return (image) => {
+      const actual = image.config.config.Labels?.[key];
+      return actual !== undefined && (wanted === undefined || wanted === actual);
+    };
+  },
+  dangling: (_, value) => (image) => (image.names.length === 0) === (value === "true" || value === "1"),
+  before: (store, value) => {
+    const limit = createdSeconds(store.get(value));
+    return (image) => createdSeconds(image) < limit;
+  },
+  since: (store, value) => {
+    const limit = createdSeconds(store.get(value));
+    return (image) => createdSeconds(image) > limit;
+  },
+};
+
+/** Images, newest first. Values of one filter are alternatives (labels add up), filters add up. */
+export function listImages(store: ImageStore, wanted: Record<string, string[]>): ImageSummary[] {
+  const tests = Object.entries(wanted).map(([key, values]): Test => {
+    const make = filters[key];
+    if (!make) throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(filters).join(", ")}`);
+    const each = values.map((value) => make(store, value));
+    return key === "label" ? (image) => each.every((test) => test(image)) : (image) => each.some((test) => test(image));
+  });
+  return store
+    .list()
+    .filter((image) => tests.every((test) => test(image)))
+    .map(summary)
+    .sort((a, b) => b.created - a.created);
+}

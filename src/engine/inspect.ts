@@ -1,0 +1,23 @@
+import { rfc3339 } from "../lib/time.ts";
+import type { Container } from "./container.ts";
+import type { Context } from "./context.ts";
+import { rangeOf } from "./idmap.ts";
+import { containerPaths } from "./layout.ts";
+import type { ContainerInfo } from "./types.ts";
+
+export function inspectContainer(context: Context, { record }: Container): ContainerInfo {
+  return {
+    id: record.id,
+    name: record.name,
+    created: rfc3339(BigInt(record.createdNs)),
+    image: record.request.image,
+    imageId: record.imageId,
+    args: [...record.args],
+    state: { ...record.state },
+    request: record.request,
+    isolation: { userns: record.slot !== null, reason: record.isolationReason },
+    logPath: record.request.log?.driver === "none" ? "" : containerPaths(context.layout, record.id, record.logFile).log,
+    idMap: record.slot === null ? null : rangeOf(record.slot),
+    cgroupPath: record.cgroupPath,
+  };
+}

@@ -1,0 +1,134 @@
+import { OnggiError } from "../lib/errors.ts";
+import { nowNs, parseRfc3339 } from "../lib/time.ts";
+import { humanDuration } from "../lib/units.ts";
+import type { Container } from "./container.ts";
+import { type Context, findContainer } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
+import { isUp } from "./state.ts";
+import type { ContainerStatus, ContainerSummary } from "./types.ts";
+
+/** Attributes of a container's events, as Docker gives them: its labels, image and name. */
+export const describe = (record: ContainerRecord): Record<string, string> => ({
+  ...record.request.labels,
+  image: record.request.image,
+  name: record.name,
+});
+
+const secondsSince = (moment: string): number => Number(nowNs() - (parseRfc3339(moment) ?? 0n)) / 1e9;
+
+/** "Up 3 seconds (Paused)", "Exited (0) 2 minutes ago". */
+export function statusText(record: ContainerRecord): string {
+  const { state } = record;
+  const texts: Record<ContainerStatus, () => string> = {
+    created: () => "Created",
+    running: () => `Up ${humanDuration(secondsSince(state.startedAt))}`,
+    paused: () => `Up ${humanDuration(secondsSince(state.startedAt))} (Paused)`,
+    exited: () => `Exited (${state.exitCode}) ${humanDuration(secondsSince(state.finishedAt))} ago`,
+    removing: () => "Removal In Progress",
+    dead: () => "Dead",
+  };
+  return texts[state.status]();
+}
+
+const summary = (record: ContainerRecord): ContainerSummary => ({
+  id: record.id,
+  names: [record.name],
+  image: record.request.image,
+  imageId: record.imageId,
+  command: record.args.join(" "),
+  created: Math.floor(Number(BigInt(record.createdNs) / 1_000_000_000n)),
+  state: record.state.status,
+  status: statusText(record),
+  labels: record.request.labels ?? {},
+  networks: [record.request.network ?? "none"],
+});
+
+type Test = (record: ContainerRecord) => boolean;
+
+const matchesLabel = (record: ContainerRecord, wanted: string): boolean => {
+  const [key = "", value] = wanted.split(/=(.*)/s);
+  const actual = record.request.labels?.[key];
+  return actual !== undefined && (value === undefined || actual === value);
+};
+
+const statuses: readonly ContainerStatus[] = ["created", "running", "paused", "exited", "removing", "dead"];
+
+function statusTest(value: string): Test {
+  if (!(statuses as readonly string[]).includes(value)) {
+    throw new OnggiError("invalid_filter", `no such status: ${value}; one of ${statuses.join(", ")}`);
+  }
+  return (record) => record.state.status === value;
+}
+
+function exitedTest(value: string): Test {
+  if (!/^-?\d+$/.test(value)) throw new OnggiError("invalid_filter", `exited=${value}: not an exit code`);
+  return (record) => record.state.status === "exited" && record.state.exitCode === Number(value);
+}
+
+/** A pattern anywhere in the text; text that is no pattern is looked for as it stands. */
+function pattern(value: string): RegExp {
+  try {
+    return new RegExp(value);
+  } catch {
+    return new RegExp(value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  }
+}
+
+/** Each filter key: from its value to a test. Values of one key are alternatives, keys add up; labels add up too. */
+const filters: Record<string, (context: Context, value: string) => Test> = {
+  id: (_, value) => (record) => record.id.startsWith(value),
+  name: (_, value) => {
+    const wanted = pattern(value);
+    return (record) => wanted.test(record.name) || wanted.test(`/${record.name}`);
+  },
+  label: (_, value) => (record) => matchesLabel(record, value),
+  status: (_, value) => statusTest(value),
+  exited: (_, value) => exitedTest(value),
+  ancestor: (context, value) => {
+    const image = context.images.list().find((one) => one.names.includes(value) || one.names.includes(`${value}:latest`));
+    return (record) =>
+      record.request.image === value || (image !== undefined && record.imageId === image.id) || record.imageId.startsWith(value);
+  },
+  before: (context, value) => {
+    const { createdNs } = findContainer(context, value).record;
+    return (record) => BigInt(record.createdNs) < BigInt(createdNs);
+  },
+  since: (context, value) => {
+    const { createdNs } = findContainer(context, value).record;
+    return (record) => BigInt(record.createdNs) > BigInt(createdNs);
+  },
+  network: (_, value) => (record) => (record.request.network ?? "none") === value,
+};
+
+function filterTest(context: Context, wanted: Record<string, string[]>): Test {
+  const tests = Object.entries(wanted).map(([key, values]): Test => {
+    const make = filters[key];
+    if (!make) throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(filters).join(", ")}`);
+    const alternatives = values.map((value) => make(context, value));
+    return key === "label"
+      ? (record) => alternatives.every((test) => test(record))
+      : (record) => alternatives.some((test) => test(record));
+  });
+  return (record) => tests.every((test) => test(record));
+}
+
+export interface ListQuery {
+  readonly all?: boolean | undefined;
+  readonly filters?: Record<string, string[]> | undefined;
+  /** The last `limit` created, whatever their state. */
+  readonly limit?: number | undefined;
+}
+
+const newestFirst = (a: Container, b: Container): number => (BigInt(b.record.createdNs) > BigInt(a.record.createdNs) ? 1 : -1);
+
+/** Containers, newest first: the running ones, or all with `all`, a status filter or a limit. */
+export function listContainers(context: Context, query: ListQuery): ContainerSummary[] {
+  const wanted = query.filters ?? {};
+  const all = query.all || query.limit !== undefined || "status" in wanted || "exited" in wanted;
+  const test = filterTest(context, wanted);
+  return [...context.containers.values()]
+    .filter(({ record }) => (all || isUp(record.state.status)) && test(record))
+    .sort(newestFirst)
+    .slice(0, query.limit && query.limit > 0 ? query.limit : undefined)
+    .map(({ record }) => summary(record));
+}

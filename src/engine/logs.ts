@@ -1,0 +1,227 @@
+/** Reads back what the shim logged, in either form, across rotated files, following on request. */
+import { closeSync, existsSync, openSync, readSync, statSync, watch } from "node:fs";
+import { nowNs, parseRfc3339 } from "../lib/time.ts";
+
+export interface LogEntry {
+  /** RFC 3339 with nanoseconds, as written. */
+  readonly time: string;
+  readonly stream: "stdout" | "stderr";
+  readonly text: string;
+}
+
+export interface LogQuery {
+  readonly follow: boolean;
+  /** Number of last lines; undefined: all. */
+  readonly tail?: number | undefined;
+  /** Nanoseconds since the epoch. */
+  readonly since?: bigint | undefined;
+  readonly until?: bigint | undefined;
+}
+
+/** One line of Docker's json-file form; undefined for a line that a crash cut short. */
+export function parseJsonLine(line: string): LogEntry | undefined {
+  try {
+    const { log, stream, time } = JSON.parse(line) as Record<string, unknown>;
+    if (typeof log !== "string" || typeof time !== "string") return undefined;
+    return { time, stream: stream === "stderr" ? "stderr" : "stdout", text: log };
+  } catch {
+    return undefined;
+  }
+}
+
+/** One line of CRI's form: time, stream, P (part of a line) or F (its end), text. */
+export function parseCriLine(line: string): LogEntry | undefined {
+  const match = /^(\S+) (stdout|stderr) ([PF])(?::\S*)? ?([\s\S]*)$/.exec(line);
+  if (!match) return undefined;
+  const [, time, stream, tag, text] = match as unknown as [string, string, "stdout" | "stderr", string, string];
+  return { time, stream, text: tag === "F" ? `${text}\n` : text };
+}
+
+/** The files of one log, oldest first. */
+export function logFiles(path: string): string[] {
+  const files = [path];
+  for (let n = 1; existsSync(`${path}.${n}`); n++) files.unshift(`${path}.${n}`);
+  return files.filter((file) => existsSync(file));
+}
+
+const CHUNK = 256 * 1024;
+const decoder = new TextDecoder();
+
+/** Cuts a file into lines as it grows. Keeps its place when the file is renamed by rotation: it reads by descriptor. */
+class LineReader {
+  private readonly fd: number;
+  private offset = 0;
+  private rest: Buffer<ArrayBuffer> = Buffer.alloc(0);
+  private readonly buffer = Buffer.alloc(CHUNK);
+
+  constructor(path: string) {
+    this.fd = openSync(path, "r");
+  }
+
+  /** The whole lines that are there now. */
+  *lines(): Generator<string> {
+    for (;;) {
+      const count = readSync(this.fd, this.buffer, 0, CHUNK, this.offset);
+      if (count === 0) return;
+      this.offset += count;
+      const data =
+        this.rest.length === 0 ? this.buffer.subarray(0, count) : Buffer.concat([this.rest, this.buffer.subarray(0, count)]);
+      let start = 0;
+      for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, start)) {
+        yield decoder.decode(data.subarray(start, end));
+        start = end + 1;
+      }
+      this.rest = Buffer.from(data.subarray(start));
+    }
+  }
+
+  /** Whether the path now names another file than the one being read. */
+  rotated(path: string): boolean {
+    try {
+      return statSync(path).ino !== statSync(`/proc/self/fd/${this.fd}`).ino;
+    } catch {
+      return false;
+    }
+  }
+
+  close(): void {
+    closeSync(this.fd);
+  }
+}
+
+/** Wakes when the file at `path` changes, `done` resolves, or half a second has passed. */
+function change(path: string, done: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = () => {
+      clearTimeout(timer);
+      watcher?.close();
+      resolve();
+    };
+    const timer = setTimeout(finish, 500);
+    let watcher: ReturnType<typeof watch> | undefined;
+    try {
+      watcher = watch(path, finish);
+      watcher.on("error", finish);
+    } catch {
+      // the file is being rotated; the timer looks again
+    }
+    void done.then(finish);
+  });
+}
+
+/** Keeps the last `count` values, or all. */
+class Tail<T> {
+  private readonly values: T[] = [];
+  private readonly count: number | undefined;
+
+  constructor(count: number | undefined) {
+    this.count = count;
+  }
+
+  push(value: T): void {
+    this.values.push(value);
+    if (this.count !== undefined && this.values.length > this.count * 2 + 64)
+      this.values.splice(0, this.values.length - this.count);
+  }
+
+  last(): T[] {
+    return this.count === undefined ? this.values : this.count === 0 ? [] : this.values.slice(-this.count);
+  }
+}
+
+type Wanted = (line: string) => LogEntry | undefined;
+
+/** Lines that are entries and lie in the range asked for. */
+function wanted(format: "json-file" | "cri", { since, until }: LogQuery): Wanted {
+  const parse = format === "cri" ? parseCriLine : parseJsonLine;
+  if (since === undefined && until === undefined) return parse;
+  return (line) => {
+    const entry = parse(line);
+    if (!entry) return undefined;
+    const time = parseRfc3339(entry.time) ?? 0n;
+    return (since === undefined || time >= since) && (until === undefined || time <= until) ? entry : undefined;
+  };
+}
+
+function* entries(reader: LineReader, want: Wanted): Generator<LogEntry> {
+  for (const line of reader.lines()) {
+    const entry = want(line);
+    if (entry) yield entry;
+  }
+}
+
+/** Reads the current file, which may change under its path, until `over` says that nothing more will come. */
+async function* followLog(
+  path: string,
+  from: LineReader | undefined,
+  want: Wanted,
+  over: Promise<void>,
+): AsyncGenerator<LogEntry> {
+  let reader = from;
+  let ended = false;
+  void over.then(() => {
+    ended = true;
+  });
+  try {
+    for (;;) {
+      // asked before reading: what is read after the end, or after a rotation, is all there will be in this file
+      const last = ended;
+      reader ??= existsSync(path) ? new LineReader(path) : undefined;
+      const moved = reader?.rotated(path) ?? false;
+      if (reader) yield* entries(reader, want);
+      if (moved) {
+        reader?.close();
+        reader = undefined;
+      } else if (last) {
+        return;
+      } else {
+        await change(path, over);
+      }
+    }
+  } finally {
+    reader?.close();
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+/**
+ * The entries of the log at `path` in order. With `follow` it goes on until `ended` resolves and everything is read, `until` has
+ * passed, or `signal` aborts. Entries that a crash cut short are left out.
+ */
+export async function* readLog(
+  path: string,
+  format: "json-file" | "cri",
+  query: LogQuery,
+  ended: Promise<unknown>,
+  signal: AbortSignal,
+): AsyncGenerator<LogEntry> {
+  const want = wanted(format, query);
+  const kept = new Tail<LogEntry>(query.tail);
+  let reader: LineReader | undefined;
+  for (const file of logFiles(path)) {
+    reader?.close();
+    reader = new LineReader(file);
+    for (const entry of entries(reader, want)) {
+      if (query.tail !== undefined) kept.push(entry);
+      else if (signal.aborted) break;
+      else yield entry;
+    }
+  }
+  yield* kept.last();
+  if (!query.follow) {
+    reader?.close();
+    return;
+  }
+  const past = query.until === undefined ? [] : [Bun.sleep(Math.max(0, Number(query.until - nowNs()) / 1e6))];
+  yield* followLog(
+    path,
+    reader,
+    want,
+    Promise.race([ended, aborted(signal), ...past]).then(() => {}),
+  );
+}

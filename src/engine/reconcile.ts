@@ -1,0 +1,125 @@
+/**
+ * Brings the record of intent and the facts together, once, when an engine starts and before it serves anybody.
+ *
+ * For each container: a shim that answers is taken over; an exit record that a shim left is applied; what was running and left
+ * neither is dead. Then whatever belongs to no container is deleted: cgroups, directories, trash, unfinished images.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { decodeExitRecord } from "../native/exit-record.ts";
+import { Shim } from "../native/shim.ts";
+import { isErrno } from "../sys/index.ts";
+import { Container } from "./container.ts";
+import { type Context, inBackground } from "./context.ts";
+import { containerPaths } from "./layout.ts";
+import { deleteContainer } from "./remove.ts";
+import { recordExit, recordLoss, watchExit } from "./start.ts";
+
+export async function reconcile(context: Context): Promise<void> {
+  for (const record of context.table.all()) {
+    context.containers.set(record.id, new Container(record));
+    if (record.slot !== null) context.slots.claim(record.slot);
+  }
+  const adopted = await Promise.all([...context.containers.values()].map((container) => guarded(context, container)));
+  await removeStrangers(context);
+  await context.images.collectGarbage();
+  const running = adopted.filter(Boolean).length;
+  if (context.containers.size > 0) context.log(`found ${context.containers.size} containers, ${running} of them running`);
+}
+
+/** One container that cannot be settled must not keep the others from their engine. */
+async function guarded(context: Context, container: Container): Promise<boolean> {
+  try {
+    return await settle(context, container);
+  } catch (error) {
+    context.log(`container ${container.id}: ${error instanceof Error ? error.message : error}`);
+    return false;
+  }
+}
+
+/** Whether the container turned out to run. */
+async function settle(context: Context, container: Container): Promise<boolean> {
+  const { record } = container;
+  if (record.state.status === "removing") {
+    await deleteContainer(context, container);
+    return false;
+  }
+  if (record.bootId === context.bootId && (await adopt(context, container))) return true;
+  if (container.isUp) {
+    const exit = readExit(context, container);
+    if (exit) await recordExit(context, container, exit);
+    else
+      await recordLoss(
+        context,
+        container,
+        record.bootId === context.bootId ? undefined : "the machine was restarted while it ran",
+      );
+  } else if (record.request.autoRemove) {
+    await deleteContainer(context, container);
+  }
+  return false;
+}
+
+/** Takes over the shim of a running container; kills one whose container was never told to start. */
+async function adopt(context: Context, container: Container): Promise<boolean> {
+  const { record } = container;
+  const { directory } = containerPaths(context.layout, record.id);
+  const shim = await Shim.connect(directory).catch(() => null);
+  if (!shim) return false;
+  const [main] = await shim.status();
+  if (main?.state === "running") {
+    container.shim = shim;
+    if (record.state.status !== "paused") record.state.status = "running";
+    record.state.pid = main.pid;
+    context.table.update(record, false);
+    watchExit(context, container, shim);
+    return true;
+  }
+  if (main?.state === "exited") {
+    shim.release();
+    return false; // its exit record is there: it is written before the state changes
+  }
+  await shim.kill(0, 9, true).catch(() => {});
+  await shim.main.exited.catch(() => {});
+  shim.release();
+  await context.cgroups.remove(record.cgroupPath);
+  return false;
+}
+
+function readExit(context: Context, container: Container): ReturnType<typeof decodeExitRecord> | undefined {
+  try {
+    return decodeExitRecord(readFileSync(containerPaths(context.layout, container.id).exit));
+  } catch (error) {
+    if (!isErrno(error, "ENOENT") && (error as NodeJS.ErrnoException).code !== "ENOENT")
+      context.log(`exit record of ${container.id}: ${error}`);
+    return undefined;
+  }
+}
+
+/** Deletes what no container owns. */
+async function removeStrangers(context: Context): Promise<void> {
+  for (const child of context.cgroups.children(context.cgroupRoot)) {
+    const container = context.containers.get(child.slice(child.lastIndexOf("/") + 1));
+    if (container?.isUp) continue;
+    await context.cgroups.remove(child).catch((error: unknown) => context.log(`remove cgroup ${child}: ${error}`));
+  }
+  for (const name of readdirSync(context.layout.containers)) {
+    if (context.containers.has(name)) continue;
+    await stopStranger(join(context.layout.containers, name));
+    await rename(join(context.layout.containers, name), join(context.layout.trash, `${name}.${Date.now()}`));
+  }
+  inBackground(context, "empty the trash", async () => {
+    for (const name of readdirSync(context.layout.trash))
+      await rm(join(context.layout.trash, name), { recursive: true, force: true });
+  });
+}
+
+/** Ends a shim whose container has no record. */
+async function stopStranger(directory: string): Promise<void> {
+  const shim = await Shim.connect(directory).catch(() => null);
+  if (!shim) return;
+  await shim.kill(0, 9, true).catch(() => {});
+  await Promise.race([shim.main.exited.catch(() => {}), Bun.sleep(5000)]);
+  shim.release();
+}

@@ -1,0 +1,69 @@
+import { renameSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { isErrno, SIG } from "../sys/index.ts";
+import type { Container } from "./container.ts";
+import { type Context, inBackground } from "./context.ts";
+import { containerPaths } from "./layout.ts";
+import { describe } from "./list.ts";
+import { next, WrongState } from "./state.ts";
+import { signalProcess } from "./stop.ts";
+
+/** Moves the container's directory out of sight; it is deleted while nobody waits. */
+function throwAway(context: Context, container: Container): void {
+  const { directory } = containerPaths(context.layout, container.id);
+  const trash = join(context.layout.trash, `${container.id}.${Date.now()}`);
+  try {
+    renameSync(directory, trash);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return;
+    throw error;
+  }
+  inBackground(context, `delete ${trash}`, () => rm(trash, { recursive: true, force: true }));
+}
+
+/** Undoes a create that failed half-way: collects errors, leaves nothing. */
+export function discard(context: Context, container: Container): void {
+  const { record } = container;
+  context.containers.delete(record.id);
+  if (record.slot !== null) context.slots.release(record.slot);
+  for (const step of [
+    () => context.table.delete(record),
+    () => rmSync(containerPaths(context.layout, record.id).directory, { recursive: true, force: true }),
+  ]) {
+    try {
+      step();
+    } catch (error) {
+      context.log(`discard ${record.id}: ${error}`);
+    }
+  }
+}
+
+/**
+ * Deletes a container that does not run: cgroup, directory, record, in this order, so that an engine that dies in between
+ * finds the record and goes on. Idempotent.
+ */
+export async function deleteContainer(context: Context, container: Container): Promise<void> {
+  const { record } = container;
+  if (context.containers.get(record.id) !== container) return;
+  record.state.status = next(record.name, record.state.status, "remove");
+  if (!record.request.autoRemove) context.table.update(record, true);
+  await context.cgroups.remove(record.cgroupPath);
+  throwAway(context, container);
+  context.table.delete(record);
+  context.containers.delete(record.id);
+  if (record.slot !== null) context.slots.release(record.slot);
+  context.events.emit("container", "destroy", record.id, describe(record));
+  container.tellRemoval();
+}
+
+/** `force` kills a running container first. Throws WrongState for a running one without it. */
+export async function removeContainer(context: Context, container: Container, force: boolean): Promise<void> {
+  if (container.isUp) {
+    if (!force) throw new WrongState(container.name, container.record.state.status, "remove");
+    const exit = container.nextExit();
+    await signalProcess(context, container, SIG.SIGKILL);
+    await exit;
+  }
+  await container.lock.run(() => deleteContainer(context, container));
+}

@@ -1,0 +1,184 @@
+import { rmSync } from "node:fs";
+import { OnggiError } from "../lib/errors.ts";
+import { NEVER, nowNs, rfc3339 } from "../lib/time.ts";
+import type { Created, Exit, Started } from "../native/protocol.ts";
+import { SetupFailed, Shim } from "../native/shim.ts";
+import { encode } from "../plan/encode.ts";
+import type { Plan } from "../plan/ops.ts";
+import { errnoName, errnoText } from "../sys/errno.ts";
+import type { Container } from "./container.ts";
+import { type Context, inBackground } from "./context.ts";
+import { containerPaths } from "./layout.ts";
+import { describe } from "./list.ts";
+import { createPlan, type Size, specOf } from "./prepare.ts";
+import { deleteContainer } from "./remove.ts";
+import { next } from "./state.ts";
+import type { Trace } from "./trace.ts";
+
+export interface StartOptions {
+  readonly size?: Size | undefined;
+  readonly trace?: Trace | undefined;
+  /** Called once the shim answers and before the process starts, so that whoever attaches misses nothing. */
+  readonly beforeStart?: ((shim: Shim) => Promise<void>) | undefined;
+}
+
+/** A container's process could not be started; `exitCode` is what a shell would say. */
+export class StartFailed extends OnggiError {
+  readonly exitCode: number;
+
+  constructor(code: string, message: string, exitCode: number) {
+    super(code, message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** The failure of a plan in words, by the operation that failed. */
+export function explainFailure(name: string, plan: Plan, command: string, failed: SetupFailed): StartFailed {
+  const { section, index, errno, text } = failed.failure;
+  const ops = section === "before" || section === "after" || section === "child" ? plan[section] : [];
+  const op = index === null ? undefined : ops[index];
+  const reason = errno === 0 ? text : `${errnoName(errno)} (${errnoText(errno)})`;
+  if (section === "child" && (op?.kind === "execve" || op?.kind === "fail")) {
+    if (errnoName(errno) === "ENOENT" || errnoName(errno) === "ENOTDIR") {
+      const where = command.includes("/") ? "no such file" : "executable file not found in $PATH";
+      return new StartFailed("command_not_found", `cannot start container ${name}: ${JSON.stringify(command)}: ${where}`, 127);
+    }
+    const what = errnoName(errno) === "ENOEXEC" ? "exec format error: not a program for this machine" : errnoText(errno);
+    return new StartFailed("command_not_executable", `cannot start container ${name}: ${JSON.stringify(command)}: ${what}`, 126);
+  }
+  const what = op ? op.why : `${section} ${text}`;
+  return new StartFailed(
+    "start_failed",
+    `cannot start container ${name}: ${what}: ${reason}`,
+    op?.why.startsWith("working directory") ? 126 : 125,
+  );
+}
+
+/**
+ * Starts the container's process and returns once `execve` has succeeded. When it throws, the container is as it was, with
+ * the reason in its state, and nothing of the attempt is left.
+ */
+export function startContainer(context: Context, container: Container, options: StartOptions = {}): Promise<void> {
+  return container.lock.run(async () => {
+    const { record } = container;
+    const status = next(record.name, record.state.status, "start");
+    const { trace } = options;
+    const paths = containerPaths(context.layout, record.id, record.logFile);
+    rmSync(paths.exit, { force: true });
+    let shim: Shim | undefined;
+    let plan: Plan | undefined;
+    try {
+      const spec = specOf(context, record);
+      trace?.mark("specification");
+      const join = context.cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
+      trace?.mark("cgroup");
+      const prepared = createPlan(context, record, spec, join, options.size);
+      plan = prepared.plan;
+      trace?.mark("image and plan");
+      const encoded = encode(plan);
+      trace?.mark("encode");
+      shim = await Shim.spawn({
+        shimPath: context.shimPath,
+        id: record.id.slice(0, 12),
+        stateDir: paths.directory,
+        plan: encoded,
+        passedFds: prepared.passedFds,
+      });
+      container.shim = shim;
+      trace?.mark("spawn shim");
+      await options.beforeStart?.(shim);
+      shim.start();
+      const started = await shim.main.started;
+      trace?.shim(await shim.main.created, started);
+      record.state = {
+        ...record.state,
+        status,
+        pid: started.pid,
+        error: "",
+        exitCode: 0,
+        oomKilled: false,
+        startedAt: rfc3339(nowNs()),
+        finishedAt: NEVER,
+      };
+      record.bootId = context.bootId;
+      context.table.update(record, false);
+      trace?.mark("record");
+    } catch (error) {
+      container.shim = null;
+      shim?.release();
+      await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
+      const told = error instanceof SetupFailed && plan ? explainFailure(record.name, plan, record.args[0] ?? "", error) : error;
+      record.state = {
+        ...record.state,
+        error: told instanceof Error ? told.message : String(told),
+        exitCode: told instanceof StartFailed ? told.exitCode : 128,
+      };
+      context.table.update(record, false);
+      throw told;
+    }
+    context.events.emit("container", "start", record.id, describe(record));
+    watchExit(context, container, shim);
+  });
+}
+
+/** Records the container's end when it comes. Also for a shim that an earlier engine spawned. */
+export function watchExit(context: Context, container: Container, shim: Shim): void {
+  inBackground(context, `exit of ${container.id}`, async () => {
+    const exit = await shim.main.exited.catch(() => null);
+    if (context.closing) return;
+    await container.lock.run(() => (exit ? recordExit(context, container, exit) : recordLoss(context, container)));
+  });
+}
+
+/** Writes down how the container ended, tells everybody, and clears away what was made for its run. To be called under its lock. */
+export async function recordExit(context: Context, container: Container, exit: Exit): Promise<void> {
+  const { record } = container;
+  const status = next(record.name, record.state.status, "exit");
+  record.state = {
+    ...record.state,
+    status,
+    pid: 0,
+    exitCode: exit.exitCode,
+    oomKilled: exit.oomKilled,
+    finishedAt: rfc3339(exit.at),
+  };
+  context.table.update(record, !record.request.autoRemove);
+  if (exit.oomKilled) context.events.emit("container", "oom", record.id, describe(record));
+  await finish(context, container);
+}
+
+/** The shim is gone without a word. What is left of the container is killed: nobody would see its end. */
+export async function recordLoss(context: Context, container: Container, reason?: string): Promise<void> {
+  const { record } = container;
+  await context.cgroups.kill(record.cgroupPath).catch((error: unknown) => context.log(`kill ${record.id}: ${error}`));
+  const error =
+    reason ?? "its shim was killed or crashed; the container's processes were killed with it, their exit status is unknown";
+  record.state = {
+    ...record.state,
+    status: next(record.name, record.state.status, "lost"),
+    pid: 0,
+    exitCode: 137,
+    error,
+    finishedAt: rfc3339(nowNs()),
+  };
+  context.table.update(record, true);
+  await finish(context, container);
+}
+
+async function finish(context: Context, container: Container): Promise<void> {
+  const { record } = container;
+  container.shim?.release();
+  container.shim = null;
+  context.events.emit("container", "die", record.id, { ...describe(record), exitCode: String(record.state.exitCode) });
+  if (record.request.autoRemove) {
+    container.tellExit();
+    await deleteContainer(context, container);
+    return;
+  }
+  await context.cgroups
+    .remove(record.cgroupPath)
+    .catch((error: unknown) => context.log(`remove cgroup of ${record.id}: ${error}`));
+  container.tellExit();
+}
+
+export type { Created, Started };

@@ -1,0 +1,87 @@
+import { OnggiError } from "../lib/errors.ts";
+import { SIG } from "../sys/constants.ts";
+import type { Container } from "./container.ts";
+import { type Context, inBackground } from "./context.ts";
+import { describe } from "./list.ts";
+import { next, WrongState } from "./state.ts";
+
+/** A signal's number by name ("SIGTERM", "term") or number ("15"). Throws invalid_signal. */
+export function signalNumber(text: string): number {
+  const number = /^\d+$/.test(text) ? Number(text) : undefined;
+  if (number !== undefined && number > 0 && number <= 64) return number;
+  const name = text.toUpperCase();
+  const known = (SIG as Record<string, number>)[name.startsWith("SIG") ? name : `SIG${name}`];
+  if (known !== undefined) return known;
+  const realtime = /^(?:SIG)?RT(MIN|MAX)(?:([+-])(\d+))?$/.exec(name);
+  if (realtime) {
+    const base = realtime[1] === "MIN" ? 34 : 64;
+    const value = base + Number(`${realtime[2] ?? "+"}${realtime[3] ?? 0}`);
+    if (value >= 34 && value <= 64) return value;
+  }
+  throw new OnggiError("invalid_signal", `no such signal: ${text}; give a name such as TERM or a number from 1 to 64`);
+}
+
+/** Sends a signal to the container's first process. SIGKILL to a paused container reaches it at once. */
+export async function signalProcess(context: Context, container: Container, signal: number): Promise<void> {
+  if (!container.isUp || !container.shim) {
+    throw new OnggiError("not_running", `container ${container.name} is not running`);
+  }
+  await container.shim.kill(0, signal);
+  if (signal === SIG.SIGKILL && container.record.state.status === "paused") {
+    // a frozen process dies only once it thaws (cgroup v1)
+    inBackground(context, `thaw ${container.id}`, () => context.cgroups.freeze(container.record.cgroupPath, false));
+  }
+}
+
+export async function killContainer(context: Context, container: Container, signal = "KILL"): Promise<void> {
+  const number = signalNumber(signal);
+  await signalProcess(context, container, number);
+  context.events.emit("container", "kill", container.id, { ...describe(container.record), signal: String(number) });
+}
+
+const within = <T>(promise: Promise<T>, seconds: number): Promise<T | undefined> => {
+  if (seconds < 0) return promise;
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(undefined), seconds * 1000);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+};
+
+/**
+ * Asks the container to end: its stop signal, `timeout` seconds of grace (-1: for ever), SIGKILL. Returns once its exit is
+ * recorded; at once for one that does not run.
+ */
+export async function stopContainer(context: Context, container: Container, signal?: string, timeout?: number): Promise<void> {
+  if (!container.isUp) return;
+  const { request } = container.record;
+  const number = signalNumber(signal ?? request.stopSignal ?? imageStopSignal(context, container) ?? "TERM");
+  const exit = container.nextExit();
+  await signalProcess(context, container, number);
+  if (container.record.state.status === "paused") await unpauseContainer(context, container);
+  if ((await within(exit, timeout ?? request.stopTimeout ?? 10)) === undefined) {
+    if (container.isUp) await signalProcess(context, container, SIG.SIGKILL);
+    if ((await within(exit, 10)) === undefined && container.isUp) await context.cgroups.kill(container.record.cgroupPath);
+    await exit;
+  }
+  context.events.emit("container", "stop", container.id, describe(container.record));
+}
+
+function imageStopSignal(context: Context, container: Container): string | undefined {
+  if (container.record.imageId === "") return undefined;
+  return context.images.get(container.record.imageId).config.config.StopSignal;
+}
+
+export const pauseContainer = (context: Context, container: Container): Promise<void> => freeze(context, container, true);
+export const unpauseContainer = (context: Context, container: Container): Promise<void> => freeze(context, container, false);
+
+function freeze(context: Context, container: Container, frozen: boolean): Promise<void> {
+  return container.lock.run(async () => {
+    const { record } = container;
+    const status = next(record.name, record.state.status, frozen ? "pause" : "unpause");
+    await context.cgroups.freeze(record.cgroupPath, frozen);
+    if (!container.isUp) throw new WrongState(record.name, record.state.status, frozen ? "pause" : "unpause");
+    record.state.status = status;
+    context.table.update(record, true);
+    context.events.emit("container", frozen ? "pause" : "unpause", record.id, describe(record));
+  });
+}

@@ -1,0 +1,47 @@
+/** Columns of text as Go's text/tabwriter aligns them with the settings Docker uses: cells at least 10 wide, 3 spaces between. */
+
+const MIN_WIDTH = 10;
+const PADDING = 3;
+
+/**
+ * Aligns rows whose cells are separated by tabs. A column is as wide as its widest cell among adjacent rows that have it; the
+ * last cell of a row is not padded. Returns one line per row, without newlines.
+ */
+export function alignTabs(rows: readonly string[]): string[] {
+  const cells = rows.map((row) => row.split("\t"));
+  const widths = cells.map((row) => row.slice(0, -1).map((cell) => displayWidth(cell)));
+  const lines = cells.map(() => "");
+  const columns = Math.max(0, ...cells.map((row) => row.length));
+  for (let column = 0; column < columns; column++) {
+    for (let row = 0; row < cells.length; ) {
+      // a block: neighbouring rows in which this column is ended by a tab
+      let end = row;
+      while (end < cells.length && column < (widths[end]?.length ?? 0)) end++;
+      if (end === row) {
+        const cell = cells[row]?.[column];
+        if (cell !== undefined) lines[row] += cell;
+        row++;
+        continue;
+      }
+      const widest = Math.max(...widths.slice(row, end).map((row) => row[column] ?? 0));
+      // as tabwriter: a column of nothing takes no room
+      const width = widest === 0 ? 0 : Math.max(MIN_WIDTH, widest + PADDING);
+      for (; row < end; row++) lines[row] += cells[row]![column]! + " ".repeat(Math.max(0, width - widths[row]![column]!));
+    }
+  }
+  return lines;
+}
+
+/** Code points: what tabwriter counts. */
+const displayWidth = (text: string): number => [...text].length;
+
+/** `rows` under `headers`. */
+export const table = (headers: readonly string[], rows: readonly (readonly string[])[]): string[] =>
+  alignTabs([headers, ...rows].map((row) => row.join("\t")));
+
+/** At most `length` characters, the last an ellipsis if something was cut. */
+export function ellipsis(text: string, length: number): string {
+  const points = [...text];
+  if (points.length <= length) return text;
+  return length < 1 ? "" : `${points.slice(0, length - 1).join("")}…`;
+}
