@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import { openImageStore } from "../images/index.ts";
+import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
 import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { unpackShim } from "../native/embed.ts";
 import { explain, explainJson } from "../plan/print.ts";
-import { cgroupFacts, openCgroups } from "../runtime/index.ts";
+import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import type { Container, ExitStatus } from "./container.ts";
@@ -80,7 +80,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const layout = layoutOf(options.root, options.run);
   makeLayout(layout);
   const lock = takeLock(layout.lock);
-  const cgroups = openCgroups();
+  const cgroupLayout = detectCgroups("/");
+  const cgroups = openCgroups({ layout: cgroupLayout });
   const context: Context = {
     layout,
     version: options.version,
@@ -91,7 +92,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     images: openImageStore(layout.images),
     cgroups,
     cgroupRoot: `/onggi/${createHash("sha256").update(layout.root).digest("hex").slice(0, 8)}`,
-    facts: probeHost(cgroupFacts(cgroups)),
+    facts: probeHost(cgroupFacts(cgroupLayout)),
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: unpackShim(layout.run),
     containers: new Map(),
@@ -309,6 +310,11 @@ export class Engine {
 
   listImages(filters: Record<string, string[]>): ImageSummary[] {
     return listImages(this.context.images, filters);
+  }
+
+  /** Makes an image out of what this machine has: "busybox", "debian" or "debian:SUITE". */
+  bootstrap(distribution: string, options: BootstrapOptions): Promise<Image> {
+    return bootstrap(this.context.images, distribution, options);
   }
 
   /** To be called when an image has come in. */

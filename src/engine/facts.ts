@@ -1,7 +1,7 @@
 /** Finds out, by trying, what this kernel can do. Runs once, when the engine starts; takes about a millisecond. */
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import type { CgroupHostFacts } from "../runtime/index.ts";
+import type { CgroupHostFacts } from "../runtime/cgroups/index.ts";
 import type { HostFacts } from "../runtime/types.ts";
 import {
   AT,
@@ -76,7 +76,15 @@ function procNumber(path: string, otherwise: number): number {
   }
 }
 
+/** Capabilities that are not in this process's bounding set: the host is a container or jail itself. */
+function missingCapabilities(lastCap: number): number[] {
+  const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "";
+  const set = BigInt(`0x${bounding || "0"}`);
+  return Array.from({ length: lastCap + 1 }, (_, number) => number).filter((number) => (set & (1n << BigInt(number))) === 0n);
+}
+
 export function probeHost(cgroup: CgroupHostFacts): HostFacts {
+  const lastCap = procNumber("/proc/sys/kernel/cap_last_cap", 40);
   const [major = 0, minor = 0] = release()
     .split(".")
     .map((part) => Number.parseInt(part, 10));
@@ -88,6 +96,7 @@ export function probeHost(cgroup: CgroupHostFacts): HostFacts {
     idmap: probeIdmap(),
     cgroup: cgroup.cgroup,
     cgroupHierarchies: cgroup.cgroupHierarchies,
-    lastCap: procNumber("/proc/sys/kernel/cap_last_cap", 40),
+    lastCap,
+    unavailableCaps: missingCapabilities(lastCap),
   });
 }

@@ -203,20 +203,23 @@ export async function* readLog(
   const want = wanted(format, query);
   const kept = new Tail<LogEntry>(query.tail);
   let reader: LineReader | undefined;
-  for (const file of logFiles(path)) {
-    reader?.close();
-    reader = new LineReader(file);
-    for (const entry of entries(reader, want)) {
-      if (query.tail !== undefined) kept.push(entry);
-      else if (signal.aborted) break;
-      else yield entry;
+  let complete = false;
+  try {
+    for (const file of logFiles(path)) {
+      reader?.close();
+      reader = new LineReader(file);
+      for (const entry of entries(reader, want)) {
+        if (query.tail !== undefined) kept.push(entry);
+        else if (signal.aborted) return;
+        else yield entry;
+      }
     }
+    yield* kept.last();
+    complete = true;
+  } finally {
+    if (!complete || !query.follow) reader?.close();
   }
-  yield* kept.last();
-  if (!query.follow) {
-    reader?.close();
-    return;
-  }
+  if (!query.follow) return;
   const past = query.until === undefined ? [] : [Bun.sleep(Math.max(0, Number(query.until - nowNs()) / 1e6))];
   yield* followLog(
     path,

@@ -78,6 +78,7 @@ type ArgValue = {
 export const signatures = {
   // files
   open: { call: "openat2", args: { dir: "reg", path: "str", flags: "int", mode: "int", resolve: "int" } },
+  /** The register becomes unset. */
   close: { call: "close", args: { fd: "reg" } },
   write: { call: "write", args: { fd: "reg", data: "bytes" } },
   mkdir: { call: "mkdirat", args: { dir: "reg", path: "str", mode: "int" } },
@@ -131,6 +132,7 @@ export const signatures = {
   setresgid: { call: "setresgid", args: { rgid: "int", egid: "int", sgid: "int" } },
   capset: { call: "capset", args: { effective: "int", permitted: "int", inheritable: "int" } },
   umask: { call: "umask", args: { mask: "int" } },
+  /** In `after`: of the child; in `child`: of itself; in `before`: of the shim. */
   prlimit: { call: "prlimit64", args: { resource: "int", soft: "int", hard: "int" } },
   personality: { call: "personality", args: { persona: "int" } },
   /** `attr`: struct sched_attr. */
@@ -156,8 +158,13 @@ export const signatures = {
   openProc: { call: "openat", args: {} },
   /** Parent, after clone: writes the child's pid in decimal to `fd` (a cgroup.procs). */
   writePid: { call: "write", args: { fd: "reg" } },
-  /** Reports `errno` of the last accepted failure as this operation's own; makes no call. Ends a PATH search. */
+  /**
+   * Ends a PATH search; makes no call. Fails with EACCES if one of the `execve` operations before it failed with EACCES
+   * (a file was found that may not be executed), otherwise with the errno of the last accepted failure.
+   */
   fail: { call: "", args: {} },
+  /** A socket, for the ioctl that sets the loopback device up. */
+  socket: { call: "socket", args: { domain: "int", type: "int", protocol: "int" } },
 } as const satisfies Record<string, { call: string; args: Readonly<Record<string, ArgType>> }>;
 
 export type Kind = keyof typeof signatures;

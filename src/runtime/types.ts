@@ -16,6 +16,8 @@ export interface HostFacts {
   readonly cgroupHierarchies: readonly { readonly mountpoint: string; readonly options: string }[];
   /** Highest capability number the kernel knows. */
   readonly lastCap: number;
+  /** Capabilities this host's root lacks in its bounding set (the host is a container itself); absent: none. */
+  readonly unavailableCaps?: readonly number[];
 }
 
 /** Where the root file system comes from. */

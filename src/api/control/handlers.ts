@@ -2,7 +2,8 @@
 import { type ClientStreams, type Engine, Trace } from "../../engine/index.ts";
 import type { Image, ImageConfig } from "../../engine/types.ts";
 import { OnggiError } from "../../lib/errors.ts";
-import type { AttachStreams, CallName, TerminalSize } from "./protocol.ts";
+import { streamOf } from "../../lib/streams.ts";
+import type { AttachStreams, CallName } from "./protocol.ts";
 import type { Call, Handlers } from "./server.ts";
 
 type Attaching = "run" | "start" | "attach" | "exec";
@@ -23,9 +24,8 @@ function streamsOf<K extends Attaching>(call: Call<K>, attach: AttachStreams = n
 }
 
 /** What an import or load reads: a file the engine opens itself, or what the client sends. */
-function sourceOf(call: Call<"import" | "load">): ReadableStream<Uint8Array> {
-  const { path } = call.request;
-  if (path === undefined) return ReadableStream.from(call.stdin) as ReadableStream<Uint8Array>;
+function sourceOf(path: string | undefined, call: Call<CallName>): ReadableStream<Uint8Array> {
+  if (path === undefined) return streamOf(call.stdin);
   return Bun.file(path).stream();
 }
 
@@ -188,7 +188,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     },
     import: async (call) => {
       const { name, message, changes: lines } = call.request;
-      const image = await engine.images.importRootfs(sourceOf(call as unknown as Call<"import">), {
+      const image = await engine.images.importRootfs(sourceOf(call.request.path, call), {
         ...imageOptions(call),
         ...(name === undefined ? {} : { name }),
         ...(message === undefined ? {} : { message }),
@@ -198,7 +198,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return image;
     },
     load: async (call) => {
-      const images = await engine.images.load(sourceOf(call as unknown as Call<"load">), imageOptions(call));
+      const images = await engine.images.load(sourceOf(call.request.path, call), imageOptions(call));
       arrived("load", images);
       return { images };
     },

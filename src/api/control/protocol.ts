@@ -8,7 +8,12 @@
  *     u32 length of the payload, little-endian | u8 type | payload
  *
  * with JSON payloads except in STDIN, STDOUT and STDERR. Payloads are at most 16 MiB.
- * The first byte a client sends is therefore never an upper-case letter: an HTTP request on this socket is told apart by it.
+ * REQUEST is padded with spaces until the low byte of its length is no upper-case letter: an HTTP request on this socket is
+ * told apart by its first byte.
+ *
+ * A client may send `STDIN_WINDOW` bytes of STDIN unasked, and as many more as WINDOW frames grant: `{"bytes": n}`. So the
+ * engine never has to stop reading a connection, and a SIGNAL, a DETACH or the end of the client is never stuck behind input
+ * that the container does not read.
  */
 import type {
   ContainerInfo,
@@ -25,6 +30,19 @@ import type {
 
 export const CONTROL_VERSION = 1;
 
+/** Largest payload, bytes. */
+export const MAX_PAYLOAD = 16 * 1024 * 1024;
+
+/** STDIN bytes a client may have sent that the engine has not consumed. */
+export const STDIN_WINDOW = 256 * 1024;
+
+/** What REQUEST carries. */
+export interface RequestPayload {
+  version: number;
+  call: string;
+  request: unknown;
+}
+
 export const frame = {
   // client to engine
   request: 1,
@@ -39,6 +57,7 @@ export const frame = {
   item: 67,
   stdout: 68,
   stderr: 69,
+  window: 70,
 } as const;
 
 export interface WireError {

@@ -1,0 +1,28 @@
+import type { AttachStreams } from "../api/control/protocol.ts";
+import { UsageError } from "./errors.ts";
+
+/** Which streams `-i`, `-a` and `-d` ask for. Throws UsageError for a stream nobody knows. */
+export function attachOptions(given: { interactive?: boolean; attach?: string[] }, detach: boolean): AttachStreams {
+  if (detach) return { stdin: false, stdout: false, stderr: false };
+  if (!given.attach) return { stdin: given.interactive ?? false, stdout: true, stderr: true };
+  const streams: AttachStreams = { stdin: false, stdout: false, stderr: false };
+  for (const name of given.attach) {
+    const stream = name.toLowerCase();
+    if (stream !== "stdin" && stream !== "stdout" && stream !== "stderr") {
+      throw new UsageError(`-a "${name}" is not one of stdin, stdout, stderr`);
+    }
+    streams[stream] = true;
+  }
+  return streams;
+}
+
+/** Refuses a --cidfile that exists: it names another container. */
+export async function checkCidFile(path: string | undefined): Promise<void> {
+  if (path !== undefined && (await Bun.file(path).exists())) {
+    throw new UsageError(`--cidfile ${path} exists: is its container still there? remove the file or choose another`);
+  }
+}
+
+export async function writeCidFile(path: string | undefined, id: string): Promise<void> {
+  if (path !== undefined) await Bun.write(path, id);
+}

@@ -1,0 +1,26 @@
+import { transfer } from "./archive.ts";
+import { define } from "./command.ts";
+import { line } from "./context.ts";
+import { bool, text } from "./flags.ts";
+
+export const command = define({
+  usage: "[flags] busybox|debian[:SUITE]",
+  summary: "make an image without a registry: of this host's static busybox, or of Debian's packages",
+  flags: { name: text("", "NAME[:TAG]", "name of the image"), quiet: bool("q", "no progress") },
+  args: [1, 1],
+  complete: ["busybox", "debian"],
+  examples: [
+    ["image bootstrap busybox", "a small image at once"],
+    ["image bootstrap debian:bookworm", "Debian, by mmdebstrap"],
+  ],
+  async run(context, values, [distribution = ""]) {
+    const image = await context.call(
+      "bootstrap",
+      { distribution, ...(values.name === undefined ? {} : { name: values.name }) },
+      // the engine reads nothing from here
+      transfer<"bootstrap">(context, { path: "" }, values.quiet ?? false),
+    );
+    await line(context.stdout, image.names[0] ?? image.id);
+    return 0;
+  },
+});

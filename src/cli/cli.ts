@@ -1,0 +1,111 @@
+import { messageOf } from "../lib/errors.ts";
+import type { Command } from "./command.ts";
+import { commands, type Entry, groups } from "./commands.ts";
+import type { Context } from "./context.ts";
+import { Exit, exitCodeOf, UsageError } from "./errors.ts";
+import { bool, HelpWanted, parseFlags, text, UnknownFlag } from "./flags.ts";
+
+/**
+ * The command line: finds the command, reads its flags, runs it, and turns what it throws into a message and an exit code.
+ *
+ *     process.exitCode = await main(process.argv.slice(2), (locations) => makeContext(locations));
+ */
+
+export interface Locations {
+  root: string | undefined;
+  run: string | undefined;
+}
+
+const globals = {
+  root: text("", "DIR", "data root"),
+  run: text("", "DIR", "run directory"),
+  version: bool("v", "version"),
+};
+
+/** Runs one command line and gives its exit code. Throws nothing. */
+export async function main(argv: readonly string[], contextOf: (locations: Locations) => Context): Promise<number> {
+  let context = contextOf({ root: undefined, run: undefined });
+  try {
+    const { values, args } = parseFlags(globals, argv, false);
+    if (values.root !== undefined || values.run !== undefined) context = contextOf({ root: values.root, run: values.run });
+    return await dispatch(context, values.version ? ["version"] : args);
+  } catch (error) {
+    return await report(context, error, "", 125);
+  }
+}
+
+async function dispatch(context: Context, words: readonly string[]): Promise<number> {
+  const [first, second, ...rest] = words;
+  if (first === undefined) return overview(context);
+  if (first === "help") return help(context, words.slice(1));
+  const group = own(groups, first);
+  if (!group) return invoke(context, first, own(commands, first) ?? (await unknown(first, commands, "")), words.slice(1));
+  if (second === undefined || second === "--help" || second === "-h") return help(context, [first]);
+  const entry = own(group.commands, second) ?? (await unknown(second, group.commands, `${first} `));
+  return invoke(context, `${first} ${second}`, entry, rest);
+}
+
+const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined =>
+  Object.hasOwn(table, name) ? table[name] : undefined;
+
+async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string): Promise<never> {
+  const { didYouMean } = await import("./help.ts");
+  const names = Object.keys(known).filter((name) => !known[name]!.hidden);
+  const all = prefix === "" ? [...names, ...Object.keys(groups)] : names;
+  const message = `there is no command "${prefix}${word}"${didYouMean(word, all) || "; see onggi --help"}`;
+  throw Object.assign(new UsageError(message), { exitCode: 1 });
+}
+
+async function overview(context: Context): Promise<number> {
+  const { overview } = await import("./help.ts");
+  await context.stdout.write(`${overview()}\n`);
+  return 0;
+}
+
+async function help(context: Context, words: readonly string[]): Promise<number> {
+  const [first, second] = words;
+  if (first === undefined) return overview(context);
+  if (own(groups, first) && second === undefined) {
+    const { groupHelp } = await import("./help.ts");
+    await context.stdout.write(`${groupHelp(first)}\n`);
+    return 0;
+  }
+  return dispatch(context, [...words, "--help"]);
+}
+
+async function invoke(context: Context, name: string, entry: Entry, argv: readonly string[]): Promise<number> {
+  const command = await entry.load();
+  try {
+    const { values, args } = parseFlags(command.flags, argv, !command.flagsFirst);
+    checkCount(name, command, args);
+    return await command.run(context, values, args);
+  } catch (error) {
+    if (error instanceof HelpWanted) {
+      const { commandHelp } = await import("./help.ts");
+      await context.stdout.write(`${commandHelp(name, command, error.all)}\n`);
+      return 0;
+    }
+    return report(context, error, name, command.failure ?? 1);
+  }
+}
+
+function checkCount(name: string, command: Command, args: readonly string[]): void {
+  const [min, max] = command.args;
+  if (args.length >= min && args.length <= max) return;
+  const count = (n: number): string => (n === 0 ? "no arguments" : n === 1 ? "1 argument" : `${n} arguments`);
+  const wanted = min === max ? count(min) : args.length < min ? `at least ${count(min)}` : `at most ${count(max)}`;
+  throw Object.assign(new UsageError(`"onggi ${name}" takes ${wanted}: onggi ${name} ${command.usage}`), { exitCode: 1 });
+}
+
+/** Says what went wrong, on standard error, and gives the exit code. */
+async function report(context: Context, error: unknown, name: string, fallback: number): Promise<number> {
+  if (error instanceof Exit) return error.exitCode;
+  if (error instanceof HelpWanted) return overview(context);
+  let message = messageOf(error);
+  if (error instanceof UnknownFlag) {
+    const { flagSuggestion } = await import("./help.ts");
+    message += flagSuggestion(error.flag, error.known) || `; see onggi ${name ? `${name} --help-all` : "--help"}`;
+  }
+  await context.stderr.write(`onggi: ${message}\n`).catch(() => {});
+  return exitCodeOf(error, fallback);
+}

@@ -1,0 +1,24 @@
+import type { Context } from "./context.ts";
+import type { Completion, Flags, Values } from "./flags.ts";
+
+/** One command: its module exports it as `command`. */
+export interface Command<F extends Flags = Flags> {
+  /** After the command's name: "[flags] IMAGE [COMMAND] [ARG...]". */
+  readonly usage: string;
+  readonly summary: string;
+  readonly flags: F;
+  /** At least and at most how many arguments. */
+  readonly args: readonly [min: number, max: number];
+  /** Flags stop at the first argument: what follows belongs to the container. */
+  readonly flagsFirst?: boolean;
+  readonly complete?: Completion;
+  /** Command lines without the leading "onggi", each with what it does. */
+  readonly examples: readonly (readonly [line: string, what: string])[];
+  /** Exit code of an error that has none of its own; 1 if absent. */
+  readonly failure?: number;
+  /** Its exit code. */
+  run(context: Context, values: Values<F>, args: readonly string[]): Promise<number>;
+}
+
+/** Gives a command its types. */
+export const define = <const F extends Flags>(command: Command<F>): Command<F> => command;

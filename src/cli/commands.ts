@@ -1,0 +1,129 @@
+import type { Command } from "./command.ts";
+
+/** Every command by name: a line for the help, and where its module is. Modules are loaded when called, and only then. */
+
+export interface Entry {
+  readonly summary: string;
+  /** Left out of the overview. */
+  readonly hidden?: boolean;
+  // biome-ignore lint/suspicious/noExplicitAny: commands with any table of flags share one index
+  load(): Promise<Command<any>>;
+}
+
+export interface Group {
+  readonly summary: string;
+  readonly commands: Readonly<Record<string, Entry>>;
+}
+
+const entry = (summary: string, load: Entry["load"], hidden?: boolean): Entry => ({
+  summary,
+  load,
+  ...(hidden ? { hidden } : {}),
+});
+
+const run = entry("create and start a container", async () => (await import("./run.ts")).command);
+const create = entry("create a container", async () => (await import("./create.ts")).command);
+const start = entry("start containers", async () => (await import("./start.ts")).command);
+const stop = entry("stop containers", async () => (await import("./stop.ts")).command);
+const kill = entry("send a signal to containers", async () => (await import("./kill.ts")).command);
+const rm = entry("remove containers", async () => (await import("./rm.ts")).command);
+const ps = entry("list containers", async () => (await import("./ps.ts")).command);
+const logs = entry("show what a container wrote", async () => (await import("./logs.ts")).command);
+const exec = entry("run a command in a running container", async () => (await import("./exec.ts")).command);
+const attach = entry("attach to a running container", async () => (await import("./attach.ts")).command);
+const inspect = entry("show everything about containers and images", async () => (await import("./inspect.ts")).command);
+const inspectContainer = entry("show everything about containers", async () => (await import("./inspect.ts")).containerCommand);
+const inspectImage = entry("show everything about images", async () => (await import("./inspect.ts")).imageCommand);
+const pause = entry("freeze containers", async () => (await import("./pause.ts")).command);
+const unpause = entry("let frozen containers go on", async () => (await import("./unpause.ts")).command);
+const wait = entry("wait until containers end, print their exit codes", async () => (await import("./wait.ts")).command);
+const stats = entry("show what containers use, live", async () => (await import("./stats.ts")).command);
+const update = entry("change the limits of containers", async () => (await import("./update.ts")).command);
+const events = entry("show what happens, live", async () => (await import("./events.ts")).command);
+const images = entry("list images", async () => (await import("./images.ts")).command);
+const rmi = entry("remove images", async () => (await import("./rmi.ts")).command);
+const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
+const load = entry("load images from an archive", async () => (await import("./load.ts")).command);
+const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
+const bootstrap = entry(
+  "make an image of this host's busybox or of Debian",
+  async () => (await import("./bootstrap.ts")).command,
+);
+const engineStart = entry("start the engine", async () => (await import("./engine-start.ts")).command);
+const engineStop = entry("stop the engine; containers run on", async () => (await import("./engine-stop.ts")).command);
+const engineStatus = entry("show the engine's state", async () => (await import("./engine-status.ts")).command);
+const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
+const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
+const version = entry("show the versions", async () => (await import("./version.ts")).command);
+const completion = entry("print a shell completion script", async () => (await import("./completion.ts")).command);
+
+export const commands: Readonly<Record<string, Entry>> = {
+  run,
+  exec,
+  ps,
+  logs,
+  attach,
+  create,
+  start,
+  stop,
+  kill,
+  rm,
+  pause,
+  unpause,
+  wait,
+  inspect,
+  stats,
+  update,
+  events,
+  images,
+  import: importImage,
+  load,
+  tag,
+  rmi,
+  explain,
+  version,
+  completion,
+};
+
+export const groups: Readonly<Record<string, Group>> = {
+  container: {
+    summary: "containers",
+    commands: {
+      ls: ps,
+      run,
+      create,
+      start,
+      stop,
+      kill,
+      rm,
+      logs,
+      exec,
+      attach,
+      inspect: inspectContainer,
+      pause,
+      unpause,
+      wait,
+      stats,
+      update,
+      ps: { ...ps, hidden: true },
+      list: { ...ps, hidden: true },
+    },
+  },
+  image: {
+    summary: "images",
+    commands: {
+      ls: images,
+      inspect: inspectImage,
+      rm: rmi,
+      bootstrap,
+      import: importImage,
+      load,
+      tag,
+      list: { ...images, hidden: true },
+    },
+  },
+  engine: {
+    summary: "the engine that runs in the background",
+    commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs },
+  },
+};

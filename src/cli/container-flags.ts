@@ -1,0 +1,134 @@
+import { parseBytes, parseNanoCpus } from "../lib/units.ts";
+import { UsageError } from "./errors.ts";
+import { bool, choice, type Extra, type Flag, integer, list, parsed, text } from "./flags.ts";
+
+/** The flags that say what a container is to be; `run`, `create` and `explain` share them. Docker's names and letters. */
+
+const rare = { rare: true } as const;
+
+const size = (short: string, help: string, extra: Extra = {}): Flag<number> => parsed(short, "SIZE", help, parseBytes, extra);
+
+/** "-1" or a size. */
+const sizeOrUnlimited = (help: string, extra: Extra): Flag<number> =>
+  parsed("", "SIZE", help, (given, name) => (given === "-1" ? -1 : parseBytes(given, name)), extra);
+
+function network(given: string): string {
+  if (given === "none" || given === "host") return given;
+  throw new UsageError(
+    `--network ${given}: bridge and overlay networks are not there yet; use --network none (the default) or --network host`,
+  );
+}
+
+/** Flags of Docker's that are understood and refused, each with what it would need. */
+const later = (short: string, value: string | undefined, needs: string): Flag<never> => ({
+  ...(short === "" ? {} : { short }),
+  ...(value === undefined ? {} : { value }),
+  help: `not there yet: ${needs}`,
+  rare: true,
+  read: (_, name) => {
+    throw new UsageError(`${name} is not there yet: it needs ${needs}`);
+  },
+});
+
+/** The limits, which `update` changes as well. */
+export const resourceFlags = {
+  memory: size("m", "memory limit"),
+  "memory-swap": sizeOrUnlimited("memory and swap together; -1: unlimited swap", rare),
+  "memory-reservation": size("", "memory the kernel tries to leave it", rare),
+  cpus: parsed("", "N", "CPUs it may use, as in 1.5", parseNanoCpus),
+  "cpu-shares": integer("c", "N", "weight against other containers (1024)", rare),
+  "cpu-period": integer("", "MICROSECONDS", "period of the CPU quota", rare),
+  "cpu-quota": integer("", "MICROSECONDS", "CPU time per period", rare),
+  "cpuset-cpus": text("", "LIST", "CPUs it may run on, as in 0-2,7", rare),
+  "cpuset-mems": text("", "LIST", "memory nodes it may use", rare),
+  "pids-limit": integer("", "N", "most processes at a time; -1: no limit"),
+  "blkio-weight": integer("", "N", "weight of its disk access, 10 to 1000", rare),
+};
+
+export const containerFlags = {
+  name: text("", "NAME", "name of the container"),
+  interactive: bool("i", "keep standard input open"),
+  tty: bool("t", "give it a terminal"),
+  env: list("e", "KEY[=VALUE]", "environment variable; without value: taken from here"),
+  "env-file": list("", "FILE", "environment variables, one per line", { complete: "file" }),
+  volume: list("v", "HOST:PATH[:ro]", "bind a host directory or file"),
+  mount: list("", "type=bind,...", "bind or tmpfs, spelled out", rare),
+  workdir: text("w", "DIR", "working directory inside"),
+  user: text("u", "USER[:GROUP]", "user, by name or id"),
+  entrypoint: text("", "COMMAND", "instead of the image's entry point"),
+  hostname: text("h", "NAME", "host name inside"),
+  network: parsed("", "none|host", "network (none)", network, { aliases: ["net"], complete: ["none", "host"] }),
+  ...resourceFlags,
+  "read-only": bool("", "make the root file system read-only"),
+  tmpfs: list("", "PATH[:OPTIONS]", "mount a tmpfs"),
+  privileged: bool("", "no user namespace, all capabilities and devices"),
+  "cap-add": list("", "CAP", "add a capability"),
+  "cap-drop": list("", "CAP", "drop a capability; ALL drops all"),
+  "security-opt": list("", "OPTION", "no-new-privileges, seccomp=FILE, ...", rare),
+  userns: choice("", ["private", "host"], "host: no user namespace of its own", rare),
+  label: list("l", "KEY=VALUE", "label", rare),
+  "label-file": list("", "FILE", "labels, one per line", { rare: true, complete: "file" }),
+  "group-add": list("", "GROUP", "additional group", rare),
+  device: list("", "HOST[:PATH[:rwm]]", "device of the host", rare),
+  "device-cgroup-rule": list("", "RULE", "device access, as in 'c 42:* rmw'", rare),
+  domainname: text("", "NAME", "domain name inside", rare),
+  sysctl: list("", "KEY=VALUE", "kernel parameter of its namespaces", rare),
+  ulimit: list("", "NAME=SOFT[:HARD]", "resource limit, as in nofile=1024", rare),
+  "shm-size": size("", "size of /dev/shm (64m)", rare),
+  init: bool("", "a small init as process 1", rare),
+  pid: text("", "host|container:NAME", "process id namespace", rare),
+  ipc: text("", "private|host|container:NAME", "IPC namespace", rare),
+  uts: text("", "host", "host name namespace", rare),
+  cgroupns: choice("", ["private", "host"], "cgroup namespace", rare),
+  "cgroup-parent": text("", "PATH", "cgroup to make its own in", rare),
+  "oom-kill-disable": bool("", "do not kill it when out of memory (cgroup v1)", rare),
+  "oom-score-adj": integer("", "N", "-1000 to 1000: later or sooner killed", rare),
+  "stop-signal": text("", "SIGNAL", "signal that stops it", rare),
+  "stop-timeout": integer("", "SECONDS", "patience before it is killed", rare),
+  "log-driver": choice("", ["json-file", "cri", "none"], "how output is logged", rare),
+  "log-opt": list("", "KEY=VALUE", "max-size=SIZE, max-file=N", rare),
+  cidfile: text("", "FILE", "write the container's id there", { rare: true, complete: "file" }),
+  pull: choice("", ["missing", "never", "always"], "when to pull (registries: not there yet)", rare),
+  rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
+  restart: parsed("", "no", "restart policies are not there yet", restart, rare),
+
+  publish: later("p", "PORTS", "a bridge network"),
+  "publish-all": later("P", undefined, "a bridge network"),
+  expose: later("", "PORT", "a bridge network"),
+  ip: later("", "ADDRESS", "a bridge network"),
+  ip6: later("", "ADDRESS", "a bridge network"),
+  link: later("", "CONTAINER", "a bridge network"),
+  "network-alias": later("", "NAME", "a bridge network"),
+  "mac-address": later("", "ADDRESS", "a bridge network"),
+  dns: later("", "ADDRESS", "a bridge network"),
+  "dns-search": later("", "DOMAIN", "a bridge network"),
+  "dns-option": later("", "OPTION", "a bridge network"),
+  "add-host": later("", "HOST:IP", "a bridge network"),
+  "volumes-from": later("", "CONTAINER", "volumes"),
+  "volume-driver": later("", "DRIVER", "volumes"),
+  "health-cmd": later("", "COMMAND", "health checks"),
+  "health-interval": later("", "DURATION", "health checks"),
+  "health-retries": later("", "N", "health checks"),
+  "health-start-period": later("", "DURATION", "health checks"),
+  "health-timeout": later("", "DURATION", "health checks"),
+  "no-healthcheck": later("", undefined, "health checks"),
+  gpus: later("", "DEVICES", "device plug-ins (CDI)"),
+  platform: later("", "PLATFORM", "images of several platforms"),
+  runtime: later("", "NAME", "other runtimes"),
+  "storage-opt": later("", "OPTION", "quotas on the root file system"),
+  "device-read-bps": later("", "LIMIT", "io throttling per device"),
+  "device-write-bps": later("", "LIMIT", "io throttling per device"),
+  "device-read-iops": later("", "LIMIT", "io throttling per device"),
+  "device-write-iops": later("", "LIMIT", "io throttling per device"),
+};
+
+/** How a command that attaches deals with the terminal. */
+export const attachFlags = {
+  "detach-keys": text("", "KEYS", "keys that detach (ctrl-p,ctrl-q)", rare),
+  "sig-proxy": bool("", "pass signals on to the container (true)", rare),
+};
+
+function restart(given: string): string {
+  if (given === "no" || given === "") return "no";
+  throw new UsageError(`--restart ${given}: restart policies are not there yet; only "no" is`);
+}

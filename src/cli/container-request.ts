@@ -1,0 +1,203 @@
+import type { ContainerRequest, DeviceRequest, LogConfig, Resources, Ulimit } from "../api/control/types.ts";
+import { parseBytes } from "../lib/units.ts";
+import type { containerFlags, resourceFlags } from "./container-flags.ts";
+import type { Context } from "./context.ts";
+import { UsageError } from "./errors.ts";
+import { fromEnvironment, keyValueLines, readText } from "./files.ts";
+import type { Values } from "./flags.ts";
+import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
+
+type Given = Values<typeof containerFlags>;
+
+/** What the flags and arguments of `run`, `create` and `explain` ask for. Throws UsageError. */
+export async function containerRequest(given: Given, args: readonly string[], context: Context): Promise<ContainerRequest> {
+  if (given.pull === "always") throw new UsageError("--pull always: registries are not there yet; load or import the image");
+  const [image = "", ...command] = args;
+  const { env, cwd } = context;
+  return {
+    ...omitAbsent({
+      name: given.name,
+      command: command.length > 0 ? command : undefined,
+      entrypoint: given.entrypoint === undefined ? undefined : given.entrypoint === "" ? [] : [given.entrypoint],
+      env: nonEmpty(await environment(given, env)),
+      workdir: given.workdir,
+      user: given.user,
+      groupAdd: given["group-add"],
+      hostname: given.hostname,
+      domainname: given.domainname,
+      tty: given.tty,
+      openStdin: given.interactive,
+      labels: await labels(given),
+      pid: given.pid,
+      ipc: given.ipc,
+      uts: given.uts,
+      cgroupns: given.cgroupns,
+      userns: given.userns === "host" ? "host" : undefined,
+      privileged: given.privileged,
+      readonlyRootfs: given["read-only"],
+      init: given.init,
+      capAdd: given["cap-add"]?.map(capability),
+      capDrop: given["cap-drop"]?.map(capability),
+      securityOpt: await securityOptions(given["security-opt"]),
+      sysctls: pairs(given.sysctl, "--sysctl"),
+      ulimits: given.ulimit?.map(parseUlimit),
+      devices: given.device?.map(parseDevice),
+      deviceCgroupRules: given["device-cgroup-rule"]?.map(parseDeviceRule),
+      mounts: nonEmpty([
+        ...(given.volume ?? []).map((spec) => parseVolume(spec, cwd)),
+        ...(given.mount ?? []).map((spec) => parseMount(spec, cwd)),
+      ]),
+      tmpfs: given.tmpfs ? Object.fromEntries(given.tmpfs.map(parseTmpfs)) : undefined,
+      shmSize: given["shm-size"],
+      resources: resources(given),
+      oomScoreAdj: given["oom-score-adj"],
+      oomKillDisable: given["oom-kill-disable"],
+      stopSignal: given["stop-signal"],
+      stopTimeout: given["stop-timeout"],
+      log: logConfig(given["log-driver"], given["log-opt"]),
+      cgroupParent: given["cgroup-parent"],
+      rootfs: given.rootfs === undefined ? undefined : given.rootfs.startsWith("/") ? given.rootfs : `${cwd}/${given.rootfs}`,
+    }),
+    image,
+    network: given.network ?? "none",
+  };
+}
+
+/** The limits that were given; undefined if none was. */
+export function resources(given: Values<typeof resourceFlags>): Resources | undefined {
+  const found = omitAbsent({
+    memory: given.memory,
+    memorySwap: given["memory-swap"],
+    memoryReservation: given["memory-reservation"],
+    nanoCpus: given.cpus,
+    cpuShares: given["cpu-shares"],
+    cpuPeriod: given["cpu-period"],
+    cpuQuota: given["cpu-quota"],
+    cpusetCpus: given["cpuset-cpus"],
+    cpusetMems: given["cpuset-mems"],
+    pidsLimit: given["pids-limit"],
+    blkioWeight: given["blkio-weight"],
+  });
+  if (found.nanoCpus !== undefined && (found.cpuPeriod !== undefined || found.cpuQuota !== undefined)) {
+    throw new UsageError("--cpus says the same as --cpu-period and --cpu-quota: give one or the other");
+  }
+  return Object.keys(found).length > 0 ? found : undefined;
+}
+
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+function omitAbsent<T extends object>(record: T): Present<T> {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as Present<T>;
+}
+
+const nonEmpty = <T>(items: T[]): T[] | undefined => (items.length > 0 ? items : undefined);
+
+/** Files first, then -e, as Docker: what comes later wins. */
+export async function environment(given: { env?: string[]; "env-file"?: string[] }, env: Context["env"]): Promise<string[]> {
+  const found: string[] = [];
+  for (const file of given["env-file"] ?? []) found.push(...keyValueLines(await readText(file, "--env-file"), file, env));
+  for (const pair of given.env ?? []) {
+    if (pair === "" || pair.startsWith("=")) throw new UsageError(`-e "${pair}": write NAME=VALUE or NAME`);
+    const known = fromEnvironment(pair, env);
+    if (known !== undefined) found.push(known);
+  }
+  return found;
+}
+
+async function labels(given: Given): Promise<Record<string, string> | undefined> {
+  const lines: string[] = [];
+  for (const file of given["label-file"] ?? []) {
+    lines.push(...keyValueLines(await readText(file, "--label-file"), file, new Proxy({}, { get: () => "" })));
+  }
+  lines.push(...(given.label ?? []));
+  if (lines.length === 0) return undefined;
+  return Object.fromEntries(
+    lines.map((line) => {
+      const [key = "", value = ""] = line.split(/=(.*)/s);
+      if (key === "") throw new UsageError(`--label "${line}": write KEY=VALUE`);
+      return [key, value];
+    }),
+  );
+}
+
+/** "net_admin" and "CAP_NET_ADMIN" are the same; ALL stays. */
+export function capability(name: string): string {
+  const upper = name.toUpperCase();
+  if (!/^[A-Z_]+$/.test(upper)) throw new UsageError(`"${name}" is not a capability; see capabilities(7), as in NET_ADMIN`);
+  return upper === "ALL" || upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
+}
+
+/** A seccomp profile named by file is read here, where its path means something, and travels as JSON. */
+async function securityOptions(options: readonly string[] | undefined): Promise<string[] | undefined> {
+  if (!options) return undefined;
+  return Promise.all(
+    options.map(async (option) => {
+      const [, profile] = /^seccomp[=:](.*)$/s.exec(option) ?? [];
+      if (profile === undefined || profile === "unconfined" || profile === "builtin" || profile.startsWith("{")) return option;
+      const content = await readText(profile, "--security-opt seccomp");
+      try {
+        return `seccomp=${JSON.stringify(JSON.parse(content))}`;
+      } catch {
+        throw new UsageError(`--security-opt seccomp=${profile}: the file is not JSON`);
+      }
+    }),
+  );
+}
+
+function pairs(given: readonly string[] | undefined, flag: string): Record<string, string> | undefined {
+  if (!given) return undefined;
+  return Object.fromEntries(
+    given.map((pair) => {
+      const [key = "", value] = pair.split(/=(.*)/s);
+      if (key === "" || value === undefined) throw new UsageError(`${flag} "${pair}": write KEY=VALUE`);
+      return [key, value];
+    }),
+  );
+}
+
+const limits = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" ");
+
+/** "nofile=1024:2048", "core=unlimited". -1: unlimited. Throws UsageError. */
+export function parseUlimit(spec: string): Ulimit {
+  const [, name = "", soft = "", hard = soft] = /^(\w+)=(-1|\d+|unlimited)(?::(-1|\d+|unlimited))?$/.exec(spec) ?? [];
+  const number = (text: string): number => (text === "unlimited" ? -1 : Number(text));
+  if (!limits.includes(name))
+    throw new UsageError(`--ulimit "${spec}": write NAME=SOFT[:HARD] with a NAME of ${limits.join(", ")}`);
+  const limit = { name, soft: number(soft), hard: number(hard) };
+  if (limit.hard !== -1 && (limit.soft === -1 || limit.soft > limit.hard)) {
+    throw new UsageError(`--ulimit "${spec}": the soft limit is above the hard one`);
+  }
+  return limit;
+}
+
+/** "/dev/fuse", "/dev/sda:/dev/xvda:r". Throws UsageError. */
+export function parseDevice(spec: string): DeviceRequest {
+  const parts = spec.split(":");
+  const isAccess = (text: string | undefined): text is string => text !== undefined && /^[rwm]{1,3}$/.test(text);
+  const access = parts.length > 1 && isAccess(parts.at(-1)) ? parts.pop()! : "rwm";
+  const [hostPath = "", containerPath = hostPath] = parts;
+  if (parts.length > 2 || !hostPath.startsWith("/") || !containerPath.startsWith("/")) {
+    throw new UsageError(`--device "${spec}": write HOST[:PATH[:rwm]] with absolute paths`);
+  }
+  return { hostPath, containerPath, access };
+}
+
+function parseDeviceRule(rule: string): string {
+  if (/^[acb] (\d+|\*):(\d+|\*) [rwm]{1,3}$/.test(rule)) return rule;
+  throw new UsageError(`--device-cgroup-rule "${rule}": write TYPE MAJOR:MINOR ACCESS, as in 'c 42:* rmw'`);
+}
+
+/** Throws UsageError for options nobody knows. */
+export function logConfig(
+  driver: LogConfig["driver"] | undefined,
+  options: readonly string[] | undefined,
+): LogConfig | undefined {
+  if (!driver && !options) return undefined;
+  const log: LogConfig = { driver: driver ?? "json-file", maxSize: 0, maxFiles: 1 };
+  for (const [key, value] of Object.entries(pairs(options, "--log-opt") ?? {})) {
+    if (key === "max-size") log.maxSize = value === "-1" ? 0 : parseBytes(value, "--log-opt max-size");
+    else if (key === "max-file" && /^[1-9]\d*$/.test(value)) log.maxFiles = Number(value);
+    else throw new UsageError(`--log-opt ${key}=${value}: known are max-size=SIZE and max-file=N`);
+  }
+  return log;
+}

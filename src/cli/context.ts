@@ -1,0 +1,58 @@
+import type { CallHandlers } from "../api/control/client.ts";
+import type { CallName, Calls, TerminalSize } from "../api/control/protocol.ts";
+
+/** Where a command writes. A promise: wait for it before writing more. */
+export interface Sink {
+  write(chunk: Uint8Array | string): Promise<void>;
+}
+
+/** The terminal this process was started from; `src/main.ts` makes it of system calls. */
+export interface Terminal {
+  isTerminal(fd: number): boolean;
+  /** Undefined if `fd` is no terminal or does not say. */
+  size(fd: number): TerminalSize | undefined;
+  /** Raw mode; gives back what restores the former mode, to be called any number of times. */
+  raw(fd: number): () => void;
+}
+
+/** How this process hears of signals. */
+export interface Signals {
+  /** Calls `listener` until the returned function is called. */
+  on(name: string, listener: () => void): () => void;
+}
+
+export type Caller = <K extends CallName>(
+  name: K,
+  request: Calls[K]["request"],
+  handlers?: CallHandlers<K>,
+  signal?: AbortSignal,
+) => Promise<Calls[K]["result"]>;
+
+/** Everything a command touches outside itself. */
+export interface Context {
+  /** Data root and run directory of the engine, absolute. */
+  readonly root: string;
+  readonly run: string;
+  readonly socket: string;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  stdin(): ReadableStream<Uint8Array>;
+  readonly signals: Signals;
+  terminal(): Promise<Terminal>;
+  /** Calls the engine; starts one when none answers. */
+  readonly call: Caller;
+  /** Calls the engine that runs. Throws EngineUnreachable. */
+  readonly callRunning: Caller;
+  /** Starts an engine in the background unless one answers. True if it did. */
+  startEngine(): Promise<boolean>;
+  /** Ends this process at once. */
+  exit(code: number): never;
+  /** Serves as the engine until it is stopped. */
+  serveEngine(): Promise<void>;
+}
+
+/** Writes one line. */
+export const line = (sink: Sink, text: string): Promise<void> => sink.write(`${text}\n`);

@@ -1,0 +1,34 @@
+import { checkCidFile, writeCidFile } from "./attach-options.ts";
+import { define } from "./command.ts";
+import { containerFlags } from "./container-flags.ts";
+import { containerRequest } from "./container-request.ts";
+import { line } from "./context.ts";
+import { bool } from "./flags.ts";
+
+export const command = define({
+  usage: "[flags] IMAGE [COMMAND] [ARG...]",
+  summary: "create a container without starting it, print its id",
+  flags: {
+    rm: bool("", "remove the container when it has ended"),
+    ...containerFlags,
+  },
+  args: [1, Number.POSITIVE_INFINITY],
+  flagsFirst: true,
+  complete: "image",
+  failure: 125,
+  examples: [["create --name web busybox httpd -f", "then onggi start web"]],
+  async run(context, values, args) {
+    await checkCidFile(values.cidfile);
+    const request = await containerRequest(values, args, context);
+    const container = {
+      ...request,
+      ...(values.rm ? { autoRemove: true } : {}),
+      ...(request.openStdin ? { stdinOnce: true } : {}),
+    };
+    const { id, warnings } = await context.call("create", { container });
+    await writeCidFile(values.cidfile, id);
+    for (const warning of warnings) await line(context.stderr, `WARNING: ${warning}`);
+    await line(context.stdout, id);
+    return 0;
+  },
+});

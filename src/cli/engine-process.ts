@@ -1,0 +1,106 @@
+import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
+import { call, EngineUnreachable } from "../api/control/client.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
+
+/** Starting the engine in the background, when a command finds that none answers. */
+
+const PATIENCE_MS = 10_000;
+
+/** The engine did not come up. */
+export class EngineStartFailed extends OnggiError {
+  constructor(message: string) {
+    super("engine_start_failed", message);
+  }
+}
+
+export interface Locations {
+  root: string;
+  run: string;
+  socket: string;
+}
+
+/** How this program is called again: the executable alone, or the interpreter and the script when run from source. */
+export function selfCommand(execPath: string, script: string | undefined): string[] {
+  return script === undefined || script.startsWith("/$bunfs/") ? [execPath] : [execPath, script];
+}
+
+/**
+ * Starts an engine of its own session with its output in `<root>/engine.log`, and waits until the socket answers.
+ *
+ * Any number of callers at once end with one engine: every one they spawn asks for the lock of the data root, one gets it, and
+ * the others end with 0, upon which their callers go on waiting for the one that did. Throws EngineStartFailed with the log's
+ * tail.
+ */
+export async function startEngine(locations: Locations, self: readonly string[]): Promise<void> {
+  const { root, run, socket } = locations;
+  const log = openLog(root);
+  const logged = fstatSync(log).size;
+  try {
+    const engine = Bun.spawn([...self, "--root", root, "--run", run, "engine", "start", "--foreground", "--if-absent"], {
+      // the start directory must not stay busy for as long as the engine lives
+      cwd: "/",
+      detached: true,
+      stdin: "ignore",
+      stdout: log,
+      stderr: log,
+    });
+    engine.unref();
+    await untilItAnswers(socket, engine, () => tailOf(`${root}/engine.log`, logged));
+  } finally {
+    closeSync(log);
+  }
+}
+
+function openLog(root: string): number {
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o711 });
+    return openSync(`${root}/engine.log`, "a", 0o600);
+  } catch (error) {
+    const advice = (error as NodeJS.ErrnoException).code === "EACCES" ? "; run as root or choose another --root" : "";
+    throw new EngineStartFailed(`the engine cannot be started: ${messageOf(error)}${advice}`);
+  }
+}
+
+async function untilItAnswers(socket: string, engine: Bun.Subprocess, tail: () => string) {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (let pause = 2; ; pause = Math.min(pause * 1.5, 50)) {
+    try {
+      await call(socket, "ping", {});
+      return;
+    } catch (error) {
+      if (!(error instanceof EngineUnreachable)) throw error;
+    }
+    const { exitCode, signalCode } = engine;
+    if (signalCode || (exitCode !== null && exitCode !== 0)) {
+      throw new EngineStartFailed(`the engine ended at once (${signalCode ?? `exit code ${exitCode}`})${tail()}`);
+    }
+    if (Date.now() > deadline) {
+      throw new EngineStartFailed(`the engine does not answer on ${socket} after ${PATIENCE_MS / 1000} seconds${tail()}`);
+    }
+    await Bun.sleep(pause);
+  }
+}
+
+/** The last lines of a log written since `from`, as the end of a message. */
+export function tailOf(path: string, from: number): string {
+  const buffer = Buffer.alloc(4096);
+  let length = 0;
+  try {
+    const fd = openSync(path, "r");
+    try {
+      const { size } = fstatSync(fd);
+      length = readSync(fd, buffer, 0, buffer.length, Math.max(from, size - buffer.length));
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    return `; its log ${path} cannot be read: ${messageOf(error)}`;
+  }
+  const text = buffer.toString("utf8", 0, length).trimEnd();
+  if (text === "") return `; its log ${path} says nothing`;
+  return `; ${path} ends with\n${text
+    .split("\n")
+    .slice(-15)
+    .map((line) => `  ${line}`)
+    .join("\n")}`;
+}

@@ -1,0 +1,86 @@
+import type { CallHandlers } from "../api/control/client.ts";
+import { call, EngineUnreachable } from "../api/control/client.ts";
+import type { CallName, Calls } from "../api/control/protocol.ts";
+import type { Locations } from "./cli.ts";
+import type { Context, Signals, Terminal } from "./context.ts";
+import { Output } from "./output.ts";
+
+/** The real surroundings of a command, for `src/main.ts`. */
+
+export interface HostOptions {
+  version: string;
+  /** Loads what reaches the terminal: system calls, which this layer does not make. */
+  terminal: () => Promise<Terminal>;
+  serveEngine: (locations: { root: string; run: string; socket: string }) => Promise<void>;
+}
+
+/** Reasons to start an engine: nobody is there. */
+const absent = new Set(["ENOENT", "ECONNREFUSED"]);
+
+export function hostContext(options: HostOptions): (locations: Locations) => Context {
+  const stdout = new Output(1);
+  const stderr = new Output(2);
+  return (locations) => {
+    const { env } = process;
+    const cwd = process.cwd();
+    const root = absolute(locations.root ?? (env.ONGGI_ROOT || "/var/lib/onggi"), cwd);
+    const run = absolute(locations.run ?? (env.ONGGI_RUN || "/run/onggi"), cwd);
+    const socket = `${run}/onggi.sock`;
+    const where = { root, run, socket };
+
+    const callRunning: Context["callRunning"] = (name, request, handlers, signal) =>
+      call(socket, name, request, handlers, signal);
+    const startEngine = async (): Promise<boolean> => {
+      try {
+        await callRunning("ping", {});
+        return false;
+      } catch (error) {
+        if (!isAbsent(error)) throw error;
+      }
+      await launch(where);
+      return true;
+    };
+    return {
+      root,
+      run,
+      socket,
+      cwd,
+      env,
+      version: options.version,
+      stdout,
+      stderr,
+      stdin: () => Bun.stdin.stream() as ReadableStream<Uint8Array>,
+      signals: processSignals,
+      terminal: options.terminal,
+      callRunning,
+      startEngine,
+      async call<K extends CallName>(name: K, request: Calls[K]["request"], handlers?: CallHandlers<K>, signal?: AbortSignal) {
+        try {
+          return await callRunning(name, request, handlers, signal);
+        } catch (error) {
+          if (!isAbsent(error)) throw error;
+        }
+        await launch(where);
+        return callRunning(name, request, handlers, signal);
+      },
+      exit: (code) => process.exit(code),
+      serveEngine: () => options.serveEngine(where),
+    };
+  };
+}
+
+const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
+
+async function launch(where: { root: string; run: string; socket: string }): Promise<void> {
+  const { selfCommand, startEngine } = await import("./engine-process.ts");
+  await startEngine(where, selfCommand(process.execPath, process.argv[1]));
+}
+
+const absolute = (path: string, cwd: string): string => (path.startsWith("/") ? path.replace(/(.)\/+$/, "$1") : `${cwd}/${path}`);
+
+const processSignals: Signals = {
+  on(name, listener) {
+    process.on(name, listener);
+    return () => process.off(name, listener);
+  },
+};

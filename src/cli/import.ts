@@ -1,0 +1,35 @@
+import { sourceOf, transfer } from "./archive.ts";
+import { define } from "./command.ts";
+import { line } from "./context.ts";
+import { bool, list, text } from "./flags.ts";
+
+export const command = define({
+  usage: "[flags] FILE|- [NAME[:TAG]]",
+  summary: "make an image of a root file system tar",
+  flags: {
+    change: list("c", "INSTRUCTION", "Dockerfile instruction to apply, as in 'CMD [\"sh\"]'"),
+    message: text("m", "TEXT", "comment for the history"),
+    quiet: bool("q", "no progress"),
+  },
+  args: [1, 2],
+  complete: "file",
+  examples: [
+    ["import -c 'CMD [\"/bin/sh\"]' rootfs.tar.gz mine:1", "a file"],
+    ["import - mine < rootfs.tar", "standard input"],
+  ],
+  async run(context, values, [file, name]) {
+    const source = await sourceOf(context, file);
+    const image = await context.call(
+      "import",
+      {
+        ...source,
+        ...(name === undefined ? {} : { name }),
+        ...(values.message === undefined ? {} : { message: values.message }),
+        ...(values.change ? { changes: values.change } : {}),
+      },
+      transfer<"import">(context, source, values.quiet ?? false),
+    );
+    await line(context.stdout, image.id);
+    return 0;
+  },
+});

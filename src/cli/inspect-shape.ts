@@ -1,0 +1,143 @@
+import type { ContainerInfo, ContainerRequest, Image, MountRequest } from "../api/control/types.ts";
+
+/**
+ * Containers and images under the names Docker's API gives them (Docker Engine API v1.41, ContainerInspect and ImageInspect),
+ * with what only onggi knows under "Onggi".
+ */
+
+export function dockerContainer(info: ContainerInfo): object {
+  const { state, request } = info;
+  return {
+    Id: info.id,
+    Created: info.created,
+    Path: info.args[0] ?? "",
+    Args: info.args.slice(1),
+    State: {
+      Status: state.status,
+      Running: state.status === "running" || state.status === "paused",
+      Paused: state.status === "paused",
+      Restarting: false,
+      OOMKilled: state.oomKilled,
+      Dead: state.status === "dead",
+      Pid: state.pid,
+      ExitCode: state.exitCode,
+      Error: state.error,
+      StartedAt: state.startedAt,
+      FinishedAt: state.finishedAt,
+    },
+    Image: info.imageId,
+    LogPath: info.logPath,
+    Name: `/${info.name}`,
+    RestartCount: 0,
+    Driver: "onggi",
+    Platform: "linux",
+    HostConfig: hostConfig(request),
+    Mounts: (request.mounts ?? []).map(mountPoint),
+    Config: config(info),
+    NetworkSettings: { Ports: {}, IPAddress: "", Networks: { [request.network ?? "none"]: { IPAddress: "", Gateway: "" } } },
+    Onggi: {
+      Isolation: { UserNamespace: info.isolation.userns, Reason: info.isolation.reason },
+      IdMap: info.idMap ? { HostId: info.idMap.hostId, Size: info.idMap.size } : null,
+      CgroupPath: info.cgroupPath,
+      ...(request.rootfs === undefined ? {} : { Rootfs: request.rootfs }),
+    },
+  };
+}
+
+const hostConfig = (request: ContainerRequest): object => {
+  const limits = request.resources ?? {};
+  const log = request.log ?? { driver: "json-file", maxSize: 0, maxFiles: 1 };
+  return {
+    Binds: (request.mounts ?? []).filter(({ type }) => type === "bind").map(bindText),
+    LogConfig: {
+      Type: log.driver,
+      Config: log.maxSize > 0 ? { "max-size": String(log.maxSize), "max-file": String(log.maxFiles) } : {},
+    },
+    NetworkMode: request.network ?? "none",
+    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    AutoRemove: request.autoRemove ?? false,
+    CapAdd: request.capAdd ?? null,
+    CapDrop: request.capDrop ?? null,
+    CgroupnsMode: request.cgroupns ?? "private",
+    CgroupParent: request.cgroupParent ?? "",
+    GroupAdd: request.groupAdd ?? null,
+    Init: request.init ?? false,
+    IpcMode: request.ipc ?? "private",
+    PidMode: request.pid ?? "",
+    UTSMode: request.uts ?? "",
+    UsernsMode: request.userns ?? "",
+    Privileged: request.privileged ?? false,
+    ReadonlyRootfs: request.readonlyRootfs ?? false,
+    SecurityOpt: request.securityOpt ?? null,
+    Sysctls: request.sysctls ?? {},
+    Tmpfs: request.tmpfs ?? {},
+    ShmSize: request.shmSize ?? 64 * 1024 * 1024,
+    Ulimits: (request.ulimits ?? []).map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
+    Devices: (request.devices ?? []).map(({ hostPath, containerPath, access }) => ({
+      PathOnHost: hostPath,
+      PathInContainer: containerPath,
+      CgroupPermissions: access,
+    })),
+    DeviceCgroupRules: request.deviceCgroupRules ?? null,
+    Memory: limits.memory ?? 0,
+    MemorySwap: limits.memorySwap ?? 0,
+    MemoryReservation: limits.memoryReservation ?? 0,
+    NanoCpus: limits.nanoCpus ?? 0,
+    CpuShares: limits.cpuShares ?? 0,
+    CpuPeriod: limits.cpuPeriod ?? 0,
+    CpuQuota: limits.cpuQuota ?? 0,
+    CpusetCpus: limits.cpusetCpus ?? "",
+    CpusetMems: limits.cpusetMems ?? "",
+    PidsLimit: limits.pidsLimit ?? null,
+    BlkioWeight: limits.blkioWeight ?? 0,
+    OomScoreAdj: request.oomScoreAdj ?? 0,
+    OomKillDisable: request.oomKillDisable ?? false,
+  };
+};
+
+const config = ({ id, request, image }: ContainerInfo): object => ({
+  Hostname: request.hostname ?? id.slice(0, 12),
+  Domainname: request.domainname ?? "",
+  User: request.user ?? "",
+  Tty: request.tty ?? false,
+  OpenStdin: request.openStdin ?? false,
+  StdinOnce: request.stdinOnce ?? false,
+  Env: request.env ?? [],
+  Cmd: request.command ?? null,
+  Entrypoint: request.entrypoint ?? null,
+  Image: image,
+  WorkingDir: request.workdir ?? "",
+  Labels: request.labels ?? {},
+  ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
+  ...(request.stopTimeout === undefined ? {} : { StopTimeout: request.stopTimeout }),
+});
+
+const bindText = ({ source, target, readonly, options = [] }: MountRequest): string =>
+  [source, target, [...(readonly ? ["ro"] : []), ...options].join(",")].filter((part) => part !== "").join(":");
+
+const mountPoint = ({ type, source, target, readonly, options = [] }: MountRequest): object => ({
+  Type: type,
+  Source: source ?? "",
+  Destination: target,
+  Mode: options.join(","),
+  RW: !readonly,
+  Propagation: options.find((option) => /^r?(private|shared|slave)$/.test(option)) ?? (type === "bind" ? "rprivate" : ""),
+});
+
+export function dockerImage(image: Image): object {
+  const { config } = image;
+  return {
+    Id: image.id,
+    RepoTags: image.names,
+    RepoDigests: [],
+    Comment: config.history?.at(-1)?.comment ?? "",
+    Created: config.created ?? "",
+    Author: config.author ?? "",
+    Config: config.config,
+    Architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { Variant: config.variant }),
+    Os: config.os,
+    Size: image.size,
+    RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
+  };
+}

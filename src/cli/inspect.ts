@@ -1,0 +1,88 @@
+import type { ContainerInfo, Image } from "../api/control/types.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
+import { compile, toJson } from "../lib/template.ts";
+import { define } from "./command.ts";
+import { type Context, line } from "./context.ts";
+import { bool, choice, text } from "./flags.ts";
+import { dockerContainer, dockerImage } from "./inspect-shape.ts";
+import { unescapeFormat } from "./listing.ts";
+
+const format = text("f", "TEMPLATE", "json or a Go template");
+const many = [1, Number.POSITIVE_INFINITY] as const;
+
+export const command = define({
+  usage: "[flags] NAME|ID...",
+  summary: "show everything about containers and images, as Docker's JSON",
+  flags: {
+    format,
+    type: choice("", ["container", "image"], "only those"),
+    size: bool("s", "as Docker's; changes nothing", { rare: true }),
+  },
+  args: many,
+  complete: "container",
+  examples: [
+    ["inspect -f '{{.State.Pid}}' web", "one value"],
+    ["inspect -f '{{json .HostConfig}}' web", "a part"],
+  ],
+  run: (context, values, args) => inspectAll(context, args, values.format, values.type),
+});
+
+export const containerCommand = define({
+  ...command,
+  summary: "show everything about containers, as Docker's JSON",
+  flags: { format, size: command.flags.size },
+  run: (context, values, args) => inspectAll(context, args, values.format, "container"),
+});
+
+export const imageCommand = define({
+  ...command,
+  summary: "show everything about images, as Docker's JSON",
+  complete: "image",
+  examples: [["image inspect -f '{{.Config.Cmd}}' busybox", "one value"]],
+  flags: { format },
+  run: (context, values, args) => inspectAll(context, args, values.format, "image"),
+});
+
+type Kind = "container" | "image" | undefined;
+
+async function inspectAll(context: Context, args: readonly string[], format: string | undefined, kind: Kind): Promise<number> {
+  // a mistake in the template is told before anything is asked
+  const template = format === undefined || format === "json" ? undefined : compile(unescapeFormat(format));
+  const found: object[] = [];
+  const failures: unknown[] = [];
+  for (const name of args) {
+    try {
+      found.push(await find(context, name, kind));
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (format === undefined) await line(context.stdout, found.length === 0 ? "[]" : JSON.stringify(found, null, 4));
+  else for (const object of found) await line(context.stdout, template ? template(object) : toJson(object));
+  for (const failure of failures) await line(context.stderr, `onggi: ${messageOf(failure)}`);
+  return failures.length > 0 ? 1 : 0;
+}
+
+async function find(context: Context, name: string, kind: Kind): Promise<object> {
+  if (kind !== "image") {
+    const info = await optional<ContainerInfo>(
+      context.call("inspect", { container: name }),
+      "container_not_found",
+      kind === undefined,
+    );
+    if (info) return dockerContainer(info);
+  }
+  const image = await optional<Image>(context.call("imageInspect", { image: name }), "image_not_found", kind === undefined);
+  if (image) return dockerImage(image);
+  throw new OnggiError("not_found", `no such container or image: ${name}; see onggi ps -a and onggi images`);
+}
+
+/** What is not there is undefined, when that is to be looked at further. */
+async function optional<T>(asked: Promise<T>, code: string, tolerate: boolean): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (tolerate && error instanceof OnggiError && error.code === code) return undefined;
+    throw error;
+  }
+}

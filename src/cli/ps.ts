@@ -1,0 +1,85 @@
+import type { ContainerSummary } from "../api/control/types.ts";
+import { ellipsis } from "../lib/table.ts";
+import { humanDuration } from "../lib/units.ts";
+import { define } from "./command.ts";
+import { line } from "./context.ts";
+import { bool, integer, list, text } from "./flags.ts";
+import { createdAt, joinLabels, type Listing, parseFilters, printRows, type Row } from "./listing.ts";
+
+const listing: Listing = {
+  headers: {
+    ID: "CONTAINER ID",
+    Image: "IMAGE",
+    Command: "COMMAND",
+    CreatedAt: "CREATED AT",
+    RunningFor: "CREATED",
+    Status: "STATUS",
+    State: "STATE",
+    Ports: "PORTS",
+    Names: "NAMES",
+    Size: "SIZE",
+    Labels: "LABELS",
+    Mounts: "MOUNTS",
+    Networks: "NETWORKS",
+    LocalVolumes: "LOCAL VOLUMES",
+  },
+  columns: ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"],
+};
+
+export const command = define({
+  usage: "[flags]",
+  summary: "list containers",
+  flags: {
+    all: bool("a", "those that do not run, too"),
+    quiet: bool("q", "ids only"),
+    filter: list("f", "KEY=VALUE", "only those: id, name, label, status, ancestor, exited, ..."),
+    last: integer("n", "N", "the last N created, running or not"),
+    latest: bool("l", "the last one created"),
+    "no-trunc": bool("", "whole ids and commands"),
+    format: text("", "TEMPLATE", "table, json or a Go template"),
+  },
+  args: [0, 0],
+  examples: [
+    ["ps -a", "all of them"],
+    ["ps --format '{{.Names}}: {{.Status}}'", "a form of your own"],
+  ],
+  async run(context, values) {
+    const limit = values.latest ? 1 : values.last;
+    const filters = parseFilters(values.filter);
+    const { containers } = await context.call("list", {
+      ...(values.all || (limit !== undefined && limit > 0) ? { all: true } : {}),
+      ...(limit !== undefined && limit > 0 ? { limit } : {}),
+      ...(filters ? { filters } : {}),
+    });
+    const whole = values["no-trunc"] ?? false;
+    if (values.quiet && values.format === undefined) {
+      for (const { id } of containers) await line(context.stdout, whole ? id : id.slice(0, 12));
+      return 0;
+    }
+    const rows = containers.map((container) => rowOf(container, whole, Date.now() / 1000));
+    await printRows(context, listing, rows, values.format);
+    return 0;
+  },
+});
+
+export function rowOf(container: ContainerSummary, whole: boolean, now: number): Row {
+  const { id, names, image, command, created, state, status, labels, networks } = container;
+  const quoted = JSON.stringify(whole ? command : ellipsis(command, 20));
+  return {
+    ID: whole ? id : id.slice(0, 12),
+    Names: names.join(","),
+    Image: image,
+    Command: quoted,
+    CreatedAt: createdAt(created),
+    RunningFor: `${humanDuration(now - created)} ago`,
+    Ports: "",
+    State: state,
+    Status: status,
+    Size: "0B",
+    Labels: joinLabels(labels),
+    Label: (key: unknown) => labels[String(key)] ?? "",
+    Mounts: "",
+    Networks: networks.join(","),
+    LocalVolumes: "0",
+  };
+}

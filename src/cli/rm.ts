@@ -1,0 +1,24 @@
+import { define } from "./command.ts";
+import { each } from "./each.ts";
+import { bool } from "./flags.ts";
+
+export const command = define({
+  usage: "[flags] CONTAINER...",
+  summary: "remove containers",
+  flags: {
+    force: bool("f", "kill those that run"),
+    volumes: bool("v", "with their anonymous volumes"),
+  },
+  args: [1, Number.POSITIVE_INFINITY],
+  complete: "container",
+  examples: [["rm -f web", "even if it runs"]],
+  run: (context, values, args) =>
+    each(context, args, async (container) => {
+      await context.call("remove", {
+        container,
+        ...(values.force ? { force: true } : {}),
+        ...(values.volumes ? { volumes: true } : {}),
+      });
+      return container;
+    }),
+});

@@ -1,0 +1,90 @@
+import type { TraceStage } from "../api/control/protocol.ts";
+import { attachOptions, checkCidFile, writeCidFile } from "./attach-options.ts";
+import { define } from "./command.ts";
+import { attachFlags, containerFlags } from "./container-flags.ts";
+import { containerRequest } from "./container-request.ts";
+import { type Context, line } from "./context.ts";
+import { UsageError } from "./errors.ts";
+import { bool, list } from "./flags.ts";
+import { finish, openSession } from "./session.ts";
+
+export const command = define({
+  usage: "[flags] IMAGE [COMMAND] [ARG...]",
+  summary: "create a container, start it and wait for it",
+  flags: {
+    detach: bool("d", "run in the background, print the id"),
+    rm: bool("", "remove the container when it has ended"),
+    ...containerFlags,
+    ...attachFlags,
+    attach: list("a", "STREAM", "attach only to stdin, stdout or stderr", { rare: true }),
+    trace: bool("", "print where the time of the start went", { rare: true }),
+  },
+  args: [1, Number.POSITIVE_INFINITY],
+  flagsFirst: true,
+  complete: "image",
+  failure: 125,
+  examples: [
+    ["run --rm busybox echo hello", "one command"],
+    ["run -it --rm debian bash", "a shell; ctrl-p ctrl-q leaves it running"],
+    ["run -d --name web -m 64m -v ./site:/www:ro busybox httpd -f -h /www", "a server"],
+  ],
+  async run(context, values, args) {
+    if (values.detach && values.attach) throw new UsageError("-d and -a exclude each other");
+    await checkCidFile(values.cidfile);
+    const request = await containerRequest(values, args, context);
+    const detach = values.detach ?? false;
+    const attach = attachOptions(values, detach);
+    // input ends with its client, as for docker: only a container that is attached to has one
+    const container = {
+      ...request,
+      ...(values.rm ? { autoRemove: true } : {}),
+      ...(request.openStdin && attach.stdin ? { stdinOnce: true } : {}),
+    };
+    const tty = !detach && request.tty === true;
+    const session = detach ? undefined : await openSession(context, options(values, attach, tty));
+    try {
+      const result = await context.call(
+        "run",
+        {
+          container,
+          detach,
+          attach,
+          ...(session?.size ? { size: session.size } : {}),
+          ...(values.trace ? { trace: true } : {}),
+          ...(values["sig-proxy"] === false ? {} : { sigProxy: true }),
+        },
+        {
+          ...session?.handlers<"run">(),
+          item: (item) => ("id" in item ? writeCidFile(values.cidfile, item.id) : printTrace(context, item.trace)),
+        },
+      );
+      session?.end();
+      for (const warning of result.warnings) await line(context.stderr, `WARNING: ${warning}`);
+      if (!detach) return await finish(context, result, tty);
+      await line(context.stdout, result.id);
+      return result.error ? await finish(context, result, tty) : 0;
+    } finally {
+      session?.end();
+    }
+  },
+});
+
+const options = (
+  values: { "detach-keys"?: string; "sig-proxy"?: boolean },
+  attach: ReturnType<typeof attachOptions>,
+  tty: boolean,
+) => ({
+  attach,
+  tty,
+  detachKeys: values["detach-keys"],
+  sigProxy: values["sig-proxy"] ?? true,
+});
+
+/** The stages of the start, longest bars for the longest; on standard error, where it does not mix with the output. */
+async function printTrace(context: Context, trace: readonly TraceStage[]): Promise<void> {
+  const { alignTabs } = await import("../lib/table.ts");
+  const total = trace.reduce((sum, { microseconds }) => sum + microseconds, 0);
+  const bar = (microseconds: number): string => "#".repeat(Math.round((40 * microseconds) / Math.max(1, total)));
+  const rows = trace.map(({ stage, microseconds }) => `${stage}\t${microseconds.toFixed(0)} us\t${bar(microseconds)}`);
+  await context.stderr.write(`${alignTabs([...rows, `total\t${total.toFixed(0)} us\t`]).join("\n")}\n`);
+}

@@ -1,0 +1,24 @@
+import { define } from "./command.ts";
+import { resourceFlags } from "./container-flags.ts";
+import { resources } from "./container-request.ts";
+import { line } from "./context.ts";
+import { each } from "./each.ts";
+import { UsageError } from "./errors.ts";
+
+export const command = define({
+  usage: "[flags] CONTAINER...",
+  summary: "change the limits of containers, while they run",
+  flags: resourceFlags,
+  args: [1, Number.POSITIVE_INFINITY],
+  complete: "container",
+  examples: [["update -m 128m --cpus 0.5 web", "takes effect at once"]],
+  async run(context, values, args) {
+    const wanted = resources(values);
+    if (!wanted) throw new UsageError("say what to change, as in --memory 128m; see onggi update --help-all");
+    return each(context, args, async (container) => {
+      const { warnings } = await context.call("update", { container, resources: wanted });
+      for (const warning of warnings) await line(context.stderr, `WARNING: ${warning}`);
+      return container;
+    });
+  },
+});

@@ -1,0 +1,15 @@
+import type { Plan } from "../plan/ops.ts";
+import type { Context } from "./context.ts";
+import { draft } from "./create.ts";
+import { createPlan, specOf } from "./prepare.ts";
+import type { ContainerRequest } from "./types.ts";
+
+/** The plan of the container this request would make. Makes nothing: the id and the range of user ids are samples. */
+export function explainContainer(context: Context, request: ContainerRequest): Plan {
+  const sketch = draft(context, request);
+  const slot = sketch.isolationReason === "" ? context.slots.take() : null;
+  if (slot !== null) context.slots.release(slot);
+  const record = { ...sketch, slot };
+  const spec = specOf(context, record);
+  return createPlan(context, record, spec, context.cgroups.join(record.cgroupPath)).plan;
+}

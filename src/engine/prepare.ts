@@ -1,0 +1,230 @@
+/** From a container's record to what runs: the OCI specification, then the plan. Looks things up; decides nothing the runtime decides. */
+import { readFileSync } from "node:fs";
+import type { MountedImage } from "../images/types.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
+import type { Seccomp, Spec } from "../oci/spec.ts";
+import type { Plan, Supervision } from "../plan/ops.ts";
+import type { CgroupJoin } from "../runtime/cgroups/index.ts";
+import {
+  bindSourceFiles,
+  compileCreate,
+  compileExec,
+  execProcess,
+  parseSecurityOptions,
+  type ResolvedUser,
+  type RootSource,
+  resolveUser,
+  specFromRequest,
+} from "../runtime/index.ts";
+import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/seccomp/index.ts";
+import { close, O, open } from "../sys/index.ts";
+import type { Size } from "./attach.ts";
+import type { Container } from "./container.ts";
+import type { Context } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
+import { resolveDevices } from "./devices.ts";
+import { rangeOf } from "./idmap.ts";
+import { containerPaths, EXIT_RECORD } from "./layout.ts";
+import { readRootFile } from "./rootfile.ts";
+import type { ContainerRequest, ExecRequest } from "./types.ts";
+
+export type { Size } from "./attach.ts";
+
+const imageConfig = (context: Context, record: ContainerRecord) =>
+  record.imageId === "" ? {} : context.images.get(record.imageId).config.config;
+
+const PATH_DIRECTORY = O.O_PATH | O.O_DIRECTORY | O.O_CLOEXEC;
+
+/** Opens the directories there are, calls `use`, closes them. */
+function withDirectories<T>(paths: readonly string[], use: (fds: number[]) => T): T {
+  const fds: number[] = [];
+  try {
+    for (const path of paths) {
+      try {
+        fds.push(open(path, PATH_DIRECTORY));
+      } catch {
+        // not there yet: the container has not been started
+      }
+    }
+    return use(fds);
+  } finally {
+    for (const fd of fds) close(fd);
+  }
+}
+
+interface UserFiles {
+  readonly passwd: string;
+  readonly group: string;
+}
+
+const readUserFiles = (directories: readonly number[]): UserFiles => ({
+  passwd: readRootFile(directories, "etc/passwd") ?? "",
+  group: readRootFile(directories, "etc/group") ?? "",
+});
+
+/** /etc/passwd and /etc/group as the container will see them: its own upper layer's, else the image's. */
+function userFilesOf(context: Context, record: ContainerRecord): UserFiles {
+  const { rootfs } = record.request;
+  if (rootfs !== undefined) return withDirectories([rootfs], readUserFiles);
+  const { upper } = containerPaths(context.layout, record.id);
+  const image = context.images.mount(record.imageId);
+  if (image.kind === "paths") return withDirectories([upper, ...image.lowers], readUserFiles);
+  return withDirectories([upper], (fds) => readUserFiles([...fds, image.fd]));
+}
+
+/** Filters by what they depend on; resolving and compiling the default one takes some milliseconds. */
+const sections = new Map<string, Seccomp | null>();
+const programs = new WeakMap<Seccomp, CompiledSeccomp>();
+
+/** The text of a profile: the file a client named was read by the client, so a path here is the host's. */
+function profileText(option: string): string {
+  if (!option.startsWith("/")) return option;
+  try {
+    return readFileSync(option, "utf8");
+  } catch (error) {
+    throw new OnggiError("invalid_seccomp_profile", `--security-opt seccomp=${option}: ${messageOf(error)}`);
+  }
+}
+
+function seccompSection(context: Context, request: ContainerRequest, capabilities: readonly string[]): Seccomp | null {
+  const option = parseSecurityOptions(request.securityOpt).seccomp ?? "default";
+  if (request.privileged || option === "unconfined") return null;
+  const key = `${option}\n${capabilities.join(",")}`;
+  const known = sections.get(key);
+  if (known !== undefined) return known;
+  const section = seccompFor(profileText(option), { capabilities, arch: context.facts.arch, kernel: context.facts.kernel });
+  if (!option.startsWith("/")) sections.set(key, section);
+  return section;
+}
+
+function programOf(context: Context, section: Seccomp | undefined): CompiledSeccomp | undefined {
+  if (!section) return undefined;
+  let program = programs.get(section);
+  if (!program) {
+    program = compileSeccomp(section, { cacheDir: context.layout.cache });
+    programs.set(section, program);
+  }
+  return program;
+}
+
+/** The specification of a container. Throws what is wrong with its request. */
+export function specOf(context: Context, record: ContainerRecord): Spec {
+  const { request } = record;
+  const config = imageConfig(context, record);
+  const paths = containerPaths(context.layout, record.id, record.logFile);
+  const spec = specFromRequest({
+    request,
+    image: config,
+    id: record.id,
+    hostname: request.hostname ?? record.id.slice(0, 12),
+    args: record.args,
+    user: resolveUser(request.user ?? config.User, userFilesOf(context, record), request.groupAdd),
+    facts: context.facts,
+    cgroupPath: record.cgroupPath,
+    idMap: record.slot === null ? null : rangeOf(record.slot),
+    devices: resolveDevices(request),
+    files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
+  });
+  const seccomp = seccompSection(context, request, spec.process?.capabilities?.bounding ?? []);
+  return seccomp ? { ...spec, linux: { ...spec.linux, seccomp } } : spec;
+}
+
+function supervisionOf(record: ContainerRecord): Supervision {
+  const { tty, openStdin, stdinOnce, autoRemove, log } = record.request;
+  return {
+    tty: !!tty,
+    openStdin: !!openStdin,
+    stdinOnce: !!stdinOnce,
+    log:
+      !log || log.driver === "none"
+        ? null
+        : { format: log.driver, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles },
+    exitPath: EXIT_RECORD,
+    durable: !autoRemove,
+  };
+}
+
+function rootOf(context: Context, record: ContainerRecord, image: MountedImage | null): RootSource {
+  if (!image) return { kind: "directory", path: record.request.rootfs as string };
+  const { upper, work, mountpoint } = containerPaths(context.layout, record.id);
+  const lower = image.kind === "fd" ? { passed: 0 } : { paths: image.lowers };
+  return { kind: "overlay", lower, upper, work, mountpoint };
+}
+
+/** Bind sources that are files: ours, which need not exist yet, and those asked for. Throws for a source that is missing. */
+function fileSources(context: Context, record: ContainerRecord, spec: Spec): Set<string> {
+  const { hostname, hosts, resolvConf } = containerPaths(context.layout, record.id);
+  const own = new Set([hostname, hosts, resolvConf]);
+  const asked = (spec.mounts ?? []).filter(({ source }) => !own.has(source ?? ""));
+  return new Set([...own, ...bindSourceFiles({ ...spec, mounts: asked })]);
+}
+
+const withConsole = (spec: Spec, size: Size | undefined): Spec =>
+  size && spec.process
+    ? { ...spec, process: { ...spec.process, consoleSize: { height: size.rows, width: size.columns } } }
+    : spec;
+
+/** The plan of a container's first process, and the descriptors the shim must be given for it (the store's, not to be closed). */
+export function createPlan(
+  context: Context,
+  record: ContainerRecord,
+  spec: Spec,
+  cgroup: CgroupJoin,
+  size?: Size,
+): { plan: Plan; passedFds: number[] } {
+  const image = record.request.rootfs === undefined ? context.images.mount(record.imageId) : null;
+  const plan = compileCreate({
+    spec: withConsole(spec, size),
+    root: rootOf(context, record, image),
+    facts: context.facts,
+    cgroup,
+    supervision: supervisionOf(record),
+    seccompProgram: programOf(context, spec.linux?.seccomp),
+    id: record.id,
+    fileSources: fileSources(context, record, spec),
+  });
+  return { plan, passedFds: image?.kind === "fd" ? [image.fd] : [] };
+}
+
+/** The user of an exec, by the files the running container has now. */
+function execUser(context: Context, { record }: Container, request: ExecRequest): ResolvedUser {
+  const wanted = request.user ?? record.request.user ?? imageConfig(context, record).User;
+  const files = withDirectories([`/proc/${record.state.pid}/root`], readUserFiles);
+  return resolveUser(wanted, files, record.request.groupAdd);
+}
+
+/** The plan of a further process in a running container. */
+export function execPlan(context: Context, container: Container, request: ExecRequest, size?: Size): Plan {
+  const { record } = container;
+  const spec = specOf(context, record);
+  const process = execProcess({
+    container: spec.process as NonNullable<Spec["process"]>,
+    command: request.command,
+    user: execUser(context, container, request),
+    ...(request.env ? { env: request.env } : {}),
+    ...(request.workdir === undefined ? {} : { workdir: request.workdir }),
+    tty: !!request.tty,
+    privileged: !!request.privileged,
+    ...(size ? { size: { height: size.rows, width: size.columns } } : {}),
+    facts: context.facts,
+  });
+  return compileExec({
+    process,
+    target: {
+      pid: record.state.pid,
+      namespaces: (spec.linux?.namespaces ?? []).map(({ type }) => type),
+      uidMappings: spec.linux?.uidMappings,
+      cgroup: context.cgroups.join(record.cgroupPath),
+    },
+    facts: context.facts,
+    supervision: {
+      tty: !!request.tty,
+      openStdin: !!request.openStdin && !request.detach,
+      stdinOnce: true,
+      log: null,
+      exitPath: null,
+      durable: false,
+    },
+    seccompProgram: request.privileged ? undefined : programOf(context, spec.linux?.seccomp),
+  });
+}

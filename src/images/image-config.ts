@@ -1,0 +1,86 @@
+/** An image's configuration: OCI image specification, config.md; Docker's has the same shape. */
+import { messageOf, OnggiError } from "../lib/errors.ts";
+import { type Digest, isDigest } from "./digest.ts";
+import type { ImageConfig } from "./types.ts";
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A JSON object. Throws "archive_invalid" naming `what`. */
+export const parseObject = (text: string, what: string): Record<string, unknown> => {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new OnggiError("archive_invalid", `${what} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+  if (!isObject(value)) throw new OnggiError("archive_invalid", `${what} is not a JSON object`);
+  return value;
+};
+
+const wrong = (what: string, field: string, expected: string): OnggiError =>
+  new OnggiError("image_config_invalid", `${what}: "${field}" is not ${expected}`);
+
+const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === "string");
+const isStringMap = (value: unknown): boolean =>
+  isObject(value) && Object.values(value).every((item) => typeof item === "string");
+const isObjectMap = (value: unknown): boolean =>
+  isObject(value) && Object.values(value).every((item) => item === null || isObject(item));
+
+const fields: Record<string, readonly [check: (value: unknown) => boolean, expected: string]> = {
+  User: [(value) => typeof value === "string", "a string"],
+  Env: [isStrings, "a list of strings"],
+  Entrypoint: [isStrings, "a list of strings"],
+  Cmd: [isStrings, "a list of strings"],
+  Shell: [isStrings, "a list of strings"],
+  WorkingDir: [(value) => typeof value === "string", "a string"],
+  StopSignal: [(value) => typeof value === "string", "a string"],
+  Labels: [isStringMap, "an object of strings"],
+  ExposedPorts: [isObjectMap, "an object of objects"],
+  Volumes: [isObjectMap, "an object of objects"],
+  Healthcheck: [isObject, "an object"],
+};
+
+/**
+ * Reads a configuration and checks what others rely on; a null where a value may be absent is taken as absent.
+ * Throws "image_config_invalid" or "archive_invalid" naming `what`.
+ */
+export const parseConfig = (text: string, what: string): ImageConfig => {
+  const value = parseObject(text, what);
+  const { rootfs } = value;
+  if (!isObject(rootfs) || !isStrings(rootfs.diff_ids) || !rootfs.diff_ids.every(isDigest)) {
+    throw wrong(what, "rootfs.diff_ids", "a list of sha256 digests");
+  }
+  if (value.config !== undefined && value.config !== null && !isObject(value.config)) throw wrong(what, "config", "an object");
+  const config: Record<string, unknown> = {};
+  for (const [key, entry] of Object.entries(value.config ?? {})) {
+    if (entry === null) continue;
+    const rule = fields[key];
+    if (rule && !rule[0](entry)) throw wrong(what, `config.${key}`, rule[1]);
+    config[key] = entry;
+  }
+  const { architecture, os } = value;
+  if (typeof architecture !== "string" || architecture === "") throw wrong(what, "architecture", "a string");
+  if (os !== "linux") throw wrong(what, "os", `"linux": images of ${JSON.stringify(os)} cannot run here`);
+  return { ...value, architecture, os, config, rootfs: { type: "layers", diff_ids: rootfs.diff_ids } } as ImageConfig;
+};
+
+export const diffIdsOf = (config: ImageConfig): Digest[] => config.rootfs.diff_ids as Digest[];
+
+/** The manifest that makes the stored image one of an OCI image layout: its layers are the plain tars. */
+export const manifestFor = (
+  config: { digest: string; size: number },
+  layers: readonly { digest: string; size: number }[],
+): { mediaType: string; text: string } => {
+  const mediaType = "application/vnd.oci.image.manifest.v1+json";
+  const text = JSON.stringify({
+    schemaVersion: 2,
+    mediaType,
+    config: { mediaType: "application/vnd.oci.image.config.v1+json", ...config },
+    layers: layers.map((layer) => ({ mediaType: "application/vnd.oci.image.layer.v1.tar", ...layer })),
+  });
+  return { mediaType, text };
+};
+
+/** The name that Go, and so every image, has for this machine's architecture. */
+export const hostArchitecture = (): string => (process.arch === "x64" ? "amd64" : process.arch);

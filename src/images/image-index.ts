@@ -1,0 +1,110 @@
+/** An image's index on disk: built from its layers' entries, written beside, flushed, renamed. */
+import * as fs from "node:fs";
+import type { ContentStore } from "./content.ts";
+import { hexOf } from "./digest.ts";
+import { type ErofsIndex, writeIndex } from "./erofs.ts";
+import { explainDisk, flush } from "./files.ts";
+import { scanLayer } from "./layer.ts";
+import type { TarEntry } from "./tar-types.ts";
+import { buildTree, type Inode } from "./tree.ts";
+
+/** One layer of an image; entries are read from the store where they are not at hand. */
+export interface IndexLayer {
+  readonly diffId: string;
+  readonly size: number;
+  readonly entries?: readonly TarEntry[];
+  /** Where the tar lies while it is not in the store yet. */
+  readonly path?: string;
+}
+
+/** The image's merged tree. Throws LayerInvalid. */
+export const treeOf = (store: ContentStore, layers: readonly IndexLayer[]): Inode =>
+  buildTree(layers.map((layer) => layer.entries ?? scanLayer(store.blobPath(layer.diffId))));
+
+export const indexOf = (store: ContentStore, imageId: string, layers: readonly IndexLayer[]): ErofsIndex =>
+  writeIndex(treeOf(store, layers), {
+    layers: layers.map(({ diffId, size }) => ({ tag: hexOf(diffId), size })),
+    uuid: Buffer.from(hexOf(imageId).slice(0, 32), "hex"),
+  });
+
+const COPY_BYTES = 1 << 20;
+
+/** Copies pieces of the layers behind the index. */
+const copyPieces = (fd: number, store: ContentStore, layers: readonly IndexLayer[], index: ErofsIndex): void => {
+  if (index.copies.length === 0) return;
+  const buffer = Buffer.allocUnsafe(COPY_BYTES);
+  const open = new Map<number, number>();
+  try {
+    for (const { layer, from, length, to } of index.copies) {
+      const source = open.get(layer) ?? fs.openSync(layers[layer]!.path ?? store.blobPath(layers[layer]!.diffId), "r");
+      open.set(layer, source);
+      for (let done = 0; done < length; ) {
+        const bytes = fs.readSync(source, buffer, 0, Math.min(COPY_BYTES, length - done), from + done);
+        if (bytes === 0) throw new Error(`${layers[layer]!.diffId} is shorter than its headers say`);
+        fs.writeSync(fd, buffer, 0, bytes, to + done);
+        done += bytes;
+      }
+    }
+  } finally {
+    for (const source of open.values()) fs.closeSync(source);
+  }
+};
+
+/** Writes the index to a temporary file; returns it open. */
+const writeTemporary = (store: ContentStore, layers: readonly IndexLayer[], index: ErofsIndex): { fd: number; path: string } => {
+  const path = store.temporaryPath();
+  const fd = fs.openSync(path, "wx", 0o644);
+  try {
+    for (let done = 0; done < index.bytes.length; ) done += fs.writeSync(fd, index.bytes, done, index.bytes.length - done, done);
+    if (index.size > index.bytes.length) fs.ftruncateSync(fd, index.size);
+    copyPieces(fd, store, layers, index);
+    return { fd, path };
+  } catch (error) {
+    fs.closeSync(fd);
+    fs.rmSync(path, { force: true });
+    throw explainDisk(error, "writing an image's index");
+  }
+};
+
+/** Builds and stores an image's index, durable but for its name. Throws LayerInvalid, "out_of_disk". */
+export const storeIndex = async (store: ContentStore, imageId: string, layers: readonly IndexLayer[]): Promise<void> => {
+  const { fd, path } = writeTemporary(store, layers, indexOf(store, imageId, layers));
+  try {
+    await flush(fd);
+    fs.renameSync(path, store.indexPath(imageId));
+  } catch (error) {
+    fs.rmSync(path, { force: true });
+    throw explainDisk(error, "writing an image's index");
+  } finally {
+    fs.closeSync(fd);
+  }
+};
+
+/** As storeIndex, for a caller that cannot wait: an index that somebody deleted is made again. */
+export const restoreIndex = (store: ContentStore, imageId: string, layers: readonly IndexLayer[]): void => {
+  const { fd, path } = writeTemporary(store, layers, indexOf(store, imageId, layers));
+  try {
+    fs.fsyncSync(fd);
+    fs.renameSync(path, store.indexPath(imageId));
+  } finally {
+    fs.closeSync(fd);
+  }
+};
+
+const SUPER = 1024;
+const DEVICES = SUPER + 128;
+
+/** The layers that an index has as data devices, in their order, by the tags of its device table. */
+export const devicesOf = (indexPath: string): string[] => {
+  const fd = fs.openSync(indexPath, "r");
+  try {
+    const head = Buffer.alloc(DEVICES);
+    fs.readSync(fd, head, 0, head.length, 0);
+    const count = head.readUInt16LE(SUPER + 86);
+    const table = Buffer.alloc(count * 128);
+    fs.readSync(fd, table, 0, table.length, DEVICES);
+    return Array.from({ length: count }, (_, i) => `sha256:${table.toString("latin1", i * 128, i * 128 + 64)}`);
+  } finally {
+    fs.closeSync(fd);
+  }
+};

@@ -1,0 +1,348 @@
+/** The image store: content on disk, names and images in the database, mounts in memory. */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { messageOf, OnggiError } from "../lib/errors.ts";
+import { type FoundImage, findImages } from "./archive.ts";
+import { ArchiveContents } from "./archive-contents.ts";
+import { ContentStore, type Lease } from "./content.ts";
+import { ImageDatabase, type ImageRecord } from "./database.ts";
+import { digestOf, isDigest } from "./digest.ts";
+import { ImageAmbiguous, ImageInUse, ImageNotFound } from "./errors.ts";
+import { explainDisk } from "./files.ts";
+import { diffIdsOf, hostArchitecture, manifestFor, parseConfig } from "./image-config.ts";
+import { storeIndex } from "./image-index.ts";
+import { takeLayer } from "./layer.ts";
+import { type MountForm, Mounts } from "./mount.ts";
+import { canonicalName, familiarName, parseReference } from "./reference.ts";
+import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
+import type { Image, ImageConfig, ImageStore, ImportOptions, MountedImage, Progress } from "./types.ts";
+
+export interface StoreOptions {
+  /** Use this form of mount, whatever the machine can do; absent: the best that works. */
+  readonly form?: MountForm;
+  /** The most bytes one layer may have uncompressed; 64 GiB unless told. */
+  readonly maxLayerBytes?: number;
+  /** The most a compressed layer may grow, beyond the first `freeBytes`. */
+  readonly limits?: { readonly freeBytes: number; readonly ratio: number };
+}
+
+const MAX_LAYER_BYTES = 64 * 2 ** 30;
+
+interface Known {
+  readonly record: ImageRecord;
+  readonly config: ImageConfig;
+  /** Canonical names, sorted. */
+  names: string[];
+}
+
+const canonicalTag = (name: string): string => {
+  const reference = parseReference(name);
+  if (reference.digest) throw new OnggiError("reference_invalid", `"${name}": an image is not named by a digest; give a tag`);
+  return canonicalName(reference);
+};
+
+/** Opens the store below `root`, making it where there is none. Throws "store_version". */
+export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
+  new LocalImageStore(root, options);
+
+class LocalImageStore implements ImageStore {
+  readonly #content: ContentStore;
+  readonly #database: ImageDatabase;
+  readonly #mounts: Mounts;
+  readonly #options: StoreOptions;
+  /** Every image by id; the database's content, parsed. */
+  #images = new Map<string, Known>();
+
+  constructor(root: string, options: StoreOptions) {
+    this.#options = options;
+    this.#content = new ContentStore(root);
+    this.#database = new ImageDatabase(join(root, "images.db"));
+    this.#mounts = new Mounts(this.#content, options.form ?? null);
+    this.#refresh();
+  }
+
+  get form(): MountForm {
+    return this.#mounts.form;
+  }
+
+  list(): Image[] {
+    return [...this.#images.values()].map(imageOf);
+  }
+
+  get(reference: string): Image {
+    return imageOf(this.#find(reference).known);
+  }
+
+  mount(id: string): MountedImage {
+    const { record, config } = this.#find(id).known;
+    const layers = diffIdsOf(config).map((diffId) => ({ diffId, size: fs.statSync(this.#content.blobPath(diffId)).size }));
+    return this.#mounts.mount(record.id, layers);
+  }
+
+  async importRootfs(source: ReadableStream<Uint8Array>, options: ImportOptions): Promise<Image> {
+    const name = options.name === undefined ? null : canonicalTag(options.name);
+    return this.#content.leased(async (lease) => {
+      const { signal, progress } = options;
+      let current = 0;
+      const layer = await takeLayer(this.#content, chunksOf(source, signal), {
+        ...this.#layerOptions(),
+        onBytes: (bytes) => {
+          current += bytes;
+          progress?.({ id: "rootfs", current, message: "Importing" });
+        },
+      });
+      try {
+        const created = new Date().toISOString();
+        const config: ImageConfig = {
+          architecture: options.architecture ?? hostArchitecture(),
+          os: "linux",
+          created,
+          config: options.config ?? {},
+          rootfs: { type: "layers", diff_ids: [layer.diffId] },
+          history: [{ created, comment: options.message ?? "Imported from a root file system" }],
+        };
+        const configText = JSON.stringify(config);
+        const found: FoundImage = {
+          id: digestOf(configText),
+          configText,
+          config: parseConfig(configText, "the new image"),
+          layers: [layer],
+          names: name ? [name] : [],
+        };
+        await this.#add([found], lease, signal);
+        return this.get(found.id);
+      } finally {
+        await layer.ingest.drop();
+      }
+    });
+  }
+
+  async load(source: ReadableStream<Uint8Array>, options: { signal?: AbortSignal; progress?: Progress } = {}): Promise<Image[]> {
+    const { signal, progress } = options;
+    return this.#content.leased(async (lease) => {
+      const layerOptions = this.#layerOptions();
+      const whole = decompressed(chunksOf(source, signal), layerOptions.limits);
+      const contents = await ArchiveContents.read(this.#content, whole, { ...layerOptions, progress });
+      try {
+        const found = findImages(contents);
+        await this.#add(found, lease, signal);
+        return found.map(({ id }) => this.get(id));
+      } finally {
+        await contents.drop();
+      }
+    });
+  }
+
+  async remove(
+    reference: string,
+    options: { force?: boolean; inUse: ReadonlySet<string> },
+  ): Promise<{ untagged: string[]; deleted: string[] }> {
+    const { known, name } = this.#find(reference);
+    const { id } = known.record;
+    const others = known.names.filter((other) => other !== name);
+    if (name === null && known.names.length > 1 && !options.force) {
+      throw new ImageInUse(
+        `image ${id} has several names (${known.names.map(familiar).join(", ")}); remove them one by one, or with force`,
+      );
+    }
+    const last = name === null || others.length === 0;
+    const used = options.inUse.has(id);
+    if (last && used && !options.force) {
+      throw new ImageInUse(`image ${reference} is needed by a container; remove the container first`);
+    }
+    const untag = name === null ? known.names : [name];
+    const untagged = untag.map(familiar);
+    // A container's image stays, without a name, until the container is gone.
+    if (!last || used) {
+      this.#database.removeNames(untag);
+      await this.#changed();
+      return { untagged, deleted: [] };
+    }
+    this.#database.removeImage(id);
+    await this.#changed();
+    this.#mounts.release(id);
+    const deleted = [
+      id,
+      ...this.#discard([...known.record.layers]),
+      ...this.#discard([id, known.record.manifest]).filter((digest) => digest !== id),
+    ];
+    fs.rmSync(this.#content.indexPath(id), { force: true });
+    fs.rmSync(this.#content.treePath(id), { recursive: true, force: true });
+    return { untagged, deleted: deleted.filter((digest) => digest !== known.record.manifest) };
+  }
+
+  tag(id: string, name: string): void {
+    const canonical = canonicalTag(name);
+    const { record } = this.#find(id).known;
+    this.#database.setName(canonical, record.id);
+    this.#refresh();
+    this.#writeLayoutIndex();
+  }
+
+  async collectGarbage(): Promise<string[]> {
+    const blobs = new Set<string>();
+    for (const { record } of this.#images.values())
+      for (const digest of [record.id, record.manifest, ...record.layers]) blobs.add(digest);
+    const found = this.#content.garbage({ blobs, images: new Set(this.#images.keys()) });
+    for (const path of found) {
+      if (path.startsWith("mounts/")) this.#mounts.release(`sha256:${path.slice("mounts/".length)}`);
+      fs.rmSync(join(this.#content.root, path), { recursive: true, force: true });
+    }
+    return found;
+  }
+
+  close(): void {
+    this.#mounts.close();
+    this.#database.close();
+  }
+
+  #layerOptions(): { limits: { freeBytes: number; ratio: number; layerBytes: number } } {
+    return { limits: { ...(this.#options.limits ?? defaultLimits), layerBytes: this.#options.maxLayerBytes ?? MAX_LAYER_BYTES } };
+  }
+
+  /** Keeps what the images need and records them, all or none. */
+  async #add(found: readonly FoundImage[], lease: Lease, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      const records: { record: ImageRecord; names: readonly string[] }[] = [];
+      for (const image of found) records.push({ record: await this.#keep(image, lease), names: image.names });
+      await this.#content.flushNames();
+      signal?.throwIfAborted();
+      this.#database.add(records);
+    } catch (error) {
+      this.#refresh();
+      this.#forget(lease);
+      throw explainDisk(error, "storing an image");
+    }
+    await this.#changed();
+    if (this.#mounts.form === "directories") for (const { id } of found) this.mount(id);
+  }
+
+  /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
+  async #keep(image: FoundImage, lease: Lease): Promise<ImageRecord> {
+    const { id, configText } = image;
+    lease.digests.add(id);
+    const layers = image.layers.map(({ diffId, size, entries, ingest }) => ({ diffId, size, entries, path: ingest.file.path }));
+    const sizes = layers.map(({ diffId, size }) => ({ digest: diffId, size }));
+    const manifest = manifestFor({ digest: id, size: Buffer.byteLength(configText) }, sizes);
+    const known = this.#images.has(id);
+    const index = known
+      ? null
+      : storeIndex(
+          this.#content,
+          id,
+          layers.map((layer) => this.#located(layer)),
+        );
+    const kept = Promise.all([this.#content.putBlob(configText, lease), this.#content.putBlob(manifest.text, lease), index]);
+    // Waits for all of them, whichever fails: nothing may go on behind the caller's back.
+    const results = await Promise.allSettled([kept, index]);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    for (const layer of new Set(image.layers)) await layer.ingest.keep(layer.diffId, lease);
+    const total = sizes.reduce((sum, { size }) => sum + size, 0);
+    return { id, config: configText, manifest: digestOf(manifest.text), layers: layers.map(({ diffId }) => diffId), size: total };
+  }
+
+  /** A layer's tar is in the temporary area until it is kept. */
+  #located<T extends { diffId: string; path: string }>(layer: T): T {
+    return fs.existsSync(layer.path) ? layer : { ...layer, path: this.#content.blobPath(layer.diffId) };
+  }
+
+  /** After a failure: what the operation had already put into the store, and nothing else needs, goes again. */
+  #forget(lease: Lease): void {
+    const digests = [...lease.digests];
+    lease.digests.clear();
+    for (const digest of digests) if (!this.#images.has(digest)) fs.rmSync(this.#content.indexPath(digest), { force: true });
+    this.#discard(digests);
+  }
+
+  /** Deletes blobs that no image and no operation needs; returns which. */
+  #discard(digests: readonly string[]): string[] {
+    const needed = new Set<string>();
+    for (const { record } of this.#images.values())
+      for (const digest of [record.id, record.manifest, ...record.layers]) needed.add(digest);
+    const gone = new Set<string>();
+    for (const digest of digests) {
+      if (needed.has(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
+      fs.rmSync(this.#content.blobPath(digest), { force: true });
+      gone.add(digest);
+    }
+    return [...gone];
+  }
+
+  /** By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. */
+  #find(reference: string): { known: Known; name: string | null } {
+    const byId = this.#images.get(isDigest(`sha256:${reference}`) ? `sha256:${reference}` : reference);
+    if (byId) return { known: byId, name: null };
+    try {
+      const canonical = canonicalName(parseReference(reference));
+      for (const known of this.#images.values()) if (known.names.includes(canonical)) return { known, name: canonical };
+    } catch (error) {
+      if (!(error instanceof OnggiError)) throw error;
+    }
+    const prefix = reference.replace(/^sha256:/, "");
+    if (/^[0-9a-f]{4,64}$/.test(prefix) || (reference.startsWith("sha256:") && /^[0-9a-f]+$/.test(prefix))) {
+      const matches = [...this.#images.values()].filter(({ record }) => record.id.startsWith(`sha256:${prefix}`));
+      if (matches.length > 1)
+        throw new ImageAmbiguous(
+          reference,
+          matches.map(({ record }) => record.id),
+        );
+      if (matches[0]) return { known: matches[0], name: null };
+    }
+    throw new ImageNotFound(reference);
+  }
+
+  /** Reads the database's state again. An image that cannot be read is an error of the store, not of its caller. */
+  #refresh(): void {
+    const names = new Map<string, string[]>();
+    for (const { name, image } of this.#database.names()) names.set(image, [...(names.get(image) ?? []), name]);
+    const images = new Map<string, Known>();
+    for (const record of this.#database.images()) {
+      const config = this.#images.get(record.id)?.config ?? parseConfig(record.config, `stored image ${record.id}`);
+      images.set(record.id, { record, config, names: names.get(record.id) ?? [] });
+    }
+    this.#images = images;
+  }
+
+  async #changed(): Promise<void> {
+    this.#refresh();
+    this.#writeLayoutIndex();
+  }
+
+  /** index.json, for those who read the store as an OCI layout. It says what the database says, which is what counts. */
+  #writeLayoutIndex(): void {
+    const manifests = [...this.#images.values()].flatMap(({ record, names, config }) => {
+      const size = Buffer.byteLength(this.#manifestText(record));
+      const descriptor = {
+        mediaType: "application/vnd.oci.image.manifest.v1+json",
+        digest: record.manifest,
+        size,
+        platform: { architecture: config.architecture, os: config.os },
+      };
+      if (names.length === 0) return [descriptor];
+      return names.map((name) => ({ ...descriptor, annotations: { "org.opencontainers.image.ref.name": familiar(name) } }));
+    });
+    const path = join(this.#content.root, "index.json");
+    const temporary = this.#content.temporaryPath();
+    try {
+      fs.writeFileSync(temporary, JSON.stringify({ schemaVersion: 2, manifests }));
+      fs.renameSync(temporary, path);
+    } catch (error) {
+      fs.rmSync(temporary, { force: true });
+      // Derived data: the next change writes it again. The operation itself is done and durable.
+      console.error(`onggi: ${path} could not be written: ${messageOf(error)}`);
+    }
+  }
+
+  #manifestText(record: ImageRecord): string {
+    return fs.readFileSync(this.#content.blobPath(record.manifest), "utf8");
+  }
+}
+
+const familiar = (canonical: string): string => familiarName(parseReference(canonical));
+
+const imageOf = ({ record, config, names }: Known): Image => ({
+  id: record.id,
+  names: names.map(familiar),
+  config,
+  size: record.size,
+});

@@ -1,0 +1,51 @@
+import { version } from "../package.json";
+import { main } from "./cli/cli.ts";
+import type { Terminal } from "./cli/context.ts";
+import { hostContext } from "./cli/host.ts";
+
+/**
+ * The composition root: the only module that knows every layer. What a command does not need is not loaded: everything but the
+ * command line itself comes by dynamic import.
+ */
+
+/** The terminal by system calls. */
+async function terminal(): Promise<Terminal> {
+  const { getWindowSize, isTerminal, makeRaw, tcsetattr } = await import("./sys/pty.ts");
+  return {
+    isTerminal,
+    size: (fd) => {
+      if (!isTerminal(fd)) return undefined;
+      const { rows, columns } = getWindowSize(fd);
+      return rows > 0 && columns > 0 ? { rows, columns } : undefined;
+    },
+    raw: (fd) => {
+      const former = makeRaw(fd);
+      const restore = () => {
+        process.off("exit", restore);
+        tcsetattr(fd, former, "drain");
+      };
+      process.on("exit", restore);
+      return restore;
+    },
+  };
+}
+
+/** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
+async function serveEngine({ root, run, socket }: { root: string; run: string; socket: string }): Promise<void> {
+  const { openEngine } = await import("./engine/index.ts");
+  const { handlersOf } = await import("./api/control/handlers.ts");
+  const { serve } = await import("./api/control/server.ts");
+  const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
+  const engine = await openEngine({ root, run, version, log });
+  const stopped = Promise.withResolvers<void>();
+  for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
+  // whoever started it may go: a hang-up is not for the engine
+  process.on("SIGHUP", () => {});
+  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log });
+  log(`engine ${version} serves ${socket}, pid ${process.pid}`);
+  await stopped.promise;
+  await server.close();
+  await engine.close();
+}
+
+main(process.argv.slice(2), hostContext({ version, terminal, serveEngine })).then((code) => process.exit(code));

@@ -1,0 +1,2 @@
+import { V2Cgroups } from "./v2.ts";
+export class SystemdCgroups extends V2Cgroups {}

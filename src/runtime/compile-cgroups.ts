@@ -1,0 +1,93 @@
+/** Control groups: the process goes into its cgroup, and sees it at /sys/fs/cgroup. */
+import { AT_FDCWD, type Reg, reg } from "../plan/ops.ts";
+import { FSMOUNT, FSOPEN, MOUNT_ATTR, O } from "../sys/constants.ts";
+import { errno } from "../sys/errno.ts";
+import type { CgroupJoin } from "./cgroups/types.ts";
+import type { Writer } from "./compile-builder.ts";
+import { AT_EMPTY_PATH, type Context, PATH_DIRECTORY } from "./compile-context.ts";
+import { both, newFileSystem, ONTO, type PlannedMount, setAttributes, TREE } from "./compile-filesystem.ts";
+import { openTarget } from "./compile-targets.ts";
+
+/** v2: the directory clone3 puts the child into. */
+export function compileCloneInto(before: Writer, { cloneInto }: CgroupJoin): Reg | undefined {
+  if (cloneInto === null) return undefined;
+  before.about("cgroups", "be born in the cgroup");
+  return before.keep({ kind: "open", dir: AT_FDCWD, path: cloneInto, flags: PATH_DIRECTORY, mode: 0, resolve: 0 });
+}
+
+/** v1 and hybrid: each hierarchy gets the child's pid, before the child does anything. */
+export function compileCgroupProcs(after: Writer, { procs }: CgroupJoin): void {
+  for (const path of procs) {
+    after.about("cgroups", "put the process into its cgroup");
+    const flags = O.O_WRONLY | O.O_CLOEXEC;
+    const fd = after.keep({ kind: "open", dir: AT_FDCWD, path, flags, mode: 0, resolve: 0 });
+    after.do({ kind: "writePid", fd }).close(fd);
+  }
+}
+
+export function compileOomWatch(before: Writer, { oom }: CgroupJoin): void {
+  if (oom === null) return;
+  before.about("cgroups", "let the shim see whether memory ran out");
+  const flags = O.O_RDONLY | O.O_CLOEXEC;
+  before.into(reg.oom, { kind: "open", dir: AT_FDCWD, path: oom, flags, mode: 0, resolve: 0, accept: [errno.ENOENT] });
+}
+
+/**
+ * v1 and hybrid: a tmpfs with a directory per hierarchy. In a cgroup namespace each shows the container's own group as its
+ * root; without one the container's group of each hierarchy is bound, so that other containers' stay out of sight.
+ */
+export function compileCgroupMount(context: Context, root: Reg, planned: PlannedMount): void {
+  const { child, input } = context;
+  const { destination } = planned;
+  const { set } = both(planned.options);
+  const none = { bind: false, recursive: false, superFlags: [], propagation: [], idmap: false, copyUp: false } as const;
+  const attributes = { set: set & ~MOUNT_ATTR.MOUNT_ATTR_RDONLY, clear: 0 };
+  const tmpfs = { ...none, attributes, recursiveAttributes: { set: 0, clear: 0 }, data: [["mode", "755"]] } as const;
+
+  child.about("cgroups", `mount ${destination}`);
+  const place = openTarget(child, root, destination, { kind: "directory", strict: true });
+  const top = newFileSystem(context, child, { type: "tmpfs", mount: { destination, source: "cgroup" }, options: tmpfs });
+  child.do({ kind: "moveMount", from: top, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place);
+
+  for (const { mountpoint, options } of input.facts.cgroupHierarchies) {
+    const name = mountpoint.slice(mountpoint.lastIndexOf("/") + 1);
+    child.about("cgroups", `show the cgroup in hierarchy ${name}`);
+    const hierarchy = context.makes("cgroup") ? mountHierarchy(child, name, options, set) : bindHierarchy(context, mountpoint, set);
+    if (hierarchy === null) continue;
+    const below = openTarget(child, top, name, { kind: "directory", strict: true });
+    child.do({ kind: "moveMount", from: hierarchy, fromPath: "", to: below, toPath: "", flags: ONTO }).close(below, hierarchy);
+    const controllers = name.split(",");
+    if (controllers.length > 1) {
+      for (const controller of controllers) child.do({ kind: "symlink", target: name, dir: top, path: controller });
+    }
+  }
+  child.about("cgroups", `protect ${destination}`);
+  setAttributes(child, top, { set: set & MOUNT_ATTR.MOUNT_ATTR_RDONLY, clear: 0 }, 0);
+  child.close(top);
+}
+
+/** Read-only by the mount's attribute alone: the super block is the host's too. */
+function mountHierarchy(child: Writer, name: string, options: string, attrs: number): Reg {
+  const unified = name === "unified" || options === "";
+  const fs = child.keep({ kind: "fsopen", fstype: unified ? "cgroup2" : "cgroup", flags: FSOPEN.FSOPEN_CLOEXEC });
+  child.do({ kind: "fsconfigString", fs, key: "source", value: "cgroup" });
+  for (const option of unified ? [] : options.split(",")) {
+    const [key = "", value] = option.split("=");
+    if (value === undefined) child.do({ kind: "fsconfigFlag", fs, key });
+    else child.do({ kind: "fsconfigString", fs, key, value });
+  }
+  child.do({ kind: "fsconfigCreate", fs });
+  const mounted = child.keep({ kind: "fsmount", fs, flags: FSMOUNT.FSMOUNT_CLOEXEC, attrs });
+  child.close(fs);
+  return mounted;
+}
+
+function bindHierarchy({ child, input }: Context, mountpoint: string, set: number): Reg | null {
+  const base = mountpoint.startsWith("/") ? mountpoint : `/sys/fs/cgroup/${mountpoint}`;
+  const procs = input.cgroup.procs.find((path) => path.startsWith(`${base}/`));
+  if (!procs) return null;
+  const path = procs.slice(0, procs.lastIndexOf("/"));
+  const fd = child.keep({ kind: "openTree", dir: AT_FDCWD, path, flags: TREE });
+  child.do({ kind: "mountSetattr", fd, path: "", flags: AT_EMPTY_PATH, set, clear: 0, propagation: 0 });
+  return fd;
+}

@@ -1,0 +1,153 @@
+/** What the parts of the compiler share: the input, the sections under way, and answers about namespaces and ids. */
+import { OnggiError } from "../lib/errors.ts";
+import type { IdMapping, NamespaceType, Spec } from "../oci/spec.ts";
+import { AT_FDCWD, type Reg, type Supervision } from "../plan/ops.ts";
+import { AT, CLONE, O, RESOLVE } from "../sys/constants.ts";
+import type { CgroupJoin } from "./cgroups/types.ts";
+import { Registers, Writer } from "./compile-builder.ts";
+import type { HostFacts, RootSource } from "./types.ts";
+
+export interface CreateInput {
+  /** Validated (src/oci/validate.ts). */
+  readonly spec: Spec;
+  readonly root: RootSource;
+  readonly facts: HostFacts;
+  readonly cgroup: CgroupJoin;
+  readonly supervision: Supervision;
+  /** A compiled filter: struct sock_filter each, and SECCOMP_FILTER_FLAG_*. */
+  readonly seccompProgram?: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  /** Directory that relative mount sources start from. */
+  readonly bundle?: string | undefined;
+  /** Names the session keyring. */
+  readonly id?: string | undefined;
+  /** Sources of bind mounts that are no directories, as the specification spells them; see `bindSourceFiles`. */
+  readonly fileSources?: ReadonlySet<string> | undefined;
+  /**
+   * Mounts with id mappings other than the container's: index in `spec.mounts` -> index of the passed descriptor of a user
+   * namespace that has them.
+   */
+  readonly mountUserns?: Readonly<Record<number, number>> | undefined;
+  /** Where pivot_root(2) cannot be (the host's root is an initramfs): MS_MOVE and chroot. */
+  readonly noPivot?: boolean | undefined;
+}
+
+export const cloneFlags: Readonly<Record<NamespaceType, number>> = {
+  mount: CLONE.CLONE_NEWNS,
+  cgroup: CLONE.CLONE_NEWCGROUP,
+  uts: CLONE.CLONE_NEWUTS,
+  ipc: CLONE.CLONE_NEWIPC,
+  user: CLONE.CLONE_NEWUSER,
+  pid: CLONE.CLONE_NEWPID,
+  network: CLONE.CLONE_NEWNET,
+  time: CLONE.CLONE_NEWTIME,
+};
+
+/** Names in /proc/PID/ns. */
+export const namespaceFiles: Readonly<Record<NamespaceType, string>> = {
+  mount: "mnt",
+  cgroup: "cgroup",
+  uts: "uts",
+  ipc: "ipc",
+  user: "user",
+  pid: "pid",
+  network: "net",
+  time: "time",
+};
+
+export const PATH_DIRECTORY = O.O_PATH | O.O_DIRECTORY | O.O_CLOEXEC;
+/** Symbolic links are followed inside the root only, and those of procfs that lead anywhere (/proc/self/fd/N) not at all. */
+export const IN_ROOT = RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS;
+/** A path of ours below a mount of ours: nothing on the way may be a link, and nothing may be mounted on it. */
+export const STRICTLY_BELOW =
+  RESOLVE.RESOLVE_BENEATH | RESOLVE.RESOLVE_NO_SYMLINKS | RESOLVE.RESOLVE_NO_MAGICLINKS | RESOLVE.RESOLVE_NO_XDEV;
+export const { AT_EMPTY_PATH, AT_RECURSIVE } = AT;
+
+/** A user namespace's place in the plan. */
+export interface UserNamespace {
+  readonly kind: "new" | "joined";
+  /** Set by the section writers once it is open. */
+  fd: Reg;
+  readonly uidMappings: readonly IdMapping[];
+  readonly gidMappings: readonly IdMapping[];
+}
+
+export class Context {
+  readonly input: CreateInput;
+  readonly spec: Spec;
+  readonly before: Writer;
+  readonly after: Writer;
+  readonly child: Writer;
+  /**
+   * Runs in the shim with the host's privileges, in the host's mount namespace. After clone3 when the container gets a user
+   * namespace of its own, because the id maps must exist then; before it otherwise, so that the child need not wait.
+   */
+  readonly host: Writer;
+  readonly userns: UserNamespace | null;
+  /** The pid namespace to join; set once it is open. */
+  joinedPid: Reg | null = null;
+  private childProc: Reg | null = null;
+  private readonly namespaces = new Map<NamespaceType, string | undefined>();
+
+  constructor(input: CreateInput) {
+    this.input = input;
+    this.spec = input.spec;
+    const registers = new Registers();
+    this.before = new Writer(registers);
+    this.after = new Writer(registers);
+    this.child = new Writer(registers);
+    for (const { type, path } of this.spec.linux?.namespaces ?? []) this.namespaces.set(type, path);
+    const { uidMappings = [], gidMappings = [] } = this.spec.linux ?? {};
+    const kind = this.joins("user") ? "joined" : "new";
+    this.userns = this.namespaces.has("user") ? { kind, fd: AT_FDCWD, uidMappings, gidMappings } : null;
+    this.host = this.userns?.kind === "new" ? this.after : this.before;
+  }
+
+  /** The container gets a new namespace of this type. */
+  makes(type: NamespaceType): boolean {
+    return this.namespaces.has(type) && this.namespaces.get(type) === undefined;
+  }
+
+  /** The container joins the namespace at this path. */
+  joins(type: NamespaceType): string | undefined {
+    return this.namespaces.get(type);
+  }
+
+  /** File systems that show a namespace can be mounted inside only where the container's root owns that namespace. */
+  ownsItsView(type: NamespaceType): boolean {
+    if (!this.userns) return true;
+    // clone3 makes the pid namespace before a user namespace is joined, so the host's user namespace owns it
+    return this.makes(type) && !(type === "pid" && this.userns.kind === "joined");
+  }
+
+  /** In `after`: the child's directory in procfs. */
+  get proc(): Reg {
+    this.childProc ??= this.after.about("process", "find the new process").keep({ kind: "openProc" });
+    return this.childProc;
+  }
+
+  /** The container's pid namespace, for a procfs that the shim makes; null: the shim's own. */
+  pidNamespace(writer: Writer): Reg | null {
+    if (this.joinedPid !== null) return this.joinedPid;
+    if (!this.makes("pid")) return null;
+    const flags = O.O_RDONLY | O.O_CLOEXEC;
+    return writer.keep({ kind: "open", dir: this.proc, path: "ns/pid", flags, mode: 0, resolve: 0 });
+  }
+
+  /** The host's id for one of the container's. */
+  hostUid(id: number): number {
+    return mapped(this.userns?.uidMappings ?? [], id, "user");
+  }
+
+  hostGid(id: number): number {
+    return mapped(this.userns?.gidMappings ?? [], id, "group");
+  }
+}
+
+/** Ids without any mapping are the host's own. */
+export function mapped(mappings: readonly IdMapping[], id: number, what: string): number {
+  if (mappings.length === 0) return id;
+  for (const { containerID, hostID, size } of mappings) {
+    if (id >= containerID && id < containerID + size) return hostID + (id - containerID);
+  }
+  throw new OnggiError("unmapped_id", `${what} id ${id} is not mapped in the container's user namespace; map it or use another`);
+}

@@ -1,0 +1,175 @@
+/**
+ * From a set-up environment to the program: standard streams, attributes, identity, privileges, execve.
+ *
+ * Runs in the child, in the container's namespaces, as their root with every capability it was born with; each step gives
+ * something up, so their order is the security argument:
+ * 1. streams, then a descriptor table of its own, everything above 2 close-on-exec: no descriptor of the shim survives;
+ * 2. a seccomp filter without no_new_privs needs CAP_SYS_ADMIN, so it is installed while that is there;
+ * 3. the bounding set shrinks while CAP_SETPCAP is there; the user changes with capabilities kept; capset sets what remains;
+ * 4. with no_new_privs the filter is installed last, after the hand-shake, so that it sees nothing of ours but execve.
+ */
+import { OnggiError } from "../lib/errors.ts";
+import type { Process } from "../oci/spec.ts";
+import { event, type Reg, reg, type Supervision } from "../plan/ops.ts";
+import { CLONE, CLOSE_RANGE, PR, RLIMIT, TIOC } from "../sys/constants.ts";
+import { errno } from "../sys/errno.ts";
+import { capabilitiesIn, capabilityMask } from "./capabilities.ts";
+import type { Writer } from "./compile-builder.ts";
+import { AT_EMPTY_PATH } from "./compile-context.ts";
+import { NO_ID } from "./compile-devices.ts";
+import type { HostFacts } from "./types.ts";
+
+export interface ProcessInput {
+  readonly child: Writer;
+  readonly process: Process;
+  readonly facts: HostFacts;
+  readonly seccompProgram?: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly inUserns: boolean;
+  /** The working directory, held open. */
+  readonly cwd: Reg;
+  /** The terminal's slave, null without terminal. */
+  readonly terminal: Reg | null;
+  /** /proc/self/attr/exec files, where a security module's label is to be set. */
+  readonly labels: readonly { readonly fd: Reg; readonly text: string }[];
+}
+
+const utf8 = new TextEncoder();
+const prctl = (option: number, arg2 = 0, arg3 = 0) => ({ kind: "prctl", option, arg2, arg3, arg4: 0, arg5: 0 }) as const;
+
+export function compileProcess(input: ProcessInput): void {
+  const { child, process, seccompProgram } = input;
+  compileStreams(input);
+  compileLimits(input);
+  for (const { fd, text } of input.labels) {
+    child.about("privileges", "set the security label of the program").do({ kind: "write", fd, data: utf8.encode(text) });
+  }
+  child.about("process", "go to the working directory").do({ kind: "fchdir", fd: input.cwd });
+  const seccomp = () => {
+    if (!seccompProgram) return;
+    child.about("seccomp", "allow only the profile's system calls");
+    child.do({ kind: "seccomp", flags: seccompProgram.flags, program: seccompProgram.program });
+  };
+  if (!process.noNewPrivileges) seccomp();
+  compileIdentity(input);
+  child.about("handshake", "set up: tell the engine").do({ kind: "notify", event: event.created });
+  child.about("handshake", "wait for start").do({ kind: "await" });
+  if (process.noNewPrivileges) seccomp();
+  compileExecve(child, process);
+}
+
+function compileStreams({ child, terminal }: ProcessInput): void {
+  child.about("process", "lead a session of its own").do({ kind: "setsid" });
+  if (terminal !== null) {
+    child.about("stdio", "make the terminal the session's").do({ kind: "ioctlInt", fd: terminal, request: TIOC.TIOCSCTTY, value: 0 });
+  }
+  child.about("stdio", "leave the shim's table of descriptors").do({ kind: "unshare", flags: CLONE.CLONE_FILES });
+  const streams = terminal === null ? [reg.stdin, reg.stdout, reg.stderr] : [terminal, terminal, terminal];
+  streams.forEach((fd, target) => {
+    child.about("stdio", `set standard ${["input", "output", "error"][target]}`).do({ kind: "dup", fd, target, flags: 0 });
+  });
+  child.about("stdio", "let the program inherit nothing else");
+  child.do({ kind: "closeRange", first: 3, last: 0xffffffff, flags: CLOSE_RANGE.CLOSE_RANGE_CLOEXEC });
+}
+
+/** The shim's part: pipes belong to whoever writes to them, so that a program may open /dev/stdout again. */
+export function compileStreamOwner(host: Writer, supervision: Supervision, uid: number): void {
+  if (supervision.tty || uid === 0) return;
+  host.about("stdio", "give the standard streams to the user");
+  // without an open standard input it is the host's /dev/null
+  for (const dir of supervision.openStdin ? [reg.stdin, reg.stdout, reg.stderr] : [reg.stdout, reg.stderr]) {
+    const accept = [errno.EPERM, errno.EINVAL, errno.EROFS];
+    host.do({ kind: "chown", dir, path: "", uid, gid: NO_ID, flags: AT_EMPTY_PATH, accept });
+  }
+}
+
+const UNLIMITED = 0xffff_ffff_ffff_ffffn;
+/** RLIM_INFINITY comes out of JSON rounded, or as -1. */
+const limit = (value: number): bigint => (value < 0 || value >= 2 ** 63 ? UNLIMITED : BigInt(value));
+const resourceNumbers: Readonly<Record<string, number>> = RLIMIT;
+
+function resourceOf(type: string): number {
+  const number = resourceNumbers[type];
+  if (number === undefined) throw new OnggiError("invalid_rlimit", `unknown resource limit ${JSON.stringify(type)}; getrlimit(2) lists them`);
+  return number;
+}
+
+/** Low enough for no set-up to fail, in every resource's unit. */
+const ROOMY = 65_536n;
+
+/**
+ * The shim's part beside a user namespace: only the host's CAP_SYS_RESOURCE may raise a hard limit. It makes room, the child
+ * then sets the exact values. EPERM is accepted: without that capability the child can still lower.
+ */
+export function compileRaisedLimits(after: Writer, process: Process): void {
+  for (const { type, hard } of process.rlimits ?? []) {
+    const room = limit(hard) > ROOMY ? limit(hard) : ROOMY;
+    after.about("process", `make room for ${type}`);
+    after.do({ kind: "prlimit", resource: resourceOf(type), soft: room, hard: room, accept: [errno.EPERM] });
+  }
+}
+
+function compileLimits({ child, process }: ProcessInput): void {
+  for (const { type, soft, hard } of process.rlimits ?? []) {
+    child.about("process", `limit ${type}`);
+    child.do({ kind: "prlimit", resource: resourceOf(type), soft: limit(soft), hard: limit(hard) });
+  }
+}
+
+function compileIdentity({ child, process, facts, inUserns }: ProcessInput): void {
+  const { user, capabilities } = process;
+  // a new user namespace starts with every capability
+  const available = inUserns ? -1n : ~capabilityBits(facts.unavailableCaps ?? []);
+  const mask = (names: readonly string[] | undefined) => capabilityMask(names, facts.lastCap) & available;
+
+  const bounding = mask(capabilities?.bounding);
+  child.about("privileges", "drop capabilities for good");
+  for (let number = 0; number <= facts.lastCap; number++) {
+    if (!((bounding >> BigInt(number)) & 1n)) child.do(prctl(PR.PR_CAPBSET_DROP, number));
+  }
+  child.about("privileges", "keep capabilities while the user changes").do(prctl(PR.PR_SET_KEEPCAPS, 1));
+  const gids = new Uint8Array(Uint32Array.from(user?.additionalGids ?? []).buffer);
+  const uid = user?.uid ?? 0;
+  const gid = user?.gid ?? 0;
+  child.about("privileges", "take the groups").do({ kind: "setgroups", gids });
+  child.about("privileges", "become the user").do({ kind: "setresgid", rgid: gid, egid: gid, sgid: gid });
+  child.do({ kind: "setresuid", ruid: uid, euid: uid, suid: uid });
+  child.about("privileges", "stop keeping capabilities").do(prctl(PR.PR_SET_KEEPCAPS, 0));
+  child.about("privileges", "set the capabilities");
+  child.do({
+    kind: "capset",
+    effective: mask(capabilities?.effective),
+    permitted: mask(capabilities?.permitted),
+    inheritable: mask(capabilities?.inheritable),
+  });
+  child.about("privileges", "set the ambient capabilities").do(prctl(PR.PR_CAP_AMBIENT, PR.PR_CAP_AMBIENT_CLEAR_ALL));
+  for (const number of capabilitiesIn(mask(capabilities?.ambient))) {
+    child.do(prctl(PR.PR_CAP_AMBIENT, PR.PR_CAP_AMBIENT_RAISE, number));
+  }
+  child.about("process", "set the file mode mask").do({ kind: "umask", mask: user?.umask ?? 0o022 });
+  if (process.noNewPrivileges) {
+    child.about("privileges", "let no program gain privileges").do(prctl(PR.PR_SET_NO_NEW_PRIVS, 1));
+  }
+}
+
+const capabilityBits = (numbers: readonly number[]): bigint => numbers.reduce((mask, number) => mask | (1n << BigInt(number)), 0n);
+
+/** What execvp(3) searches when nothing is set. */
+const DEFAULT_PATH = "/bin:/usr/bin";
+
+function compileExecve(child: Writer, { args = [], env = [] }: Process): void {
+  const [program, ...rest] = args;
+  if (program === undefined) throw new OnggiError("invalid_spec", "process.args: a program is needed");
+  const argv = [program, ...rest];
+  child.about("process", `run ${program}`);
+  if (program.includes("/")) {
+    child.do({ kind: "execve", path: program, argv, envp: env });
+    return;
+  }
+  // the last one counts, as for a shell; an empty entry would be the working directory, where no program is looked for
+  const path = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? DEFAULT_PATH;
+  const accept = [errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP];
+  for (const directory of path.split(":").filter((entry) => entry !== "" && program !== "")) {
+    child.do({ kind: "execve", path: `${directory}/${program}`, argv, envp: env, accept });
+  }
+  child.do({ kind: "fail" });
+}

@@ -1,0 +1,107 @@
+/**
+ * What a container is asked to be: the values a client's create request is made of, as the runtime reads them.
+ * Types only; `src/engine/types.ts` hands them on to the layers above.
+ */
+
+export interface Resources {
+  /** Bytes; 0 or absent: no limit. */
+  memory?: number;
+  /** Memory plus swap in bytes, -1: unlimited swap. */
+  memorySwap?: number;
+  memoryReservation?: number;
+  /** CPUs in billionths: 1.5 CPUs is 1_500_000_000. */
+  nanoCpus?: number;
+  cpuShares?: number;
+  /** Microseconds. */
+  cpuPeriod?: number;
+  cpuQuota?: number;
+  /** List syntax of cpuset(7): "0-2,7". */
+  cpusetCpus?: string;
+  cpusetMems?: string;
+  /** -1: unlimited. */
+  pidsLimit?: number;
+  /** 10 to 1000. */
+  blkioWeight?: number;
+}
+
+export interface Ulimit {
+  /** Without RLIMIT_, lower case: "nofile". */
+  name: string;
+  soft: number;
+  hard: number;
+}
+
+export interface DeviceRequest {
+  hostPath: string;
+  containerPath: string;
+  /** Any of r, w, m. */
+  access: string;
+}
+
+export interface MountRequest {
+  type: "bind" | "tmpfs";
+  source?: string;
+  target: string;
+  readonly?: boolean;
+  /** Mount options as in mount(8), passed through to the runtime. */
+  options?: string[];
+}
+
+export interface LogConfig {
+  driver: "json-file" | "cri" | "none";
+  /** Bytes, 0: never rotated. */
+  maxSize: number;
+  maxFiles: number;
+}
+
+/** What `create` is asked for. Absent means the image's value, then Docker's default. */
+export interface ContainerRequest {
+  image: string;
+  name?: string;
+  command?: string[];
+  entrypoint?: string[];
+  env?: string[];
+  workdir?: string;
+  /** "user", "uid", "user:group", "uid:gid". */
+  user?: string;
+  groupAdd?: string[];
+  hostname?: string;
+  domainname?: string;
+  tty?: boolean;
+  openStdin?: boolean;
+  stdinOnce?: boolean;
+  labels?: Record<string, string>;
+  autoRemove?: boolean;
+  network?: string;
+  pid?: string;
+  ipc?: string;
+  uts?: string;
+  cgroupns?: "private" | "host";
+  /** "host": no user namespace; absent: one of its own. */
+  userns?: string;
+  privileged?: boolean;
+  readonlyRootfs?: boolean;
+  init?: boolean;
+  capAdd?: string[];
+  capDrop?: string[];
+  /** Docker's `--security-opt` values: no-new-privileges, seccomp=..., systempaths=unconfined. */
+  securityOpt?: string[];
+  sysctls?: Record<string, string>;
+  ulimits?: Ulimit[];
+  devices?: DeviceRequest[];
+  deviceCgroupRules?: string[];
+  mounts?: MountRequest[];
+  /** Path to tmpfs options, as `--tmpfs`. */
+  tmpfs?: Record<string, string>;
+  shmSize?: number;
+  resources?: Resources;
+  oomScoreAdj?: number;
+  oomKillDisable?: boolean;
+  stopSignal?: string;
+  /** Seconds. */
+  stopTimeout?: number;
+  log?: LogConfig;
+  cgroupParent?: string;
+  /** Another root file system: start from this host directory instead of an image (tests, sandboxes). */
+  rootfs?: string;
+}

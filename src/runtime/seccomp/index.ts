@@ -1,0 +1,20 @@
+/**
+ * Seccomp: which system calls a container may make.
+ *
+ * Terms. A **profile** is Docker's JSON with conditions on capabilities, architecture and kernel; **resolving** it for a
+ * container gives the runtime specification's seccomp section; **compiling** that gives a BPF **program** and the **flags**
+ * of the seccomp(2) call, which the plan makes as its last step but one. Guarantees: a profile that cannot be honoured is
+ * `invalid_seccomp_profile`, never a wider filter; programs are cached by the digest of the profile.
+ *
+ *     const section = seccompFor("default", { capabilities, arch: "x64", kernel: [6, 12] });
+ *     const compiled = section && compileSeccomp(section, { cacheDir: "/var/lib/onggi/seccomp" });
+ */
+export { type CompiledSeccomp, type CompileOptions, compileSeccomp } from "./compile.ts";
+export {
+  type ConditionalProfile,
+  defaultSeccomp,
+  parseProfile,
+  resolveProfile,
+  type SeccompContext,
+  seccompFor,
+} from "./profile.ts";

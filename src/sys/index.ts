@@ -1,0 +1,25 @@
+/** Typed system calls: the only place that calls into the kernel. See README.md. */
+export * from "./bpf.ts";
+export * from "./constants.ts";
+export * from "./errno.ts";
+export * from "./eventfd.ts";
+export { type About, type Arg, type Path, sys, sysRaw } from "./ffi.ts";
+export * from "./file.ts";
+export * from "./io.ts";
+export * from "./ipaddress.ts";
+export * from "./loop.ts";
+export * from "./mount.ts";
+export * from "./mountinfo.ts";
+export * from "./namespace.ts";
+export * from "./netconstants.ts";
+export { attr, NetlinkError, type NetlinkRequest, NetlinkSocket } from "./netlink.ts";
+export type { Call } from "./numbers.ts";
+export * from "./process.ts";
+export * from "./pty.ts";
+export * from "./random.ts";
+export * from "./rtmessages.ts";
+export * from "./rtnetlink.ts";
+export * from "./seccomp.ts";
+export * from "./socket.ts";
+export * from "./stat.ts";
+export * from "./xattr.ts";

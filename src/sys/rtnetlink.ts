@@ -1,0 +1,279 @@
+/**
+ * Links, addresses, routes and neighbours of a network namespace.
+ *
+ *     using net = new Rtnetlink();
+ *     const bridge = net.createBridge({ name: "onggi0", up: true });
+ *     net.createVeth({ name: "vethab12", master: bridge.index, up: true }, { name: "eth0", netns: { fd } });
+ *     using inside = Rtnetlink.inNamespace(fd);
+ *     const eth0 = inside.linkByName("eth0")!.index;
+ *     inside.batch([
+ *       addAddress({ index: eth0, prefix: "10.0.0.2/24" }),
+ *       setLink({ index: eth0, up: true }),
+ *       addRoute({ to: "default", gateway: "10.0.0.1" }),
+ *     ]);
+ */
+import { AF, CLONE } from "./constants.ts";
+import { errno, isErrno } from "./errno.ts";
+import { formatIp, formatMac } from "./ipaddress.ts";
+import { inNamespace } from "./namespace.ts";
+import { IFA, IFF, IFLA, IFLA_INFO, NDA, NETLINK, NLM_F, RT, RTA, RTM } from "./netconstants.ts";
+import {
+  type Attributes,
+  attr,
+  concat,
+  decodeAttributes,
+  NetlinkError,
+  type NetlinkRequest,
+  NetlinkSocket,
+  payload,
+} from "./netlink.ts";
+import * as messages from "./rtmessages.ts";
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** "veth", "bridge", ...; undefined for a physical link and for loopback. */
+  readonly kind: string | undefined;
+  /** IFF_* */
+  readonly flags: number;
+  readonly up: boolean;
+  readonly mtu: number;
+  /** Hardware address; "" if it has none. */
+  readonly address: string;
+  /** Index of its bridge, or 0. */
+  readonly master: number;
+  /** Index of the other end, or of the link below; 0 if there is none. In `peerNetnsId`'s namespace if that is set. */
+  readonly peer: number;
+  readonly peerNetnsId: number | undefined;
+  readonly alias: string | undefined;
+}
+
+export interface Address {
+  readonly index: number;
+  readonly ip: string;
+  readonly prefixLength: number;
+  readonly family: 4 | 6;
+  readonly scope: number;
+  readonly flags: number;
+}
+
+export interface Route {
+  /** "default" or "10.0.0.0/8". */
+  readonly to: string;
+  readonly family: 4 | 6;
+  readonly gateway: string | undefined;
+  readonly index: number | undefined;
+  readonly source: string | undefined;
+  readonly metric: number;
+  readonly table: number;
+  readonly scope: number;
+  readonly type: number;
+  readonly protocol: number;
+}
+
+export interface Neighbour {
+  readonly index: number;
+  readonly ip: string | undefined;
+  readonly mac: string | undefined;
+  readonly state: number;
+  readonly flags: number;
+}
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const ipOf = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes !== undefined && (bytes.length === 4 || bytes.length === 16) ? formatIp(bytes) : undefined;
+
+/** An RTM_NEWLINK message; null if it is too short. */
+export function decodeLink(body: Uint8Array): Link | null {
+  if (body.length < 16) return null;
+  const view = viewOf(body);
+  const has = decodeAttributes(body, 16);
+  const info: Attributes = decodeAttributes(has.get(IFLA.IFLA_LINKINFO) ?? new Uint8Array());
+  const flags = view.getUint32(8, true);
+  return {
+    index: view.getInt32(4, true),
+    name: payload.string(has.get(IFLA.IFLA_IFNAME)) ?? "",
+    kind: payload.string(info.get(IFLA_INFO.IFLA_INFO_KIND)),
+    flags,
+    up: (flags & IFF.IFF_UP) !== 0,
+    mtu: payload.u32(has.get(IFLA.IFLA_MTU)) ?? 0,
+    address: formatMac(has.get(IFLA.IFLA_ADDRESS) ?? new Uint8Array()),
+    master: payload.u32(has.get(IFLA.IFLA_MASTER)) ?? 0,
+    peer: payload.u32(has.get(IFLA.IFLA_LINK)) ?? 0,
+    peerNetnsId: payload.u32(has.get(IFLA.IFLA_LINK_NETNSID)),
+    alias: payload.string(has.get(IFLA.IFLA_IFALIAS)),
+  };
+}
+
+/** An RTM_NEWADDR message; null if it is too short or of another family. */
+export function decodeAddress(body: Uint8Array): Address | null {
+  if (body.length < 8 || (body[0] !== AF.AF_INET && body[0] !== AF.AF_INET6)) return null;
+  const has = decodeAttributes(body, 8);
+  const ip = ipOf(has.get(IFA.IFA_LOCAL) ?? has.get(IFA.IFA_ADDRESS));
+  if (ip === undefined) return null;
+  return {
+    index: viewOf(body).getUint32(4, true),
+    ip,
+    prefixLength: body[1]!,
+    family: body[0] === AF.AF_INET ? 4 : 6,
+    scope: body[3]!,
+    flags: payload.u32(has.get(IFA.IFA_FLAGS)) ?? body[2]!,
+  };
+}
+
+/** An RTM_NEWROUTE message; null if it is too short or of another family. */
+export function decodeRoute(body: Uint8Array): Route | null {
+  if (body.length < 12 || (body[0] !== AF.AF_INET && body[0] !== AF.AF_INET6)) return null;
+  const has = decodeAttributes(body, 12);
+  const destination = ipOf(has.get(RTA.RTA_DST));
+  return {
+    to: destination === undefined ? "default" : `${destination}/${body[1]}`,
+    family: body[0] === AF.AF_INET ? 4 : 6,
+    gateway: ipOf(has.get(RTA.RTA_GATEWAY)),
+    index: payload.u32(has.get(RTA.RTA_OIF)),
+    source: ipOf(has.get(RTA.RTA_PREFSRC)),
+    metric: payload.u32(has.get(RTA.RTA_PRIORITY)) ?? 0,
+    table: payload.u32(has.get(RTA.RTA_TABLE)) ?? body[4]!,
+    protocol: body[5]!,
+    scope: body[6]!,
+    type: body[7]!,
+  };
+}
+
+/** An RTM_NEWNEIGH message; null if it is too short. */
+export function decodeNeighbour(body: Uint8Array): Neighbour | null {
+  if (body.length < 12) return null;
+  const view = viewOf(body);
+  const has = decodeAttributes(body, 12);
+  const mac = has.get(NDA.NDA_LLADDR);
+  return {
+    index: view.getInt32(4, true),
+    ip: ipOf(has.get(NDA.NDA_DST)),
+    mac: mac === undefined ? undefined : formatMac(mac),
+    state: view.getUint16(8, true),
+    flags: body[10]!,
+  };
+}
+
+const isNot = <T>(value: T | null): value is T => value !== null;
+const dump = (type: number, body: Uint8Array, about: string): NetlinkRequest => ({
+  type,
+  flags: NLM_F.NLM_F_DUMP,
+  payload: body,
+  about,
+});
+const familyByte = (family: 4 | 6 | undefined): number => (family === undefined ? 0 : family === 4 ? AF.AF_INET : AF.AF_INET6);
+
+/** A NETLINK_ROUTE socket. All calls throw `NetlinkError`. */
+export class Rtnetlink extends NetlinkSocket {
+  /** @param fd an open socket, which then belongs to this object; otherwise one in the thread's network namespace is opened */
+  constructor(fd?: number) {
+    super(NETLINK.NETLINK_ROUTE, fd);
+  }
+
+  /** A socket in the network namespace behind a descriptor. The thread is back in its own when this returns. */
+  static inNamespace(netnsFd: number): Rtnetlink {
+    return inNamespace(netnsFd, CLONE.CLONE_NEWNET, () => new Rtnetlink());
+  }
+
+  linkList(): Link[] {
+    const answers = this.request(dump(RTM.RTM_GETLINK, new Uint8Array(16), "list links"));
+    return answers.map(({ payload: body }) => decodeLink(body)).filter(isNot);
+  }
+
+  /** Null if there is none. */
+  linkByName(name: string): Link | null {
+    return this.#link(concat([new Uint8Array(16), attr.string(IFLA.IFLA_IFNAME, name)]), `link ${name}`);
+  }
+
+  /** Null if there is none. */
+  linkByIndex(index: number): Link | null {
+    const header = new Uint8Array(16);
+    viewOf(header).setInt32(4, index, true);
+    return this.#link(header, `link ${index}`);
+  }
+
+  #link(body: Uint8Array, about: string): Link | null {
+    try {
+      const [answer] = this.request({ type: RTM.RTM_GETLINK, flags: 0, payload: body, about });
+      return answer === undefined ? null : decodeLink(answer.payload);
+    } catch (error) {
+      if (isErrno(error, "ENODEV")) return null;
+      throw error;
+    }
+  }
+
+  /** As `linkByName`; ENODEV if there is none. */
+  requireLink(name: string): Link {
+    const link = this.linkByName(name);
+    if (link === null) throw new NetlinkError(errno.ENODEV, `link ${name}`, undefined, 0);
+    return link;
+  }
+
+  linkUp(name: string): void {
+    this.batch([messages.setLink({ name, up: true })]);
+  }
+
+  /** Makes a bridge and returns it. EEXIST if the name is taken. */
+  createBridge(spec: messages.LinkSpec & { readonly name: string }, options: messages.BridgeOptions = {}): Link {
+    this.batch([messages.newLink({ ...spec, kind: "bridge", data: messages.bridgeData(options) })]);
+    return this.requireLink(spec.name);
+  }
+
+  /** Both ends of a cable, in one message; the first may be up, and on a bridge, from the start. */
+  createVeth(spec: messages.LinkSpec, peer: messages.VethPeer): void {
+    this.batch([messages.newVeth(spec, peer)]);
+  }
+
+  createVxlan(spec: messages.LinkSpec & { readonly name: string }, options: messages.VxlanOptions): Link {
+    this.batch([messages.newLink({ ...spec, kind: "vxlan", data: messages.vxlanData(options) })]);
+    return this.requireLink(spec.name);
+  }
+
+  /** Moves a link into another network namespace, under another name if one is given. */
+  setLinkNetns(index: number, netnsFd: number, name?: string): void {
+    this.batch([messages.setLink({ index, netns: { fd: netnsFd }, ...(name === undefined ? {} : { name }) })]);
+  }
+
+  deleteLink(link: { readonly index: number } | { readonly name: string }): void {
+    this.batch([messages.deleteLink(link)]);
+  }
+
+  addAddress(spec: messages.AddressSpec): void {
+    this.batch([messages.addAddress(spec)]);
+  }
+
+  /** All addresses, or those of a link. */
+  addressList(index?: number): Address[] {
+    const answers = this.request(dump(RTM.RTM_GETADDR, new Uint8Array(8), "list addresses"));
+    const addresses = answers.map(({ payload: body }) => decodeAddress(body)).filter(isNot);
+    return index === undefined ? addresses : addresses.filter((address) => address.index === index);
+  }
+
+  addRoute(spec: messages.RouteSpec): void {
+    this.batch([messages.addRoute(spec)]);
+  }
+
+  /** Routes of a table, the main one if none is told. */
+  routeList(table: number = RT.RT_TABLE_MAIN, family?: 4 | 6): Route[] {
+    const header = new Uint8Array(12);
+    header[0] = familyByte(family);
+    const answers = this.request(dump(RTM.RTM_GETROUTE, header, "list routes"));
+    return answers
+      .map(({ payload: body }) => decodeRoute(body))
+      .filter((route) => route !== null && route.table === table) as Route[];
+  }
+
+  addNeighbour(spec: messages.NeighbourSpec): void {
+    this.batch([messages.addNeighbour(spec)]);
+  }
+
+  /** Neighbours by IP; with `fdb` the forwarding databases' entries. Of a link, if one is told. */
+  neighbourList({ index, fdb = false }: { readonly index?: number; readonly fdb?: boolean } = {}): Neighbour[] {
+    const header = new Uint8Array(12);
+    header[0] = fdb ? AF.AF_BRIDGE : 0;
+    const answers = this.request(dump(RTM.RTM_GETNEIGH, header, "list neighbours"));
+    const neighbours = answers.map(({ payload: body }) => decodeNeighbour(body)).filter(isNot);
+    return index === undefined ? neighbours : neighbours.filter((neighbour) => neighbour.index === index);
+  }
+}

@@ -1,0 +1,126 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Engine, eventually, gone, isAlive, startEngine } from "../kit/engine.ts";
+import { bootstrapBusybox } from "../kit/images.ts";
+
+let one: Engine;
+let two: Engine;
+beforeAll(async () => {
+  [one, two] = [startEngine(), startEngine()];
+  await bootstrapBusybox(one);
+}, 120_000);
+afterAll(async () => {
+  await two.close();
+  await one.close();
+}, 120_000);
+
+describe("the engine process", () => {
+  test("starts with the first command, once, whoever asks", async () => {
+    const fresh = startEngine();
+    const answers = await Promise.all(Array.from({ length: 8 }, () => fresh.onggi(["engine", "status", "--format", "{{.Pid}}"])));
+    expect(new Set(answers.map(({ stdout }) => stdout)).size).toBe(1);
+    expect(answers.every(({ code }) => code === 0)).toBe(true);
+    expect(isAlive(Number(answers[0]!.stdout))).toBe(true);
+    await fresh.close();
+  }, 60_000);
+
+  test("engine stop ends it, containers run on, the next command starts it again and finds them", async () => {
+    const id = await one.ok(["run", "-d", "--name", "on", "busybox", "sleep", "1000"]);
+    const container = (await one.inspect("on")).State.Pid;
+    const pid = await one.pid();
+    await one.ok(["engine", "stop"]);
+    await gone(pid);
+    expect(isAlive(container)).toBe(true);
+    expect(await one.ok(["ps", "-q", "--no-trunc"])).toBe(id);
+    expect(await one.pid()).not.toBe(pid);
+    expect((await one.inspect("on")).State.Pid).toBe(container);
+    expect(await one.ok(["exec", "on", "echo", "still here"])).toBe("still here");
+    await one.ok(["rm", "-f", "on"]);
+  });
+
+  test("SIGTERM is a graceful stop", async () => {
+    const pid = await one.pid();
+    process.kill(pid, "SIGTERM");
+    await gone(pid);
+    expect(existsSync(join(one.run, "onggi.sock"))).toBe(false);
+  });
+
+  test("a second engine on the same root is refused by the lock", async () => {
+    const pid = await one.pid();
+    const { stderr, code } = await one.onggi(["--run", join(one.base, "other-run"), "engine", "start"], {
+      env: { ONGGI_RUN: join(one.base, "other-run") },
+    });
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/lock|in use|another engine|already/i);
+    expect(isAlive(pid)).toBe(true);
+  });
+
+  test("a socket that a killed engine left is no obstacle, nor is a foreign file in its place", async () => {
+    await one.murder();
+    expect(existsSync(join(one.run, "onggi.sock"))).toBe(true);
+    expect(await one.ok(["ps", "-aq"])).toBe("");
+  });
+
+  test("a long path for --root and --run works", async () => {
+    const deep = startEngine({ base: join(one.base, "d".repeat(60), "e".repeat(60), "f".repeat(60)) });
+    mkdirSync(deep.base, { recursive: true });
+    await bootstrapBusybox(deep);
+    expect(await deep.ok(["run", "--rm", "busybox", "echo", "deep"])).toBe("deep");
+    await deep.close();
+  }, 60_000);
+
+  test("version and status tell what runs", async () => {
+    expect(await one.ok(["version", "--format", "{{.Client.Version}}"])).toMatch(/^\d+\.\d+\.\d+/);
+    const status = JSON.parse(await one.ok(["engine", "status", "--format", "json"]));
+    expect(status).toMatchObject({ Pid: await one.pid(), Root: one.root, Run: one.run });
+  });
+
+  test("help names every command; an unknown one is an error", async () => {
+    const help = await one.ok(["--help"]);
+    for (const verb of "run create start stop kill rm ps logs exec attach inspect pause unpause wait stats update events images rmi import load image engine explain version".split(
+      " ",
+    )) {
+      expect(help).toMatch(new RegExp(`^\\s+${verb}\\b`, "m"));
+    }
+    expect((await one.onggi(["fly"])).code).not.toBe(0);
+  });
+});
+
+describe("several engines side by side", () => {
+  test("the same name in both, each sees its own, killing one does not touch the other", async () => {
+    await bootstrapBusybox(two);
+    await one.ok(["run", "-d", "--name", "same", "busybox", "sleep", "1000"]);
+    await two.ok(["run", "-d", "--name", "same", "busybox", "sleep", "1000"]);
+    const [first, second] = [await one.inspect("same"), await two.inspect("same")];
+    expect(first.Id).not.toBe(second.Id);
+    expect((await two.onggi(["inspect", first.Id])).code).toBe(1);
+    await one.murder();
+    expect(await two.ok(["exec", "same", "echo", "untouched"])).toBe("untouched");
+    expect(await one.ok(["exec", "same", "echo", "back"])).toBe("back");
+    await one.ok(["rm", "-f", "same"]);
+    expect(isAlive(second.State.Pid)).toBe(true);
+    await two.ok(["rm", "-f", "same"]);
+  }, 60_000);
+
+  test("--root and --run mean the same as ONGGI_ROOT and ONGGI_RUN", async () => {
+    const { stdout } = await one.onggi(["--root", two.root, "--run", two.run, "engine", "status", "--format", "{{.Root}}"]);
+    expect(stdout.trim()).toBe(two.root);
+  });
+
+  test("an unusable root is an error that names it", async () => {
+    const file = join(one.base, "a-file");
+    writeFileSync(file, "");
+    const { stderr, code } = await one.onggi(["--root", join(file, "root"), "--run", join(one.base, "run3"), "ps"]);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(file);
+  });
+});
+
+test("the acceptance walk: -d with a limit, kill -9 of the engine, exec", async () => {
+  await one.ok(["run", "-d", "--name", "a", "--memory", "64m", "busybox", "sleep", "1000"]);
+  await one.murder();
+  expect(await one.ok(["exec", "a", "echo", "still", "here"])).toBe("still here");
+  await eventually("an engine is up", async () => isAlive(await one.pid()));
+  await one.ok(["rm", "-f", "a"]);
+});

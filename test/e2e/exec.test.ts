@@ -1,0 +1,120 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, readlinkSync } from "node:fs";
+import { type Engine, eventually, startEngine } from "../kit/engine.ts";
+import { bootstrapBusybox } from "../kit/images.ts";
+
+let engine: Engine;
+let pid = 0;
+beforeAll(async () => {
+  engine = startEngine();
+  await bootstrapBusybox(engine);
+  await engine.ok(["run", "-d", "--name", "c", "-e", "BASE=1", "-w", "/tmp", "busybox", "sleep", "100000"]);
+  pid = (await engine.inspect("c")).State.Pid;
+}, 120_000);
+afterAll(() => engine.close(), 120_000);
+
+const exec = (...words: string[]) => engine.onggi(["exec", ...words]);
+
+describe("exec", () => {
+  test("streams and exit status", async () => {
+    const { stdout, stderr, code } = await exec("c", "sh", "-c", "echo out; echo err >&2; exit 17");
+    expect({ stdout, stderr, code }).toEqual({ stdout: "out\n", stderr: "err\n", code: 17 });
+  });
+
+  test("a missing command: 127; one that is not executable: 126; an unknown container: 1", async () => {
+    expect((await exec("c", "no-such-command")).code).toBe(127);
+    expect((await exec("c", "/etc/passwd")).code).toBe(126);
+    const unknown = await exec("nobody", "true");
+    expect(unknown.code).toBe(1);
+    expect(unknown.stderr).toContain("nobody");
+  });
+
+  test("killed by a signal: 128 + the signal", async () => {
+    expect((await exec("c", "sh", "-c", "kill -KILL $$")).code).toBe(137);
+  });
+
+  test("environment, directory and user: the container's, or what is asked for", async () => {
+    expect((await exec("-e", "MORE=2", "c", "sh", "-c", "echo $BASE$MORE; pwd")).stdout).toBe("12\n/tmp\n");
+    expect((await exec("-w", "/etc", "-u", "33:44", "c", "sh", "-c", "pwd; id -u; id -g")).stdout).toBe("/etc\n33\n44\n");
+  });
+
+  test("-i feeds it; without, its input is empty", async () => {
+    expect((await engine.onggi(["exec", "-i", "c", "cat"], { stdin: "fed" })).stdout).toBe("fed");
+    expect((await engine.onggi(["exec", "c", "wc", "-c"], { stdin: "fed" })).stdout.trim()).toBe("0");
+  });
+
+  test("-it: a terminal with the caller's size, resize, Ctrl-C and exit status", async () => {
+    const call = engine.terminal(["exec", "-it", "c", "sh"], { columns: 77, rows: 22 });
+    await call.until("# ");
+    call.write("stty size\n");
+    await call.until("22 77");
+    call.resize(100, 40);
+    await eventually("it is resized", async () => {
+      call.write("stty size\n");
+      await Bun.sleep(100);
+      return call.screen().includes("40 100");
+    });
+    call.write("sleep 1000\n");
+    await Bun.sleep(200);
+    call.write("\x03");
+    call.write("echo status $?\n");
+    await call.until("status 130");
+    call.write("exit 9\n");
+    expect(await call.done).toBe(9);
+  });
+
+  test("-d returns at once and the process runs on", async () => {
+    const { ms, code } = await exec("-d", "c", "sh", "-c", "sleep 0.4; echo x > /tmp/detached");
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(2000);
+    await eventually("it has written", async () => (await exec("c", "test", "-e", "/tmp/detached")).code === 0);
+  });
+
+  test("it is inside every namespace and cgroup of the container, with its privileges", async () => {
+    const call = engine.spawn(["exec", "c", "sleep", "4321"]);
+    let found = 0;
+    await eventually("the process is there", () => {
+      found = Number(Bun.spawnSync(["pgrep", "-f", "^sleep 4321"]).stdout.toString().trim() || 0);
+      return found > 0;
+    });
+    for (const name of ["mnt", "pid", "net", "ipc", "uts", "user", "cgroup"])
+      expect(readlinkSync(`/proc/${found}/ns/${name}`)).toBe(readlinkSync(`/proc/${pid}/ns/${name}`));
+    const field = (of: number, name: string) =>
+      new RegExp(`^${name}:.*$`, "m").exec(readFileSync(`/proc/${of}/status`, "utf8"))![0];
+    for (const name of ["CapEff", "CapBnd", "CapAmb", "Seccomp", "NoNewPrivs", "Uid", "Gid"])
+      expect(field(found, name)).toBe(field(pid, name));
+    expect(readFileSync(`/proc/${found}/cgroup`, "utf8")).toBe(readFileSync(`/proc/${pid}/cgroup`, "utf8"));
+    process.kill(found, "SIGKILL");
+    expect((await call.done).code).toBe(137);
+  });
+
+  test("--privileged gives it every capability", async () => {
+    const { stdout } = await exec("--privileged", "c", "grep", "CapEff", "/proc/self/status");
+    expect(BigInt(`0x${stdout.split("\t")[1]!.trim()}`)).toBeGreaterThan(0xa80425fbn);
+  });
+
+  test("a container that is not running cannot be entered", async () => {
+    await engine.ok(["create", "--name", "idle", "busybox"]);
+    const { stderr, code } = await exec("idle", "true");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/not running/);
+    await engine.ok(["rm", "idle"]);
+  });
+
+  test("execs end with the container", async () => {
+    await engine.ok(["run", "-d", "--name", "brief", "busybox", "sleep", "1000"]);
+    const call = engine.spawn(["exec", "brief", "sleep", "1000"]);
+    await Bun.sleep(300);
+    await engine.ok(["kill", "brief"]);
+    expect((await call.done).code).toBe(137);
+    await engine.ok(["rm", "brief"]);
+  });
+
+  test("200 in a row leave no descriptor and no process behind", async () => {
+    for (let round = 0; round < 10; round += 1) await exec("c", "true");
+    const before = await engine.descriptorCount();
+    for (let round = 0; round < 200; round += 1) expect((await exec("c", "true")).code).toBe(0);
+    expect(await engine.descriptorCount()).toBeLessThanOrEqual(before + 2);
+    expect((await exec("c", "sh", "-c", "ls -d /proc/[0-9]* | wc -l")).stdout.trim()).toMatch(/^[345]$/);
+  }, 120_000);
+});

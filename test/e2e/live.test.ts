@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Engine, eventually, startEngine } from "../kit/engine.ts";
+import { bootstrapBusybox } from "../kit/images.ts";
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = startEngine();
+  await bootstrapBusybox(engine);
+}, 120_000);
+afterAll(() => engine.close(), 120_000);
+
+describe("stats", () => {
+  test("--no-stream: one line per running container, with the limits as Docker prints them", async () => {
+    const id = await engine.ok([
+      "run",
+      "-d",
+      "--name",
+      "s",
+      "--memory",
+      "64m",
+      "--pids-limit",
+      "9",
+      "busybox",
+      "sh",
+      "-c",
+      "while :; do :; done",
+    ]);
+    await Bun.sleep(300);
+    const table = (await engine.ok(["stats", "--no-stream"])).split("\n");
+    expect(table[0]).toMatch(/^CONTAINER ID\s+NAME\s+CPU %\s+MEM USAGE \/ LIMIT\s+MEM %\s+NET I\/O\s+BLOCK I\/O\s+PIDS/);
+    expect(table.length).toBe(2);
+    expect(table[1]).toContain(id.slice(0, 12));
+    expect(table[1]).toContain("/ 64MiB");
+    const [cpu, pids] = (await engine.ok(["stats", "--no-stream", "--format", "{{.CPUPerc}} {{.PIDs}}", "s"])).split(" ");
+    expect(Number.parseFloat(cpu!)).toBeGreaterThan(20);
+    expect(pids).toBe("1");
+    await engine.ok(["rm", "-f", "s"]);
+  });
+
+  test("the stream goes on once a second until it is stopped", async () => {
+    await engine.ok(["run", "-d", "--name", "st", "busybox", "sleep", "1000"]);
+    const call = engine.spawn(["stats", "--format", "{{.Name}}", "st"]);
+    await eventually("three samples came", () => call.output().split("st").length > 3);
+    call.process.kill("SIGINT");
+    await call.done;
+    await engine.ok(["rm", "-f", "st"]);
+  });
+});
+
+describe("events", () => {
+  test("a container's life in order, by filter, and from the past", async () => {
+    const since = String(Date.now() / 1000 - 0.001);
+    const call = engine.spawn(["events", "--filter", "container=e", "--format", "{{.Action}}"]);
+    await Bun.sleep(400);
+    await engine.ok(["run", "-d", "--name", "e", "busybox", "sleep", "1000"]);
+    await engine.ok(["pause", "e"]);
+    await engine.ok(["unpause", "e"]);
+    await engine.ok(["stop", "-t", "0", "e"]);
+    await engine.ok(["rm", "e"]);
+    await call.until("destroy");
+    call.process.kill("SIGINT");
+    await call.done;
+    const order = call.output().trim().split("\n");
+    const expected = ["create", "start", "pause", "unpause", "kill", "die", "stop", "destroy"];
+    expect(order.filter((action) => expected.includes(action))).toEqual(expected.filter((action) => order.includes(action)));
+    for (const action of ["create", "start", "pause", "unpause", "die", "destroy"]) expect(order).toContain(action);
+    const past = await engine.ok([
+      "events",
+      "--since",
+      since,
+      "--until",
+      String(Date.now() / 1000),
+      "--filter",
+      "container=e",
+      "--format",
+      "{{.Action}}",
+    ]);
+    expect(past.split("\n")).toEqual(order);
+  });
+
+  test("die carries the exit status; json has Docker's fields", async () => {
+    const since = String(Date.now() / 1000 - 0.001);
+    await engine.onggi(["run", "--rm", "--name", "dies", "busybox", "sh", "-c", "exit 3"]);
+    const lines = (
+      await engine.ok([
+        "events",
+        "--since",
+        since,
+        "--until",
+        String(Date.now() / 1000 + 0.01),
+        "--filter",
+        "event=die",
+        "--format",
+        "json",
+      ])
+    ).split("\n");
+    const event = JSON.parse(lines.at(-1)!);
+    expect(event).toMatchObject({ Type: "container", Action: "die" });
+    expect(event.Actor.Attributes).toMatchObject({ exitCode: "3", name: "dies", image: expect.stringContaining("busybox") });
+    expect(Number(event.timeNano)).toBeGreaterThan(1e18);
+  });
+});
+
+describe("ps", () => {
+  test("columns, -a, -q, --no-trunc, -n, --filter, --format", async () => {
+    const up = await engine.ok(["run", "-d", "--name", "up", "--label", "tier=front", "busybox", "sleep", "1000"]);
+    await engine.onggi(["run", "--name", "down", "--label", "tier=back", "busybox", "sh", "-c", "exit 4"]);
+    const table = (await engine.ok(["ps"])).split("\n");
+    expect(table[0]).toMatch(/^CONTAINER ID\s+IMAGE\s+COMMAND\s+CREATED\s+STATUS\s+PORTS\s+NAMES$/);
+    expect(table.length).toBe(2);
+    expect(table[1]).toMatch(new RegExp(`^${up.slice(0, 12)}\\s+busybox\\s+"sleep 1000"\\s+.*ago\\s+Up .*\\s+up$`));
+    expect((await engine.ok(["ps", "-a"])).split("\n").length).toBe(3);
+    expect(await engine.ok(["ps", "-q"])).toBe(up.slice(0, 12));
+    expect(await engine.ok(["ps", "-q", "--no-trunc"])).toBe(up);
+    expect(await engine.ok(["ps", "-n", "1", "--format", "{{.Names}}"])).toBe("down");
+    expect(await engine.ok(["ps", "-a", "--filter", "status=exited", "--format", "{{.Names}} {{.Status}}"])).toMatch(
+      /^down Exited \(4\) .*ago$/,
+    );
+    expect(await engine.ok(["ps", "-a", "--filter", "label=tier=front", "--format", "{{.Names}}"])).toBe("up");
+    expect(await engine.ok(["ps", "-a", "--filter", "exited=4", "--format", "{{.Names}}"])).toBe("down");
+    expect(await engine.ok(["ps", "-a", "--filter", "ancestor=busybox", "--filter", "name=^up$", "--format", "{{.ID}}"])).toBe(
+      up.slice(0, 12),
+    );
+    expect(JSON.parse(await engine.ok(["ps", "--format", "json"]))).toMatchObject({
+      Names: "up",
+      Image: "busybox",
+      State: "running",
+    });
+    expect(await engine.ok(["ps", "--format", "table {{.Names}}\t{{.Image}}"])).toMatch(/^NAMES\s+IMAGE\nup\s+busybox$/);
+    const bad = await engine.onggi(["ps", "--filter", "colour=green"]);
+    expect(bad.code).not.toBe(0);
+    expect(bad.stderr).toContain("colour");
+    await engine.ok(["rm", "-f", "up", "down"]);
+  });
+});

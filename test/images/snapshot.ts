@@ -1,0 +1,54 @@
+/** A directory tree described name by name, so that two trees can be compared whole. */
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import { llistxattr, lgetxattr } from "../../src/sys/index.ts";
+
+export interface SnapshotOptions {
+  /** Leaves times of directories out: a tree made by several extractions has others. */
+  readonly directoryTimes?: boolean;
+}
+
+const kinds: readonly (readonly [bits: number, name: string])[] = [
+  [0o100000, "file"],
+  [0o040000, "dir"],
+  [0o120000, "symlink"],
+  [0o020000, "char"],
+  [0o060000, "block"],
+  [0o010000, "fifo"],
+];
+
+/** Path (latin1 of its bytes) to everything a program can see of it: type, mode, owner, time, links, device, attributes, content. */
+export const snapshot = (root: string, { directoryTimes = true }: SnapshotOptions = {}): Record<string, string> => {
+  const found: Record<string, string> = {};
+  const firstName = new Map<bigint, string>();
+  const visit = (path: Buffer, name: string): void => {
+    const stat = fs.lstatSync(path, { bigint: true });
+    const mode = Number(stat.mode);
+    const kind = kinds.find(([bits]) => (mode & 0o170000) === bits)?.[1] ?? "unknown";
+    const parts = [kind, (mode & 0o7777).toString(8), `${stat.uid}:${stat.gid}`];
+    if (kind !== "dir" || directoryTimes) parts.push(`mtime ${stat.mtimeNs}`);
+    if (kind === "char" || kind === "block") parts.push(`rdev ${stat.rdev}`);
+    if (kind === "symlink") parts.push(`-> ${fs.readlinkSync(path, { encoding: "buffer" }).toString("latin1")}`);
+    if (kind === "file") {
+      const hash = createHash("sha256");
+      const fd = fs.openSync(path, "r");
+      const buffer = Buffer.alloc(1 << 20);
+      for (let bytes = fs.readSync(fd, buffer); bytes > 0; bytes = fs.readSync(fd, buffer)) hash.update(buffer.subarray(0, bytes));
+      fs.closeSync(fd);
+      parts.push(`${stat.size} bytes ${hash.digest("hex").slice(0, 16)}`);
+    }
+    if (kind !== "dir" && stat.nlink > 1n) {
+      if (!firstName.has(stat.ino)) firstName.set(stat.ino, name);
+      parts.push(`${stat.nlink} links with ${firstName.get(stat.ino)}`);
+    }
+    for (const attribute of llistxattr(path).sort()) {
+      parts.push(`${attribute}=${Buffer.from(lgetxattr(path, attribute) ?? []).toString("hex")}`);
+    }
+    found[name] = parts.join(" ");
+    if (kind !== "dir") return;
+    const names = fs.readdirSync(path, { encoding: "buffer" }).map((child) => child.toString("latin1"));
+    for (const child of names.sort()) visit(Buffer.concat([path, Buffer.from(`/${child}`, "latin1")]), name === "." ? child : `${name}/${child}`);
+  };
+  visit(Buffer.from(root), ".");
+  return found;
+};

@@ -1,0 +1,182 @@
+/**
+ * What an engine can leave behind on a machine, and how to see it from outside.
+ *
+ * Terms: an engine under test lives below one **base** directory. A thing is **ours** when it points below that directory
+ * (a mount's root, source, target or options; a loop device's file; a process's descriptor, command line or environment),
+ * or is a process or cgroup of onggi that was not there when the engine was started (the **snapshot**).
+ */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+
+export interface Snapshot {
+  readonly cgroups: ReadonlySet<string>;
+  /** "pid starttime": pids are reused, this pair is not. */
+  readonly processes: ReadonlySet<string>;
+  /** Inode links ("net:[4026531840]") of every network namespace some process or descriptor holds. */
+  readonly networkNamespaces: ReadonlySet<string>;
+}
+
+export interface Leaks {
+  readonly mounts: readonly string[];
+  readonly cgroups: readonly string[];
+  readonly processes: readonly string[];
+  readonly loops: readonly string[];
+  readonly networkNamespaces: readonly string[];
+}
+
+const CGROUP_ROOT = "/sys/fs/cgroup";
+
+export function snapshot(): Snapshot {
+  return {
+    cgroups: new Set(onggiCgroups()),
+    processes: new Set(pids().map((pid) => identity(pid))),
+    networkNamespaces: new Set(networkNamespaces(pids())),
+  };
+}
+
+/** Everything of the engine below `base` that is there now. With a running engine that includes the engine itself. */
+export function findLeaks(base: string, before: Snapshot): Leaks {
+  const processes = ourProcesses(base, before);
+  return {
+    mounts: mountsBelow(base),
+    cgroups: onggiCgroups().filter((path) => !before.cgroups.has(path)),
+    processes: processes.map((pid) => describe(pid)),
+    loops: loopsBelow(base),
+    networkNamespaces: [...new Set(networkNamespaces(processes))].filter((name) => !before.networkNamespaces.has(name)),
+  };
+}
+
+/** One line per leak; empty when there is none. */
+export function formatLeaks(leaks: Leaks): string {
+  return Object.entries(leaks)
+    .flatMap(([what, entries]) => (entries as readonly string[]).map((entry) => `${what}: ${entry}`))
+    .join("\n");
+}
+
+/** Waits until nothing is left, at most `seconds`: an engine may delete in the background. Throws with what remains. */
+export async function expectNoLeaks(base: string, before: Snapshot, seconds = 5, ignore: readonly string[] = []): Promise<void> {
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    const found = formatLeaks(findLeaks(base, before))
+      .split("\n")
+      .filter((line) => line !== "" && !ignore.some((part) => line.includes(part)));
+    if (found.length === 0) return;
+    if (Date.now() > deadline) throw new Error(`left behind below ${base}:\n${found.join("\n")}`);
+    await Bun.sleep(50);
+  }
+}
+
+/** Descriptors a process holds, counted by what they are ("socket", "anon_inode:[eventfd]", "/path"). */
+export function descriptors(pid: number): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const target of descriptorTargets(pid)) {
+    const kind = target.replace(/:\[\d+\]$/, "");
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return counts;
+}
+
+export const descriptorCount = (pid: number): number => descriptorTargets(pid).length;
+
+/** Lines of any process's mountinfo that name a path below `base`, each once. */
+export function mountsBelow(base: string): string[] {
+  const found = new Set<string>();
+  const seenNamespaces = new Set<string>();
+  for (const pid of pids()) {
+    const namespace = linkOf(`/proc/${pid}/ns/mnt`);
+    if (namespace === "" || seenNamespaces.has(namespace)) continue;
+    seenNamespaces.add(namespace);
+    for (const line of textOf(`/proc/${pid}/mountinfo`).split("\n")) if (names(line, base)) found.add(`${namespace} ${line}`);
+  }
+  return [...found];
+}
+
+/** Directories of every hierarchy in whose path some part begins with "onggi". */
+export function onggiCgroups(): string[] {
+  const found: string[] = [];
+  const walk = (directory: string, depth: number): void => {
+    if (depth > 6) return;
+    for (const entry of entriesOf(directory)) {
+      const path = join(directory, entry);
+      if (
+        path
+          .slice(CGROUP_ROOT.length)
+          .split("/")
+          .some((part) => part.startsWith("onggi-") || part === "onggi")
+      )
+        found.push(path);
+      walk(path, depth + 1);
+    }
+  };
+  walk(CGROUP_ROOT, 0);
+  // The common parent of all engines may stay: engines side by side share it.
+  return found.filter((path) => !/\/onggi$/.test(path));
+}
+
+function ourProcesses(base: string, before: Snapshot): number[] {
+  const all = pids().filter((pid) => pid !== process.pid && !before.processes.has(identity(pid)));
+  return all.filter((pid) => {
+    const command = textOf(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
+    if (textOf(`/proc/${pid}/cgroup`).includes("/onggi/")) return true;
+    if (names(command, base) || names(textOf(`/proc/${pid}/environ`), base)) return true;
+    return descriptorTargets(pid).some((target) => names(target, base));
+  });
+}
+
+function networkNamespaces(of: readonly number[]): string[] {
+  return of
+    .flatMap((pid) => [linkOf(`/proc/${pid}/ns/net`), ...descriptorTargets(pid).filter((target) => target.startsWith("net:["))])
+    .filter(Boolean);
+}
+
+function loopsBelow(base: string): string[] {
+  return entriesOf("/sys/block")
+    .filter((name) => name.startsWith("loop"))
+    .map((name) => ({ name, file: textOf(`/sys/block/${name}/loop/backing_file`).trim() }))
+    .filter(({ file }) => names(file, base))
+    .map(({ name, file }) => `${name} ${file}`);
+}
+
+const names = (text: string, base: string): boolean =>
+  text.includes(`${base}/`) || text.includes(`${base}\0`) || text.endsWith(base);
+
+function describe(pid: number): string {
+  const command = textOf(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim() || `[${textOf(`/proc/${pid}/comm`).trim()}]`;
+  const state = /^State:\s+(.*)$/m.exec(textOf(`/proc/${pid}/status`))?.[1] ?? "gone";
+  return `${pid} ${state} ${command.slice(0, 160)}`;
+}
+
+/** Kernel threads have no executable; they are nobody's leak. */
+export const pids = (): number[] =>
+  entriesOf("/proc")
+    .map(Number)
+    .filter((pid) => pid > 0);
+
+function identity(pid: number): string {
+  const stat = textOf(`/proc/${pid}/stat`);
+  return `${pid} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? ""}`;
+}
+
+const descriptorTargets = (pid: number): string[] =>
+  existsSync(`/proc/${pid}/fd`)
+    ? safely(() => readdirSync(`/proc/${pid}/fd`), [])
+        .map((fd) => linkOf(`/proc/${pid}/fd/${fd}`))
+        .filter(Boolean)
+    : [];
+
+const entriesOf = (directory: string): string[] =>
+  safely(
+    () => readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory() || entry.isSymbolicLink()),
+    [],
+  ).map((entry) => entry.name);
+const textOf = (file: string): string => safely(() => readFileSync(file, "utf8"), "");
+const linkOf = (file: string): string => safely(() => readlinkSync(file), "");
+
+/** /proc changes under the reader: what is gone reads as nothing. */
+function safely<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
+}
