@@ -9,7 +9,8 @@ const layers = {
   networks: ["networks", "plan", "sys", "native", "oci", "lib"],
   volumes: ["volumes", "plan", "sys", "native", "oci", "lib"],
   native: ["native", "plan", "sys", "lib"],
-  plan: ["plan", "lib"],
+  // of sys only the pure tables
+  plan: ["plan", "sys", "lib"],
   sys: ["sys", "lib"],
   oci: ["oci", "lib"],
   sdk: ["sdk"],

@@ -89,6 +89,7 @@ static void write_batch(struct log *log, const uint8_t *data, size_t length) {
     log->complained = false;
     return;
   }
+  if (written >= 0) errno = ENOSPC;
   lost(log, "log lines are lost: cannot write the log");
   if (written <= 0) return;
   while (written > 0 && data[written - 1] != '\n') written--;

@@ -8,6 +8,7 @@ import {
   type NetlinkError,
   NTF,
   newLink,
+  newVeth,
   O,
   open,
   RT,
@@ -59,7 +60,7 @@ net.addNeighbour({ index: bridge.index, mac: "02:42:0a:09:00:09", ip: "10.9.0.9"
 
 const refusals = net.tryBatch([
   addAddress({ index: bridge.index, prefix: "10.9.0.1/24" }),
-  newLink({ name: "dummy0", kind: "dummy" }),
+  newVeth({ name: "spare0" }, { name: "spare1" }),
   newLink({ name: "x", kind: "no-such-kind" }),
   addRoute({ to: "10.1.2.3/8", gateway: "10.9.0.2" }),
   setLink({ index: veth.index, mtu: 1234567 }),
@@ -69,8 +70,8 @@ const many = Array.from({ length: 300 }, (_, index) =>
 );
 net.batch(many);
 
-const dummy = net.requireLink("dummy0");
-net.setLinkNetns(dummy.index, inside, "moved0");
+const spare = net.requireLink("spare0");
+net.setLinkNetns(spare.index, inside, "moved0");
 const moved = peer.linkByName("moved0")?.kind;
 peer.deleteLink({ name: "moved0" });
 

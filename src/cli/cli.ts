@@ -1,6 +1,6 @@
 import { messageOf } from "../lib/errors.ts";
-import type { Command } from "./command.ts";
-import { commands, type Entry, groups } from "./commands.ts";
+import type { Command, Entry } from "./command.ts";
+import { commands, groups } from "./commands.ts";
 import type { Context } from "./context.ts";
 import { Exit, exitCodeOf, UsageError } from "./errors.ts";
 import { bool, HelpWanted, parseFlags, text, UnknownFlag } from "./flags.ts";

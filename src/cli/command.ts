@@ -22,3 +22,17 @@ export interface Command<F extends Flags = Flags> {
 
 /** Gives a command its types. */
 export const define = <const F extends Flags>(command: Command<F>): Command<F> => command;
+
+/** One command in the index: a line for the help, and where its module is. */
+export interface Entry {
+  readonly summary: string;
+  /** Left out of the overview. */
+  readonly hidden?: boolean;
+  // biome-ignore lint/suspicious/noExplicitAny: commands with any table of flags share one index
+  load(): Promise<Command<any>>;
+}
+
+export interface Group {
+  readonly summary: string;
+  readonly commands: Readonly<Record<string, Entry>>;
+}

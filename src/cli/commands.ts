@@ -1,19 +1,6 @@
-import type { Command } from "./command.ts";
+import type { Entry, Group } from "./command.ts";
 
 /** Every command by name: a line for the help, and where its module is. Modules are loaded when called, and only then. */
-
-export interface Entry {
-  readonly summary: string;
-  /** Left out of the overview. */
-  readonly hidden?: boolean;
-  // biome-ignore lint/suspicious/noExplicitAny: commands with any table of flags share one index
-  load(): Promise<Command<any>>;
-}
-
-export interface Group {
-  readonly summary: string;
-  readonly commands: Readonly<Record<string, Entry>>;
-}
 
 const entry = (summary: string, load: Entry["load"], hidden?: boolean): Entry => ({
   summary,
@@ -55,7 +42,9 @@ const engineStatus = entry("show the engine's state", async () => (await import(
 const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
-const completion = entry("print a shell completion script", async () => (await import("./completion.ts")).command);
+const completion = entry("print a shell completion script", async () =>
+  (await import("./completion.ts")).completionOf(commands, groups),
+);
 
 export const commands: Readonly<Record<string, Entry>> = {
   run,

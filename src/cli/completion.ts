@@ -1,28 +1,33 @@
-import { define } from "./command.ts";
-import { commands, type Entry, groups } from "./commands.ts";
+import { type Command, define, type Entry, type Group } from "./command.ts";
 import { line } from "./context.ts";
+import { UsageError } from "./errors.ts";
 import type { Completion } from "./flags.ts";
 
 /** Completion scripts, made of the same tables that the parser and the help read. */
 
-export const command = define({
-  usage: "bash|zsh|fish",
-  summary: "print a shell completion script",
-  flags: {},
-  args: [1, 1],
-  complete: ["bash", "zsh", "fish"],
-  examples: [
-    ["completion bash > /etc/bash_completion.d/onggi", "for every new shell"],
-    ["completion fish | source", "for this one"],
-  ],
-  async run(context, _, [shell = ""]) {
-    const { UsageError } = await import("./errors.ts");
-    const render = shells[shell];
-    if (!render) throw new UsageError(`completion for "${shell}" is not there; choose one of ${Object.keys(shells).join(", ")}`);
-    await line(context.stdout, render(await describeAll()));
-    return 0;
-  },
-});
+type Commands = Readonly<Record<string, Entry>>;
+type Groups = Readonly<Record<string, Group>>;
+
+/** The command, for these tables: it is one of them itself and cannot import them. */
+export const completionOf = (commands: Commands, groups: Groups): Command<Record<never, never>> =>
+  define({
+    usage: "bash|zsh|fish",
+    summary: "print a shell completion script",
+    flags: {},
+    args: [1, 1],
+    complete: ["bash", "zsh", "fish"],
+    examples: [
+      ["completion bash > /etc/bash_completion.d/onggi", "for every new shell"],
+      ["completion fish | source", "for this one"],
+    ],
+    async run(context, _, [shell = ""]) {
+      const render = Object.hasOwn(shells, shell) ? shells[shell] : undefined;
+      if (!render)
+        throw new UsageError(`completion for "${shell}" is not there; choose one of ${Object.keys(shells).join(", ")}`);
+      await line(context.stdout, render(await describeAll(commands, groups), groups));
+      return 0;
+    },
+  });
 
 interface Described {
   /** "run", "container run". */
@@ -32,7 +37,7 @@ interface Described {
   flags: { name: string; short: string | undefined; value: boolean; help: string; complete: Completion | undefined }[];
 }
 
-async function describeAll(): Promise<Described[]> {
+async function describeAll(commands: Commands, groups: Groups): Promise<Described[]> {
   const all: [string, Entry][] = Object.entries(commands);
   for (const [group, { commands: inside }] of Object.entries(groups)) {
     for (const [name, entry] of Object.entries(inside)) all.push([`${group} ${name}`, entry]);
@@ -69,7 +74,7 @@ const lister = (what: Completion | undefined): string | undefined => {
 
 const words = (all: Described[]): string => [...new Set(all.map(({ path }) => path.split(" ", 1)[0]))].join(" ");
 
-function bash(all: Described[]): string {
+function bash(all: Described[], groups: Groups): string {
   const cases = all.map(({ path, flags, args }) => {
     const names = flags.flatMap(({ name, short }) => [`--${name}`, ...(short ? [`-${short}`] : [])]).join(" ");
     const values = flags
@@ -111,7 +116,7 @@ complete -F _onggi onggi`;
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 const zshText = (text: string): string => text.replace(/[[\]:\\]/g, "\\$&");
 
-function zsh(all: Described[]): string {
+function zsh(all: Described[], groups: Groups): string {
   const value = (complete: Completion | undefined): string => {
     const list = lister(complete);
     return list ? `{compadd -- \${(f)"$(${list} 2>/dev/null)"}}` : "_files";
@@ -149,7 +154,7 @@ compdef _onggi onggi`;
 const zshDouble = (text: string): string =>
   text.startsWith("{") ? text.replace(/["\\$`]/g, "\\$&") : text.replace(/[[\]:]/g, "\\\\$&").replace(/["$`]/g, "\\$&");
 
-function fish(all: Described[]): string {
+function fish(all: Described[], groups: Groups): string {
   const lines = ["# fish completion for onggi", "complete -c onggi -f"];
   const top = all.filter(({ path }) => !path.includes(" "));
   for (const { path, summary } of top) lines.push(`complete -c onggi -n __fish_use_subcommand -a ${path} -d ${quote(summary)}`);
@@ -176,4 +181,4 @@ function fish(all: Described[]): string {
   return lines.join("\n");
 }
 
-const shells: Readonly<Record<string, (all: Described[]) => string>> = { bash, zsh, fish };
+const shells: Readonly<Record<string, (all: Described[], groups: Groups) => string>> = { bash, zsh, fish };

@@ -1,3 +1,4 @@
+import { messageOf } from "../lib/errors.ts";
 import { UsageError } from "./errors.ts";
 
 /**
@@ -59,14 +60,21 @@ export const integer = (short: string, value: string, help: string, extra: Extra
     return number;
   });
 
-/** Any other type: `convert` reads one value, what it throws is told as a wrong use of the flag. */
+/** Any other type: `convert` reads one value; what it throws is told as a wrong use of the flag. */
 export const parsed = <T>(
   short: string,
   value: string,
   help: string,
   convert: (text: string, name: string) => T,
   extra: Extra = {},
-): Flag<T> => make<T>(short, value, help, extra, (given, name) => convert(given, name));
+): Flag<T> =>
+  make<T>(short, value, help, extra, (given, name) => {
+    try {
+      return convert(given, name);
+    } catch (error) {
+      throw error instanceof UsageError ? error : new UsageError(messageOf(error));
+    }
+  });
 
 /** One of a few words. */
 export const choice = <const T extends string>(short: string, choices: readonly T[], help: string, extra: Extra = {}): Flag<T> =>

@@ -1,6 +1,6 @@
 import { similar } from "../lib/similar.ts";
-import type { Command } from "./command.ts";
-import { commands, type Entry, groups } from "./commands.ts";
+import type { Command, Entry } from "./command.ts";
+import { commands, groups } from "./commands.ts";
 import { type Flags, flagNames } from "./flags.ts";
 
 /** What `--help` prints. */

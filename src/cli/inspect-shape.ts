@@ -1,4 +1,4 @@
-import type { ContainerInfo, ContainerRequest, Image, MountRequest } from "../api/control/types.ts";
+import type { ContainerInfo, ContainerRequest, Image, LogConfig, MountRequest } from "../api/control/types.ts";
 
 /**
  * Containers and images under the names Docker's API gives them (Docker Engine API v1.41, ContainerInspect and ImageInspect),
@@ -44,56 +44,62 @@ export function dockerContainer(info: ContainerInfo): object {
   };
 }
 
-const hostConfig = (request: ContainerRequest): object => {
-  const limits = request.resources ?? {};
-  const log = request.log ?? { driver: "json-file", maxSize: 0, maxFiles: 1 };
-  return {
-    Binds: (request.mounts ?? []).filter(({ type }) => type === "bind").map(bindText),
-    LogConfig: {
-      Type: log.driver,
-      Config: log.maxSize > 0 ? { "max-size": String(log.maxSize), "max-file": String(log.maxFiles) } : {},
-    },
-    NetworkMode: request.network ?? "none",
-    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
-    AutoRemove: request.autoRemove ?? false,
-    CapAdd: request.capAdd ?? null,
-    CapDrop: request.capDrop ?? null,
-    CgroupnsMode: request.cgroupns ?? "private",
-    CgroupParent: request.cgroupParent ?? "",
-    GroupAdd: request.groupAdd ?? null,
-    Init: request.init ?? false,
-    IpcMode: request.ipc ?? "private",
-    PidMode: request.pid ?? "",
-    UTSMode: request.uts ?? "",
-    UsernsMode: request.userns ?? "",
-    Privileged: request.privileged ?? false,
-    ReadonlyRootfs: request.readonlyRootfs ?? false,
-    SecurityOpt: request.securityOpt ?? null,
-    Sysctls: request.sysctls ?? {},
-    Tmpfs: request.tmpfs ?? {},
-    ShmSize: request.shmSize ?? 64 * 1024 * 1024,
-    Ulimits: (request.ulimits ?? []).map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
-    Devices: (request.devices ?? []).map(({ hostPath, containerPath, access }) => ({
-      PathOnHost: hostPath,
-      PathInContainer: containerPath,
-      CgroupPermissions: access,
-    })),
-    DeviceCgroupRules: request.deviceCgroupRules ?? null,
-    Memory: limits.memory ?? 0,
-    MemorySwap: limits.memorySwap ?? 0,
-    MemoryReservation: limits.memoryReservation ?? 0,
-    NanoCpus: limits.nanoCpus ?? 0,
-    CpuShares: limits.cpuShares ?? 0,
-    CpuPeriod: limits.cpuPeriod ?? 0,
-    CpuQuota: limits.cpuQuota ?? 0,
-    CpusetCpus: limits.cpusetCpus ?? "",
-    CpusetMems: limits.cpusetMems ?? "",
-    PidsLimit: limits.pidsLimit ?? null,
-    BlkioWeight: limits.blkioWeight ?? 0,
-    OomScoreAdj: request.oomScoreAdj ?? 0,
-    OomKillDisable: request.oomKillDisable ?? false,
-  };
-};
+const hostConfig = (request: ContainerRequest): object => ({
+  Binds: (request.mounts ?? []).filter(({ type }) => type === "bind").map(bindText),
+  LogConfig: logConfig(request.log),
+  NetworkMode: request.network ?? "none",
+  RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+  AutoRemove: request.autoRemove ?? false,
+  CgroupParent: request.cgroupParent ?? "",
+  Init: request.init ?? false,
+  Tmpfs: request.tmpfs ?? {},
+  ShmSize: request.shmSize ?? 64 * 1024 * 1024,
+  OomScoreAdj: request.oomScoreAdj ?? 0,
+  OomKillDisable: request.oomKillDisable ?? false,
+  ...isolation(request),
+  ...limits(request),
+});
+
+const logConfig = (log: LogConfig = { driver: "json-file", maxSize: 0, maxFiles: 1 }): object => ({
+  Type: log.driver,
+  Config: log.maxSize > 0 ? { "max-size": String(log.maxSize), "max-file": String(log.maxFiles) } : {},
+});
+
+const isolation = (request: ContainerRequest): object => ({
+  CapAdd: request.capAdd ?? null,
+  CapDrop: request.capDrop ?? null,
+  GroupAdd: request.groupAdd ?? null,
+  SecurityOpt: request.securityOpt ?? null,
+  Sysctls: request.sysctls ?? {},
+  CgroupnsMode: request.cgroupns ?? "private",
+  IpcMode: request.ipc ?? "private",
+  PidMode: request.pid ?? "",
+  UTSMode: request.uts ?? "",
+  UsernsMode: request.userns ?? "",
+  Privileged: request.privileged ?? false,
+  ReadonlyRootfs: request.readonlyRootfs ?? false,
+  Devices: (request.devices ?? []).map(({ hostPath, containerPath, access }) => ({
+    PathOnHost: hostPath,
+    PathInContainer: containerPath,
+    CgroupPermissions: access,
+  })),
+  DeviceCgroupRules: request.deviceCgroupRules ?? null,
+});
+
+const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => ({
+  Memory: resources.memory ?? 0,
+  MemorySwap: resources.memorySwap ?? 0,
+  MemoryReservation: resources.memoryReservation ?? 0,
+  NanoCpus: resources.nanoCpus ?? 0,
+  CpuShares: resources.cpuShares ?? 0,
+  CpuPeriod: resources.cpuPeriod ?? 0,
+  CpuQuota: resources.cpuQuota ?? 0,
+  CpusetCpus: resources.cpusetCpus ?? "",
+  CpusetMems: resources.cpusetMems ?? "",
+  PidsLimit: resources.pidsLimit ?? null,
+  BlkioWeight: resources.blkioWeight ?? 0,
+  Ulimits: ulimits.map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
+});
 
 const config = ({ id, request, image }: ContainerInfo): object => ({
   Hostname: request.hostname ?? id.slice(0, 12),

@@ -14,7 +14,7 @@ import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
 import type { ContainerRequest } from "./types.ts";
 
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
 /** Why this container cannot have a user namespace of its own; empty when it can. */
 export function noUserNamespaceReason(request: ContainerRequest, context: Pick<Context, "facts">): string {
@@ -59,7 +59,7 @@ function chooseName(context: Context, wanted: string | undefined): string {
   if (!NAME.test(name)) {
     throw new OnggiError(
       "invalid_name",
-      `container name ${JSON.stringify(wanted)}: only letters, digits, "_", "." and "-" are allowed, at least two`,
+      `container name ${JSON.stringify(wanted)}: only letters, digits, "_", "." and "-" are allowed, the first a letter or digit`,
     );
   }
   if (taken(name)) {

@@ -177,39 +177,46 @@ class Writer {
       const { entry } = inode;
       if (entry.xattrs || inode.opaque) place.xattrs = this.#xattrs(inode);
       const head = INODE_SIZE + (place.xattrs?.length ?? 0);
-      let tail = 0;
-      if (place.names) {
-        const { size, last } = directorySize(place.names);
-        place.size = size;
-        tail = last;
-      } else if (entry.type === "symlink") {
-        place.size = entry.link.length;
-        tail = entry.link.length % BLOCK_SIZE;
+      let follows = 0;
+      if (place.names || entry.type === "symlink") {
+        const tail = place.names ? this.#sizeDirectory(place, place.names) : this.#sizeSymlink(place);
+        if (tail > 0) at = this.#placeTail(place, at, head, tail);
+        if (place.layout === layout.inline) follows = tail;
+        place.block = this.#blocks;
+        this.#blocks += blocksOf(place.size - follows);
       } else if (entry.type === "file") {
         place.size = entry.size;
         if (entry.sparse) this.#chunk(place);
-      }
-      if (tail > 0) {
-        // The tail must not cross a block: move the inode on, or, where that does not help, give the tail a block of its own.
-        const offset = (at + head) % BLOCK_SIZE;
-        const moved = at + roundUp(BLOCK_SIZE - offset, NID_UNIT);
-        if (offset + tail <= BLOCK_SIZE) place.layout = layout.inline;
-        else if (((moved + head) % BLOCK_SIZE) + tail <= BLOCK_SIZE) {
-          at = moved;
-          place.layout = layout.inline;
-        } else tail = 0;
+        if (place.chunks) follows = place.chunks.count * 4;
       }
       inode.nid = at / NID_UNIT;
-      at += head + tail + (place.chunks ? place.chunks.count * 4 : 0);
-      at = roundUp(at, NID_UNIT);
-      if (place.names || entry.type === "symlink") {
-        place.block = this.#blocks;
-        this.#blocks += place.layout === layout.inline ? Math.floor(place.size / BLOCK_SIZE) : blocksOf(place.size);
-        // A directory whose last block is exactly full keeps it inline as well.
-        if (place.layout === layout.inline && place.size > 0 && place.size % BLOCK_SIZE === 0) this.#blocks--;
-      }
+      at = roundUp(at + head + follows, NID_UNIT);
     }
     this.#metaEnd = at;
+  }
+
+  #sizeDirectory(place: Place, names: readonly string[]): number {
+    const { size, last } = directorySize(names);
+    place.size = size;
+    return last;
+  }
+
+  #sizeSymlink(place: Place): number {
+    place.size = place.inode.entry.link.length;
+    return place.size % BLOCK_SIZE;
+  }
+
+  /**
+   * A tail behind its inode must not cross a block. Moves the inode on where that helps, else leaves the tail to a block of
+   * its own. Returns where the inode begins.
+   */
+  #placeTail(place: Place, at: number, head: number, tail: number): number {
+    const offset = (at + head) % BLOCK_SIZE;
+    const moved = at + roundUp(BLOCK_SIZE - offset, NID_UNIT);
+    const fits = offset + tail <= BLOCK_SIZE;
+    if (!fits && ((moved + head) % BLOCK_SIZE) + tail > BLOCK_SIZE) return at;
+    place.layout = layout.inline;
+    return fits ? at : moved;
   }
 
   #xattrs(inode: Inode): Buffer | null {

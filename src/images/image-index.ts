@@ -15,6 +15,8 @@ export interface IndexLayer {
   readonly entries?: readonly TarEntry[];
   /** Where the tar lies while it is not in the store yet. */
   readonly path?: string;
+  /** Resolves when all of the tar is in its file. */
+  readonly written?: () => Promise<void>;
 }
 
 /** The image's merged tree. Throws LayerInvalid. */
@@ -68,7 +70,9 @@ const writeTemporary = (store: ContentStore, layers: readonly IndexLayer[], inde
 
 /** Builds and stores an image's index, durable but for its name. Throws LayerInvalid, "out_of_disk". */
 export const storeIndex = async (store: ContentStore, imageId: string, layers: readonly IndexLayer[]): Promise<void> => {
-  const { fd, path } = writeTemporary(store, layers, indexOf(store, imageId, layers));
+  const index = indexOf(store, imageId, layers);
+  for (const layer of new Set(index.copies.map(({ layer }) => layer))) await layers[layer]!.written?.();
+  const { fd, path } = writeTemporary(store, layers, index);
   try {
     await flush(fd);
     fs.renameSync(path, store.indexPath(imageId));

@@ -221,29 +221,23 @@ class LocalImageStore implements ImageStore {
   async #keep(image: FoundImage, lease: Lease): Promise<ImageRecord> {
     const { id, configText } = image;
     lease.digests.add(id);
-    const layers = image.layers.map(({ diffId, size, entries, ingest }) => ({ diffId, size, entries, path: ingest.file.path }));
+    const layers = image.layers.map(({ diffId, size, entries, ingest }) => {
+      // Another image of the same archive may have put it into the store already.
+      const path = fs.existsSync(ingest.file.path) ? ingest.file.path : this.#content.blobPath(diffId);
+      return { diffId, size, entries, path, written: () => ingest.finish() };
+    });
     const sizes = layers.map(({ diffId, size }) => ({ digest: diffId, size }));
     const manifest = manifestFor({ digest: id, size: Buffer.byteLength(configText) }, sizes);
-    const known = this.#images.has(id);
-    const index = known
-      ? null
-      : storeIndex(
-          this.#content,
-          id,
-          layers.map((layer) => this.#located(layer)),
-        );
-    const kept = Promise.all([this.#content.putBlob(configText, lease), this.#content.putBlob(manifest.text, lease), index]);
     // Waits for all of them, whichever fails: nothing may go on behind the caller's back.
-    const results = await Promise.allSettled([kept, index]);
+    const results = await Promise.allSettled([
+      this.#images.has(id) ? null : storeIndex(this.#content, id, layers),
+      this.#content.putBlob(configText, lease),
+      this.#content.putBlob(manifest.text, lease),
+    ]);
     for (const result of results) if (result.status === "rejected") throw result.reason;
     for (const layer of new Set(image.layers)) await layer.ingest.keep(layer.diffId, lease);
     const total = sizes.reduce((sum, { size }) => sum + size, 0);
     return { id, config: configText, manifest: digestOf(manifest.text), layers: layers.map(({ diffId }) => diffId), size: total };
-  }
-
-  /** A layer's tar is in the temporary area until it is kept. */
-  #located<T extends { diffId: string; path: string }>(layer: T): T {
-    return fs.existsSync(layer.path) ? layer : { ...layer, path: this.#content.blobPath(layer.diffId) };
   }
 
   /** After a failure: what the operation had already put into the store, and nothing else needs, goes again. */

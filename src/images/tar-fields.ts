@@ -21,6 +21,24 @@ const endOf = (block: Uint8Array, at: number, length: number): number => {
 
 export const stringField = (block: Buffer, at: number, length: number): string => byteString(block, at, endOf(block, at, length));
 
+/**
+ * The name field as a clean path, when that takes no more than leaving out a leading "./" and a trailing "/"; null when the
+ * name needs more care. Nearly every name is of this kind, and a name is what costs most in a header.
+ */
+export const simpleName = (block: Buffer, at: number): string | null => {
+  const start = block[at] === 0x2e && block[at + 1] === 0x2f ? at + 2 : at;
+  const limit = at + 100;
+  let before = 0x2f;
+  let end = start;
+  for (; end < limit; end++) {
+    const byte = block[end]!;
+    if (byte === 0) break;
+    if (before === 0x2f && (byte === 0x2f || byte === 0x2e)) return null;
+    before = byte;
+  }
+  return end === start ? null : byteString(block, start, before === 0x2f ? end - 1 : end);
+};
+
 /** A number in octal, or in base 256 when the first byte's top bit is set. Throws FieldError. */
 export const numberField = (block: Uint8Array, at: number, length: number, what: string): number => {
   const first = block[at]!;

@@ -6,7 +6,17 @@
  * what the caller keeps; every byte is looked at once.
  */
 import { LayerInvalid } from "./errors.ts";
-import { BLOCK, checksumFits, FieldError, isZeroBlock, numberField, paxNumber, paxRecords, stringField } from "./tar-fields.ts";
+import {
+  BLOCK,
+  checksumFits,
+  FieldError,
+  isZeroBlock,
+  numberField,
+  paxNumber,
+  paxRecords,
+  simpleName,
+  stringField,
+} from "./tar-fields.ts";
 import { applyPax, cleanPath, type Pax, setRecord } from "./tar-pax.ts";
 import { LeadingMap, oldGnuExtension, oldGnuHeader, paxMap, setSparse } from "./tar-sparse.ts";
 import { type EntryType, MAX_PATH, type Region, type TarEntry } from "./tar-types.ts";
@@ -77,6 +87,8 @@ export class TarDecoder {
   #map = new LeadingMap();
   #zeroBlocks = 0;
   #currentName = "";
+  /** The current header's name is clean as it stands. */
+  #simple = false;
 
   constructor(events: TarEvents) {
     this.#events = events;
@@ -197,10 +209,16 @@ export class TarDecoder {
       throw new FieldError(`header checksum is wrong (the entry before this is "${this.#currentName.slice(0, 100)}")`);
     }
     const letter = String.fromCharCode(block[at + 156]!);
-    if (letter !== "V") this.#currentName = stringField(block, at, 100);
-    if (extensions.includes(letter)) this.#beginExtension(block, at, letter);
-    else if (letter === "V") this.#beginData(numberField(block, at + 124, 12, "size"));
-    else this.#entry(block, at, letter);
+    const nameBefore = this.#currentName;
+    try {
+      if (extensions.includes(letter)) this.#beginExtension(block, at, letter);
+      else if (letter === "V") this.#beginData(numberField(block, at + 124, 12, "size"));
+      else this.#entry(block, at, letter);
+    } catch (error) {
+      // Named only now: the name is not needed as long as all goes well.
+      if (this.#currentName === nameBefore) this.#currentName = stringField(block, at, 100);
+      throw error;
+    }
   }
 
   #beginExtension(block: Buffer, at: number, letter: string): void {
@@ -245,6 +263,8 @@ export class TarDecoder {
 
   #entry(block: Buffer, at: number, letter: string): void {
     const entry = this.#ustar(block, at, letter);
+    this.#currentName = entry.name;
+    const headerName = entry.name;
     const pax = this.#global.size > 0 ? new Map([...this.#global, ...(this.#pax ?? [])]) : this.#pax;
     if (this.#longName !== null) entry.name = this.#longName;
     if (this.#longLink !== null) entry.link = this.#longLink;
@@ -252,9 +272,11 @@ export class TarDecoder {
     this.#longName = null;
     this.#longLink = null;
     if (pax) applyPax(entry, pax);
-    this.#currentName = entry.name;
-    if (entry.type === "file" && entry.name.endsWith("/")) entry.type = "dir";
-    entry.name = cleanPath(entry.name);
+    if (entry.name !== headerName || !this.#simple) {
+      this.#currentName = entry.name;
+      if (entry.type === "file" && entry.name.endsWith("/")) entry.type = "dir";
+      entry.name = cleanPath(entry.name);
+    }
     if (entry.type === "link") entry.link = cleanPath(entry.link);
     if (entry.type === "symlink" && (entry.link === "" || entry.link.length > MAX_PATH || entry.link.includes("\0"))) {
       throw new FieldError(`symbolic link target of ${entry.link.length} bytes is not possible`);
@@ -283,10 +305,14 @@ export class TarDecoder {
     const type = types[letter];
     if (!type) throw new FieldError(`entry type "${letter}" cannot be part of a layer`);
     const device = type === "char" || type === "block";
-    let name = this.#currentName;
     // Only POSIX's "ustar\0" has a prefix field; GNU's "ustar " keeps other things there.
-    if (block[at + 345] !== 0 && block[at + 262] === 0 && block[at + 257] === 0x75)
-      name = `${stringField(block, at + 345, 155)}/${name}`;
+    const prefixed = block[at + 345] !== 0 && block[at + 262] === 0 && block[at + 257] === 0x75;
+    const simple = prefixed ? null : simpleName(block, at);
+    // A file whose name ends in a slash is a directory of the oldest format: that is for the careful way to see.
+    this.#simple = simple !== null && (type !== "file" || !endsInSlash(block, at, simple.length));
+    let name = simple;
+    if (name === null || !this.#simple) name = stringField(block, at, 100);
+    if (prefixed) name = `${stringField(block, at + 345, 155)}/${name}`;
     return {
       type,
       name,
@@ -349,5 +375,9 @@ export class TarDecoder {
     this.#events.entry(entry);
   }
 }
+
+/** Whether a slash was left out behind a simple name of `length` bytes; a leading "./" may have been as well. */
+const endsInSlash = (block: Uint8Array, at: number, length: number): boolean =>
+  block[at + length + (block[at] === 0x2e && block[at + 1] === 0x2f ? 2 : 0)] === 0x2f;
 
 const isId = (id: number): boolean => id >= 0 && id <= 0xffffffff;

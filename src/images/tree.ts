@@ -197,34 +197,38 @@ export class Tree {
     return found && (found.layer === this.#layer || found.children) ? found : null;
   }
 
+  #makeDirectory(parent: Inode, name: string, there: Inode | undefined, entry: TarEntry, depth: number): Inode {
+    if (depth > MAX_PATH / 2) throw new LayerInvalid(entry.name, entry.at, "the path is too deep");
+    if (there) this.#known.clear();
+    const made = this.#over(there, new Inode(implicitDirectory, this.#layer, true));
+    parent.children!.set(name, made);
+    return made;
+  }
+
   /** Walks to a directory inside the tree. With `make`, missing ones are made and what is in the way is replaced. */
   #walk(path: string, entry: TarEntry, make: boolean): Inode | null {
     const parts = path === "" ? [] : path.split("/").reverse();
     const stack: Inode[] = [this.root];
     let followed = 0;
     for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
-      if (part === "" || part === ".") continue;
-      if (part === "..") {
-        // At the root ".." is the root: a link cannot lead out of the tree.
-        if (stack.length > 1) stack.pop();
-        continue;
-      }
       const here = stack.at(-1)!;
       const child = here.children!.get(part);
-      if (child?.children) {
+      if (part === "" || part === ".") {
+        // Stays where it is.
+      } else if (part === "..") {
+        // At the root ".." is the root: a link cannot lead out of the tree.
+        if (stack.length > 1) stack.pop();
+      } else if (child?.children) {
         stack.push(child);
       } else if (child?.entry.type === "symlink" && child.layer === this.#layer) {
         if (++followed > MAX_LINKS) throw new LayerInvalid(entry.name, entry.at, "too many symbolic links in the path");
         if (child.entry.link.startsWith("/")) stack.length = 1;
         const target = child.entry.link.split("/");
         for (let i = target.length - 1; i >= 0; i--) parts.push(target[i]!);
+      } else if (make) {
+        stack.push(this.#makeDirectory(here, part, child, entry, stack.length));
       } else {
-        if (!make) return null;
-        if (stack.length > MAX_PATH / 2) throw new LayerInvalid(entry.name, entry.at, "the path is too deep");
-        if (child) this.#known.clear();
-        const made = this.#over(child, new Inode(implicitDirectory, this.#layer, true));
-        here.children!.set(part, made);
-        stack.push(made);
+        return null;
       }
     }
     return stack.at(-1)!;

@@ -74,8 +74,7 @@ const limit: Spell = (value) => (value === 0xffffffffffffffffn ? "RLIM_INFINITY"
 const prctlOptions: Table = Object.fromEntries(
   Object.entries(C.PR).filter(([name]) => !name.startsWith("PR_CAP_AMBIENT_") && !name.startsWith("PR_GET")),
 );
-const { SIOCSIFFLAGS } = { SIOCSIFFLAGS: 0x8914 };
-const requests = oneOf({ ...C.TIOC, SIOCSIFFLAGS });
+const requests = oneOf({ ...C.TIOC, SIOCSIFFLAGS: 0x8914 });
 const mountFlags = flags(C.MS);
 const attributeFlags = flags(C.MOUNT_ATTR);
 const cloneFlags = flags(C.CLONE);
@@ -110,7 +109,7 @@ const spellings: { readonly [K in Kind]?: Readonly<Record<string, Spell>> } = {
   personality: { persona: flags(C.PER) },
   ioprioSet: { which: oneOf({ IOPRIO_WHO_PROCESS: C.IOPRIO.IOPRIO_WHO_PROCESS }), ioprio: hex },
   setMempolicy: { mode: hex },
-  seccomp: { flags: flags({ ...secompFlags() }) },
+  seccomp: { flags: flags(filterFlags()) },
   socket: { domain: oneOf(C.AF), type: flags(C.SOCK) },
   notify: { event: oneOf({ created: 1 }) },
 };
@@ -119,7 +118,7 @@ function openFlagsOrZero(value: bigint): string {
   return value === 0n ? "0" : openFlags(value);
 }
 
-function secompFlags(): Table {
+function filterFlags(): Table {
   return Object.fromEntries(Object.entries(C.SECCOMP).filter(([name]) => name.startsWith("SECCOMP_FILTER_FLAG_")));
 }
 
@@ -131,7 +130,8 @@ export function spellNumber(kind: Kind, argument: string, value: number | bigint
   const number = BigInt.asUintN(64, BigInt(value));
   if (kind === "prctl" && argument === "arg2" && others["option"] === C.PR.PR_CAPBSET_DROP) return capability(number);
   if (kind === "prctl" && argument === "arg2" && others["option"] === C.PR.PR_CAP_AMBIENT) return ambient(number);
-  if (kind === "prctl" && argument === "arg3" && others["arg2"] === C.PR.PR_CAP_AMBIENT_RAISE) return capability(number);
+  const raises = others["option"] === C.PR.PR_CAP_AMBIENT && others["arg2"] === C.PR.PR_CAP_AMBIENT_RAISE;
+  if (kind === "prctl" && argument === "arg3" && raises) return capability(number);
   return (spellings[kind]?.[argument] ?? String)(number);
 }
 

@@ -61,6 +61,7 @@ class RegisterNames {
       case "fsmount":
         return plain(op.fs).replace(/\.fs$/, "");
       case "open":
+        if (op.dir === AT_FDCWD && op.path === "/") return "host-root";
         return last(op.path) ?? `${plain(op.dir)}.dir`;
       case "openTree":
         return `${last(op.path) ?? plain(op.dir)}.tree`;

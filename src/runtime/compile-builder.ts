@@ -12,28 +12,23 @@ type Bare<T> = T extends unknown ? Omit<T, "group" | "why" | "out"> : never;
 /** An operation without what the writer adds. */
 export type Call = Bare<Op>;
 
-/** Hands out registers from `reg.free` up; a plan has 231 at a time. */
+/** Hands out registers from `reg.free` up. A plan has 231, each section uses its own again. */
 export class Registers {
   private next: Reg = reg.free;
-  private readonly returned: Reg[] = [];
 
   take(): Reg {
-    const free = this.returned.pop();
-    if (free !== undefined) return free;
     if (this.next > MAX_REG) {
       throw new OnggiError("plan_too_big", `the container needs more than ${MAX_REG} descriptors at a time; use fewer mounts`);
     }
     return this.next++;
-  }
-
-  giveBack(register: Reg): void {
-    this.returned.push(register);
   }
 }
 
 export class Writer {
   readonly ops: Op[] = [];
   private readonly registers: Registers;
+  /** A register closed here is free from here on, but not in an earlier section, even if that is written later. */
+  private readonly closed: Reg[] = [];
   private group: Group = "process";
   private why = "";
 
@@ -56,7 +51,7 @@ export class Writer {
 
   /** Appends an operation and keeps the descriptor it returns. */
   keep(call: Call): Reg {
-    const out = this.registers.take();
+    const out = this.closed.pop() ?? this.registers.take();
     this.into(out, call);
     return out;
   }
@@ -70,7 +65,7 @@ export class Writer {
   close(...registers: Reg[]): this {
     for (const fd of registers) {
       this.do({ kind: "close", fd });
-      this.registers.giveBack(fd);
+      this.closed.push(fd);
     }
     return this;
   }

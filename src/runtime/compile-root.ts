@@ -84,15 +84,17 @@ export function compileRootAttach(context: Context, { detached, mountpoint }: Ro
   // slave: what the host unmounts goes away here too, what is mounted here never reaches the host
   child.about("rootfs", "let no mount event of this namespace reach the host");
   child.do({ kind: "mountSetattr", fd: AT_FDCWD, path: "/", flags: AT_RECURSIVE, set: 0, clear: 0, propagation: MS.MS_SLAVE });
-  const open = { kind: "open", dir: AT_FDCWD, path: mountpoint, flags: PATH_DIRECTORY, mode: 0, resolve: 0 } as const;
+  const open = (path: string) => ({ kind: "open", dir: AT_FDCWD, path, flags: PATH_DIRECTORY, mode: 0, resolve: 0 }) as const;
   if (detached === null) {
     child.about("rootfs", "lay the container's own layer over the image");
     const data = overlayOptions(input.root as Overlay);
     child.do({ kind: "mount", source: "overlay", target: mountpoint, fstype: "overlay", flags: 0, data });
-    return child.keep(open);
+    return child.keep(open(mountpoint));
   }
+  // On top of "/": the one directory that a container's root can reach whatever the modes of the engine's directories are.
+  // Paths still start at the host's root below it, until pivot_root.
   child.about("rootfs", "attach the root file system");
-  const place = child.keep(open);
+  const place = child.keep(open("/"));
   child.do({ kind: "moveMount", from: detached, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place);
   return detached;
 }

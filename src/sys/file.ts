@@ -5,7 +5,7 @@
  */
 import { AT, CLOSE_RANGE, F, LOCK, MFD, O } from "./constants.ts";
 import { errno, SysError } from "./errno.ts";
-import { type Arg, cstring, type Path, printable, stable, sys, sysRaw } from "./ffi.ts";
+import { type Arg, cstring, type Path, printable, sys, sysRaw } from "./ffi.ts";
 
 export interface OpenHow {
   /** `O`; O_CLOEXEC is always added. */
@@ -142,13 +142,17 @@ export interface DirEntry {
   readonly type: number;
 }
 
+/** One buffer for all listings: each is done before the next begins. */
+let listing: DataView<ArrayBuffer> | undefined;
+
 /**
  * All entries of an open directory, in the file system's order, getdents64(2). Reads from the descriptor's position on: a
  * fresh descriptor gives everything, a second call nothing.
  */
 export function getdents(fd: number): DirEntry[] {
-  const buffer = stable(64 * 1024);
-  const view = new DataView(buffer.buffer);
+  listing ??= new DataView(new ArrayBuffer(64 * 1024));
+  const view = listing;
+  const buffer = new Uint8Array(view.buffer);
   const entries: DirEntry[] = [];
   for (;;) {
     const length = sys("getdents64", fd, fd, buffer, buffer.length);

@@ -136,7 +136,7 @@ describe("requests", () => {
 });
 
 test("this machine's loopback, without privileges", () => {
-  using net = new Rtnetlink();
+  const net = new Rtnetlink();
   const lo = net.linkByName("lo");
   expect(lo).toMatchObject({ index: 1, name: "lo", kind: undefined });
   expect(net.linkByIndex(1)).toEqual(lo);
@@ -147,5 +147,7 @@ test("this machine's loopback, without privileges", () => {
     expect.unreachable();
   } catch (error) {
     expect(isErrno(error, "ENODEV")).toBe(true);
+  } finally {
+    net.close();
   }
 });

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
+import { findLeaks, snapshot } from "../kit/leaks.ts";
 
 let one: Engine;
 let two: Engine;
@@ -17,11 +18,15 @@ afterAll(async () => {
 
 describe("the engine process", () => {
   test("starts with the first command, once, whoever asks", async () => {
+    const before = snapshot();
     const fresh = startEngine();
-    const answers = await Promise.all(Array.from({ length: 8 }, () => fresh.onggi(["engine", "status", "--format", "{{.Pid}}"])));
-    expect(new Set(answers.map(({ stdout }) => stdout)).size).toBe(1);
-    expect(answers.every(({ code }) => code === 0)).toBe(true);
-    expect(isAlive(Number(answers[0]!.stdout))).toBe(true);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => fresh.onggi(["ps", "-q"])));
+    expect(answers.map(({ stderr, code }) => ({ stderr, code }))).toEqual(
+      Array.from({ length: 8 }, () => ({ stderr: "", code: 0 })),
+    );
+    const pid = await fresh.pid();
+    expect(isAlive(pid)).toBe(true);
+    expect(findLeaks(fresh.base, before).processes.map((line) => Number(line.split(" ")[0]))).toEqual([pid]);
     await fresh.close();
   }, 60_000);
 
@@ -70,10 +75,29 @@ describe("the engine process", () => {
     await deep.close();
   }, 60_000);
 
+  test("engine status asks and starts nothing", async () => {
+    const pid = await one.pid();
+    await one.ok(["engine", "stop"]);
+    await gone(pid);
+    const { stderr, code } = await one.onggi(["engine", "status"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("onggi.sock");
+  });
+
+  test("a data root below a directory that only root may pass works", async () => {
+    const base = mkdtempSync(join(one.base, "private-"));
+    chmodSync(base, 0o700);
+    const hidden = startEngine({ base });
+    await bootstrapBusybox(hidden);
+    expect(await hidden.ok(["run", "--rm", "busybox", "echo", "hidden"])).toBe("hidden");
+    await hidden.close();
+  }, 60_000);
+
   test("version and status tell what runs", async () => {
     expect(await one.ok(["version", "--format", "{{.Client.Version}}"])).toMatch(/^\d+\.\d+\.\d+/);
+    const pid = await one.pid();
     const status = JSON.parse(await one.ok(["engine", "status", "--format", "json"]));
-    expect(status).toMatchObject({ Pid: await one.pid(), Root: one.root, Run: one.run });
+    expect(status).toMatchObject({ Pid: pid, Root: one.root, Run: one.run });
   });
 
   test("help names every command; an unknown one is an error", async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, readlinkSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Engine, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
@@ -153,7 +153,8 @@ describe("privileges", () => {
     );
     expect(stdout).toContain(`CapEff:\t${statusOf("self", "CapBnd")}`);
     expect(stdout).toContain("Seccomp:\t0");
-    expect(Number(stdout.trim().split("\n").pop())).toBeGreaterThan(20);
+    const hostDevices = readdirSync("/dev").length;
+    expect(Number(stdout.trim().split("\n").pop())).toBeGreaterThan(hostDevices / 2);
   });
 });
 
@@ -162,7 +163,7 @@ describe("kernel files", () => {
     expect((await run("sh", "-c", "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | wc -c")).stdout.trim()).toBe("0");
     expect((await run("sh", "-c", "ls -A /proc/scsi /sys/firmware 2>/dev/null | grep -v : | grep -c .")).stdout.trim()).toBe("0");
     for (const path of ["/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/proc/irq/default_smp_affinity"]) {
-      expect((await run("sh", "-c", `[ ! -e ${path} ] || echo x > ${path}`)).code, path).not.toBe(0);
+      expect((await run("sh", "-c", `if [ -e ${path} ]; then echo x > ${path}; else exit 1; fi`)).code, path).not.toBe(0);
     }
   });
 

@@ -117,19 +117,19 @@ describe("stop, kill, wait", () => {
       "run",
       "-d",
       "--name",
-      "k",
+      "hup",
       "busybox",
       "sh",
       "-c",
       "trap 'exit 12' HUP; echo up; while :; do sleep 0.05; done",
     ]);
-    await eventually("the trap is set", async () => (await engine.ok(["logs", "k"])) === "up");
-    await engine.ok(["kill", "-s", "HUP", "k"]);
-    expect(await engine.ok(["wait", "k"])).toBe("12");
-    const { stderr, code } = await engine.onggi(["kill", "k"]);
+    await eventually("the trap is set", async () => (await engine.ok(["logs", "hup"])) === "up");
+    await engine.ok(["kill", "-s", "HUP", "hup"]);
+    expect(await engine.ok(["wait", "hup"])).toBe("12");
+    const { stderr, code } = await engine.onggi(["kill", "hup"]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/not running/);
-    await engine.ok(["rm", "k"]);
+    await engine.ok(["rm", "hup"]);
   });
 
   test("kill without -s kills at once: 137", async () => {
@@ -140,11 +140,11 @@ describe("stop, kill, wait", () => {
   });
 
   test("wait returns to every waiter, prints the status, and at once when it is over", async () => {
-    await engine.ok(["run", "-d", "--name", "w", "busybox", "sh", "-c", "sleep 0.5; exit 21"]);
-    const waiters = await Promise.all([1, 2, 3].map(() => engine.ok(["wait", "w"])));
+    await engine.ok(["run", "-d", "--name", "waited", "busybox", "sh", "-c", "sleep 0.5; exit 21"]);
+    const waiters = await Promise.all([1, 2, 3].map(() => engine.ok(["wait", "waited"])));
     expect(waiters).toEqual(["21", "21", "21"]);
-    expect(await engine.ok(["wait", "w"])).toBe("21");
-    await engine.ok(["rm", "w"]);
+    expect(await engine.ok(["wait", "waited"])).toBe("21");
+    await engine.ok(["rm", "waited"]);
   });
 
   test("processes that the first one left behind die with it", async () => {
@@ -162,24 +162,24 @@ describe("pause", () => {
       "run",
       "-d",
       "--name",
-      "p",
+      "paused",
       "busybox",
       "sh",
       "-c",
       "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done",
     ]);
-    await eventually("it counts", async () => (await engine.ok(["logs", "p"])) !== "");
-    expect(await engine.ok(["pause", "p"])).toBe("p");
-    expect(await state("p")).toMatchObject({ Status: "paused", Running: true, Paused: true });
+    await eventually("it counts", async () => (await engine.ok(["logs", "paused"])) !== "");
+    expect(await engine.ok(["pause", "paused"])).toBe("paused");
+    expect(await state("paused")).toMatchObject({ Status: "paused", Running: true, Paused: true });
     await Bun.sleep(100);
-    const then = await engine.ok(["logs", "--tail", "1", "p"]);
+    const then = await engine.ok(["logs", "--tail", "1", "paused"]);
     await Bun.sleep(300);
-    expect(await engine.ok(["logs", "--tail", "1", "p"])).toBe(then);
+    expect(await engine.ok(["logs", "--tail", "1", "paused"])).toBe(then);
     expect((await engine.ok(["ps", "--format", "{{.Status}}"])).endsWith("(Paused)")).toBe(true);
-    expect((await engine.onggi(["exec", "p", "true"])).code).not.toBe(0);
-    await engine.ok(["unpause", "p"]);
-    await eventually("it goes on", async () => (await engine.ok(["logs", "--tail", "1", "p"])) !== then);
-    await engine.ok(["rm", "-f", "p"]);
+    expect((await engine.onggi(["exec", "paused", "true"])).code).not.toBe(0);
+    await engine.ok(["unpause", "paused"]);
+    await eventually("it goes on", async () => (await engine.ok(["logs", "--tail", "1", "paused"])) !== then);
+    await engine.ok(["rm", "-f", "paused"]);
   });
 
   test("a paused container can be killed and removed", async () => {
@@ -192,12 +192,12 @@ describe("pause", () => {
 
 describe("rm", () => {
   test("a running container is kept without -f, removed with it", async () => {
-    await engine.ok(["run", "-d", "--name", "r", "busybox", "sleep", "1000"]);
-    const { stderr, code } = await engine.onggi(["rm", "r"]);
+    await engine.ok(["run", "-d", "--name", "running", "busybox", "sleep", "1000"]);
+    const { stderr, code } = await engine.onggi(["rm", "running"]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/running/);
-    const { Pid } = await state("r");
-    expect(await engine.ok(["rm", "-f", "r"])).toBe("r");
+    const { Pid } = await state("running");
+    expect(await engine.ok(["rm", "-f", "running"])).toBe("running");
     expect(isAlive(Pid)).toBe(false);
     expect(await engine.ok(["ps", "-aq"])).toBe("");
   });
@@ -218,15 +218,15 @@ describe("rm", () => {
 
 describe("inspect", () => {
   test("states, times and the isolation that was chosen are told", async () => {
-    await engine.ok(["run", "--name", "i", "--label", "a=b", "busybox", "sh", "-c", "exit 2"], {}).catch(() => {});
-    const container = await engine.inspect("i");
+    await engine.ok(["run", "--name", "told", "--label", "a=b", "busybox", "sh", "-c", "exit 2"], {}).catch(() => {});
+    const container = await engine.inspect("told");
     expect(container.State).toMatchObject({ Status: "exited", Running: false, ExitCode: 2, OOMKilled: false, Dead: false });
     expect(Date.parse(container.State.FinishedAt)).toBeGreaterThanOrEqual(Date.parse(container.State.StartedAt));
     expect(Math.abs(Date.now() - Date.parse(container.State.FinishedAt))).toBeLessThan(60_000);
-    expect(await engine.ok(["inspect", "--format", "{{.State.ExitCode}} {{.State.Status}} {{.Name}}", "i"])).toMatch(
-      /^2 exited \/?i$/,
+    expect(await engine.ok(["inspect", "--format", "{{.State.ExitCode}} {{.State.Status}} {{.Name}}", "told"])).toMatch(
+      /^2 exited \/?told$/,
     );
-    expect(JSON.parse(await engine.ok(["inspect", "--format", "{{json .State}}", "i"])).ExitCode).toBe(2);
-    await engine.ok(["rm", "i"]);
+    expect(JSON.parse(await engine.ok(["inspect", "--format", "{{json .State}}", "told"])).ExitCode).toBe(2);
+    await engine.ok(["rm", "told"]);
   });
 });

@@ -90,7 +90,9 @@ describe("memory", () => {
 describe("cpu", () => {
   test("--cpus 0.5 really throttles", async () => {
     const { id, pid } = await started("--cpus", "0.5");
-    const busy = engine.spawn(["exec", id, "sh", "-c", "while :; do :; done"], { timeout: 60_000 });
+    const busy = engine.spawn(["exec", id, "sh", "-c", "for i in 1 2 3 4; do (while :; do :; done) & done; wait"], {
+      timeout: 60_000,
+    });
     await Bun.sleep(300);
     const usage = (): number => {
       const v2 = existsSync("/sys/fs/cgroup/cgroup.controllers");
@@ -101,7 +103,8 @@ describe("cpu", () => {
     const [from, at] = [usage(), performance.now()];
     await Bun.sleep(2000);
     const share = (usage() - from) / 1e6 / (performance.now() - at);
-    expect(share).toBeGreaterThan(0.35);
+    // A loaded machine may give less, never more.
+    expect(share).toBeGreaterThan(0.2);
     expect(share).toBeLessThan(0.6);
     const throttled = control(pid, "cpu.stat", { controller: "cpu", file: "cpu.stat" });
     expect(Number(/nr_throttled (\d+)/.exec(throttled)![1])).toBeGreaterThan(0);

@@ -15,7 +15,7 @@ describe("stats", () => {
       "run",
       "-d",
       "--name",
-      "s",
+      "busy",
       "--memory",
       "64m",
       "--pids-limit",
@@ -31,32 +31,32 @@ describe("stats", () => {
     expect(table.length).toBe(2);
     expect(table[1]).toContain(id.slice(0, 12));
     expect(table[1]).toContain("/ 64MiB");
-    const [cpu, pids] = (await engine.ok(["stats", "--no-stream", "--format", "{{.CPUPerc}} {{.PIDs}}", "s"])).split(" ");
+    const [cpu, pids] = (await engine.ok(["stats", "--no-stream", "--format", "{{.CPUPerc}} {{.PIDs}}", "busy"])).split(" ");
     expect(Number.parseFloat(cpu!)).toBeGreaterThan(20);
     expect(pids).toBe("1");
-    await engine.ok(["rm", "-f", "s"]);
+    await engine.ok(["rm", "-f", "busy"]);
   });
 
   test("the stream goes on once a second until it is stopped", async () => {
-    await engine.ok(["run", "-d", "--name", "st", "busybox", "sleep", "1000"]);
-    const call = engine.spawn(["stats", "--format", "{{.Name}}", "st"]);
-    await eventually("three samples came", () => call.output().split("st").length > 3);
+    await engine.ok(["run", "-d", "--name", "calm", "busybox", "sleep", "1000"]);
+    const call = engine.spawn(["stats", "--format", "{{.Name}}", "calm"]);
+    await eventually("three samples came", () => call.output().split("calm").length > 3);
     call.process.kill("SIGINT");
     await call.done;
-    await engine.ok(["rm", "-f", "st"]);
+    await engine.ok(["rm", "-f", "calm"]);
   });
 });
 
 describe("events", () => {
   test("a container's life in order, by filter, and from the past", async () => {
     const since = String(Date.now() / 1000 - 0.001);
-    const call = engine.spawn(["events", "--filter", "container=e", "--format", "{{.Action}}"]);
+    const call = engine.spawn(["events", "--filter", "container=lived", "--format", "{{.Action}}"]);
     await Bun.sleep(400);
-    await engine.ok(["run", "-d", "--name", "e", "busybox", "sleep", "1000"]);
-    await engine.ok(["pause", "e"]);
-    await engine.ok(["unpause", "e"]);
-    await engine.ok(["stop", "-t", "0", "e"]);
-    await engine.ok(["rm", "e"]);
+    await engine.ok(["run", "-d", "--name", "lived", "busybox", "sleep", "1000"]);
+    await engine.ok(["pause", "lived"]);
+    await engine.ok(["unpause", "lived"]);
+    await engine.ok(["stop", "-t", "0", "lived"]);
+    await engine.ok(["rm", "lived"]);
     await call.until("destroy");
     call.process.kill("SIGINT");
     await call.done;
@@ -71,7 +71,7 @@ describe("events", () => {
       "--until",
       String(Date.now() / 1000),
       "--filter",
-      "container=e",
+      "container=lived",
       "--format",
       "{{.Action}}",
     ]);

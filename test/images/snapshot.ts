@@ -1,7 +1,7 @@
 /** A directory tree described name by name, so that two trees can be compared whole. */
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
-import { llistxattr, lgetxattr } from "../../src/sys/index.ts";
+import { lgetxattr, llistxattr } from "../../src/sys/index.ts";
 
 export interface SnapshotOptions {
   /** Leaves times of directories out: a tree made by several extractions has others. */
@@ -33,7 +33,8 @@ export const snapshot = (root: string, { directoryTimes = true }: SnapshotOption
       const hash = createHash("sha256");
       const fd = fs.openSync(path, "r");
       const buffer = Buffer.alloc(1 << 20);
-      for (let bytes = fs.readSync(fd, buffer); bytes > 0; bytes = fs.readSync(fd, buffer)) hash.update(buffer.subarray(0, bytes));
+      for (let bytes = fs.readSync(fd, buffer); bytes > 0; bytes = fs.readSync(fd, buffer))
+        hash.update(buffer.subarray(0, bytes));
       fs.closeSync(fd);
       parts.push(`${stat.size} bytes ${hash.digest("hex").slice(0, 16)}`);
     }
@@ -47,7 +48,8 @@ export const snapshot = (root: string, { directoryTimes = true }: SnapshotOption
     found[name] = parts.join(" ");
     if (kind !== "dir") return;
     const names = fs.readdirSync(path, { encoding: "buffer" }).map((child) => child.toString("latin1"));
-    for (const child of names.sort()) visit(Buffer.concat([path, Buffer.from(`/${child}`, "latin1")]), name === "." ? child : `${name}/${child}`);
+    for (const child of names.sort())
+      visit(Buffer.concat([path, Buffer.from(`/${child}`, "latin1")]), name === "." ? child : `${name}/${child}`);
   };
   visit(Buffer.from(root), ".");
   return found;

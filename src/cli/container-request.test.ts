@@ -1,0 +1,199 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { containerFlags } from "./container-flags.ts";
+import { containerRequest, parseDevice, parseUlimit } from "./container-request.ts";
+import type { Context } from "./context.ts";
+import { UsageError } from "./errors.ts";
+import { parseFlags } from "./flags.ts";
+import { parseMount, parseTmpfs, parseVolume, splitCsv } from "./mounts.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "onggi-request-"));
+const file = (name: string, content: string): string => {
+  writeFileSync(join(directory, name), content);
+  return join(directory, name);
+};
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const context = { cwd: "/here", env: { HOME: "/root", EMPTY: "" } } as unknown as Context;
+const request = (...argv: string[]) => {
+  const { values, args } = parseFlags(containerFlags, argv, false);
+  return containerRequest(values, args, context);
+};
+const base = { image: "busybox", network: "none" };
+
+describe("each flag becomes its part of the request", () => {
+  const GiB = 1024 ** 3;
+  test.each([
+    [["--name", "web"], { name: "web" }],
+    [["-it"], { openStdin: true, tty: true }],
+    [["-e", "A=1", "-e", "HOME", "-e", "MISSING", "-e", "EMPTY"], { env: ["A=1", "HOME=/root", "EMPTY="] }],
+    [["-w", "/srv"], { workdir: "/srv" }],
+    [["-u", "1000:1000"], { user: "1000:1000" }],
+    [["--entrypoint", "/bin/sh"], { entrypoint: ["/bin/sh"] }],
+    [["--entrypoint", ""], { entrypoint: [] }],
+    [["-h", "box", "--domainname", "example.org"], { hostname: "box", domainname: "example.org" }],
+    [["--network", "host"], { network: "host" }],
+    [["--net=none"], { network: "none" }],
+    [["-m", "64m"], { resources: { memory: 64 * 1024 ** 2 } }],
+    [["--memory-swap", "-1"], { resources: { memorySwap: -1 } }],
+    [["--memory-swap", "1g"], { resources: { memorySwap: GiB } }],
+    [["--memory-reservation", "1g"], { resources: { memoryReservation: GiB } }],
+    [["--cpus", "1.5"], { resources: { nanoCpus: 1_500_000_000 } }],
+    [["-c", "512"], { resources: { cpuShares: 512 } }],
+    [["--cpu-period", "100000", "--cpu-quota", "50000"], { resources: { cpuPeriod: 100000, cpuQuota: 50000 } }],
+    [["--cpuset-cpus", "0-1", "--cpuset-mems", "0"], { resources: { cpusetCpus: "0-1", cpusetMems: "0" } }],
+    [["--pids-limit", "20"], { resources: { pidsLimit: 20 } }],
+    [["--blkio-weight", "300"], { resources: { blkioWeight: 300 } }],
+    [["--read-only"], { readonlyRootfs: true }],
+    [["--tmpfs", "/run", "--tmpfs", "/tmp:size=1m,noexec"], { tmpfs: { "/run": "", "/tmp": "size=1m,noexec" } }],
+    [["--privileged"], { privileged: true }],
+    [["--cap-add", "net_admin", "--cap-add", "CAP_SYS_TIME"], { capAdd: ["CAP_NET_ADMIN", "CAP_SYS_TIME"] }],
+    [["--cap-drop", "all"], { capDrop: ["ALL"] }],
+    [["--security-opt", "no-new-privileges"], { securityOpt: ["no-new-privileges"] }],
+    [["--userns", "host"], { userns: "host" }],
+    [["--userns", "private"], {}],
+    [["-l", "a=1", "--label", "b"], { labels: { a: "1", b: "" } }],
+    [["--group-add", "audio"], { groupAdd: ["audio"] }],
+    [["--device", "/dev/fuse"], { devices: [{ hostPath: "/dev/fuse", containerPath: "/dev/fuse", access: "rwm" }] }],
+    [["--device-cgroup-rule", "c 42:* rmw"], { deviceCgroupRules: ["c 42:* rmw"] }],
+    [["--sysctl", "net.ipv4.ip_forward=1"], { sysctls: { "net.ipv4.ip_forward": "1" } }],
+    [["--ulimit", "nofile=10:20"], { ulimits: [{ name: "nofile", soft: 10, hard: 20 }] }],
+    [["--shm-size", "1g"], { shmSize: GiB }],
+    [["--init"], { init: true }],
+    [["--pid", "host", "--ipc", "host", "--uts", "host"], { pid: "host", ipc: "host", uts: "host" }],
+    [["--cgroupns", "host", "--cgroup-parent", "/x"], { cgroupns: "host", cgroupParent: "/x" }],
+    [["--oom-kill-disable", "--oom-score-adj", "-500"], { oomKillDisable: true, oomScoreAdj: -500 }],
+    [["--stop-signal", "INT", "--stop-timeout", "3"], { stopSignal: "INT", stopTimeout: 3 }],
+    [["--log-driver", "none"], { log: { driver: "none", maxSize: 0, maxFiles: 1 } }],
+    [
+      ["--log-opt", "max-size=10m", "--log-opt", "max-file=3"],
+      { log: { driver: "json-file", maxSize: 10 * 1024 ** 2, maxFiles: 3 } },
+    ],
+    [["--rootfs", "tree"], { rootfs: "/here/tree" }],
+    [["--restart", "no", "--pull", "never"], {}],
+    [
+      ["-v", "/a:/b:ro", "--mount", "type=tmpfs,dst=/t"],
+      {
+        mounts: [
+          { type: "bind", source: "/a", target: "/b", readonly: true },
+          { type: "tmpfs", target: "/t" },
+        ],
+      },
+    ],
+  ] as [string[], object][])("%j", async (argv, expected) => {
+    expect(await request(...argv, "busybox")).toEqual({ ...base, ...expected });
+  });
+
+  test("what follows the image is the command, flags and all", async () => {
+    expect(await request("busybox", "ls", "-l", "--name")).toEqual({ ...base, command: ["ls", "-l", "--name"] });
+  });
+
+  test("environment files come before -e, comments are skipped, lone names are taken from here", async () => {
+    const env = file("env", "# comment\n\nA=file\nB=two words\nHOME\nMISSING\r\n");
+    expect((await request("-e", "A=flag", "--env-file", env, "busybox")).env).toEqual([
+      "A=file",
+      "B=two words",
+      "HOME=/root",
+      "A=flag",
+    ]);
+  });
+
+  test("label files", async () => {
+    const labels = file("labels", "a=1\nb\n");
+    expect((await request("--label-file", labels, "-l", "a=2", "busybox")).labels).toEqual({ a: "2", b: "" });
+  });
+
+  test("a seccomp profile is read where its path means something", async () => {
+    const profile = file("seccomp.json", '{ "defaultAction": "SCMP_ACT_ALLOW" }');
+    expect((await request("--security-opt", `seccomp=${profile}`, "busybox")).securityOpt).toEqual([
+      'seccomp={"defaultAction":"SCMP_ACT_ALLOW"}',
+    ]);
+    expect((await request("--security-opt", "seccomp=unconfined", "busybox")).securityOpt).toEqual(["seccomp=unconfined"]);
+  });
+});
+
+describe("refuses", () => {
+  beforeAll(() => {
+    file("bad-env", "has space=1\n");
+    file("not.json", "{");
+  });
+  test.each([
+    [["--network", "bridge"], "bridge and overlay networks are not there yet"],
+    [["-p", "80:80"], "-p is not there yet: it needs a bridge network"],
+    [["-P"], "-P is not there yet"],
+    [["--restart", "always"], "restart policies are not there yet"],
+    [["--pull", "always"], "registries are not there yet"],
+    [["--health-cmd", "true"], "it needs health checks"],
+    [["-v", "data:/data"], "volumes are not there yet"],
+    [["-v", "/data"], "volumes are not there yet"],
+    [["-v", "/a:b"], "the path inside must begin with /"],
+    [["-v", "/a:/b:what"], 'unknown option "what"'],
+    [["--mount", "type=volume,dst=/x"], "volumes are not there yet"],
+    [["--mount", "type=bind,dst=/x"], "needs source=PATH"],
+    [["--mount", "type=bind,src=/x"], "needs target=PATH"],
+    [["--mount", "type=bind,src=/x,dst=/y,colour=red"], 'unknown field "colour"'],
+    [["-m", "lots"], '-m "lots" is not a size'],
+    [["--cpus", "x"], "not a number of CPUs"],
+    [["--cpus", "1", "--cpu-quota", "5"], "give one or the other"],
+    [["--pids-limit", "many"], "is not a whole number"],
+    [["--ulimit", "files=1"], "write NAME=SOFT[:HARD]"],
+    [["--ulimit", "nofile=5:4"], "above the hard one"],
+    [["--device", "fuse"], "absolute paths"],
+    [["--device-cgroup-rule", "x"], "write TYPE MAJOR:MINOR ACCESS"],
+    [["--sysctl", "x"], "write KEY=VALUE"],
+    [["--log-opt", "colour=red"], "known are max-size=SIZE and max-file=N"],
+    [["--log-driver", "syslog"], "is not one of"],
+    [["--cap-add", "net admin"], "is not a capability"],
+    [["--tmpfs", "run"], "the path must begin with /"],
+    [["-e", "=x"], "write NAME=VALUE"],
+    [["-l", "=x"], "write KEY=VALUE"],
+    [["--env-file", join(directory, "nowhere")], "--env-file"],
+    [["--env-file", join(directory, "bad-env")], "bad-env:1"],
+    [["--security-opt", `seccomp=${join(directory, "not.json")}`], "is not JSON"],
+  ] as [string[], string][])("%j", async (argv, message) => {
+    const error = await (async () => request(...argv, "busybox"))().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(UsageError);
+    expect((error as UsageError).message).toContain(message);
+  });
+});
+
+describe("mounts", () => {
+  test.each([
+    ["/a:/b", { type: "bind", source: "/a", target: "/b" }],
+    ["./a:/b", { type: "bind", source: "/here/a", target: "/b" }],
+    [".:/b:rw,z", { type: "bind", source: "/here/.", target: "/b" }],
+    ["/a:/b:ro,rshared,nosuid", { type: "bind", source: "/a", target: "/b", readonly: true, options: ["rshared", "nosuid"] }],
+  ])("-v %s", (spec, mount) => expect(parseVolume(spec, "/here")).toEqual(mount as never));
+
+  test.each([
+    ["type=bind,source=/a,target=/b,readonly", { type: "bind", source: "/a", target: "/b", readonly: true }],
+    [
+      "type=bind,src=a,dst=/b,ro=false,bind-propagation=rslave",
+      { type: "bind", source: "/here/a", target: "/b", options: ["rslave"] },
+    ],
+    ["type=bind,src=/a,dst=/b,bind-nonrecursive", { type: "bind", source: "/a", target: "/b", options: ["bind"] }],
+    ['type=bind,"src=/a,b",dst=/c', { type: "bind", source: "/a,b", target: "/c" }],
+    ["type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1777", { type: "tmpfs", target: "/t", options: ["size=1048576", "mode=1777"] }],
+  ])("--mount %s", (spec, mount) => expect(parseMount(spec, "/here")).toEqual(mount as never));
+
+  test("splitCsv", () => {
+    expect(splitCsv('a,"b,c","d""e",')).toEqual(["a", "b,c", 'd"e', ""]);
+    expect(parseTmpfs("/a:size=1m,mode=1:2")).toEqual(["/a", "size=1m,mode=1:2"]);
+  });
+});
+
+test.each([
+  ["/dev/a", "/dev/a", "/dev/a", "rwm"],
+  ["/dev/a:/dev/b", "/dev/a", "/dev/b", "rwm"],
+  ["/dev/a:r", "/dev/a", "/dev/a", "r"],
+  ["/dev/a:/dev/b:rw", "/dev/a", "/dev/b", "rw"],
+])("parseDevice(%s)", (spec, hostPath, containerPath, access) => {
+  expect(parseDevice(spec)).toEqual({ hostPath, containerPath, access });
+});
+
+test("parseUlimit knows unlimited", () => {
+  expect(parseUlimit("core=unlimited")).toEqual({ name: "core", soft: -1, hard: -1 });
+  expect(parseUlimit("memlock=5:-1")).toEqual({ name: "memlock", soft: 5, hard: -1 });
+});

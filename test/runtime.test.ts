@@ -1,0 +1,391 @@
+/** Plans against the kernel: every variant, and the escapes that a plan has to withstand. Needs root. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { busybox, cleanUp, directory, facts, ID_MAP, type Options, run, sh } from "./runtime/kit.ts";
+
+let image: string;
+beforeAll(() => {
+  image = busybox();
+});
+afterAll(cleanUp);
+
+/** Variants every container must come out right in. */
+const variants: readonly [name: string, options: Partial<Options>][] = [
+  ["with a user namespace", { userns: true }],
+  ["without a user namespace", { userns: false }],
+  ["with MS_MOVE and chroot", { userns: false, input: { noPivot: true } }],
+  ["with a host cgroup namespace", { userns: false, request: { cgroupns: "host" } }],
+];
+
+describe.each(variants)("a container %s", (_, options) => {
+  test("has its own root, names, processes and network", async () => {
+    const script = "hostname; echo $$; id -u; ls -d /*; ls /sys/class/net; cat /proc/net/dev | grep -c lo:; ip link show lo | grep -c LOWER_UP";
+    const { output, exitCode, failure } = await sh(image, script, options);
+    expect(failure).toBeNull();
+    expect(output).toBe("jar\n1\n0\n/bin\n/dev\n/etc\n/home\n/proc\n/root\n/sys\n/tmp\nlo\n1\n1\n");
+    expect(exitCode).toBe(0);
+  });
+
+  test("has the devices and links of the specification, and they work", async () => {
+    const script = `cd /dev; echo *; for link in core fd ptmx stderr stdin stdout; do readlink $link; done
+      echo gone > null; head -c 4 zero | od -An -tx1; echo x > full; stat -c '%u %a %t:%T' null tty`;
+    const { output } = await sh(image, script, options);
+    expect(output).toContain("core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero\n");
+    expect(output).toContain("/proc/kcore\n/proc/self/fd\npts/ptmx\n/proc/self/fd/2\n/proc/self/fd/0\n/proc/self/fd/1\n");
+    expect(output).toContain(" 00 00 00 00\n");
+    expect(output).toContain("No space left on device");
+    expect(output).toContain("0 666 1:3\n0 666 5:0\n");
+  });
+
+  test("sees the protected parts of /proc and /sys read-only or masked", async () => {
+    const script = `echo 1 > /proc/sys/kernel/panic; echo h > /proc/sysrq-trigger; mkdir /sys/x
+      ls /sys/firmware | wc -l; wc -c < /proc/timer_list; wc -c < /proc/interrupts; touch /sys/firmware/x; mkdir /sys/fs/cgroup/x`;
+    const { output } = await sh(image, script, options);
+    expect(output.match(/Read-only file system/g)?.length).toBe(5);
+    expect(output).toContain("\n0\n0\n0\n");
+  });
+
+  test("holds Docker's capabilities as root and none as another user", async () => {
+    const script = "grep -E 'Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs' /proc/self/status; id; echo again > /dev/stdout";
+    const root = await sh(image, script, { ...options, request: { ...options.request, securityOpt: ["no-new-privileges"] } });
+    expect(root.output).toBe(
+      "CapPrm:\t00000000a80425fb\nCapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nuid=0(root) gid=0\nagain\n",
+    );
+    const user = await sh(image, script, { ...options, user: { uid: 1000, gid: 1000, additionalGids: [7, 9] } });
+    expect(user.output).toBe(
+      "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t00000000a80425fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t0\nuid=1000(user) gid=1000 groups=7,9\nagain\n",
+    );
+  });
+
+  test("inherits no descriptor but its standard streams", async () => {
+    const { output } = await sh(image, "ls /proc/self/fd | wc -l; ls -l /proc/1/fd | grep -v pipe | grep -c -E 'state|cgroup|/tmp'", options);
+    // the fourth is ls reading the directory
+    expect(output).toBe("4\n0\n");
+  });
+
+  test("runs an exec in all its namespaces", async () => {
+    await sh(image, "sleep 100", {
+      ...options,
+      during: async (container) => {
+        const compare = "for ns in mnt uts ipc net pid cgroup user; do readlink /proc/1/ns/$ns /proc/self/ns/$ns | uniq | wc -l; done; hostname; id -u";
+        const { output, failure } = await container.exec(["sh", "-c", compare]);
+        expect(failure).toBeNull();
+        expect(output).toBe("1\n1\n1\n1\n1\n1\n1\njar\n0\n");
+        const user = await container.exec(["sh", "-c", "id -u; echo fine > /dev/stderr"], {
+          user: { uid: 1000, gid: 1000, additionalGids: [], home: "/" },
+        });
+        expect(user.output).toBe("1000\nfine\n");
+        const cgroup = readFileSync(`/proc/${container.pid}/cgroup`, "utf8");
+        expect(cgroup).toContain(container.cgroupPath);
+        const inside = await container.exec(["cat", "/proc/self/cgroup"]);
+        if (container.spec.linux?.namespaces?.some(({ type }) => type === "cgroup")) expect(inside.output).toMatch(/pids?:\/$|:pids:\/\n/m);
+      },
+    });
+  });
+
+  test("gets a terminal of its own devpts", async () => {
+    const change: Options["change"] = (spec) => {
+      spec.process!.consoleSize = { height: 33, width: 77 };
+    };
+    const request = { ...options.request, tty: true };
+    const { output, failure } = await sh(image, "tty; stty size; echo direct > /dev/console; stat -c %t:%T /dev/console; echo $TERM", {
+      ...options,
+      request,
+      change,
+      user: { uid: 1000, gid: 1000 },
+    });
+    expect(failure).toBeNull();
+    expect(output).toBe("/dev/pts/0\n33 77\ndirect\n88:0\nxterm\n");
+    await sh(image, "sleep 100", {
+      ...options,
+      during: async (container) => {
+        const exec = await container.exec(["sh", "-c", "tty; stty size"], { tty: true, size: { height: 20, width: 40 } });
+        expect(exec.output.replaceAll("\r", "")).toBe("/dev/pts/0\n20 40\n");
+      },
+    });
+  });
+});
+
+describe("the process", () => {
+  test("is not found (ENOENT), not executable (EACCES), or found by PATH in order", async () => {
+    expect((await run({ image, args: ["nosuch"] })).failure).toBe("child fail ENOENT: run nosuch");
+    expect((await run({ image, args: ["/nosuch"] })).failure).toBe("child execve ENOENT: run /nosuch");
+    expect((await run({ image, args: ["/etc/passwd"] })).failure).toBe("child execve EACCES: run /etc/passwd");
+    const path = { env: ["PATH=/nosuch:/etc/passwd:/etc::/bin"] };
+    expect((await run({ image, args: ["passwd"], request: { env: ["PATH=/etc"] } })).failure).toBe("child fail EACCES: run passwd");
+    expect((await run({ image, args: ["echo", "found"], request: path })).output).toBe("found\n");
+  });
+
+  test("has its limits, raised over the engine's where the host allows it, and its mask", async () => {
+    const change: Options["change"] = (spec) => {
+      spec.process!.rlimits = [
+        { type: "RLIMIT_NOFILE", soft: 10, hard: 20 },
+        { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+      ];
+      spec.process!.user!.umask = 0o077;
+    };
+    const { output } = await sh(image, "ulimit -n; ulimit -Hn; ulimit -c; umask", { change });
+    expect(output).toBe("10\n20\n0\n0077\n");
+  });
+
+  test("has its working directory made, and is kept from one outside the root", async () => {
+    expect((await sh(image, "pwd; stat -c %u .", { request: { workdir: "/srv/new/place" } })).output).toBe("/srv/new/place\n0\n");
+    const file = await sh(image, "pwd", { request: { workdir: "/etc/passwd" } });
+    expect(file.failure).toBe("child open ENOTDIR: open the working directory");
+    for (const fd of [3, 5, 7, 10]) {
+      const { failure } = await sh(image, "pwd", { request: { workdir: `/proc/self/fd/${fd}` } });
+      expect(failure).toMatch(/^child (open|mkdir) (ELOOP|ENOENT|EACCES): open the working directory$/);
+    }
+    await sh(image, "sleep 100", {
+      during: async (container) => {
+        const { failure } = await container.exec(["pwd"], { workdir: "/proc/self/fd/5" });
+        expect(failure).toMatch(/^child open (ELOOP|ENOENT|EACCES): open the working directory$/);
+      },
+    });
+  });
+
+  test("has the attributes asked for", async () => {
+    const change: Options["change"] = (spec) => {
+      spec.process!.oomScoreAdj = 500;
+      spec.process!.scheduler = { policy: "SCHED_BATCH", nice: 5 };
+      spec.process!.ioPriority = { class: "IOPRIO_CLASS_BE", priority: 6 };
+      spec.linux!.personality = { domain: "LINUX32" };
+      spec.linux!.sysctl = { "kernel.msgmax": "9000", "net/ipv4/ip_forward": "1" };
+      spec.domainname = "earthenware";
+    };
+    const script = "cat /proc/self/oom_score_adj; ionice -p $$; uname -m; cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/domainname; grep -i policy /proc/self/sched; cut -d' ' -f19,41 /proc/self/stat";
+    const { output, failure } = await sh(image, script, { change });
+    expect(failure).toBeNull();
+    expect(output).toStartWith("500\nbest-effort: prio 6\ni686\n9000\n1\nearthenware\n");
+    expect(output).toEndWith("5 3\n");
+  });
+
+  test("has the offsets of its time namespace", async () => {
+    const change: Options["change"] = (spec) => {
+      spec.linux!.namespaces!.push({ type: "time" });
+      spec.linux!.timeOffsets = { boottime: { secs: 864_000 }, monotonic: { secs: 86_400, nanosecs: 5 } };
+    };
+    for (const userns of [true, false]) {
+      const { output, failure } = await sh(image, "cut -d. -f1 /proc/uptime; cat /proc/self/timens_offsets", { change, userns });
+      expect(failure).toBeNull();
+      expect(Number(output.split("\n")[0])).toBeGreaterThanOrEqual(864_000);
+      expect(output.replace(/ +/g, " ")).toContain("monotonic 86400 5\nboottime 864000 0\n");
+    }
+  });
+
+  test("joins namespaces by path, with and without a user namespace of its own", async () => {
+    await sh(image, "sleep 100", {
+      userns: false,
+      during: async ({ pid }) => {
+        for (const userns of [true, false]) {
+          const change: Options["change"] = (spec) => {
+            spec.linux!.namespaces = spec.linux!.namespaces!.map(({ type }) =>
+              ["network", "ipc", "uts", "pid"].includes(type) ? { type, path: `/proc/${pid}/ns/${type === "network" ? "net" : type}` } : { type },
+            );
+            delete spec.hostname;
+            delete spec.linux!.sysctl;
+          };
+          const { output, failure } = await sh(image, "for ns in net ipc uts pid; do readlink /proc/self/ns/$ns; done; hostname; ls /sys/class/net", { change, userns });
+          expect(failure).toBeNull();
+          const links = ["net", "ipc", "uts", "pid"].map((ns) => `${Bun.spawnSync(["readlink", `/proc/${pid}/ns/${ns}`]).stdout}`).join("");
+          expect(output).toBe(`${links}jar\nlo\n`);
+        }
+      },
+    });
+  });
+});
+
+describe("mounts", () => {
+  test("bind sources of every kind, with their attributes and ids", async () => {
+    const host = directory();
+    mkdirSync(join(host, "dir"));
+    writeFileSync(join(host, "dir/file"), "content\n");
+    writeFileSync(join(host, "single"), "one\n");
+    const script = `cat /data/file /etc/single; echo w > /data/file; echo own > /rw/new; stat -c %u /rw/new /data/file
+      grep -E ' (/data|/rw|/etc/single) ' /proc/mounts | cut -d' ' -f2,4 | sort`;
+    for (const userns of [true, false]) {
+      const { output, failure } = await sh(image, script, {
+        userns,
+        request: {
+          mounts: [
+            { type: "bind", source: join(host, "dir"), target: "/data", readonly: true, options: ["nosuid", "rnoexec"] },
+            { type: "bind", source: join(host, "dir"), target: "/rw" },
+            { type: "bind", source: join(host, "single"), target: "/etc/single" },
+          ],
+        },
+      });
+      expect(failure).toBeNull();
+      expect(output).toContain("content\none\n");
+      expect(output).toContain("Read-only file system");
+      expect(output).toContain("\n0\n0\n");
+      expect(output).toMatch(/\/data ro,nosuid,noexec,/);
+      expect(statSync(join(host, "dir/new")).uid).toBe(0);
+    }
+  });
+
+  test("tmpfs with options, read-only only once what is below it is mounted, and filled from the image", async () => {
+    const request: Options["request"] = { tmpfs: { "/run": "size=1m,mode=700", "/etc": "ro,tmpcopyup" }, shmSize: 4096 * 16 };
+    const { output, failure } = await sh(image, "df /run | tail -1; stat -c %a /run; df /dev/shm | tail -1; head -1 /etc/passwd; touch /etc/x; ls /etc", { request });
+    expect(failure).toBeNull();
+    expect(output).toMatch(/1024 +0 +1024/);
+    expect(output).toMatch(/\n700\n/);
+    expect(output).toMatch(/\n *shm +64 /);
+    expect(output).toContain("root:x:0:0::/root:/bin/sh\n");
+    expect(output).toContain("Read-only file system");
+    expect(readFileSync(join(image, "etc/passwd"), "utf8")).toContain("user:");
+  });
+
+  test("a read-only root, with places for mounts made before", async () => {
+    const { output, failure } = await sh(image, "touch /x; touch /run/x && echo ok", { request: { readonlyRootfs: true, tmpfs: { "/run": "" } } });
+    expect(failure).toBeNull();
+    expect(output).toBe("touch: /x: Read-only file system\nok\n");
+  });
+
+  test("propagation: host mounts arrive in a slave, never the other way round", async () => {
+    const host = directory();
+    mkdirSync(join(host, "inner"));
+    const mount = (...args: string[]) => Bun.spawnSync(["mount", ...args]).exitCode;
+    mount("-t", "tmpfs", "tmpfs", host);
+    mount("--make-shared", host);
+    try {
+      for (const [propagation, seen] of [
+        ["rslave", "1"],
+        ["rprivate", "0"],
+      ] as const) {
+        await sh(image, "sleep 100", {
+          userns: false,
+          request: { privileged: true, mounts: [{ type: "bind", source: host, target: "/data", options: [propagation] }] },
+          during: async (container) => {
+            mkdirSync(join(host, propagation));
+            mount("-t", "tmpfs", "tmpfs", join(host, propagation));
+            const { output } = await container.exec(["sh", "-c", `grep -c /data/${propagation} /proc/mounts; mkdir -p /data/up; mount -t tmpfs up /data/up && echo mounted`], { privileged: true });
+            expect(output).toBe(`${seen}\nmounted\n`);
+            expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(join(host, "up"));
+            Bun.spawnSync(["umount", join(host, propagation)]);
+          },
+        });
+      }
+    } finally {
+      Bun.spawnSync(["umount", "-R", host]);
+    }
+  });
+
+  test("the host's network brings the host's /sys, read-only, in a user namespace too", async () => {
+    const { output, failure } = await sh(image, "ls /sys/class/net; mkdir /sys/x", { request: { network: "host" } });
+    expect(failure).toBeNull();
+    const names = Bun.spawnSync(["ls", "/sys/class/net"]).stdout.toString();
+    expect(output).toStartWith(names);
+    expect(output).toContain("Read-only file system");
+  });
+
+  test("devices that were asked for, below /dev and elsewhere", async () => {
+    const device = { type: "c", major: 1, minor: 5, access: "rwm", fileMode: 0o600, uid: 3, gid: 4 } as const;
+    for (const userns of [true, false]) {
+      const { output, failure } = await sh(image, "stat -c '%n %u %g %a %t:%T' /dev/net/mine /opt/other; head -c 2 /dev/net/mine | wc -c", {
+        userns,
+        devices: [
+          { ...device, path: "/dev/net/mine" },
+          { ...device, path: "/opt/other" },
+        ],
+      });
+      expect(failure).toBeNull();
+      expect(output).toBe("/dev/net/mine 3 4 600 1:5\n/opt/other 3 4 600 1:5\n2\n");
+    }
+  });
+});
+
+describe("an image that wants out", () => {
+  test("a link in the way of a mount stays in the root", async () => {
+    const trap = busybox();
+    const outside = directory();
+    symlinkSync(outside, join(trap, "out"));
+    symlinkSync("../../../../../../..", join(trap, "up"));
+    symlinkSync("/nowhere/at/all", join(trap, "etc/resolv.conf"));
+    mkdirSync(join(trap, "real"));
+    symlinkSync("/real", join(trap, "in"));
+    const host = directory();
+    writeFileSync(join(host, "f"), "from the host\n");
+    const bind = (target: string, file = false) => ({ type: "bind" as const, source: file ? join(host, "f") : host, target });
+    const inside = await sh(trap, "cat /real/x/f /etc/resolv.conf; ls /", {
+      request: { mounts: [bind("/in/x"), bind("/etc/resolv.conf", true), bind("/up/above")] },
+    });
+    expect(inside.failure).toBeNull();
+    expect(inside.output).toStartWith("from the host\nfrom the host\nabove\n");
+    const dangling = await sh(trap, "true", { request: { mounts: [bind("/out/x")] } });
+    // where the link leads does not exist inside the root
+    expect(dangling.failure).toBe("child open ENOENT: mount /out/x");
+    expect(Bun.spawnSync(["ls", "-A", outside]).stdout.toString()).toBe("");
+  });
+
+  test("/proc or /sys as a link is refused", async () => {
+    for (const name of ["proc", "sys"]) {
+      const trap = busybox();
+      symlinkSync("/tmp", join(trap, name));
+      expect((await sh(trap, "true")).failure).toBe(`child open ELOOP: mount /${name}`);
+    }
+  });
+
+  test("/dev as a link stays in the root", async () => {
+    const trap = busybox();
+    symlinkSync("/../../../../tmp", join(trap, "dev"));
+    const { output, failure } = await sh(trap, "ls /tmp | head -2", { request: { tty: true } });
+    expect(failure).toBeNull();
+    expect(output).toBe("console\ncore\n");
+  });
+
+  test("a magic link as a mount's destination is refused", async () => {
+    const trap = busybox();
+    symlinkSync("/proc/self/fd/5", join(trap, "data"));
+    const host = directory();
+    const { failure } = await sh(trap, "true", { request: { mounts: [{ type: "bind", source: host, target: "/data/x" }] } });
+    expect(failure).toMatch(/^child open (ELOOP|ENOENT): mount \/data\/x$/);
+  });
+
+  test("a masked path that is a link is masked where it leads, inside the root", async () => {
+    const trap = busybox();
+    writeFileSync(join(trap, "etc/secret"), "secret\n");
+    mkdirSync(join(trap, "etc/secrets"));
+    writeFileSync(join(trap, "etc/secrets/one"), "secret\n");
+    symlinkSync("/etc/secret", join(trap, "link"));
+    symlinkSync("/nowhere", join(trap, "dangling"));
+    const change: Options["change"] = (spec) => {
+      spec.linux!.maskedPaths = ["/link", "/etc/secrets", "/dangling", "/missing/x", "/etc/passwd/x"];
+      spec.linux!.readonlyPaths = ["/tmp", "/dangling", "/missing"];
+    };
+    const { output, failure } = await sh(trap, "cat /etc/secret; ls /etc/secrets; touch /tmp/x", { change });
+    expect(failure).toBeNull();
+    expect(output).toBe("touch: /tmp/x: Read-only file system\n");
+  });
+
+  test("cannot leave by chroot, nor reach its supervisor", async () => {
+    const script = "mkdir /a; chroot /a /bin/sh; cd /..; pwd; ls -d /../bin; ls -l /proc/1/exe | grep -c onggi; grep -c . /proc/mounts > /dev/null; ls /proc | grep -c '^[0-9]'";
+    const { output } = await sh(image, script);
+    expect(output).toContain("/\n/../bin\n0\n");
+  });
+
+  test("has no file of the host's in its mount table", async () => {
+    const { output } = await sh(image, "cut -d' ' -f5 /proc/self/mountinfo");
+    expect(output.split("\n").filter((path) => path !== "" && !/^\/($|proc|sys|dev)/.test(path))).toEqual([]);
+  });
+});
+
+test("ids of a user namespace are the mapped ones outside", async () => {
+  await sh(image, "touch /made; sleep 100", {
+    user: { uid: 0, gid: 0 },
+    during: async ({ pid, upper }) => {
+      expect(statSync(`/proc/${pid}`).uid).toBe(ID_MAP.hostId);
+      while (!(await Bun.file(join(upper, "made")).exists())) await Bun.sleep(2);
+      expect(statSync(join(upper, "made")).uid).toBe(ID_MAP.hostId);
+    },
+  });
+});
+
+test("a capability this host's root lacks is left out, in a user namespace it is there", async () => {
+  const script = "grep CapEff /proc/self/status | cut -f2";
+  const all = (1n << BigInt(facts.lastCap + 1)) - 1n;
+  const lacking = (facts.unavailableCaps ?? []).reduce((mask, number) => mask | (1n << BigInt(number)), 0n);
+  const { output } = await sh(image, script, { userns: false, request: { privileged: true } });
+  expect(BigInt(`0x${output.trim()}`)).toBe(all & ~lacking);
+  expect(BigInt(`0x${(await sh(image, script, { request: { capAdd: ["ALL"] } })).output.trim()}`)).toBe(all);
+});
