@@ -128,8 +128,11 @@ static void take(struct writer *writer, const uint8_t *data, size_t length, bool
   struct buffer *line = &log->pending[writer->stream].line;
   char *time = log->pending[writer->stream].time;
   size_t most = log->format == LOG_JSON ? LOG_LINE_MAX - 1 : LOG_LINE_MAX;
-  if (line->used == 0) memcpy(time, now, LOG_TIME_MAX);
-  if (line->used == 0 && ends && length <= most) {
+  bool *open = &log->pending[writer->stream].open;
+  if (!*open) memcpy(time, now, LOG_TIME_MAX);
+  bool fresh = !*open;
+  *open = !ends;
+  if (fresh && ends && length <= most) {
     add(writer, now, data, length, true);
     return;
   }

@@ -25,7 +25,8 @@ struct log {
   uint32_t files;
   bool complained;
   struct {
-    struct buffer line; // what is known of a line whose end is not
+    bool open;          // a line has begun and not ended
+    struct buffer line; // what of it is not logged yet
     char time[LOG_TIME_MAX];
   } pending[2];
 };

@@ -14,7 +14,8 @@ const DENY_ALL = { allow: false, access: "rwm" };
 const NULL_DEVICE = { allow: true, type: "c", major: 1, minor: 3, access: "rwm" } as const;
 const ZERO_DEVICE = { allow: true, type: "c", major: 1, minor: 5, access: "rwm" } as const;
 
-const procsOf = (join: CgroupJoin): string[] => [...join.procs, ...(join.cloneInto ? [`${join.cloneInto}/cgroup.procs`] : [])];
+/** Files that take a process into the group when its pid is written to them. */
+const procsOf = (join: CgroupJoin): string[] => [...join.tasks, ...(join.cloneInto ? [`${join.cloneInto}/cgroup.procs`] : [])];
 
 /** The thrown error's code. */
 function codeOf(attempt: () => unknown): string {
@@ -91,8 +92,8 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
     });
 
     test("release_agent is out of reach: notify_on_release is 0", () => {
-      for (const file of cgroups.create(newPath(), {}).procs) {
-        const notify = file.replace(/cgroup\.procs$/, "notify_on_release");
+      for (const file of cgroups.create(newPath(), {}).tasks) {
+        const notify = file.replace(/tasks$/, "notify_on_release");
         if (existsSync(notify)) expect(readFileSync(notify, "utf8")).toBe("0\n");
       }
     });
@@ -239,15 +240,15 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
       const join = cgroups.create(path, {});
       for (const file of procsOf(join)) {
         if (file.includes("cpuset")) continue;
-        const inner = file.replace(/cgroup\.procs$/, "inner/deeper");
+        const inner = file.replace(/[a-z.]+$/, "inner/deeper");
         mkdirSync(inner, { recursive: true });
       }
       const inner = {
         ...join,
         cloneInto: join.cloneInto && `${join.cloneInto}/inner/deeper`,
-        procs: join.procs
+        tasks: join.tasks
           .filter((file) => !file.includes("cpuset"))
-          .map((file) => file.replace(/cgroup\.procs$/, "inner/deeper/cgroup.procs")),
+          .map((file) => file.replace(/tasks$/, "inner/deeper/tasks")),
       };
       run(inner, "busybox sleep 100");
       await joined(path);

@@ -14,7 +14,7 @@ afterAll(cleanUp);
 const variants: readonly [name: string, options: Partial<Options>][] = [
   ["with a user namespace", { userns: true }],
   ["without a user namespace", { userns: false }],
-  ["with MS_MOVE and chroot", { userns: false, input: { noPivot: true } }],
+  ["without pivot_root", { userns: false, input: { noPivot: true } }],
   ["with a host cgroup namespace", { userns: false, request: { cgroupns: "host" } }],
 ];
 
@@ -59,7 +59,7 @@ describe.each(variants)("a container %s", (_, options) => {
   });
 
   test("inherits no descriptor but its standard streams", async () => {
-    const { output } = await sh(image, "ls /proc/self/fd | wc -l; ls -l /proc/1/fd | grep -v pipe | grep -c -E 'state|cgroup|/tmp'", options);
+    const { output } = await sh(image, "ls /proc/self/fd | wc -l; ls -l /proc/1/fd 2>/dev/null | grep -v pipe | grep -c -E 'state|cgroup|/tmp'", options);
     // the fourth is ls reading the directory
     expect(output).toBe("4\n0\n");
   });
@@ -68,7 +68,7 @@ describe.each(variants)("a container %s", (_, options) => {
     await sh(image, "sleep 100", {
       ...options,
       during: async (container) => {
-        const compare = "for ns in mnt uts ipc net pid cgroup user; do readlink /proc/1/ns/$ns /proc/self/ns/$ns | uniq | wc -l; done; hostname; id -u";
+        const compare = "for ns in mnt uts ipc net pid cgroup user; do { readlink /proc/1/ns/$ns; readlink /proc/self/ns/$ns; } | uniq | wc -l; done; hostname; id -u";
         const { output, failure } = await container.exec(["sh", "-c", compare]);
         expect(failure).toBeNull();
         expect(output).toBe("1\n1\n1\n1\n1\n1\n1\njar\n0\n");

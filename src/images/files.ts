@@ -59,6 +59,8 @@ interface Run {
 
 /** How much may wait for the disk before the producer has to. */
 const MAX_WAITING = 8 << 20;
+/** After so many bytes the disk is set to work, so that little is left for the flush at the end. */
+const FLUSH_BYTES = 8 << 20;
 
 /**
  * Writes one file from its beginning to its end on a thread of the pool, while the caller goes on hashing. Stretches of
@@ -68,6 +70,8 @@ export class SequentialFile {
   readonly path: string;
   readonly #fd: number;
   #closed = false;
+  #flushing: Promise<void> | null = null;
+  #unflushed = 0;
   #size = 0;
   #queue: Run[] = [];
   #waiting = 0;
@@ -111,6 +115,7 @@ export class SequentialFile {
   /** Closes the file once nothing is being written to it any more; a second call does nothing. */
   async close(): Promise<void> {
     await this.#writing;
+    await this.#flushing;
     if (this.#closed) return;
     this.#closed = true;
     fs.closeSync(this.#fd);
@@ -140,6 +145,7 @@ export class SequentialFile {
       for (let run = this.#queue.shift(); run; run = this.#queue.shift()) {
         await this.#write(run);
         this.#waiting -= run.end - run.position;
+        this.#flushEarly(run.end - run.position);
       }
     } catch (error) {
       this.#failure = { error };
@@ -147,6 +153,18 @@ export class SequentialFile {
     } finally {
       this.#writing = null;
     }
+  }
+
+  #flushEarly(written: number): void {
+    this.#unflushed += written;
+    if (this.#flushing || this.#unflushed < FLUSH_BYTES) return;
+    this.#unflushed = 0;
+    this.#flushing = promised((done) => fs.fdatasync(this.#fd, done))
+      // The flush at the end reports what went wrong.
+      .catch(() => {})
+      .finally(() => {
+        this.#flushing = null;
+      });
   }
 
   async #write(run: Run): Promise<void> {

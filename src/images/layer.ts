@@ -61,6 +61,10 @@ export const takeLayer = async (store: ContentStore, source: Chunks, options: La
       if (room) await room;
     }
     decoder.end();
+    // The decompressor does not notice that zstd data are cut off; a tar made to be compressed has its end blocks.
+    if (compression === "zstd" && !decoder.complete) {
+      throw new OnggiError("compressed_data_invalid", "the zstd data are cut off: the end of the tar is missing");
+    }
     const diffId = finishHash(hash);
     const blob = compression !== "none" ? { digest: finishHash(blobHash), size: blobSize } : { digest: diffId, size: blobSize };
     void ingest.finish();

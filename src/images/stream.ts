@@ -12,10 +12,15 @@ export async function* chunksOf(source: ReadableStream<Uint8Array>, signal?: Abo
   const abort = (): void => void reader.cancel(signal?.reason).catch(() => {});
   signal?.addEventListener("abort", abort);
   try {
+    // One read ahead: the source works while the consumer does.
+    let ahead = reader.read();
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await ahead;
       signal?.throwIfAborted();
       if (done) return;
+      ahead = reader.read();
+      // Whoever waits for it is told; after an early end nobody does.
+      ahead.catch(() => {});
       if (value.length > 0) yield value;
     }
   } finally {

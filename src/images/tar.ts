@@ -94,6 +94,11 @@ export class TarDecoder {
     this.#events = events;
   }
 
+  /** The blocks that end an archive were there. */
+  get complete(): boolean {
+    return this.#phase === "done";
+  }
+
   get position(): number {
     return this.#position;
   }

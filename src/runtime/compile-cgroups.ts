@@ -8,20 +8,24 @@ import { AT_EMPTY_PATH, type Context, PATH_DIRECTORY } from "./compile-context.t
 import { both, newFileSystem, ONTO, type PlannedMount, setAttributes, TREE } from "./compile-filesystem.ts";
 import { openTarget } from "./compile-targets.ts";
 
-/** v2: the directory clone3 puts the child into. */
+/** v2, whole or hybrid: the directory clone3 puts the child into. */
 export function compileCloneInto(before: Writer, { cloneInto }: CgroupJoin): Reg | undefined {
   if (cloneInto === null) return undefined;
   before.about("cgroups", "be born in the cgroup");
   return before.keep({ kind: "open", dir: AT_FDCWD, path: cloneInto, flags: PATH_DIRECTORY, mode: 0, resolve: 0 });
 }
 
-/** v1 and hybrid: each hierarchy gets the child's pid, before the child does anything. */
-export function compileCgroupProcs(after: Writer, { procs }: CgroupJoin): void {
-  for (const path of procs) {
-    after.about("cgroups", "put the process into its cgroup");
+/**
+ * v1 and hybrid: the child moves itself into the cgroup of each hierarchy, before it does anything else. The shim opens the
+ * files, because the kernel judges a write by the opener's credentials.
+ */
+export function compileCgroupTasks(before: Writer, child: Writer, { tasks }: CgroupJoin): void {
+  const self = new TextEncoder().encode("0");
+  for (const path of tasks) {
+    before.about("cgroups", "open the cgroup for the process to enter");
     const flags = O.O_WRONLY | O.O_CLOEXEC;
-    const fd = after.keep({ kind: "open", dir: AT_FDCWD, path, flags, mode: 0, resolve: 0 });
-    after.do({ kind: "writePid", fd }).close(fd);
+    const fd = before.keep({ kind: "open", dir: AT_FDCWD, path, flags, mode: 0, resolve: 0 });
+    child.about("cgroups", "enter the cgroup").do({ kind: "write", fd, data: self });
   }
 }
 
@@ -84,9 +88,10 @@ function mountHierarchy(child: Writer, name: string, options: string, attrs: num
 
 function bindHierarchy({ child, input }: Context, mountpoint: string, set: number): Reg | null {
   const base = mountpoint.startsWith("/") ? mountpoint : `/sys/fs/cgroup/${mountpoint}`;
-  const procs = input.cgroup.procs.find((path) => path.startsWith(`${base}/`));
-  if (!procs) return null;
-  const path = procs.slice(0, procs.lastIndexOf("/"));
+  const { tasks, cloneInto } = input.cgroup;
+  const file = [...tasks, ...(cloneInto === null ? [] : [`${cloneInto}/tasks`])].find((one) => one.startsWith(`${base}/`));
+  if (!file) return null;
+  const path = file.slice(0, file.lastIndexOf("/"));
   const fd = child.keep({ kind: "openTree", dir: AT_FDCWD, path, flags: TREE });
   child.do({ kind: "mountSetattr", fd, path: "", flags: AT_EMPTY_PATH, set, clear: 0, propagation: 0 });
   return fd;

@@ -10,7 +10,7 @@ import { CLONE, O, RESOLVE } from "../sys/constants.ts";
 import type { CgroupJoin } from "./cgroups/types.ts";
 import { compileAffinity, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
 import { Registers, Writer } from "./compile-builder.ts";
-import { compileCgroupProcs, compileCloneInto } from "./compile-cgroups.ts";
+import { compileCgroupTasks, compileCloneInto } from "./compile-cgroups.ts";
 import { AT_EMPTY_PATH, cloneFlags, mapped, PATH_DIRECTORY } from "./compile-context.ts";
 import { NO_ID, openMaster, openSlave } from "./compile-devices.ts";
 import { compileProcess, compileRaisedLimits, compileStreamOwner } from "./compile-process.ts";
@@ -51,12 +51,12 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
   const cgroup = compileCloneInto(before, target.cgroup);
   const uid = process.user?.uid ?? 0;
   compileStreamOwner(before, supervision, inUserns ? mapped(target.uidMappings ?? [], uid, "user") : uid);
-  compileCgroupProcs(after, target.cgroup);
   const openProc = () => after.about("process", "find the new process").keep({ kind: "openProc" });
   compileOomScore(after, openProc, process.oomScoreAdj);
   if (inUserns) compileRaisedLimits(after, process);
 
   if (process.execCPUAffinity?.initial) compileAffinity(child, process.execCPUAffinity.initial, "initial");
+  compileCgroupTasks(before, child, target.cgroup);
   if (after.ops.length > 0) {
     after.about("handshake", "let the child go on").do({ kind: "release" });
     child.about("handshake", "wait until the shim has done its part").do({ kind: "await" });

@@ -48,7 +48,8 @@ export function compileMaskedPaths(context: Context, root: Reg): void {
     if (!knownDirectories.has(path)) {
       // an absolute path takes no directory; naming `place` makes the executor skip the call where there is nothing to mask
       const cover = child.keep({ kind: "openTree", dir: place, path: "/dev/null", flags: TREE });
-      const accept = knownFiles.has(path) ? [] : [errno.ENOTDIR];
+      // what a file on a directory is called has changed between kernels; a directory gets its cover below in any case
+      const accept = knownFiles.has(path) ? [] : [errno.ENOTDIR, errno.EINVAL];
       child.do({ kind: "moveMount", from: cover, fromPath: "", to: place, toPath: "", flags: ONTO, accept }).close(cover);
     }
     if (!knownFiles.has(path) && empty !== null) {

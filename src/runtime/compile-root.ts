@@ -112,7 +112,7 @@ function overlayOptions({ lower, upper, work }: Overlay): string {
 }
 
 /** The child's last step in the file system: the assembled root becomes the root, the host's goes out of sight. */
-export function compileRootEntry(context: Context, root: Reg): void {
+export function compileRootEntry(context: Context, { detached }: RootPlan, root: Reg): void {
   const { child, spec, input } = context;
   if (spec.root?.readonly) {
     child.about("rootfs", "make the root read-only");
@@ -124,8 +124,10 @@ export function compileRootEntry(context: Context, root: Reg): void {
     const gone = { flags: MNT.MNT_DETACH, accept: [errno.EINVAL, errno.EPERM, errno.ENOENT] };
     child.about("rootfs", "take away what a process that escapes the chroot could use");
     child.do({ kind: "umount", target: "/proc", ...gone }).do({ kind: "umount", target: "/sys", ...gone });
-    child.about("rootfs", "make it the root of this mount namespace");
-    child.do({ kind: "mount", source: ".", target: "/", fstype: "", flags: MS.MS_MOVE, data: "" }).do({ kind: "chroot", path: "." });
+    child.about("rootfs", "make it this process's root, on top of the host's");
+    // a detached root was attached there to begin with
+    if (detached === null) child.do({ kind: "mount", source: ".", target: "/", fstype: "", flags: MS.MS_MOVE, data: "" });
+    child.do({ kind: "chroot", path: "." });
   } else {
     child.about("rootfs", "make it the root of this mount namespace").do({ kind: "pivotRoot", newRoot: ".", putOld: "." });
     // pivot_root(2): "." now is the old root, stacked on the new one

@@ -12,7 +12,7 @@ import { OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
 import type { Plan } from "../plan/ops.ts";
 import { compileContainerAttributes, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
-import { compileCgroupProcs, compileCloneInto, compileOomWatch } from "./compile-cgroups.ts";
+import { compileCgroupTasks, compileCloneInto, compileOomWatch } from "./compile-cgroups.ts";
 import { Context, type CreateInput } from "./compile-context.ts";
 import { compileRootDevices, compileTerminal } from "./compile-devices.ts";
 import { compileLoopback, compileNames, compileSysctls } from "./compile-kernel.ts";
@@ -41,7 +41,7 @@ export function compileCreate(input: CreateInput): Plan {
   const cgroup = compileCloneInto(before, input.cgroup);
   compileOomWatch(before, input.cgroup);
   compileIdMaps(context);
-  compileCgroupProcs(after, input.cgroup);
+  compileCgroupTasks(before, child, input.cgroup);
   compileOomScore(after, () => context.proc, process.oomScoreAdj);
   if (context.userns) compileRaisedLimits(after, process);
   compileStreamOwner(host, input.supervision, context.hostUid(process.user?.uid ?? 0));
@@ -69,7 +69,7 @@ export function compileCreate(input: CreateInput): Plan {
   compileMaskedPaths(context, root);
   child.about("process", "open the working directory");
   const cwd = openTarget(child, root, process.cwd, { kind: "directory" });
-  compileRootEntry(context, root);
+  compileRootEntry(context, rootPlan, root);
   const { seccompProgram, facts } = input;
   compileProcess({ child, process, facts, seccompProgram, inUserns: context.userns !== null, cwd, terminal, labels });
 

@@ -56,7 +56,8 @@ export function firstType(signature: string, at = 0): string {
   const code = signature[at];
   if (code === undefined) return wrong(`signature ${JSON.stringify(signature)} ends early`);
   if (code === "a") return code + firstType(signature, at + 1);
-  if (code !== "(" && code !== "{") return "ybnqiuxtdsogvh".includes(code) ? code : wrong(`type ${JSON.stringify(code)} is unknown`);
+  if (code !== "(" && code !== "{")
+    return "ybnqiuxtdsogvh".includes(code) ? code : wrong(`type ${JSON.stringify(code)} is unknown`);
   const close = code === "(" ? ")" : "}";
   let end = at + 1;
   while (signature[end] !== close) end += firstType(signature, end).length;
@@ -71,7 +72,25 @@ export function typesOf(signature: string): string[] {
   return types;
 }
 
-const ALIGNMENT: Readonly<Record<string, number>> = { y: 1, g: 1, v: 1, n: 2, q: 2, b: 4, i: 4, u: 4, h: 4, s: 4, o: 4, a: 4, x: 8, t: 8, d: 8, "(": 8, "{": 8 };
+const ALIGNMENT: Readonly<Record<string, number>> = {
+  y: 1,
+  g: 1,
+  v: 1,
+  n: 2,
+  q: 2,
+  b: 4,
+  i: 4,
+  u: 4,
+  h: 4,
+  s: 4,
+  o: 4,
+  a: 4,
+  x: 8,
+  t: 8,
+  d: 8,
+  "(": 8,
+  "{": 8,
+};
 const alignmentOf = (type: string): number => ALIGNMENT[type[0] ?? ""] ?? wrong(`type ${JSON.stringify(type)} is unknown`);
 
 const encoder = new TextEncoder();
@@ -117,7 +136,8 @@ export class Writer {
     const code = type[0] as string;
     if (code === "s" || code === "o") this.#text(value as string, 4);
     else if (code === "g") this.#text(value as string, 1);
-    else if (code === "v") this.append("g", [(value as Variant).signature]).append((value as Variant).signature, [(value as Variant).value]);
+    else if (code === "v")
+      this.append("g", [(value as Variant).signature]).append((value as Variant).signature, [(value as Variant).value]);
     else if (code === "a") this.#array(type.slice(1), value);
     else if (code === "(" || code === "{") this.append(type.slice(1, -1), value as unknown[]);
     else this.#number(code, align, value);
@@ -263,7 +283,15 @@ export function messageSize(bytes: Uint8Array): number | null {
 /** A whole message of `messageSize` bytes. Unknown header fields are left out, as the specification says. */
 export function decodeMessage(bytes: Uint8Array): Message {
   const reader = new Reader(bytes);
-  const [, type, flags, , , serial, fields] = reader.read("yyyyuua(yv)") as [number, number, number, number, number, number, [number, Variant][]];
+  const [, type, flags, , , serial, fields] = reader.read("yyyyuua(yv)") as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    [number, Variant][],
+  ];
   const named: Record<string, unknown> = {};
   for (const [code, { signature, value }] of fields) {
     const field = FIELDS.find(([number]) => number === code);

@@ -35,7 +35,7 @@ export class DbusError extends OnggiError {
 
 /** The bus's address in the environment, if it is a plain path; the standard path otherwise. */
 export function systemBusPath(environment: Readonly<Record<string, string | undefined>> = process.env): string {
-  const path = /^unix:path=([^,;%]+)$/.exec(environment["DBUS_SYSTEM_BUS_ADDRESS"] ?? "")?.[1];
+  const path = /^unix:path=([^,;%]+)$/.exec(environment.DBUS_SYSTEM_BUS_ADDRESS ?? "")?.[1];
   return path ?? SYSTEM_BUS;
 }
 
@@ -50,7 +50,12 @@ export class Dbus {
     this.#fd = connect(path);
     try {
       this.#authenticate();
-      this.call({ destination: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus", member: "Hello" });
+      this.call({
+        destination: "org.freedesktop.DBus",
+        path: "/org/freedesktop/DBus",
+        interface: "org.freedesktop.DBus",
+        member: "Hello",
+      });
     } catch (error) {
       this.close();
       throw new OnggiError("dbus_unavailable", `D-Bus at ${path}: ${messageOf(error)}`, { cause: error });
@@ -77,7 +82,8 @@ export class Dbus {
 
   /** Waits for a signal, of those that came since `forgetSignals` too. */
   waitFor(member: string, matches: (body: readonly unknown[]) => boolean): readonly unknown[] {
-    const wanted = (message: Message): boolean => message.type === MESSAGE.signal && message.member === member && matches(message.body);
+    const wanted = (message: Message): boolean =>
+      message.type === MESSAGE.signal && message.member === member && matches(message.body);
     const past = this.#signals.find(wanted);
     if (past) return past.body;
     for (;;) {

@@ -13,7 +13,7 @@
  *
  *     const cgroups = openCgroups();
  *     const join = cgroups.create("/onggi/7f3a/web", { memory: { limit: 64 << 20 }, pids: { limit: 100 } });
- *     // v2: clone3(CLONE_INTO_CGROUP, open(join.cloneInto)); v1: write the pid to each of join.procs
+ *     // v2: clone3(CLONE_INTO_CGROUP, open(join.cloneInto)); v1: the child writes "0" to each of join.tasks
  *     cgroups.stats("/onggi/7f3a/web").memory.usageBytes;
  *     await cgroups.remove("/onggi/7f3a/web");
  */

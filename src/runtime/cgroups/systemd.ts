@@ -1,2 +1,266 @@
-import { V2Cgroups } from "./v2.ts";
-export class SystemdCgroups extends V2Cgroups {}
+/**
+ * The systemd driver: systemd makes a group as a transient scope that is delegated to us, so that its own view of the tree
+ * and ours agree; inside the scope everything is done as on plain v2. Only cgroup v2.
+ *
+ * Limits go both ways: as properties of the scope, or systemd would write its defaults over them on a reload, and to the
+ * files, which know more than the properties. A scope needs a process from its first moment: a `sleep` holds the place
+ * until the container's own has come, and is neither listed nor left behind.
+ * Source: org.freedesktop.systemd1(5), systemd.resource-control(5), systemd.slice(5), systemd's CGROUP_DELEGATION.md.
+ */
+import { OnggiError } from "../../lib/errors.ts";
+import type { LinuxResources } from "../../oci/spec.ts";
+import { Dbus, DbusError } from "./dbus.ts";
+import { type Variant, variant } from "./dbus-message.ts";
+import { exists } from "./files.ts";
+import { until } from "./lifecycle.ts";
+import { weightOfShares } from "./limits-v2.ts";
+import { checkPath } from "./paths.ts";
+import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
+import { V2Cgroups, type V2Options } from "./v2.ts";
+
+export type Properties = readonly (readonly [name: string, value: Variant])[];
+
+const MANAGER = {
+  destination: "org.freedesktop.systemd1",
+  path: "/org/freedesktop/systemd1",
+  interface: "org.freedesktop.systemd1.Manager",
+} as const;
+
+/** How long the place-holder stays if the container's process never comes, in seconds. */
+const PLACE_HELD = 60;
+const UINT64_MAX = 2n ** 64n - 1n;
+
+/** What systemd takes in the name of a unit (systemd.unit(5)). */
+const UNIT = /^[A-Za-z0-9:_.\\@-]+$/;
+
+/** "/a.slice/a-b.slice" for "a-b.slice": a slice's name says where it is. "-.slice" is the root. */
+export function expandSlice(slice: string): string {
+  const wrong = (): never => {
+    throw new OnggiError(
+      "invalid_cgroup_path",
+      `${JSON.stringify(slice)} is no name of a slice (like "system.slice" or "a-b.slice")`,
+    );
+  };
+  if (slice === "-.slice") return "";
+  const stem = slice.endsWith(".slice") && UNIT.test(slice) ? slice.slice(0, -".slice".length) : wrong();
+  const parts = stem.split("-");
+  if (parts.includes("")) wrong();
+  return parts.map((_, index) => `/${parts.slice(0, index + 1).join("-")}.slice`).join("");
+}
+
+/** The group of the runtime specification's cgroupsPath in systemd's form, "slice:prefix:name". */
+export function scopePath(cgroupsPath: string): string {
+  const [slice, prefix, name, ...rest] = cgroupsPath.split(":");
+  if (slice === undefined || prefix === undefined || !name || rest.length) {
+    throw new OnggiError(
+      "invalid_cgroup_path",
+      `cgroupsPath ${JSON.stringify(cgroupsPath)}: the systemd driver needs "slice:prefix:name"`,
+    );
+  }
+  const path = `${expandSlice(slice || "system.slice")}/${prefix ? `${prefix}-` : ""}${name}.scope`;
+  scopeOf(path);
+  return path;
+}
+
+/** The unit and its slice that a group's path stands for. Throws `invalid_cgroup_path`. */
+export function scopeOf(path: string): { unit: string; slice: string } {
+  checkPath(path);
+  const names = path.slice(1).split("/");
+  const unit = names.pop() ?? "";
+  const slice = names.at(-1) ?? "-.slice";
+  const isUnit = unit.endsWith(".scope") && UNIT.test(unit) && unit.length < 256;
+  if (!isUnit || `${expandSlice(slice)}/${unit}` !== path) {
+    throw new OnggiError(
+      "invalid_cgroup_path",
+      `cgroup path ${path}: the systemd driver needs /SLICE/NAME.scope, a slice where its name says`,
+    );
+  }
+  return { unit, slice };
+}
+
+/** CPU or memory node numbers as systemd takes them: a bit mask, lowest byte first. */
+export function bitMask(limit: string, list: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const part of list.split(",")) {
+    const [, first, last] = /^\s*([0-9]{1,4})(?:-([0-9]{1,4}))?\s*$/.exec(part) ?? [];
+    if (first === undefined)
+      throw new OnggiError("invalid_cgroup_limit", `limit ${limit} = ${JSON.stringify(list)}: a list like "0-3,7" is needed`);
+    for (let bit = Number(first); bit <= Number(last ?? first); bit++) {
+      while (bytes.length <= bit >> 3) bytes.push(0);
+      bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) | (1 << (bit & 7));
+    }
+  }
+  return Uint8Array.from(bytes);
+}
+
+/** The limits that systemd has a property for. */
+export function scopeProperties(resources: LinuxResources): Properties {
+  const properties: [string, Variant][] = [];
+  const { cpu = {}, memory = {}, pids } = resources;
+  const number = (name: string, value: number | bigint): void => {
+    properties.push([name, variant("t", value < 0 ? UINT64_MAX : BigInt(value))]);
+  };
+  if (cpu.shares && cpu.idle !== 1) number("CPUWeight", weightOfShares(cpu.shares));
+  if (cpu.quota && cpu.quota < 0) number("CPUQuotaPerSecUSec", -1);
+  if (cpu.quota && cpu.quota > 0) {
+    // Microseconds of CPU in a second; systemd keeps hundredths of a CPU, and a limit must not come out below the asked one.
+    const perSecond = Math.trunc((cpu.quota * 1_000_000) / (cpu.period || 100_000));
+    number("CPUQuotaPerSecUSec", Math.ceil(perSecond / 10_000) * 10_000);
+  }
+  if (cpu.period) number("CPUQuotaPeriodUSec", cpu.period);
+  if (cpu.cpus) properties.push(["AllowedCPUs", variant("ay", bitMask("cpu.cpus", cpu.cpus))]);
+  if (cpu.mems) properties.push(["AllowedMemoryNodes", variant("ay", bitMask("cpu.mems", cpu.mems))]);
+  const { limit = 0, reservation = 0, swap = 0 } = memory;
+  if (limit) number("MemoryMax", limit);
+  if (reservation) number("MemoryLow", Math.max(0, reservation));
+  if (swap < 0) number("MemorySwapMax", -1);
+  if (swap > 0 && limit > 0) number("MemorySwapMax", swap - limit);
+  if (pids?.limit !== undefined) number("TasksMax", pids.limit > 0 ? pids.limit : -1);
+  return properties;
+}
+
+/** What StartTransientUnit gets for a scope that holds `pid`. */
+export function startProperties(unit: string, slice: string, pid: number, resources: LinuxResources): Properties {
+  const on = variant("b", true);
+  return [
+    ["Description", variant("s", `onggi container ${unit.slice(0, -".scope".length)}`)],
+    ["Slice", variant("s", slice)],
+    ["PIDs", variant("au", [pid])],
+    // Delegation leaves the group to us and hands it every controller.
+    ["Delegate", on],
+    ["CPUAccounting", on],
+    ["MemoryAccounting", on],
+    ["IOAccounting", on],
+    ["TasksAccounting", on],
+    ["DefaultDependencies", variant("b", false)],
+    // A scope that failed goes as well, or its name would stay taken.
+    ["CollectMode", variant("s", "inactive-or-failed")],
+    ...scopeProperties(resources),
+  ];
+}
+
+export class SystemdCgroups implements CgroupManager {
+  readonly version = "v2";
+  readonly controllers: ReadonlySet<string>;
+  readonly #mountpoint: string;
+  readonly #files: V2Cgroups;
+  readonly #places = new Map<string, Bun.Subprocess>();
+  #bus: Dbus | null;
+
+  /** Throws `dbus_unavailable` if systemd's bus cannot be reached. */
+  constructor(options: V2Options) {
+    this.#bus = new Dbus();
+    this.#mountpoint = options.mountpoint;
+    this.#files = new V2Cgroups(options);
+    this.controllers = this.#files.controllers;
+  }
+
+  create(path: string, resources: LinuxResources): CgroupJoin {
+    const { unit, slice } = scopeOf(path);
+    const place = Bun.spawn(["sleep", String(PLACE_HELD)], { stdio: ["ignore", "ignore", "ignore"] });
+    try {
+      this.#start(unit, startProperties(unit, slice, place.pid, resources));
+      this.#places.set(path, place);
+      this.#files.update(path, resources);
+    } catch (error) {
+      this.#leave(path, place);
+      throw error;
+    }
+    this.#awaitGuest(path, place);
+    return this.join(path);
+  }
+
+  join(path: string): CgroupJoin {
+    return this.#files.join(path);
+  }
+
+  update(path: string, resources: LinuxResources): void {
+    const { unit } = scopeOf(path);
+    const properties = scopeProperties(resources);
+    if (properties.length) this.#call("SetUnitProperties", "sba(sv)", [unit, true, properties]);
+    this.#files.update(path, resources);
+  }
+
+  freeze(path: string, frozen: boolean): Promise<void> {
+    return this.#files.freeze(path, frozen);
+  }
+
+  stats(path: string): CgroupStats {
+    return this.#files.stats(path);
+  }
+
+  processes(path: string): number[] {
+    const holder = this.#places.get(path)?.pid;
+    return this.#files.processes(path).filter((pid) => pid !== holder);
+  }
+
+  kill(path: string): Promise<void> {
+    return this.#files.kill(path);
+  }
+
+  /** systemd takes a scope away by itself once its last process is gone; what it leaves is removed here. */
+  async remove(path: string): Promise<void> {
+    const { unit } = scopeOf(path);
+    if (exists(this.#mountpoint + path)) await this.#files.kill(path);
+    try {
+      this.#call("StopUnit", "ss", [unit, "replace"]);
+    } catch (error) {
+      if (!(error instanceof DbusError && error.remote.endsWith(".NoSuchUnit"))) throw error;
+    }
+    await until(() => !exists(this.#mountpoint + path), 1000);
+    this.#places.delete(path);
+    await this.#files.remove(path);
+  }
+
+  children(path: string): string[] {
+    return this.#files.children(path);
+  }
+
+  /** Starts the scope and waits until systemd's job for it is done. */
+  #start(unit: string, properties: Properties): void {
+    this.#call("Subscribe", "", []);
+    this.#bus?.forgetSignals();
+    const [job] = this.#call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", properties, []]);
+    const [, , , result] = this.#bus?.waitFor("JobRemoved", (body) => body[1] === job) ?? [];
+    if (result !== "done") {
+      throw new OnggiError(
+        "systemd_job_failed",
+        `systemd did not make ${unit}: its job ended with ${JSON.stringify(result)}; see journalctl -u ${unit}`,
+      );
+    }
+  }
+
+  /** One call; a connection that broke (systemd or its bus was restarted) is made once more. */
+  #call(member: string, signature: string, body: readonly unknown[]): readonly unknown[] {
+    const call = { ...MANAGER, member, signature, body };
+    for (let attempt = 0; ; attempt++) {
+      this.#bus ??= new Dbus();
+      try {
+        return this.#bus.call(call);
+      } catch (error) {
+        if (error instanceof DbusError) throw error;
+        this.#bus.close();
+        this.#bus = null;
+        const broken = error instanceof OnggiError ? error.code === "dbus_unavailable" : true;
+        if (attempt > 0 || !broken) throw error;
+      }
+    }
+  }
+
+  /** Ends the place-holder once somebody else is in the group, or when its time is over. */
+  #awaitGuest(path: string, place: Bun.Subprocess): void {
+    place.unref();
+    const timer = setInterval(() => {
+      const waiting = this.#places.get(path) === place && place.exitCode === null && place.signalCode === null;
+      if (waiting && this.processes(path).length === 0) return;
+      clearInterval(timer);
+      this.#leave(path, place);
+    }, 50);
+    timer.unref();
+  }
+
+  #leave(path: string, place: Bun.Subprocess): void {
+    place.kill("SIGKILL");
+    if (this.#places.get(path) === place) this.#places.delete(path);
+  }
+}

@@ -99,7 +99,8 @@ export class V1Cgroups implements CgroupManager {
     checkPath(path);
     const memory = this.#byController.get("memory");
     const oom = memory ? `${memory.mountpoint}${path}/memory.oom_control` : (this.#unified?.join(path).oom ?? null);
-    return { cloneInto: null, procs: this.#directories(path).map((directory) => `${directory}/cgroup.procs`), oom };
+    const tasks = this.#hierarchies.map(({ mountpoint }) => `${mountpoint}${path}/tasks`);
+    return { cloneInto: this.#unified?.join(path).cloneInto ?? null, tasks, oom };
   }
 
   update(path: string, resources: LinuxResources): void {

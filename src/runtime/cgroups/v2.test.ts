@@ -49,7 +49,7 @@ describe("create", () => {
     };
     const join = cgroups.create("/a/c", resources);
     const directory = `${root}/sys/fs/cgroup/a/c`;
-    expect(join).toEqual({ cloneInto: directory, procs: [], oom: `${directory}/memory.events` });
+    expect(join).toEqual({ cloneInto: directory, tasks: [], oom: `${directory}/memory.events` });
     const all = "+cpuset +cpu +io +memory +hugetlb +pids";
     expect([control(""), control("a/")]).toEqual([all, all]);
     expect(written()).toEqual({

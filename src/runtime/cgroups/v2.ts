@@ -73,7 +73,7 @@ export class V2Cgroups implements CgroupManager {
 
   join(path: string): CgroupJoin {
     const directory = this.#directory(path);
-    return { cloneInto: directory, procs: [], oom: this.controllers.has("memory") ? `${directory}/memory.events` : null };
+    return { cloneInto: directory, tasks: [], oom: this.controllers.has("memory") ? `${directory}/memory.events` : null };
   }
 
   update(path: string, resources: LinuxResources): void {

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "bun:test";
+import { variant } from "./dbus-message.ts";
+import { bitMask, expandSlice, scopeOf, scopePath, scopeProperties, startProperties } from "./systemd.ts";
+
+describe("names", () => {
+  test("a slice's place is its name", () => {
+    expect(expandSlice("system.slice")).toBe("/system.slice");
+    expect(expandSlice("a-b-c.slice")).toBe("/a.slice/a-b.slice/a-b-c.slice");
+    expect(expandSlice("-.slice")).toBe("");
+    for (const wrong of ["system", "a--b.slice", "-a.slice", "a/b.slice", ".slice"])
+      expect(() => expandSlice(wrong)).toThrow(/no name of a slice/);
+  });
+
+  test("cgroupsPath in systemd's form", () => {
+    expect(scopePath("a-b.slice:onggi:x1")).toBe("/a.slice/a-b.slice/onggi-x1.scope");
+    expect(scopePath("::x1")).toBe("/system.slice/x1.scope");
+    expect(scopeOf("/a.slice/a-b.slice/onggi-x1.scope")).toEqual({ unit: "onggi-x1.scope", slice: "a-b.slice" });
+    for (const wrong of ["/a/b", "a:b", "a.slice:b:c:d", "a.slice:b:c/d"]) expect(() => scopePath(wrong)).toThrow();
+  });
+
+  test("a path that is no scope where systemd would put it", () => {
+    for (const wrong of ["/onggi/x", "/system.slice/x", "/b.slice/a-b.slice/x.scope", "/system.slice/a b.scope"]) {
+      expect(() => scopeOf(wrong)).toThrow(/systemd driver needs|no name of a slice/);
+    }
+  });
+});
+
+describe("properties", () => {
+  test("of every limit", () => {
+    const resources = {
+      cpu: { shares: 1024, quota: 25_000, period: 100_000, cpus: "0-1,9", mems: "0" },
+      memory: { limit: 1000, swap: 3000, reservation: 500 },
+      pids: { limit: 7 },
+    };
+    expect(scopeProperties(resources)).toEqual([
+      ["CPUWeight", variant("t", 100n)],
+      ["CPUQuotaPerSecUSec", variant("t", 250_000n)],
+      ["CPUQuotaPeriodUSec", variant("t", 100_000n)],
+      ["AllowedCPUs", variant("ay", Uint8Array.of(3, 2))],
+      ["AllowedMemoryNodes", variant("ay", Uint8Array.of(1))],
+      ["MemoryMax", variant("t", 1000n)],
+      ["MemoryLow", variant("t", 500n)],
+      ["MemorySwapMax", variant("t", 2000n)],
+      ["TasksMax", variant("t", 7n)],
+    ]);
+  });
+
+  test("no limit is the largest number, and a quota is rounded up to a hundredth of a CPU", () => {
+    const none = 2n ** 64n - 1n;
+    expect(scopeProperties({ memory: { limit: -1, swap: -1 }, pids: { limit: -1 }, cpu: { quota: -1 } })).toEqual([
+      ["CPUQuotaPerSecUSec", variant("t", none)],
+      ["MemoryMax", variant("t", none)],
+      ["MemorySwapMax", variant("t", none)],
+      ["TasksMax", variant("t", none)],
+    ]);
+    expect(scopeProperties({ cpu: { quota: 12_345 } })).toEqual([["CPUQuotaPerSecUSec", variant("t", 130_000n)]]);
+  });
+
+  test("a scope is delegated and holds the process", () => {
+    const properties = Object.fromEntries(startProperties("onggi-x.scope", "system.slice", 42, {}));
+    expect(properties).toMatchObject({
+      Slice: variant("s", "system.slice"),
+      PIDs: variant("au", [42]),
+      Delegate: variant("b", true),
+    });
+  });
+
+  test("lists that are none", () => {
+    for (const list of ["", "a", "1-", "99999"]) expect(() => bitMask("cpu.cpus", list)).toThrow(/limit cpu.cpus/);
+  });
+});
