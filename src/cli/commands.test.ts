@@ -285,10 +285,9 @@ describe("stats", () => {
   });
 
   test("--no-stream shows the second sample, whose CPU use is known", async () => {
+    let calls = 0;
     harness.handlers.stats = async (call) => {
-      await call.item(sample(0, 0));
-      await call.item(sample(500_000_000, 2_000_000_000));
-      await new Promise((resolve) => call.signal.addEventListener("abort", resolve));
+      await call.item(calls++ === 0 ? sample(0, 0) : sample(500_000_000, 2_000_000_000));
       return {};
     };
     expect((await harness.command(["stats", "--no-stream"])).stdout.split("\n")).toEqual([
@@ -297,6 +296,11 @@ describe("stats", () => {
       "",
     ]);
   });
+});
+
+test("stats without containers prints the titles and ends", async () => {
+  harness.handlers.stats = async () => ({});
+  expect((await harness.command(["stats", "--no-stream"])).stdout).toStartWith("CONTAINER ID   NAME");
 });
 
 test("events", async () => {

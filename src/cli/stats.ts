@@ -34,85 +34,97 @@ export const command = define({
   complete: "running",
   examples: [["stats --no-stream", "one look"]],
   async run(context, values, args) {
-    const screen = new Screen(context, values.format, values["no-trunc"] ?? false, values["no-stream"] ?? false);
+    const screen = new Screen(context, values.format, values["no-trunc"] ?? false);
     const stop = new AbortController();
     const leave = [
       context.signals.on("SIGINT", () => stop.abort(new Exit(0))),
       context.signals.on("SIGTERM", () => stop.abort(new Exit(143))),
     ];
+    const request = { containers: [...args], ...(values.all ? { all: true } : {}) };
     try {
-      await context.call(
-        "stats",
-        { containers: [...args], stream: true, ...(values.all ? { all: true } : {}) },
-        {
-          item: async (sample) => {
-            // CPU use is a difference: the second sample is the first that can tell it
-            if (await screen.take(sample)) stop.abort(new Exit(0));
-          },
-        },
-        stop.signal,
-      );
-      await screen.flush();
+      if (values["no-stream"]) {
+        // CPU use is a difference between two samples
+        const before = await sampleAll(context, request, stop.signal);
+        if (before.size > 0) await Bun.sleep(INTERVAL_MS);
+        await screen.print(before.size > 0 ? await sampleAll(context, request, stop.signal) : before, before);
+        return 0;
+      }
+      await screen.clear();
+      await context.call("stats", { ...request, stream: true }, { item: (sample) => screen.take(sample) }, stop.signal);
     } finally {
+      screen.close();
       for (const off of leave) off();
     }
     return 0;
   },
 });
 
-/** Collects rounds of samples and draws each round when the next one begins. */
+const INTERVAL_MS = 1000;
+
+type Samples = Map<string, StatsSample>;
+
+async function sampleAll(
+  context: Context,
+  request: { containers: string[]; all?: boolean },
+  signal: AbortSignal,
+): Promise<Samples> {
+  const samples: Samples = new Map();
+  await context.call("stats", request, { item: (sample) => void samples.set(sample.id, sample) }, signal);
+  return samples;
+}
+
+/** Draws rounds of samples over each other; with a format, below each other. */
 class Screen {
   readonly #context: Context;
   readonly #format: string | undefined;
   readonly #whole: boolean;
-  readonly #once: boolean;
-  #before = new Map<string, StatsSample>();
-  #round = new Map<string, StatsSample>();
-  #rounds = 0;
+  #before: Samples = new Map();
+  #round: Samples = new Map();
   #timer: Timer | undefined;
 
-  constructor(context: Context, format: string | undefined, whole: boolean, once: boolean) {
+  constructor(context: Context, format: string | undefined, whole: boolean) {
     this.#context = context;
     this.#format = format;
     this.#whole = whole;
-    this.#once = once;
   }
 
-  /** True when everything asked for has been shown. */
-  async take(sample: StatsSample): Promise<boolean> {
-    clearTimeout(this.#timer);
-    const newRound = this.#round.has(sample.id);
-    if (newRound && (await this.#endRound())) return true;
-    this.#round.set(sample.id, sample);
-    // the engine sends a round at once, then pauses: what is there after a moment is the round
-    if (!this.#once) this.#timer = setTimeout(() => void this.#draw().catch(() => {}), 100);
-    else if (this.#rounds > 0 && this.#round.size === this.#before.size) return this.#endRound();
-    return false;
-  }
-
-  async flush(): Promise<void> {
-    clearTimeout(this.#timer);
+  async clear(): Promise<void> {
+    if (this.#format === undefined) await this.#context.stdout.write("\x1b[2J");
     await this.#draw();
   }
 
-  async #endRound(): Promise<boolean> {
-    const last = this.#once && this.#rounds > 0;
-    if (last) await this.#draw();
-    this.#before = this.#round;
-    this.#round = new Map();
-    this.#rounds++;
-    return last;
+  take(sample: StatsSample): void {
+    clearTimeout(this.#timer);
+    if (this.#round.has(sample.id)) {
+      this.#before = this.#round;
+      this.#round = new Map();
+    }
+    this.#round.set(sample.id, sample);
+    // the engine sends a round at once, then pauses: what is there after a moment is the round
+    this.#timer = setTimeout(() => void this.#draw().catch(() => {}), INTERVAL_MS / 10);
+  }
+
+  async print(samples: Samples, before: Samples): Promise<void> {
+    for (const text of await this.#render(samples, before)) await line(this.#context.stdout, text);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #render(samples: Samples, before: Samples): Promise<string[]> {
+    const rows = [...samples.values()].map((sample) => rowOf(sample, before.get(sample.id), this.#whole));
+    return renderRows(listing, rows, this.#format);
   }
 
   async #draw(): Promise<void> {
-    const rows = [...this.#round.values()].map((sample) => rowOf(sample, this.#before.get(sample.id), this.#whole));
-    const lines = await renderRows(listing, rows, this.#format);
-    if (this.#once || this.#format !== undefined) {
+    const lines = await this.#render(this.#round, this.#before);
+    if (this.#format === undefined) {
+      // home, every line cleared to its end as it is written, then everything below
+      await this.#context.stdout.write(`\x1b[H${lines.map((text) => `${text}\x1b[K\n`).join("")}\x1b[J`);
+    } else {
       for (const text of lines) await line(this.#context.stdout, text);
-      return;
     }
-    // home, every line cleared to its end as it is written, then everything below
-    await this.#context.stdout.write(`\x1b[H${lines.map((text) => `${text}\x1b[K\n`).join("")}\x1b[J`);
   }
 }
 

@@ -104,6 +104,8 @@ export class SequentialFile {
   /** Waits until everything is written and durable, and closes the file. */
   async finish(): Promise<void> {
     try {
+      await this.#writing;
+      await this.#flushing;
       await this.#settled();
       fs.ftruncateSync(this.#fd, this.#size);
       await flush(this.#fd);
@@ -160,8 +162,10 @@ export class SequentialFile {
     if (this.#flushing || this.#unflushed < FLUSH_BYTES) return;
     this.#unflushed = 0;
     this.#flushing = promised((done) => fs.fdatasync(this.#fd, done))
-      // The flush at the end reports what went wrong.
-      .catch(() => {})
+      // The kernel reports a failed write once: the flush at the end would not see it any more.
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
       .finally(() => {
         this.#flushing = null;
       });

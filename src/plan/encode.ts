@@ -42,17 +42,29 @@ export const MAX_ARGS = 6;
 
 /** Wire number of each kind. */
 export const kinds = Object.keys(signatures) as Kind[];
-const kindNumber = new Map(kinds.map((kind, index) => [kind, index]));
-const logFormats = { none: 0, "json-file": 1, cri: 2 } as const;
 
+interface Layout {
+  readonly number: number;
+  readonly args: readonly (readonly [name: string, type: ArgType])[];
+}
+const layouts = Object.fromEntries(
+  kinds.map((kind, number) => [kind, { number, args: Object.entries(signatures[kind].args) as [string, ArgType][] }]),
+) as unknown as Record<Kind, Layout>;
+
+const logFormats = { none: 0, "json-file": 1, cri: 2 } as const;
 const utf8 = new TextEncoder();
+
+/** Offset and length of a value in the data area. */
+interface Reference {
+  readonly offset: number;
+  readonly length: number;
+}
 
 /** Grows as values are appended; every value starts 8-aligned and is addressed by a reference. */
 class DataArea {
-  private bytes = new Uint8Array(4096);
+  private bytes = new Uint8Array(16384);
   private used = 0;
-  private readonly strings = new Map<string, bigint>();
-
+  private readonly strings = new Map<string, Reference>();
   private readonly base: number;
 
   constructor(base: number) {
@@ -60,26 +72,32 @@ class DataArea {
   }
 
   /** Equal strings share one place. */
-  string(value: string): bigint {
+  string(value: string): Reference {
     const known = this.strings.get(value);
     if (known !== undefined) return known;
     if (value.includes("\0")) throw new RangeError(`a string in a plan cannot hold a NUL byte: ${JSON.stringify(value)}`);
-    const encoded = utf8.encode(value);
-    const reference = this.append(encoded, encoded.length + 1);
+    const start = this.room(value.length * 3 + 1);
+    const { written } = utf8.encodeInto(value, this.bytes.subarray(start));
+    this.bytes[start + written] = 0;
+    this.used = start + written + 1;
+    const reference = { offset: this.base + start, length: written };
     this.strings.set(value, reference);
     return reference;
   }
 
-  raw(value: Uint8Array): bigint {
-    return this.append(value, value.length);
+  raw(value: Uint8Array): Reference {
+    const start = this.room(value.length);
+    this.bytes.set(value, start);
+    this.used = start + value.length;
+    return { offset: this.base + start, length: value.length };
   }
 
-  stringList(values: readonly string[]): bigint {
+  stringList(values: readonly string[]): Reference {
     const references = values.map((value) => this.string(value));
     const list = new DataView(new ArrayBuffer(8 + 8 * references.length));
     list.setUint32(0, references.length, true);
     references.forEach((reference, i) => {
-      list.setBigUint64(8 + 8 * i, reference, true);
+      putReference(list, 8 + 8 * i, reference);
     });
     return this.raw(new Uint8Array(list.buffer));
   }
@@ -88,47 +106,57 @@ class DataArea {
     return this.bytes.subarray(0, this.used);
   }
 
-  private append(value: Uint8Array, room: number): bigint {
+  /** Makes room for `length` bytes; returns where they go. */
+  private room(length: number): number {
     const start = (this.used + 7) & ~7;
-    while (start + room > this.bytes.length) {
-      const grown = new Uint8Array(this.bytes.length * 2);
+    if (start + length > this.bytes.length) {
+      const grown = new Uint8Array(Math.max(this.bytes.length * 2, start + length));
       grown.set(this.bytes);
       this.bytes = grown;
     }
-    this.bytes.set(value, start);
-    this.used = start + room;
-    return BigInt(this.base + start) | (BigInt(value.length) << 32n);
+    return start;
   }
 }
 
-const encodeReg = (value: Reg): bigint => {
-  if (value === AT_FDCWD) return 0xffffff9cn;
-  if (!Number.isInteger(value) || value < 0 || value > MAX_REG) throw new RangeError(`no such register: ${value}`);
-  return BigInt(value);
+function putReference(view: DataView, at: number, { offset, length }: Reference): void {
+  view.setUint32(at, offset, true);
+  view.setUint32(at + 4, length, true);
+}
+
+/** Numbers that need no more than 32 bits, nearly all of them, are written without a bigint. */
+function putInt(view: DataView, at: number, value: number | bigint): void {
+  if (typeof value === "number" && value >= 0 && value <= 0xffffffff) view.setUint32(at, value, true);
+  else view.setBigUint64(at, BigInt.asUintN(64, BigInt(value)), true);
+}
+
+function putReg(view: DataView, at: number, value: Reg): void {
+  if (value === AT_FDCWD) view.setUint32(at, 0xffffff9c, true);
+  else if (Number.isInteger(value) && value >= 0 && value <= MAX_REG) view.setUint32(at, value, true);
+  else throw new RangeError(`no such register: ${value}`);
+}
+
+const putters: { [T in ArgType]: (view: DataView, at: number, value: never, data: DataArea) => void } = {
+  reg: putReg,
+  int: putInt,
+  str: (view, at, value: string, data) => putReference(view, at, data.string(value)),
+  bytes: (view, at, value: Uint8Array, data) => putReference(view, at, data.raw(value)),
+  strs: (view, at, value: readonly string[], data) => putReference(view, at, data.stringList(value)),
 };
 
-const encoders: { [T in ArgType]: (value: never, data: DataArea) => bigint } = {
-  reg: (value: Reg) => encodeReg(value),
-  int: (value: number | bigint) => BigInt.asUintN(64, BigInt(value)),
-  str: (value: string, data) => data.string(value),
-  bytes: (value: Uint8Array, data) => data.raw(value),
-  strs: (value: readonly string[], data) => data.stringList(value),
-};
-
-function encodeOp(op: Op, at: number, view: DataView, data: DataArea): void {
-  const args = Object.entries(signatures[op.kind].args) as [string, ArgType][];
+function putOp(op: Op, at: number, view: DataView, data: DataArea): void {
+  const { number, args } = layouts[op.kind];
   const accept = op.accept ?? [];
   if (accept.length > 4) throw new RangeError(`${op.kind}: at most four accepted errno numbers, got ${accept.length}`);
-  view.setUint16(at, kindNumber.get(op.kind) as number, true);
+  view.setUint16(at, number, true);
   view.setUint8(at + 2, op.out ?? 255);
   view.setUint8(at + 3, args.length);
-  accept.forEach((errno, i) => {
-    view.setUint16(at + 4 + 2 * i, errno, true);
-  });
+  for (let i = 0; i < accept.length; i++) view.setUint16(at + 4 + 2 * i, accept[i] as number, true);
   const values = op as unknown as Record<string, never>;
-  args.forEach(([name, type], i) => {
-    view.setBigUint64(at + 16 + 8 * i, encoders[type](values[name] as never, data), true);
-  });
+  let place = at + 16;
+  for (const [name, type] of args) {
+    putters[type](view, place, values[name] as never, data);
+    place += 8;
+  }
 }
 
 /** Encodes a plan. Throws RangeError for what the format cannot carry; any plan the compiler makes it can. */
@@ -139,7 +167,7 @@ export function encode(plan: Plan): Uint8Array {
   const view = new DataView(head.buffer);
   const data = new DataArea(dataOffset);
   ops.forEach((op, i) => {
-    encodeOp(op, HEADER_SIZE + OP_SIZE * i, view, data);
+    putOp(op, HEADER_SIZE + OP_SIZE * i, view, data);
   });
 
   const { supervision, clone } = plan;
@@ -159,9 +187,9 @@ export function encode(plan: Plan): Uint8Array {
     view.setUint32(48, logFormats[supervision.log.format], true);
     view.setUint32(52, supervision.log.maxFiles, true);
     view.setBigUint64(56, BigInt(supervision.log.maxSize), true);
-    view.setBigUint64(64, data.string(supervision.log.path), true);
+    putReference(view, 64, data.string(supervision.log.path));
   }
-  if (supervision.exitPath !== null) view.setBigUint64(72, data.string(supervision.exitPath), true);
+  if (supervision.exitPath !== null) putReference(view, 72, data.string(supervision.exitPath));
 
   const tail = data.finish();
   view.setUint32(12, dataOffset + tail.length, true);

@@ -3,7 +3,7 @@
  * io_uring, kexec, swap, the keyring and the like among them, and what is newer than all of it ENOSYS (`enosys.ts`).
  * It is the part for x86_64 and arm64. Facts from moby's profiles/seccomp/default.json of June 2026.
  */
-import type { Condition, ConditionalProfile, ConditionalRule } from "./profile.ts";
+import type { Condition, ConditionalProfile, ConditionalRule } from "./types.ts";
 
 const words = (text: string): string[] => text.trim().split(/\s+/);
 

@@ -10,11 +10,5 @@
  *     const compiled = section && compileSeccomp(section, { cacheDir: "/var/lib/onggi/seccomp" });
  */
 export { type CompiledSeccomp, type CompileOptions, compileSeccomp } from "./compile.ts";
-export {
-  type ConditionalProfile,
-  defaultSeccomp,
-  parseProfile,
-  resolveProfile,
-  type SeccompContext,
-  seccompFor,
-} from "./profile.ts";
+export { defaultSeccomp, parseProfile, resolveProfile, seccompFor } from "./profile.ts";
+export type { Condition, ConditionalProfile, ConditionalRule, SeccompContext } from "./types.ts";

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { OnggiError } from "../../lib/errors.ts";
 import type { Seccomp } from "../../oci/spec.ts";
-import { defaultSeccomp, parseProfile, resolveProfile, type SeccompContext, seccompFor } from "./profile.ts";
+import { defaultSeccomp, parseProfile, resolveProfile, seccompFor } from "./profile.ts";
+import type { SeccompContext } from "./types.ts";
 
 const plain: SeccompContext = { capabilities: [], arch: "x64", kernel: [6, 12] };
 const having = (...capabilities: string[]): SeccompContext => ({ ...plain, capabilities });
