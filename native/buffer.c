@@ -21,6 +21,7 @@ bool buffer_reserve(struct buffer *buffer, size_t length) {
 }
 
 bool buffer_append(struct buffer *buffer, const void *data, size_t length) {
+  if (length == 0) return true;
   if (!buffer_reserve(buffer, length)) return false;
   memcpy(buffer_data(buffer) + buffer->used, data, length);
   buffer->used += length;

@@ -246,9 +246,7 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
       const inner = {
         ...join,
         cloneInto: join.cloneInto && `${join.cloneInto}/inner/deeper`,
-        tasks: join.tasks
-          .filter((file) => !file.includes("cpuset"))
-          .map((file) => file.replace(/tasks$/, "inner/deeper/tasks")),
+        tasks: join.tasks.filter((file) => !file.includes("cpuset")).map((file) => file.replace(/tasks$/, "inner/deeper/tasks")),
       };
       run(inner, "busybox sleep 100");
       await joined(path);

@@ -3,8 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
+import { writeIndex } from "../src/images/erofs.ts";
 import { bootstrap, ImageAmbiguous, ImageInUse, ImageNotFound, openImageStore } from "../src/images/index.ts";
-import { encodeHeader } from "../src/images/tar-encode.ts";
+import { scanLayer } from "../src/images/layer.ts";
+import { archiveEnd, encodeEntry, encodeHeader } from "../src/images/tar-encode.ts";
+import { buildTree } from "../src/images/tree.ts";
+import { attachMount, close, mountFs } from "../src/sys/index.ts";
 import { dockerArchive, imageOf, sha256, streamOf, tarOf } from "./images/archives.ts";
 import { makeSourceTree } from "./images/fixture.ts";
 import { codeOf, contentsOf, forms, namesOf, treeOf, verifyStore, withScratch, withTree } from "./images/harness.ts";
@@ -354,5 +359,109 @@ test("busybox out of this machine's own runs in its own root", async () => {
     } finally {
       store.close();
     }
+  });
+}, 60_000);
+
+test("layers one by one, with whiteouts kept, give under overlayfs what the merged index gives", async () => {
+  await withScratch(async (scratch) => {
+    const layers = [
+      tarOf({
+        a: { type: "dir" },
+        "a/gone": "1",
+        "a/kept": "1",
+        "b/c/hidden": "1",
+        file: "1",
+        replaced: { type: "dir" },
+        "replaced/x": "1",
+      }),
+      tarOf({
+        "a/.wh.gone": "",
+        "b/c": { type: "dir" },
+        "b/c/.wh..wh..opq": "",
+        "b/c/new": "2",
+        ".wh.file": "",
+        ".wh.replaced": "",
+        "replaced/y": "2",
+      }),
+    ];
+    const lowers = layers.map((layer, i) => {
+      const tar = join(scratch, `${i}.tar`);
+      fs.writeFileSync(tar, layer);
+      const index = writeIndex(buildTree([scanLayer(tar)], "overlay"), {
+        layers: [{ tag: `${i}`, size: layer.length }],
+        uuid: new Uint8Array(16),
+      });
+      fs.writeFileSync(join(scratch, `${i}.erofs`), index.bytes);
+      const point = join(scratch, `lower-${i}`);
+      fs.mkdirSync(point);
+      const mounted = mountFs("erofs", { source: join(scratch, `${i}.erofs`), options: [["device", tar]] });
+      attachMount(mounted, point);
+      close(mounted);
+      return point;
+    });
+    const merged = join(scratch, "merged");
+    fs.mkdirSync(merged);
+    run("mount", "-t", "overlay", "overlay", "-o", `lowerdir=${lowers.reverse().join(":")}`, merged);
+    const store = openImageStore(join(scratch, "store"));
+    try {
+      const [image] = await store.load(streamOf(dockerArchive(imageOf(layers), null)));
+      const names = Object.keys(snapshot(merged)).filter((name) => name !== ".");
+      expect(names.sort()).toEqual(namesOf(store, image!.id, scratch));
+      expect(names).toContain("b/c/new");
+      expect(names).not.toContain("replaced/x");
+    } finally {
+      store.close();
+    }
+  });
+});
+
+test("any tree of names, links and attributes is what its index shows", async () => {
+  const byte = fc.integer({ min: 1, max: 255 }).filter((code) => code !== 0x2f);
+  const name = fc
+    .array(byte, { minLength: 1, maxLength: 255 })
+    .map((codes) => String.fromCharCode(...codes))
+    .filter((text) => text !== "." && text !== ".." && !text.startsWith(".wh."));
+  const leaf = fc.record({
+    name,
+    link: fc.option(fc.integer({ min: 1, max: 1200 })),
+    attribute: fc.option(fc.uint8Array({ maxLength: 900 })),
+    data: fc.uint8Array({ maxLength: 1100 }),
+  });
+  const folder = fc.record({ name, leaves: fc.uniqueArray(leaf, { selector: (item) => item.name, maxLength: 40 }) });
+  const tree = fc.uniqueArray(folder, { selector: (item) => item.name, maxLength: 6 });
+  await withScratch(async (scratch) => {
+    const root = join(scratch, "store");
+    const store = openImageStore(root);
+    try {
+      await fc.assert(
+        fc.asyncProperty(tree, async (folders) => {
+          const parts: Buffer[] = [];
+          const want = new Map<string, string>();
+          for (const { name: directory, leaves } of folders) {
+            parts.push(encodeHeader({ type: "dir", name: directory }));
+            want.set(directory, "dir");
+            for (const { name: base, link, attribute, data } of leaves) {
+              const path = `${directory}/${base}`;
+              const xattrs = attribute ? [{ name: "trusted.x", value: attribute }] : null;
+              const target = "t".repeat(link ?? 0);
+              if (link) parts.push(encodeEntry({ type: "symlink", name: path, link: target, xattrs }));
+              else parts.push(encodeEntry({ type: "file", name: path, xattrs }, data));
+              const content = link ? `-> ${target}` : `${data.length} bytes ${sha256(data).slice(0, 16)}`;
+              want.set(path, content + (attribute ? ` trusted.x=${Buffer.from(attribute).toString("hex")}` : ""));
+            }
+          }
+          const image = await store.importRootfs(streamOf(Buffer.concat([...parts, archiveEnd()])), {});
+          const found = treeOf(store, image.id, scratch);
+          delete found["."];
+          expect(Object.keys(found).sort()).toEqual([...want.keys()].sort());
+          for (const [path, text] of want) expect(found[path]).toContain(text);
+          await store.remove(image.id, noUse);
+        }),
+        { numRuns: 60 },
+      );
+    } finally {
+      store.close();
+    }
+    expect(contentsOf(root)).toEqual([]);
   });
 }, 60_000);

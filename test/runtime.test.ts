@@ -20,7 +20,8 @@ const variants: readonly [name: string, options: Partial<Options>][] = [
 
 describe.each(variants)("a container %s", (_, options) => {
   test("has its own root, names, processes and network", async () => {
-    const script = "hostname; echo $$; id -u; ls -d /*; ls /sys/class/net; cat /proc/net/dev | grep -c lo:; ip link show lo | grep -c LOWER_UP";
+    const script =
+      "hostname; echo $$; id -u; ls -d /*; ls /sys/class/net; cat /proc/net/dev | grep -c lo:; ip link show lo | grep -c LOWER_UP";
     const { output, exitCode, failure } = await sh(image, script, options);
     expect(failure).toBeNull();
     expect(output).toBe("jar\n1\n0\n/bin\n/dev\n/etc\n/home\n/proc\n/root\n/sys\n/tmp\nlo\n1\n1\n");
@@ -59,7 +60,11 @@ describe.each(variants)("a container %s", (_, options) => {
   });
 
   test("inherits no descriptor but its standard streams", async () => {
-    const { output } = await sh(image, "ls /proc/self/fd | wc -l; ls -l /proc/1/fd 2>/dev/null | grep -v pipe | grep -c -E 'state|cgroup|/tmp'", options);
+    const { output } = await sh(
+      image,
+      "ls /proc/self/fd | wc -l; ls -l /proc/1/fd 2>/dev/null | grep -v pipe | grep -c -E 'state|cgroup|/tmp'",
+      options,
+    );
     // the fourth is ls reading the directory
     expect(output).toBe("4\n0\n");
   });
@@ -68,7 +73,8 @@ describe.each(variants)("a container %s", (_, options) => {
     await sh(image, "sleep 100", {
       ...options,
       during: async (container) => {
-        const compare = "for ns in mnt uts ipc net pid cgroup user; do { readlink /proc/1/ns/$ns; readlink /proc/self/ns/$ns; } | uniq | wc -l; done; hostname; id -u";
+        const compare =
+          "for ns in mnt uts ipc net pid cgroup user; do { readlink /proc/1/ns/$ns; readlink /proc/self/ns/$ns; } | uniq | wc -l; done; hostname; id -u";
         const { output, failure } = await container.exec(["sh", "-c", compare]);
         expect(failure).toBeNull();
         expect(output).toBe("1\n1\n1\n1\n1\n1\n1\njar\n0\n");
@@ -79,7 +85,8 @@ describe.each(variants)("a container %s", (_, options) => {
         const cgroup = readFileSync(`/proc/${container.pid}/cgroup`, "utf8");
         expect(cgroup).toContain(container.cgroupPath);
         const inside = await container.exec(["cat", "/proc/self/cgroup"]);
-        if (container.spec.linux?.namespaces?.some(({ type }) => type === "cgroup")) expect(inside.output).toMatch(/pids?:\/$|:pids:\/\n/m);
+        if (container.spec.linux?.namespaces?.some(({ type }) => type === "cgroup"))
+          expect(inside.output).toMatch(/pids?:\/$|:pids:\/\n/m);
       },
     });
   });
@@ -89,12 +96,16 @@ describe.each(variants)("a container %s", (_, options) => {
       spec.process!.consoleSize = { height: 33, width: 77 };
     };
     const request = { ...options.request, tty: true };
-    const { output, failure } = await sh(image, "tty; stty size; echo direct > /dev/console; stat -c %t:%T /dev/console; echo $TERM", {
-      ...options,
-      request,
-      change,
-      user: { uid: 1000, gid: 1000 },
-    });
+    const { output, failure } = await sh(
+      image,
+      "tty; stty size; echo direct > /dev/console; stat -c %t:%T /dev/console; echo $TERM",
+      {
+        ...options,
+        request,
+        change,
+        user: { uid: 1000, gid: 1000 },
+      },
+    );
     expect(failure).toBeNull();
     expect(output).toBe("/dev/pts/0\n33 77\ndirect\n88:0\nxterm\n");
     await sh(image, "sleep 100", {
@@ -113,7 +124,9 @@ describe("the process", () => {
     expect((await run({ image, args: ["/nosuch"] })).failure).toBe("child execve ENOENT: run /nosuch");
     expect((await run({ image, args: ["/etc/passwd"] })).failure).toBe("child execve EACCES: run /etc/passwd");
     const path = { env: ["PATH=/nosuch:/etc/passwd:/etc::/bin"] };
-    expect((await run({ image, args: ["passwd"], request: { env: ["PATH=/etc"] } })).failure).toBe("child fail EACCES: run passwd");
+    expect((await run({ image, args: ["passwd"], request: { env: ["PATH=/etc"] } })).failure).toBe(
+      "child fail EACCES: run passwd",
+    );
     expect((await run({ image, args: ["echo", "found"], request: path })).output).toBe("found\n");
   });
 
@@ -154,7 +167,8 @@ describe("the process", () => {
       spec.linux!.sysctl = { "kernel.msgmax": "9000", "net/ipv4/ip_forward": "1" };
       spec.domainname = "earthenware";
     };
-    const script = "cat /proc/self/oom_score_adj; ionice -p $$; uname -m; cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/domainname; grep -i policy /proc/self/sched; cut -d' ' -f19,41 /proc/self/stat";
+    const script =
+      "cat /proc/self/oom_score_adj; ionice -p $$; uname -m; cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/domainname; grep -i policy /proc/self/sched; cut -d' ' -f19,41 /proc/self/stat";
     const { output, failure } = await sh(image, script, { change });
     expect(failure).toBeNull();
     expect(output).toStartWith("500\nbest-effort: prio 6\ni686\n9000\n1\nearthenware\n");
@@ -181,14 +195,22 @@ describe("the process", () => {
         for (const userns of [true, false]) {
           const change: Options["change"] = (spec) => {
             spec.linux!.namespaces = spec.linux!.namespaces!.map(({ type }) =>
-              ["network", "ipc", "uts", "pid"].includes(type) ? { type, path: `/proc/${pid}/ns/${type === "network" ? "net" : type}` } : { type },
+              ["network", "ipc", "uts", "pid"].includes(type)
+                ? { type, path: `/proc/${pid}/ns/${type === "network" ? "net" : type}` }
+                : { type },
             );
             delete spec.hostname;
             delete spec.linux!.sysctl;
           };
-          const { output, failure } = await sh(image, "for ns in net ipc uts pid; do readlink /proc/self/ns/$ns; done; hostname; ls /sys/class/net", { change, userns });
+          const { output, failure } = await sh(
+            image,
+            "for ns in net ipc uts pid; do readlink /proc/self/ns/$ns; done; hostname; ls /sys/class/net",
+            { change, userns },
+          );
           expect(failure).toBeNull();
-          const links = ["net", "ipc", "uts", "pid"].map((ns) => `${Bun.spawnSync(["readlink", `/proc/${pid}/ns/${ns}`]).stdout}`).join("");
+          const links = ["net", "ipc", "uts", "pid"]
+            .map((ns) => `${Bun.spawnSync(["readlink", `/proc/${pid}/ns/${ns}`]).stdout}`)
+            .join("");
           expect(output).toBe(`${links}jar\nlo\n`);
         }
       },
@@ -226,7 +248,11 @@ describe("mounts", () => {
 
   test("tmpfs with options, read-only only once what is below it is mounted, and filled from the image", async () => {
     const request: Options["request"] = { tmpfs: { "/run": "size=1m,mode=700", "/etc": "ro,tmpcopyup" }, shmSize: 4096 * 16 };
-    const { output, failure } = await sh(image, "df /run | tail -1; stat -c %a /run; df /dev/shm | tail -1; head -1 /etc/passwd; touch /etc/x; ls /etc", { request });
+    const { output, failure } = await sh(
+      image,
+      "df /run | tail -1; stat -c %a /run; df /dev/shm | tail -1; head -1 /etc/passwd; touch /etc/x; ls /etc",
+      { request },
+    );
     expect(failure).toBeNull();
     expect(output).toMatch(/1024 +0 +1024/);
     expect(output).toMatch(/\n700\n/);
@@ -237,7 +263,9 @@ describe("mounts", () => {
   });
 
   test("a read-only root, with places for mounts made before", async () => {
-    const { output, failure } = await sh(image, "touch /x; touch /run/x && echo ok", { request: { readonlyRootfs: true, tmpfs: { "/run": "" } } });
+    const { output, failure } = await sh(image, "touch /x; touch /run/x && echo ok", {
+      request: { readonlyRootfs: true, tmpfs: { "/run": "" } },
+    });
     expect(failure).toBeNull();
     expect(output).toBe("touch: /x: Read-only file system\nok\n");
   });
@@ -259,7 +287,14 @@ describe("mounts", () => {
           during: async (container) => {
             mkdirSync(join(host, propagation));
             mount("-t", "tmpfs", "tmpfs", join(host, propagation));
-            const { output } = await container.exec(["sh", "-c", `grep -c /data/${propagation} /proc/mounts; mkdir -p /data/up; mount -t tmpfs up /data/up && echo mounted`], { privileged: true });
+            const { output } = await container.exec(
+              [
+                "sh",
+                "-c",
+                `grep -c /data/${propagation} /proc/mounts; mkdir -p /data/up; mount -t tmpfs up /data/up && echo mounted`,
+              ],
+              { privileged: true },
+            );
             expect(output).toBe(`${seen}\nmounted\n`);
             expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(join(host, "up"));
             Bun.spawnSync(["umount", join(host, propagation)]);
@@ -282,13 +317,17 @@ describe("mounts", () => {
   test("devices that were asked for, below /dev and elsewhere", async () => {
     const device = { type: "c", major: 1, minor: 5, access: "rwm", fileMode: 0o600, uid: 3, gid: 4 } as const;
     for (const userns of [true, false]) {
-      const { output, failure } = await sh(image, "stat -c '%n %u %g %a %t:%T' /dev/net/mine /opt/other; head -c 2 /dev/net/mine | wc -c", {
-        userns,
-        devices: [
-          { ...device, path: "/dev/net/mine" },
-          { ...device, path: "/opt/other" },
-        ],
-      });
+      const { output, failure } = await sh(
+        image,
+        "stat -c '%n %u %g %a %t:%T' /dev/net/mine /opt/other; head -c 2 /dev/net/mine | wc -c",
+        {
+          userns,
+          devices: [
+            { ...device, path: "/dev/net/mine" },
+            { ...device, path: "/opt/other" },
+          ],
+        },
+      );
       expect(failure).toBeNull();
       expect(output).toBe("/dev/net/mine 3 4 600 1:5\n/opt/other 3 4 600 1:5\n2\n");
     }
@@ -359,7 +398,8 @@ describe("an image that wants out", () => {
   });
 
   test("cannot leave by chroot, nor reach its supervisor", async () => {
-    const script = "mkdir /a; chroot /a /bin/sh; cd /..; pwd; ls -d /../bin; ls -l /proc/1/exe | grep -c onggi; grep -c . /proc/mounts > /dev/null; ls /proc | grep -c '^[0-9]'";
+    const script =
+      "mkdir /a; chroot /a /bin/sh; cd /..; pwd; ls -d /../bin; ls -l /proc/1/exe | grep -c onggi; grep -c . /proc/mounts > /dev/null; ls /proc | grep -c '^[0-9]'";
     const { output } = await sh(image, script);
     expect(output).toContain("/\n/../bin\n0\n");
   });

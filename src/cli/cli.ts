@@ -30,7 +30,7 @@ export async function main(argv: readonly string[], contextOf: (locations: Locat
     if (values.root !== undefined || values.run !== undefined) context = contextOf({ root: values.root, run: values.run });
     return await dispatch(context, values.version ? ["version"] : args);
   } catch (error) {
-    return await report(context, error, "", 125);
+    return report(context, error, "", 125).catch(() => 125);
   }
 }
 

@@ -1,10 +1,13 @@
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
-import { call, EngineUnreachable } from "../api/control/client.ts";
+import { ConnectionLost, call, EngineUnreachable } from "../api/control/client.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 
 /** Starting the engine in the background, when a command finds that none answers. */
 
 const PATIENCE_MS = 10_000;
+
+/** How long the engine that has the lock may take to answer before another start is tried. */
+const RETRY_MS = 300;
 
 /** The engine did not come up. */
 export class EngineStartFailed extends OnggiError {
@@ -28,14 +31,14 @@ export function selfCommand(execPath: string, script: string | undefined): strin
  * Starts an engine of its own session with its output in `<root>/engine.log`, and waits until the socket answers.
  *
  * Any number of callers at once end with one engine: every one they spawn asks for the lock of the data root, one gets it, and
- * the others end with 0, upon which their callers go on waiting for the one that did. Throws EngineStartFailed with the log's
- * tail.
+ * the others end with 0, upon which their callers go on waiting for the one that did. When that one does not answer, because
+ * it was just about to stop, they try again. Throws EngineStartFailed with the log's tail.
  */
 export async function startEngine(locations: Locations, self: readonly string[]): Promise<void> {
   const { root, run, socket } = locations;
   const log = openLog(root);
   const logged = fstatSync(log).size;
-  try {
+  const spawn = () => {
     const engine = Bun.spawn([...self, "--root", root, "--run", run, "engine", "start", "--foreground", "--if-absent"], {
       // the start directory must not stay busy for as long as the engine lives
       cwd: "/",
@@ -45,7 +48,10 @@ export async function startEngine(locations: Locations, self: readonly string[])
       stderr: log,
     });
     engine.unref();
-    await untilItAnswers(socket, engine, () => tailOf(`${root}/engine.log`, logged));
+    return engine;
+  };
+  try {
+    await untilItAnswers(socket, spawn, () => tailOf(`${root}/engine.log`, logged));
   } finally {
     closeSync(log);
   }
@@ -61,15 +67,12 @@ function openLog(root: string): number {
   }
 }
 
-async function untilItAnswers(socket: string, engine: Bun.Subprocess, tail: () => string) {
+async function untilItAnswers(socket: string, spawn: () => Bun.Subprocess, tail: () => string): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS;
+  let engine = spawn();
+  let again = Number.POSITIVE_INFINITY;
   for (let pause = 2; ; pause = Math.min(pause * 1.5, 50)) {
-    try {
-      await call(socket, "ping", {});
-      return;
-    } catch (error) {
-      if (!(error instanceof EngineUnreachable)) throw error;
-    }
+    if (await answers(socket)) return;
     const { exitCode, signalCode } = engine;
     if (signalCode || (exitCode !== null && exitCode !== 0)) {
       throw new EngineStartFailed(`the engine ended at once (${signalCode ?? `exit code ${exitCode}`})${tail()}`);
@@ -77,7 +80,23 @@ async function untilItAnswers(socket: string, engine: Bun.Subprocess, tail: () =
     if (Date.now() > deadline) {
       throw new EngineStartFailed(`the engine does not answer on ${socket} after ${PATIENCE_MS / 1000} seconds${tail()}`);
     }
+    if (exitCode === 0) again = Math.min(again, Date.now() + RETRY_MS);
+    if (Date.now() > again) {
+      engine = spawn();
+      again = Number.POSITIVE_INFINITY;
+    }
     await Bun.sleep(pause);
+  }
+}
+
+async function answers(socket: string): Promise<boolean> {
+  try {
+    await call(socket, "ping", {});
+    return true;
+  } catch (error) {
+    // an engine that is about to stop may still take the connection
+    if (error instanceof EngineUnreachable || error instanceof ConnectionLost) return false;
+    throw error;
   }
 }
 

@@ -152,6 +152,17 @@ describe("streams", () => {
     expect(after).toBe(before!);
   });
 
+  test("short and long output is appended to a file in its place", async () => {
+    harness.handlers.run = async (call) => {
+      for (let n = 0; n < Number(call.request.container.command?.[0]); n++) await call.stdout(new Uint8Array(1000).fill(120));
+      return ended({ exitCode: 0 });
+    };
+    const file = `${harness.directory}/appended`;
+    await Bun.$`sh -c ${`(echo first; ${harness.program} run busybox 1; ${harness.program} run busybox 500; echo last) > ${file}`}`;
+    const written = await Bun.file(file).text();
+    expect(written).toBe(`first\n${"x".repeat(501_000)}last\n`);
+  });
+
   test("a reader that goes away ends it with 141", async () => {
     harness.handlers.run = async (call) => {
       while (!call.signal.aborted) await call.stdout(new Uint8Array(65536));
@@ -272,6 +283,21 @@ describe("on a terminal", () => {
     expect(output()).toContain("read escape sequence");
     expect(output()).not.toContain("-echo ");
     expect(output()).not.toContain("<16>");
+  }, 15_000);
+
+  test("without -i the terminal stays as it is, and ctrl-c is a signal for the container", async () => {
+    harness.handlers.run = async (call) => {
+      await call.stdout(bytes("ready"));
+      const name = await new Promise<string>((resolve) => call.onSignal(resolve));
+      await call.stdout(bytes(`got ${name}`));
+      return ended({ exitCode: 4 });
+    };
+    const { child, terminal, seen } = onTerminal("trap : INT; onggi run -t busybox sh; echo code $?");
+    await seen("ready");
+    terminal.write("\x03");
+    await seen("got SIGINT");
+    await child.exited;
+    await seen("code 4");
   }, 15_000);
 
   test("other keys detach when asked for", async () => {

@@ -6,7 +6,7 @@ import { UsageError } from "./errors.ts";
 
 /** The foreground of `run`, `start`, `attach` and `exec`: this process's streams, terminal and signals as the container's. */
 
-/** Signals passed on to a container without a terminal: all that can be caught, but those that are about this process. */
+/** Signals passed on to a container that is not given what is typed: all that can be caught, but those that are about this process. */
 const proxied = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGTERM", "SIGCONT"] as const;
 
 /** Signals that end this process, and must not leave the terminal raw. */
@@ -73,7 +73,8 @@ class RunningSession implements Session {
   #open(input: CallInput): void {
     const { attach, tty, sigProxy } = this.#options;
     if (this.#terminal) this.#ownTerminal(this.#terminal, input);
-    else if (sigProxy) for (const name of proxied) this.#on(name, () => input.signal(name));
+    // on a raw terminal ctrl-c is a byte for the container; everywhere else it is a signal to this process
+    if (sigProxy && !(tty && attach.stdin)) for (const name of proxied) this.#on(name, () => input.signal(name));
     if (attach.stdin) void this.#feed(input, tty);
   }
 

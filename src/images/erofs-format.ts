@@ -89,18 +89,20 @@ export const writeInode = (
   halves: Uint16Array,
   inode: Inode,
   at: number,
-  fields: { layout: number; xattrBytes: number; size: number; address: number; ino: number },
+  xattrBytes: number,
+  address: number,
+  ino: number,
 ): void => {
   const { entry } = inode;
   const half = at >>> 1;
   const word = at >>> 2;
-  halves[half] = 1 | (fields.layout << 1);
-  halves[half + 1] = fields.xattrBytes === 0 ? 0 : (fields.xattrBytes - 12) / 4 + 1;
+  halves[half] = 1 | (inode.layout << 1);
+  halves[half + 1] = xattrBytes === 0 ? 0 : (xattrBytes - 12) / 4 + 1;
   halves[half + 2] = modeBits[entry.type] | entry.mode;
-  words[word + 2] = fields.size >>> 0;
-  words[word + 3] = Math.floor(fields.size / 2 ** 32);
-  words[word + 4] = fields.address;
-  words[word + 5] = fields.ino;
+  words[word + 2] = inode.dataSize >>> 0;
+  words[word + 3] = Math.floor(inode.dataSize / 2 ** 32);
+  words[word + 4] = address;
+  words[word + 5] = ino;
   words[word + 6] = entry.uid;
   words[word + 7] = entry.gid;
   words[word + 8] = entry.mtime >>> 0;

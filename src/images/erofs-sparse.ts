@@ -4,33 +4,13 @@
  * a huge file with tiny regions), the chunks that hold data are copied behind the index, itself a sparse file.
  */
 import { BLOCK_SIZE, HOLE } from "./erofs-format.ts";
+import type { ChunkMap, Copy } from "./erofs-types.ts";
 import type { TarEntry } from "./tar-types.ts";
 
 /** Address entries we are willing to spend on one file when its regions fit (1 MiB of them). */
 const MAX_FITTING = 1 << 18;
 /** ... and when they do not, and chunks have to grow. */
 const MAX_GROWN = 1 << 16;
-
-/** Bytes of a tar to be copied behind the index. */
-export interface Copy {
-  readonly layer: number;
-  /** Offset in the layer's tar. */
-  readonly from: number;
-  readonly length: number;
-  /** Offset from the start of the copied area. */
-  readonly to: number;
-}
-
-export interface ChunkMap {
-  /** Blocks in a chunk, as a power of two. */
-  readonly bits: number;
-  readonly count: number;
-  /** Chunk number to bytes: in the tar when `copied` is 0, else in the copied area. Absent chunks are holes. */
-  readonly chunks: ReadonlyMap<number, number>;
-  /** Bytes of the copied area that the file takes. */
-  readonly copied: number;
-  readonly copies: readonly Omit<Copy, "layer">[];
-}
 
 const lowestBit = (value: number): number => {
   let bit = 1;

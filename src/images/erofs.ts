@@ -27,9 +27,11 @@ import {
   writeHead,
   writeInode,
 } from "./erofs-format.ts";
-import { type ChunkMap, type Copy, mapSparse, writeChunks } from "./erofs-sparse.ts";
+import { mapSparse, writeChunks } from "./erofs-sparse.ts";
+import type { Copy } from "./erofs-types.ts";
 import { LayerInvalid } from "./errors.ts";
-import type { Inode } from "./tree.ts";
+import type { TarEntry } from "./tar-types.ts";
+import type { Inode, InodeExtra } from "./tree.ts";
 
 export interface ErofsIndex {
   /** The index itself. */
@@ -49,58 +51,43 @@ export interface IndexOptions {
   readonly uuid: Uint8Array;
 }
 
-/** Where an inode lies, and what follows it there. */
-class Place {
-  readonly inode: Inode;
-  parent: Inode;
-  xattrs: Buffer | null = null;
-  layout: number = layout.plain;
-  /** Data size. */
-  size = 0;
-  /** Directory: sorted names. */
-  names: string[] | null = null;
-  chunks: ChunkMap | null = null;
-  /** First block of a directory's or link target's blocks outside the inode. */
-  block = 0;
-  constructor(inode: Inode, parent: Inode) {
-    this.inode = inode;
-    this.parent = parent;
-  }
-}
-
-/** Marks an inode that has been seen; no real address is odd. */
+/** Marks an inode that has been seen; no real address is negative. */
 const PENDING = -1;
 
-/** All inodes, directories before what they hold, each once; link counts are set. */
-const collect = (root: Inode): Place[] => {
-  const places: Place[] = [new Place(root, root)];
+const extraOf = (inode: Inode): InodeExtra => {
+  inode.extra ??= { xattrs: null, chunks: null, names: null, parent: null };
+  return inode.extra;
+};
+
+/** All inodes, directories before what they hold, each once; link counts are set, and the layers whose data are used. */
+const collect = (root: Inode, layers: Set<number>): Inode[] => {
+  const inodes: Inode[] = [root];
+  const dirs: Inode[] = [root];
   root.links = 2;
-  const dirs: Place[] = [places[0]!];
+  extraOf(root).parent = root;
   for (let d = 0; d < dirs.length; d++) {
     const dir = dirs[d]!;
-    const children = dir.inode.children!;
-    const names = [...children.keys()];
-    names.push(".", "..");
-    dir.names = names.sort();
-    for (const name of names) {
-      const child = children.get(name);
-      if (!child) continue;
+    const names: string[] = [".", ".."];
+    for (const [name, child] of dir.children!) {
+      names.push(name);
       if (child.children) {
         child.links = 2;
-        dir.inode.links++;
-        const place = new Place(child, dir.inode);
-        places.push(place);
-        dirs.push(place);
-      } else if (child.nid !== PENDING) {
+        dir.links++;
+        extraOf(child).parent = dir;
+        dirs.push(child);
+      } else if (child.nid === PENDING) {
+        child.links++;
+        continue;
+      } else {
         child.nid = PENDING;
         child.links = 1;
-        places.push(new Place(child, dir.inode));
-      } else {
-        child.links++;
+        if (child.entry.stored > 0) layers.add(child.layer);
       }
+      inodes.push(child);
     }
+    extraOf(dir).names = names.sort();
   }
-  return places;
+  return inodes;
 };
 
 /** Size of a directory: names are packed into blocks, a name never crosses one. Also the bytes used of the last block. */
@@ -118,9 +105,34 @@ const directorySize = (names: readonly string[]): { size: number; last: number }
   return { size: full * BLOCK_SIZE + used, last: used };
 };
 
+/** Sets a directory's size; returns the bytes of its last block. */
+const sizeDirectory = (inode: Inode): number => {
+  const { size, last } = directorySize(inode.extra!.names!);
+  inode.dataSize = size;
+  return last;
+};
+
+const sizeSymlink = (inode: Inode): number => {
+  inode.dataSize = inode.entry.link.length;
+  return inode.dataSize % BLOCK_SIZE;
+};
+
+/**
+ * A tail behind its inode must not cross a block. Moves the inode on where that helps, else leaves the tail to a block of
+ * its own. Returns where the inode begins.
+ */
+const placeTail = (inode: Inode, at: number, head: number, tail: number): number => {
+  const offset = (at + head) % BLOCK_SIZE;
+  const moved = at + roundUp(BLOCK_SIZE - offset, NID_UNIT);
+  const fits = offset + tail <= BLOCK_SIZE;
+  if (!fits && ((moved + head) % BLOCK_SIZE) + tail > BLOCK_SIZE) return at;
+  inode.layout = layout.inline;
+  return fits ? at : moved;
+};
+
 class Writer {
   readonly #options: IndexOptions;
-  readonly #places: Place[];
+  readonly #inodes: Inode[];
   readonly #devices: number[] = [];
   /** Copied area: bytes so far, and the copies relative to its start. */
   #copied = 0;
@@ -130,9 +142,8 @@ class Writer {
 
   constructor(root: Inode, options: IndexOptions) {
     this.#options = options;
-    this.#places = collect(root);
     const used = new Set<number>();
-    for (const { inode } of this.#places) if (inode.entry.stored > 0) used.add(inode.layer);
+    this.#inodes = collect(root, used);
     this.#devices = [...used].sort((a, b) => a - b);
   }
 
@@ -155,10 +166,10 @@ class Writer {
     }
     if (start > MAX_BLOCKS) throw new LayerInvalid("", 0, "the image is larger than the 2 TiB that an index can address");
     const bytes = Buffer.from(new ArrayBuffer(area * BLOCK_SIZE));
-    const root = this.#places[0]!.inode;
+    const root = this.#inodes[0]!;
     writeHead(bytes, {
       rootNid: root.nid,
-      inodes: this.#places.length,
+      inodes: this.#inodes.length,
       blocks: primary,
       devices: slots,
       uuid: this.#options.uuid,
@@ -172,22 +183,21 @@ class Writer {
   /** Gives every inode its address. */
   #place(): void {
     let at = roundUp(headSize(this.#devices.length), NID_UNIT);
-    for (const place of this.#places) {
-      const { inode } = place;
+    for (const inode of this.#inodes) {
       const { entry } = inode;
-      if (entry.xattrs || inode.opaque) place.xattrs = this.#xattrs(inode);
-      const head = INODE_SIZE + (place.xattrs?.length ?? 0);
+      inode.layout = layout.plain;
+      let head = INODE_SIZE;
+      if (entry.xattrs || inode.opaque) head += this.#xattrs(inode);
       let follows = 0;
-      if (place.names || entry.type === "symlink") {
-        const tail = place.names ? this.#sizeDirectory(place, place.names) : this.#sizeSymlink(place);
-        if (tail > 0) at = this.#placeTail(place, at, head, tail);
-        if (place.layout === layout.inline) follows = tail;
-        place.block = this.#blocks;
-        this.#blocks += blocksOf(place.size - follows);
-      } else if (entry.type === "file") {
-        place.size = entry.size;
-        if (entry.sparse) this.#chunk(place);
-        if (place.chunks) follows = place.chunks.count * 4;
+      if (inode.children || entry.type === "symlink") {
+        const tail = inode.children ? sizeDirectory(inode) : sizeSymlink(inode);
+        if (tail > 0) at = placeTail(inode, at, head, tail);
+        if (inode.layout === layout.inline) follows = tail;
+        inode.block = this.#blocks;
+        this.#blocks += blocksOf(inode.dataSize - follows);
+      } else {
+        inode.dataSize = entry.size;
+        if (entry.sparse) follows = this.#chunk(inode, entry);
       }
       inode.nid = at / NID_UNIT;
       at = roundUp(at + head + follows, NID_UNIT);
@@ -195,49 +205,25 @@ class Writer {
     this.#metaEnd = at;
   }
 
-  #sizeDirectory(place: Place, names: readonly string[]): number {
-    const { size, last } = directorySize(names);
-    place.size = size;
-    return last;
-  }
-
-  #sizeSymlink(place: Place): number {
-    place.size = place.inode.entry.link.length;
-    return place.size % BLOCK_SIZE;
-  }
-
-  /**
-   * A tail behind its inode must not cross a block. Moves the inode on where that helps, else leaves the tail to a block of
-   * its own. Returns where the inode begins.
-   */
-  #placeTail(place: Place, at: number, head: number, tail: number): number {
-    const offset = (at + head) % BLOCK_SIZE;
-    const moved = at + roundUp(BLOCK_SIZE - offset, NID_UNIT);
-    const fits = offset + tail <= BLOCK_SIZE;
-    if (!fits && ((moved + head) % BLOCK_SIZE) + tail > BLOCK_SIZE) return at;
-    place.layout = layout.inline;
-    return fits ? at : moved;
-  }
-
-  #xattrs(inode: Inode): Buffer | null {
+  /** Bytes of an inode's extended attributes. */
+  #xattrs(inode: Inode): number {
     const body = encodeXattrs(inode);
     if (body && body.length > MAX_XATTR_BODY) {
-      throw new LayerInvalid(
-        inode.entry.name,
-        inode.entry.at,
-        `extended attributes of ${body.length} bytes; the limit is ${MAX_XATTR_BODY}`,
-      );
+      const why = `extended attributes of ${body.length} bytes; the limit is ${MAX_XATTR_BODY}`;
+      throw new LayerInvalid(inode.entry.name, inode.entry.at, why);
     }
-    return body;
+    extraOf(inode).xattrs = body;
+    return body?.length ?? 0;
   }
 
-  #chunk(place: Place): void {
-    const { inode } = place;
-    const map = mapSparse(inode.entry, this.#copied);
-    place.chunks = map;
-    place.layout = layout.chunks;
+  /** Bytes of a sparse file's address list. */
+  #chunk(inode: Inode, entry: TarEntry): number {
+    const map = mapSparse(entry, this.#copied);
+    extraOf(inode).chunks = map;
+    inode.layout = layout.chunks;
     this.#copied += map.copied;
     for (const copy of map.copies) this.#copies.push({ ...copy, layer: inode.layer });
+    return map.count * 4;
   }
 
   #write(bytes: Buffer, startOf: readonly number[], area: number): void {
@@ -245,38 +231,34 @@ class Writer {
     const halves = new Uint16Array(bytes.buffer, 0, bytes.length >>> 1);
     const blocksStart = blocksOf(this.#metaEnd);
     let ino = 0;
-    for (const place of this.#places) {
-      const { inode } = place;
-      const { entry } = inode;
+    for (const inode of this.#inodes) {
+      const { entry, extra } = inode;
       const at = inode.nid * NID_UNIT;
-      const xattrBytes = place.xattrs?.length ?? 0;
-      if (place.xattrs) bytes.set(place.xattrs, at + INODE_SIZE);
+      const xattrBytes = extra?.xattrs?.length ?? 0;
+      if (extra?.xattrs) bytes.set(extra.xattrs, at + INODE_SIZE);
       const inlineAt = at + INODE_SIZE + xattrBytes;
-      let address = 0;
-      if (place.names) {
-        address = blocksStart + place.block;
-        this.#directory(bytes, words, place, inlineAt, address);
+      let address = blocksStart + inode.block;
+      if (inode.children) {
+        this.#directory(bytes, words, inode, inlineAt, address);
       } else if (entry.type === "symlink") {
-        address = blocksStart + place.block;
-        const outside = place.layout === layout.inline ? Math.floor(place.size / BLOCK_SIZE) * BLOCK_SIZE : place.size;
+        const outside = inode.layout === layout.inline ? inode.dataSize - (inode.dataSize % BLOCK_SIZE) : inode.dataSize;
         writeBytes(bytes, entry.link.slice(0, outside), address * BLOCK_SIZE);
         writeBytes(bytes, entry.link.slice(outside), inlineAt);
-      } else if (place.chunks) {
-        address = place.chunks.bits;
-        writeChunks(words, inlineAt >>> 2, place.chunks, startOf[inode.layer] ?? 0, area);
+      } else if (extra?.chunks) {
+        address = extra.chunks.bits;
+        writeChunks(words, inlineAt >>> 2, extra.chunks, startOf[inode.layer] ?? 0, area);
       } else if (entry.type === "file") {
         address = entry.size > 0 ? startOf[inode.layer]! + entry.offset / BLOCK_SIZE : 0;
       } else {
         address = deviceNumber(entry.major, entry.minor);
       }
-      writeInode(words, halves, inode, at, { layout: place.layout, xattrBytes, size: place.size, address, ino: ++ino });
+      writeInode(words, halves, inode, at, xattrBytes, address, ++ino);
     }
   }
 
   /** Writes a directory block by block: the fixed parts of its entries, then their names. */
-  #directory(bytes: Buffer, words: Uint32Array, place: Place, inlineAt: number, firstBlock: number): void {
-    const names = place.names!;
-    const { inode, parent } = place;
+  #directory(bytes: Buffer, words: Uint32Array, inode: Inode, inlineAt: number, firstBlock: number): void {
+    const names = inode.extra!.names!;
     let first = 0;
     let block = firstBlock;
     while (first < names.length) {
@@ -286,12 +268,12 @@ class Writer {
         used += DIRENT_SIZE + names[end]!.length;
         end++;
       }
-      const inline = end === names.length && place.layout === layout.inline;
+      const inline = end === names.length && inode.layout === layout.inline;
       const at = inline ? inlineAt : block * BLOCK_SIZE;
       let nameOffset = (end - first) * DIRENT_SIZE;
       for (let i = first; i < end; i++) {
         const name = names[i]!;
-        const target = name === "." ? inode : name === ".." ? parent : inode.children!.get(name)!;
+        const target = name === "." ? inode : name === ".." ? inode.extra!.parent! : inode.children!.get(name)!;
         const word = (at + (i - first) * DIRENT_SIZE) >>> 2;
         words[word] = target.nid;
         words[word + 2] = nameOffset | (direntType(target) << 16);

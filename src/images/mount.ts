@@ -25,6 +25,7 @@ import {
 import type { ContentStore } from "./content.ts";
 import { writeIndex } from "./erofs.ts";
 import { extractTree } from "./extract.ts";
+import { explainDisk } from "./files.ts";
 import { devicesOf, type IndexLayer, restoreIndex, treeOf } from "./image-index.ts";
 import { buildTree } from "./tree.ts";
 import type { MountedImage } from "./types.ts";
@@ -104,15 +105,16 @@ export class Mounts {
   }
 
   /** The image's file system. Throws "image_mount_failed". */
-  mount(imageId: string, layers: readonly IndexLayer[]): MountedImage {
+  mount(imageId: string, layers: () => readonly IndexLayer[]): MountedImage {
     const mounted = this.#mounted.get(imageId);
     if (mounted) return mounted;
     try {
-      const made = this.#make(imageId, layers);
+      const made = this.#make(imageId, layers());
       this.#mounted.set(imageId, made);
       return made;
     } catch (error) {
-      if (error instanceof OnggiError) throw error;
+      const disk = explainDisk(error, "preparing an image's file system");
+      if (disk instanceof OnggiError) throw disk;
       throw new OnggiError("image_mount_failed", `image ${imageId} cannot be mounted (${this.form}): ${messageOf(error)}`, {
         cause: error,
       });

@@ -1,7 +1,7 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { messageOf, OnggiError } from "../lib/errors.ts";
+import { OnggiError } from "../lib/errors.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
 import { ContentStore, type Lease } from "./content.ts";
@@ -27,6 +27,8 @@ export interface StoreOptions {
 }
 
 const MAX_LAYER_BYTES = 64 * 2 ** 30;
+/** Progress is told every so many bytes. */
+const PROGRESS_BYTES = 4 << 20;
 
 interface Known {
   readonly record: ImageRecord;
@@ -58,7 +60,7 @@ class LocalImageStore implements ImageStore {
     this.#content = new ContentStore(root);
     this.#database = new ImageDatabase(join(root, "images.db"));
     this.#mounts = new Mounts(this.#content, options.form ?? null);
-    this.#refresh();
+    this.#changed();
   }
 
   get form(): MountForm {
@@ -75,8 +77,9 @@ class LocalImageStore implements ImageStore {
 
   mount(id: string): MountedImage {
     const { record, config } = this.#find(id).known;
-    const layers = diffIdsOf(config).map((diffId) => ({ diffId, size: fs.statSync(this.#content.blobPath(diffId)).size }));
-    return this.#mounts.mount(record.id, layers);
+    return this.#mounts.mount(record.id, () =>
+      diffIdsOf(config).map((diffId) => ({ diffId, size: fs.statSync(this.#content.blobPath(diffId)).size })),
+    );
   }
 
   async importRootfs(source: ReadableStream<Uint8Array>, options: ImportOptions): Promise<Image> {
@@ -84,13 +87,14 @@ class LocalImageStore implements ImageStore {
     return this.#content.leased(async (lease) => {
       const { signal, progress } = options;
       let current = 0;
-      const layer = await takeLayer(this.#content, chunksOf(source, signal), {
-        ...this.#layerOptions(),
-        onBytes: (bytes) => {
-          current += bytes;
-          progress?.({ id: "rootfs", current, message: "Importing" });
-        },
-      });
+      let told = 0;
+      const onBytes = (bytes: number): void => {
+        current += bytes;
+        if (current - told < PROGRESS_BYTES) return;
+        told = current;
+        progress?.({ id: "rootfs", current, message: "Importing" });
+      };
+      const layer = await takeLayer(this.#content, chunksOf(source, signal), { ...this.#layerOptions(), onBytes });
       try {
         const created = new Date().toISOString();
         const config: ImageConfig = {
@@ -155,11 +159,11 @@ class LocalImageStore implements ImageStore {
     // A container's image stays, without a name, until the container is gone.
     if (!last || used) {
       this.#database.removeNames(untag);
-      await this.#changed();
+      this.#changed();
       return { untagged, deleted: [] };
     }
     this.#database.removeImage(id);
-    await this.#changed();
+    this.#changed();
     this.#mounts.release(id);
     const deleted = [
       id,
@@ -205,6 +209,9 @@ class LocalImageStore implements ImageStore {
     try {
       const records: { record: ImageRecord; names: readonly string[] }[] = [];
       for (const image of found) records.push({ record: await this.#keep(image, lease), names: image.names });
+      if (this.#mounts.form === "directories") {
+        for (const { id, layers } of found) this.#mounts.mount(id, () => layers);
+      }
       await this.#content.flushNames();
       signal?.throwIfAborted();
       this.#database.add(records);
@@ -213,8 +220,7 @@ class LocalImageStore implements ImageStore {
       this.#forget(lease);
       throw explainDisk(error, "storing an image");
     }
-    await this.#changed();
-    if (this.#mounts.form === "directories") for (const { id } of found) this.mount(id);
+    this.#changed();
   }
 
   /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
@@ -244,7 +250,12 @@ class LocalImageStore implements ImageStore {
   #forget(lease: Lease): void {
     const digests = [...lease.digests];
     lease.digests.clear();
-    for (const digest of digests) if (!this.#images.has(digest)) fs.rmSync(this.#content.indexPath(digest), { force: true });
+    for (const digest of digests) {
+      if (this.#images.has(digest) || this.#content.isLeased(digest)) continue;
+      this.#mounts.release(digest);
+      fs.rmSync(this.#content.indexPath(digest), { force: true });
+      fs.rmSync(this.#content.treePath(digest), { recursive: true, force: true });
+    }
     this.#discard(digests);
   }
 
@@ -297,7 +308,7 @@ class LocalImageStore implements ImageStore {
     this.#images = images;
   }
 
-  async #changed(): Promise<void> {
+  #changed(): void {
     this.#refresh();
     this.#writeLayoutIndex();
   }
@@ -305,7 +316,7 @@ class LocalImageStore implements ImageStore {
   /** index.json, for those who read the store as an OCI layout. It says what the database says, which is what counts. */
   #writeLayoutIndex(): void {
     const manifests = [...this.#images.values()].flatMap(({ record, names, config }) => {
-      const size = Buffer.byteLength(this.#manifestText(record));
+      const size = fs.statSync(this.#content.blobPath(record.manifest), { throwIfNoEntry: false })?.size ?? 0;
       const descriptor = {
         mediaType: "application/vnd.oci.image.manifest.v1+json",
         digest: record.manifest,
@@ -316,19 +327,16 @@ class LocalImageStore implements ImageStore {
       return names.map((name) => ({ ...descriptor, annotations: { "org.opencontainers.image.ref.name": familiar(name) } }));
     });
     const path = join(this.#content.root, "index.json");
+    const text = JSON.stringify({ schemaVersion: 2, manifests });
+    if (fs.existsSync(path) && fs.readFileSync(path, "utf8") === text) return;
     const temporary = this.#content.temporaryPath();
     try {
-      fs.writeFileSync(temporary, JSON.stringify({ schemaVersion: 2, manifests }));
+      fs.writeFileSync(temporary, text);
       fs.renameSync(temporary, path);
-    } catch (error) {
+    } catch {
+      // What the operation was about is done and durable; this file is derived, and written again when the store is opened.
       fs.rmSync(temporary, { force: true });
-      // Derived data: the next change writes it again. The operation itself is done and durable.
-      console.error(`onggi: ${path} could not be written: ${messageOf(error)}`);
     }
-  }
-
-  #manifestText(record: ImageRecord): string {
-    return fs.readFileSync(this.#content.blobPath(record.manifest), "utf8");
   }
 }
 

@@ -6,8 +6,17 @@
  * of that layer is followed inside the tree. Over a lower layer, a directory replaces a symbolic link of its name, as
  * overlayfs has it.
  */
+import type { ChunkMap } from "./erofs-types.ts";
 import { LayerInvalid } from "./errors.ts";
 import { MAX_PATH, type TarEntry } from "./tar-types.ts";
+
+export interface InodeExtra {
+  xattrs: Buffer | null;
+  chunks: ChunkMap | null;
+  /** Directories: the names, sorted, and where ".." leads. */
+  names: readonly string[] | null;
+  parent: Inode | null;
+}
 
 /** One inode. Directories have `children`; everything else may have several names. */
 export class Inode {
@@ -15,10 +24,15 @@ export class Inode {
   /** Index of the layer it came from. */
   layer: number;
   readonly children: Map<string, Inode> | null;
-  /** Names that point here; the index writer counts them. */
+  /** What the index writer finds out of it; here, because a second object for each inode costs more than all the rest. */
   links = 0;
-  /** Address in the index; the index writer assigns it. */
   nid = 0;
+  layout = 0;
+  dataSize = 0;
+  /** First block of data that do not stand behind the inode. */
+  block = 0;
+  /** What only some have. */
+  extra: InodeExtra | null = null;
   /** A directory that only exists because an entry lies below it. */
   implicit: boolean;
   opaque = false;

@@ -3,7 +3,18 @@
  * so that engines of different versions side by side, and shims that outlive their engine, never touch each other's.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import embedded from "../../build/onggi-shim" with { type: "file" };
 import { messageOf, OnggiError } from "../lib/errors.ts";
@@ -48,13 +59,16 @@ function writeWhole(path: string, bytes: Uint8Array): void {
  * @throws OnggiError `shim_missing` when there is no shim to unpack; what the file system throws for `run`
  */
 export function unpackShim(run: string): string {
-  const chosen = process.env["ONGGI_SHIM"];
+  const chosen = process.env.ONGGI_SHIM;
   if (chosen) return chosen;
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(embedded);
   } catch (error) {
-    throw new OnggiError("shim_missing", `this build of onggi carries no shim (${embedded}): ${messageOf(error)}; build it with make`);
+    throw new OnggiError(
+      "shim_missing",
+      `this build of onggi carries no shim (${embedded}): ${messageOf(error)}; build it with make`,
+    );
   }
   const digest = digestOf(bytes);
   const path = join(run, "shim", digest, "onggi-shim");

@@ -15,7 +15,10 @@ export function decodeExitRecord(bytes: Uint8Array): ExitRecord {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < SIZE || view.getUint32(0, true) !== MAGIC) {
     const found = bytes.length < SIZE ? `${bytes.length} bytes` : `magic 0x${view.getUint32(0, true).toString(16)}`;
-    throw new OnggiError("exit_record_damaged", `an exit record has ${SIZE} bytes and magic 0x${MAGIC.toString(16)}; found ${found}`);
+    throw new OnggiError(
+      "exit_record_damaged",
+      `an exit record has ${SIZE} bytes and magic 0x${MAGIC.toString(16)}; found ${found}`,
+    );
   }
   const status = view.getInt32(4, true);
   const flags = view.getUint32(8, true);

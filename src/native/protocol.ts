@@ -119,7 +119,8 @@ export interface ProcessStatus {
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const text = new TextDecoder();
 
-const malformed = (what: string) => new OnggiError("shim_protocol", `the shim sent ${what}; it is not an onggi-shim or is damaged`);
+const malformed = (what: string) =>
+  new OnggiError("shim_protocol", `the shim sent ${what}; it is not an onggi-shim or is damaged`);
 
 function need(frame: Frame, length: number): DataView {
   if (frame.payload.length < length) {
@@ -211,7 +212,8 @@ export class FrameDecoder {
 
   /** Keeps what the frame at hand lacks, at most; returns how much that was. */
   private keep(bytes: Uint8Array): number {
-    const known = this.have > 0 ? this.wanted() : bytes.length >= FRAME_HEADER ? FRAME_HEADER + payloadLength(bytes) : FRAME_HEADER;
+    const known =
+      this.have > 0 ? this.wanted() : bytes.length >= FRAME_HEADER ? FRAME_HEADER + payloadLength(bytes) : FRAME_HEADER;
     const taken = Math.min(bytes.length, known - this.have);
     if (this.kept.length < known) {
       const grown = new Uint8Array(known);
@@ -246,7 +248,14 @@ export function decodeHello(frame: Frame): { version: number; pid: number } {
 export function decodeCreated(frame: Frame): Created {
   const view = need(frame, 48);
   const time = (i: number) => view.getBigUint64(8 + 8 * i, true);
-  return { pid: view.getUint32(0, true), shimStart: time(0), decoded: time(1), cloned: time(2), setUp: time(3), created: time(4) };
+  return {
+    pid: view.getUint32(0, true),
+    shimStart: time(0),
+    decoded: time(1),
+    cloned: time(2),
+    setUp: time(3),
+    created: time(4),
+  };
 }
 
 export function decodeStarted(frame: Frame): Started {
@@ -296,9 +305,6 @@ export function decodeExit(frame: Frame): Exit {
 
 /** DROPPED: bytes of output lost. */
 export const decodeDropped = (frame: Frame): number => Number(need(frame, 8).getBigUint64(0, true));
-
-/** EXECED: the request it answers. */
-export const decodeExeced = (frame: Frame): number => need(frame, 4).getUint32(0, true);
 
 /** ERROR. */
 export function decodeError(frame: Frame): { request: number; errno: number; text: string } {

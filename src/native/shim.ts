@@ -26,15 +26,14 @@ import { Connection, ShimGone, SOCKET_NAME } from "./connection.ts";
 import { SetupFailed, ShimProcess } from "./process.ts";
 import {
   decodeError,
-  decodeExeced,
   decodeHello,
   decodeStatus,
   encodeFrame,
   execLossless,
   type Frame,
   logLimits,
-  type ProcessStatus,
   PROTOCOL_VERSION,
+  type ProcessStatus,
   reply,
   request,
   size,
@@ -96,8 +95,9 @@ export class Shim {
   }
 
   /**
-   * Starts a shim and resolves once it greets; by then it may have failed already, which `main` tells.
-   * @throws ShimGone if it ended without a word; SysError for the state directory; what Bun.spawn throws for the executable
+   * Starts a shim. Resolves as soon as it exists: what is asked of it from then on it finds when it is ready, and how its
+   * set-up goes, or that it ended without a word, `main` tells.
+   * @throws SysError for the state directory; what Bun.spawn throws for the executable
    */
   static async spawn(options: SpawnOptions): Promise<Shim> {
     if (options.passedFds.length > 16) throw new RangeError(`a shim takes 16 descriptors, not ${options.passedFds.length}`);
@@ -116,13 +116,15 @@ export class Shim {
       shim.control = await Connection.open(dir, shim.handlers());
       shim.hello();
       try {
-        Bun.spawn({
+        const child = Bun.spawn({
           cmd: [options.shimPath, options.id],
           argv0: "onggi-shim",
           env: {},
           cwd: "/",
           stdio: ["ignore", "ignore", options.stderrFd ?? 2, listener, plan, dir, ...options.passedFds],
-        }).unref();
+        });
+        child.unref();
+        shim.shimPid = child.pid;
       } catch (error) {
         shim.disconnect();
         throw error;
@@ -130,7 +132,6 @@ export class Shim {
     } finally {
       for (const fd of owned) close(fd);
     }
-    await shim.wasGreeted();
     return shim;
   }
 
@@ -188,8 +189,10 @@ export class Shim {
    */
   async exec(plan: Uint8Array, attach?: AttachOptions): Promise<{ process: ShimProcess; attachment: Attachment | null }> {
     if (!attach) {
-      const frame = await this.ask(request.exec, encodeFrame(request.exec, 0, words(0, 0), plan));
-      return { process: this.process(frame.process), attachment: null };
+      const frame = encodeFrame(request.exec, 0, words(0, 0), plan);
+      // Found at once: what follows in the same piece may be its whole life.
+      const process = await this.ask(request.exec, frame, (answer) => this.process(answer.process));
+      return { process, attachment: null };
     }
     const attachment = new Attachment(null, attach, (number) => this.process(number));
     const connection = await this.open(attachment.handlers());
@@ -210,12 +213,12 @@ export class Shim {
    */
   async kill(process: number, signal: number, all = false): Promise<void> {
     this.control.post(encodeFrame(request.kill, process, words(signal, all ? 1 : 0)));
-    await this.ask(request.kill, encodeFrame(request.status, 0));
+    await this.ask(request.kill, encodeFrame(request.status, 0), () => {});
   }
 
   /** Process 0 first, then living execs, then the last execs that ended. */
   async status(): Promise<ProcessStatus[]> {
-    return decodeStatus(await this.ask(request.status, encodeFrame(request.status, 0)));
+    return this.ask(request.status, encodeFrame(request.status, 0), decodeStatus);
   }
 
   /** Somebody else rotated the log: opens it by its path again. */
@@ -256,7 +259,10 @@ export class Shim {
   private async wasGreeted(): Promise<void> {
     let timer: Timer | undefined;
     const late = new Promise<ShimGone>((resolve) => {
-      timer = setTimeout(() => resolve(new ShimGone(`the shim in ${this.stateDir} did not answer within ${GREETING_MS} ms`)), GREETING_MS);
+      timer = setTimeout(
+        () => resolve(new ShimGone(`the shim in ${this.stateDir} did not answer within ${GREETING_MS} ms`)),
+        GREETING_MS,
+      );
     });
     const failed = await Promise.race([this.greeting, this.closed, late]);
     clearTimeout(timer);
@@ -265,9 +271,9 @@ export class Shim {
     throw failed ?? new ShimGone(`the shim in ${this.stateDir} ended without a word; its complaint is in the engine's error log`);
   }
 
-  private ask(type: number, frame: Uint8Array): Promise<Frame> {
+  private ask<T>(type: number, frame: Uint8Array, read: (answer: Frame) => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.questions.push({ type, answer: resolve, refuse: reject });
+      this.questions.push({ type, answer: (answer) => resolve(read(answer)), refuse: reject });
       this.control.send(frame).catch(reject);
     });
   }
@@ -286,7 +292,6 @@ export class Shim {
         this.greeted();
         return;
       case reply.execed:
-        decodeExeced(frame);
         this.answer((question) => question.type === request.exec)?.answer(frame);
         return;
       case reply.status:

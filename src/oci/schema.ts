@@ -24,7 +24,11 @@ export type Shape =
   | { readonly kind: "any" }
   | { readonly kind: "list"; readonly of: Shape; readonly min?: number }
   | { readonly kind: "map"; readonly of: Shape }
-  | { readonly kind: "object"; readonly required: Readonly<Record<string, Shape>>; readonly optional: Readonly<Record<string, Shape>> };
+  | {
+      readonly kind: "object";
+      readonly required: Readonly<Record<string, Shape>>;
+      readonly optional: Readonly<Record<string, Shape>>;
+    };
 
 export const text = (check?: (text: string) => string | null): Shape => ({ kind: "string", ...(check ? { check } : {}) });
 /** Whole numbers. Beyond 2^53 JSON has rounded them; that is good enough for "no limit". */
@@ -40,7 +44,9 @@ export const object = (required: Readonly<Record<string, Shape>>, optional: Read
 });
 export const choice = (...names: readonly string[]): Shape =>
   text((value) => (names.includes(value) ? null : `want one of ${names.join(", ")}, got ${show(value)}`));
-export const absolutePath: Shape = text((value) => (value.startsWith("/") ? null : `must be an absolute path, got ${show(value)}`));
+export const absolutePath: Shape = text((value) =>
+  value.startsWith("/") ? null : `must be an absolute path, got ${show(value)}`,
+);
 export const nonEmpty: Shape = text((value) => (value === "" ? "must not be empty" : null));
 
 /** A value for a message, cut short. */
@@ -61,51 +67,52 @@ const below = (path: string, name: string): string => {
 
 /** Throws InvalidSpec for the first place where the value does not have the shape. */
 export function check(value: unknown, shape: Shape, path: string): void {
-  switch (shape.kind) {
-    case "any":
-      return;
-    case "string": {
-      if (typeof value !== "string") throw new InvalidSpec(path, `want a string, got ${show(value)}`);
-      if (value.includes("\0")) throw new InvalidSpec(path, `must not hold a NUL byte, got ${show(value)}`);
-      const problem = shape.check?.(value) ?? null;
-      if (problem !== null) throw new InvalidSpec(path, problem);
-      return;
-    }
-    case "number":
-      if (typeof value !== "number" || !Number.isInteger(value)) throw new InvalidSpec(path, `want a whole number, got ${show(value)}`);
-      if (value < shape.min || value > shape.max) throw new InvalidSpec(path, `want ${range(shape)}, got ${value}`);
-      return;
-    case "boolean":
-      if (typeof value !== "boolean") throw new InvalidSpec(path, `want true or false, got ${show(value)}`);
-      return;
-    case "list": {
-      if (!Array.isArray(value)) throw new InvalidSpec(path, `want a list, got ${show(value)}`);
-      const { of, min = 0 } = shape;
-      if (value.length < min) throw new InvalidSpec(path, `want at least ${min} entry, got ${value.length}`);
-      value.forEach((entry, i) => {
-        check(entry, of, `${path}[${i}]`);
-      });
-      return;
-    }
-    case "map":
-      if (!isObject(value)) throw new InvalidSpec(path, `want an object, got ${show(value)}`);
-      for (const [name, entry] of Object.entries(value)) {
-        if (name.includes("\0")) throw new InvalidSpec(path, "a name must not hold a NUL byte");
-        check(entry, shape.of, below(path, name));
-      }
-      return;
-    case "object":
-      if (!isObject(value)) throw new InvalidSpec(path, `want an object, got ${show(value)}`);
-      for (const [name, of] of Object.entries(shape.required)) {
-        if (!Object.hasOwn(value, name)) throw new InvalidSpec(below(path, name), "is missing");
-        check(value[name], of, below(path, name));
-      }
-      for (const [name, of] of Object.entries(shape.optional)) {
-        // Go writes null for what is not set
-        if (Object.hasOwn(value, name) && value[name] !== null && value[name] !== undefined) check(value[name], of, below(path, name));
-      }
-  }
+  (checkers[shape.kind] as Checker<Shape>)(value, shape, path);
 }
+
+type Checker<S extends Shape> = (value: unknown, shape: S, path: string) => void;
+
+const checkers: { readonly [K in Shape["kind"]]: Checker<Extract<Shape, { kind: K }>> } = {
+  any: () => {},
+  string(value, shape, path) {
+    if (typeof value !== "string") throw new InvalidSpec(path, `want a string, got ${show(value)}`);
+    if (value.includes("\0")) throw new InvalidSpec(path, `must not hold a NUL byte, got ${show(value)}`);
+    const problem = shape.check?.(value) ?? null;
+    if (problem !== null) throw new InvalidSpec(path, problem);
+  },
+  number(value, shape, path) {
+    if (typeof value !== "number" || !Number.isInteger(value))
+      throw new InvalidSpec(path, `want a whole number, got ${show(value)}`);
+    if (value < shape.min || value > shape.max) throw new InvalidSpec(path, `want ${range(shape)}, got ${value}`);
+  },
+  boolean(value, _, path) {
+    if (typeof value !== "boolean") throw new InvalidSpec(path, `want true or false, got ${show(value)}`);
+  },
+  list(value, { of, min = 0 }, path) {
+    if (!Array.isArray(value)) throw new InvalidSpec(path, `want a list, got ${show(value)}`);
+    if (value.length < min) throw new InvalidSpec(path, `want at least ${min} entry, got ${value.length}`);
+    for (let i = 0; i < value.length; i++) check(value[i], of, `${path}[${i}]`);
+  },
+  map(value, { of }, path) {
+    if (!isObject(value)) throw new InvalidSpec(path, `want an object, got ${show(value)}`);
+    for (const [name, entry] of Object.entries(value)) {
+      if (name.includes("\0")) throw new InvalidSpec(path, "a name must not hold a NUL byte");
+      check(entry, of, below(path, name));
+    }
+  },
+  object(value, { required, optional }, path) {
+    if (!isObject(value)) throw new InvalidSpec(path, `want an object, got ${show(value)}`);
+    for (const [name, of] of Object.entries(required)) {
+      if (!Object.hasOwn(value, name)) throw new InvalidSpec(below(path, name), "is missing");
+      check(value[name], of, below(path, name));
+    }
+    for (const [name, of] of Object.entries(optional)) {
+      // Go writes null for what is not set
+      const entry = Object.hasOwn(value, name) ? value[name] : null;
+      if (entry !== null && entry !== undefined) check(entry, of, below(path, name));
+    }
+  },
+};
 
 function range({ min, max }: { min: number; max: number }): string {
   if (max === Number.POSITIVE_INFINITY) return `${min} or more`;
@@ -121,7 +128,9 @@ export function withoutNulls(value: unknown, shape: Shape): unknown {
       return Object.fromEntries(Object.entries(value as object).map(([name, entry]) => [name, withoutNulls(entry, shape.of)]));
     case "object": {
       const shapes: Readonly<Record<string, Shape>> = { ...shape.required, ...shape.optional };
-      const known = Object.entries(value as object).filter(([name, entry]) => entry !== null && Object.hasOwn(shapes, name));
+      const known = Object.entries(value as object).filter(
+        ([name, entry]) => entry !== null && entry !== undefined && Object.hasOwn(shapes, name),
+      );
       return Object.fromEntries(known.map(([name, entry]) => [name, withoutNulls(entry, shapes[name] as Shape)]));
     }
     default:

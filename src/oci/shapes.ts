@@ -5,7 +5,9 @@ import { absolutePath, anything, choice, flag, list, map, nonEmpty, object, type
 const id = whole(0, 2 ** 32 - 2);
 const idMapping = object({ containerID: id, hostID: id, size: whole(1, 2 ** 32 - 1) });
 const strings = list(text());
-const capability = text((name) => (/^CAP_[A-Z0-9_]+$/.test(name) ? null : `want a capability's name, CAP_..., got ${show(name)}`));
+const capability = text((name) =>
+  /^CAP_[A-Z0-9_]+$/.test(name) ? null : `want a capability's name, CAP_..., got ${show(name)}`,
+);
 /** HOST_NAME_MAX, sethostname(2). */
 const hostName = text((name) => {
   const bytes = new TextEncoder().encode(name).length;
@@ -111,7 +113,9 @@ const resources = object(
       {
         weight: whole(0, 65_535),
         leafWeight: whole(0, 65_535),
-        weightDevice: list(object({ major: whole(0), minor: whole(0) }, { weight: whole(0, 65_535), leafWeight: whole(0, 65_535) })),
+        weightDevice: list(
+          object({ major: whole(0), minor: whole(0) }, { weight: whole(0, 65_535), leafWeight: whole(0, 65_535) }),
+        ),
         throttleReadBpsDevice: throttle,
         throttleWriteBpsDevice: throttle,
         throttleReadIOPSDevice: throttle,
@@ -126,7 +130,9 @@ const resources = object(
 );
 
 const action = choice(
-  ...["KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG", "NOTIFY"].map((name) => `SCMP_ACT_${name}`),
+  ...["KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG", "NOTIFY"].map(
+    (name) => `SCMP_ACT_${name}`,
+  ),
 );
 const seccomp = object(
   { defaultAction: action },

@@ -55,7 +55,8 @@ function checkNamespaces({ linux }: Spec): void {
   const offsets = linux?.timeOffsets;
   if (offsets && Object.keys(offsets).length > 0) {
     const time = linux.namespaces?.find(({ type }) => type === "time");
-    if (!time || time.path !== undefined) throw new InvalidSpec("linux.timeOffsets", "needs a new time namespace in linux.namespaces");
+    if (!time || time.path !== undefined)
+      throw new InvalidSpec("linux.timeOffsets", "needs a new time namespace in linux.namespaces");
   }
 }
 
@@ -67,11 +68,13 @@ function checkMappings(spec: Spec): void {
     const mappings = linux[field] ?? [];
     const path = `linux.${field}`;
     if (mappings.length > 0 && !user) throw new InvalidSpec(path, "needs a user namespace in linux.namespaces");
-    if (user && user.path === undefined && mappings.length === 0) throw new InvalidSpec(path, "is missing: a new user namespace needs it");
+    if (user && user.path === undefined && mappings.length === 0)
+      throw new InvalidSpec(path, "is missing: a new user namespace needs it");
     checkRanges(mappings, path);
   }
   (spec.mounts ?? []).forEach((mount, i) => {
-    if (!mount.uidMappings !== !mount.gidMappings) throw new InvalidSpec(`mounts[${i}]`, "uidMappings and gidMappings go together");
+    if (!mount.uidMappings !== !mount.gidMappings)
+      throw new InvalidSpec(`mounts[${i}]`, "uidMappings and gidMappings go together");
     checkRanges(mount.uidMappings ?? [], `mounts[${i}].uidMappings`);
     checkRanges(mount.gidMappings ?? [], `mounts[${i}].gidMappings`);
   });
@@ -90,7 +93,8 @@ function checkMappings(spec: Spec): void {
 function checkRanges(mappings: readonly IdMapping[], path: string): void {
   if (mappings.length > 340) throw new InvalidSpec(path, `want at most 340 ranges, got ${mappings.length}`);
   mappings.forEach(({ containerID, hostID, size }, i) => {
-    if (Math.max(containerID, hostID) + size > 2 ** 32 - 1) throw new InvalidSpec(`${path}[${i}]`, "reaches beyond the highest id, 4294967294");
+    if (Math.max(containerID, hostID) + size > 2 ** 32 - 1)
+      throw new InvalidSpec(`${path}[${i}]`, "reaches beyond the highest id, 4294967294");
   });
   for (const side of ["containerID", "hostID"] as const) {
     const sorted = [...mappings].sort((a, b) => a[side] - b[side]);
@@ -120,11 +124,13 @@ function checkProcess({ process }: Spec): void {
   const seen = new Set<string>();
   (process.rlimits ?? []).forEach(({ type, soft, hard }, i) => {
     const path = `process.rlimits[${i}]`;
-    if (!RESOURCE.test(type)) throw new InvalidSpec(`${path}.type`, `unknown resource limit ${show(type)}; getrlimit(2) lists them`);
+    if (!RESOURCE.test(type))
+      throw new InvalidSpec(`${path}.type`, `unknown resource limit ${show(type)}; getrlimit(2) lists them`);
     if (seen.has(type)) throw new InvalidSpec(`${path}.type`, `${type} is listed twice`);
     seen.add(type);
     const infinite = (value: number) => (value < 0 ? Number.POSITIVE_INFINITY : value);
-    if (infinite(soft) > infinite(hard)) throw new InvalidSpec(`${path}.soft`, `must not be above the hard limit ${hard}, got ${soft}`);
+    if (infinite(soft) > infinite(hard))
+      throw new InvalidSpec(`${path}.soft`, `must not be above the hard limit ${hard}, got ${soft}`);
   });
 }
 
@@ -149,8 +155,10 @@ function checkSysctls({ sysctl = {}, namespaces = [] }: Linux): void {
   const has = (type: NamespaceType) => namespaces.some((namespace) => namespace.type === type);
   for (const name of Object.keys(sysctl)) {
     const path = `linux.sysctl[${show(name)}]`;
-    const dotted = name.includes("/") && !(name.indexOf(".") >= 0 && name.indexOf(".") < name.indexOf("/")) ? name.replaceAll("/", ".") : name;
-    if (!/^[a-zA-Z0-9_]+([./][a-zA-Z0-9_.:@-]+)+$/.test(name) || dotted.includes("..")) throw new InvalidSpec(path, "is no kernel parameter's name");
+    const dotted =
+      name.includes("/") && !(name.indexOf(".") >= 0 && name.indexOf(".") < name.indexOf("/")) ? name.replaceAll("/", ".") : name;
+    if (!/^[a-zA-Z0-9_]+([./][a-zA-Z0-9_.:@-]+)+$/.test(name) || dotted.includes(".."))
+      throw new InvalidSpec(path, "is no kernel parameter's name");
     const type = namespaceOfSysctl(dotted);
     if (!type) throw new InvalidSpec(path, "is not separate for each namespace and would change the host's");
     if (!has(type)) throw new InvalidSpec(path, `needs a ${type} namespace in linux.namespaces`);

@@ -126,11 +126,16 @@ const ambient = oneOf({ PR_CAP_AMBIENT_RAISE: 2, PR_CAP_AMBIENT_CLEAR_ALL: 4 });
 const capability: Spell = (value) => capabilityNames.get(Number(value)) ?? String(value);
 
 /** One numeric argument. `others` are the operation's arguments: what a number means can depend on them. */
-export function spellNumber(kind: Kind, argument: string, value: number | bigint, others: Readonly<Record<string, unknown>>): string {
+export function spellNumber(
+  kind: Kind,
+  argument: string,
+  value: number | bigint,
+  others: Readonly<Record<string, unknown>>,
+): string {
   const number = BigInt.asUintN(64, BigInt(value));
-  if (kind === "prctl" && argument === "arg2" && others["option"] === C.PR.PR_CAPBSET_DROP) return capability(number);
-  if (kind === "prctl" && argument === "arg2" && others["option"] === C.PR.PR_CAP_AMBIENT) return ambient(number);
-  const raises = others["option"] === C.PR.PR_CAP_AMBIENT && others["arg2"] === C.PR.PR_CAP_AMBIENT_RAISE;
+  if (kind === "prctl" && argument === "arg2" && others.option === C.PR.PR_CAPBSET_DROP) return capability(number);
+  if (kind === "prctl" && argument === "arg2" && others.option === C.PR.PR_CAP_AMBIENT) return ambient(number);
+  const raises = others.option === C.PR.PR_CAP_AMBIENT && others.arg2 === C.PR.PR_CAP_AMBIENT_RAISE;
   if (kind === "prctl" && argument === "arg3" && raises) return capability(number);
   return (spellings[kind]?.[argument] ?? String)(number);
 }

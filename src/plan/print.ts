@@ -89,7 +89,9 @@ function spellBytes(op: Op, bytes: Uint8Array): string {
       // not text
     }
   }
-  return bytes.length <= 8 ? `{${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}}` : `{${bytes.length} bytes}`;
+  return bytes.length <= 8
+    ? `{${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}}`
+    : `{${bytes.length} bytes}`;
 }
 
 function spellArgument(op: Op, name: string, type: ArgType, names: RegisterNames): string {

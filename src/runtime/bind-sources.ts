@@ -1,6 +1,6 @@
 /** What the compiler has to know about bind sources and cannot find out itself. */
 import { statSync } from "node:fs";
-import { OnggiError, messageOf } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
 import { parseMountOptions } from "./mount-options.ts";
 
@@ -17,7 +17,9 @@ export function bindSourceFiles(spec: Spec, bundle = "/"): Set<string> {
     try {
       if (!statSync(path).isDirectory()) files.add(source);
     } catch (error) {
-      throw new OnggiError("mount_source_missing", `mount source ${source} for ${destination}: ${messageOf(error)}`, { cause: error });
+      throw new OnggiError("mount_source_missing", `mount source ${source} for ${destination}: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
   return files;

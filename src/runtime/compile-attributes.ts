@@ -48,7 +48,8 @@ export function compileProcessAttributes(child: Writer, process: Process): void 
   if (ioPriority) {
     const name = ioPriority.class.replace("IOPRIO_CLASS_", "");
     const classes = { RT: IOPRIO.IOPRIO_CLASS_RT, BE: IOPRIO.IOPRIO_CLASS_BE, IDLE: IOPRIO.IOPRIO_CLASS_IDLE };
-    const ioprio = (numberOf(classes, name, "process.ioPriority.class") << IOPRIO.IOPRIO_CLASS_SHIFT) | (ioPriority.priority ?? 0);
+    const ioprio =
+      (numberOf(classes, name, "process.ioPriority.class") << IOPRIO.IOPRIO_CLASS_SHIFT) | (ioPriority.priority ?? 0);
     child.about("process", "set the I/O priority");
     child.do({ kind: "ioprioSet", which: IOPRIO.IOPRIO_WHO_PROCESS, who: 0, ioprio });
   }

@@ -56,7 +56,9 @@ export function compileCgroupMount(context: Context, root: Reg, planned: Planned
   for (const { mountpoint, options } of input.facts.cgroupHierarchies) {
     const name = mountpoint.slice(mountpoint.lastIndexOf("/") + 1);
     child.about("cgroups", `show the cgroup in hierarchy ${name}`);
-    const hierarchy = context.makes("cgroup") ? mountHierarchy(child, name, options, set) : bindHierarchy(context, mountpoint, set);
+    const hierarchy = context.makes("cgroup")
+      ? mountHierarchy(child, name, options, set)
+      : bindHierarchy(context, mountpoint, set);
     if (hierarchy === null) continue;
     const below = openTarget(child, top, name, { kind: "directory", strict: true });
     child.do({ kind: "moveMount", from: hierarchy, fromPath: "", to: below, toPath: "", flags: ONTO }).close(below, hierarchy);

@@ -84,7 +84,8 @@ function makeNode(context: Context, base: Reg, path: string, device: LinuxDevice
   const mode = typeBits[type] | (fileMode & 0o7777);
   host.do({ kind: "mknod", dir: base, path: parts.join("/"), mode, dev: deviceNumber(major, minor), accept });
   const owner = { uid: context.hostUid(uid), gid: context.hostGid(gid) };
-  if (owner.uid !== 0 || owner.gid !== 0) host.do({ kind: "chown", dir: base, path: parts.join("/"), ...owner, flags: AT.AT_SYMLINK_NOFOLLOW });
+  if (owner.uid !== 0 || owner.gid !== 0)
+    host.do({ kind: "chown", dir: base, path: parts.join("/"), ...owner, flags: AT.AT_SYMLINK_NOFOLLOW });
 }
 
 /**
@@ -97,18 +98,15 @@ export function compileRootDevices(context: Context, root: Reg | null, mounts: r
   if (listed.length === 0 || root === null) return;
   const { host } = context;
   host.about("devices", "give the nodes the modes asked for").do({ kind: "umask", mask: 0 });
-  for (const device of listed) {
-    const parts = components(device.path);
-    const parent = parts.slice(0, -1).join("/");
-    host.about("devices", `make ${cleanPath(device.path)}`);
+  const parents = Map.groupBy(listed, ({ path }) => components(path).slice(0, -1).join("/"));
+  for (const [parent, below] of parents) {
+    host.about("devices", `open /${parent}`);
     const directory = openTarget(host, root, parent, { kind: "directory" });
-    makeNode(context, directory, parts.at(-1) as string, device, [errno.EEXIST]);
-    host.close(directory);
-  }
-  if (!dev) {
-    host.about("devices", "link the usual names in /dev");
-    const directory = openTarget(host, root, "/dev", { kind: "directory" });
-    for (const [path, target] of links) host.do({ kind: "symlink", target, dir: directory, path, accept: [errno.EEXIST] });
+    for (const device of below) makeNode(context, directory, components(device.path).at(-1) as string, device, [errno.EEXIST]);
+    if (parent === "dev") {
+      host.about("devices", "link the usual names in /dev");
+      for (const [path, target] of links) host.do({ kind: "symlink", target, dir: directory, path, accept: [errno.EEXIST] });
+    }
     host.close(directory);
   }
   host.about("devices", "back to the usual mask").do({ kind: "umask", mask: 0o022 });
@@ -170,4 +168,3 @@ export function openSlave(child: Writer, size: { height: number; width: number }
   }
   return slave;
 }
-

@@ -82,7 +82,14 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
     }
   }
   child.about("process", "open the working directory");
-  const cwd = child.keep({ kind: "open", dir: AT_FDCWD, path: process.cwd, flags: PATH_DIRECTORY, mode: 0, resolve: RESOLVE.RESOLVE_NO_MAGICLINKS });
+  const cwd = child.keep({
+    kind: "open",
+    dir: AT_FDCWD,
+    path: process.cwd,
+    flags: PATH_DIRECTORY,
+    mode: 0,
+    resolve: RESOLVE.RESOLVE_NO_MAGICLINKS,
+  });
   compileProcess({ child, process, facts, seccompProgram, inUserns, cwd, terminal, labels: [] });
 
   return Object.freeze({

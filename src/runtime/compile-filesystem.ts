@@ -85,4 +85,3 @@ export function propagate(writer: Writer, fd: Reg, types: readonly number[]): vo
     writer.do({ kind: "mountSetattr", fd, path: "", flags, set: 0, clear: 0, propagation: type & ~MS.MS_REC });
   }
 }
-

@@ -101,7 +101,10 @@ function inheritedPropagation(context: Context, { propagation }: MountOptions): 
 
 function bundleOf({ input }: Context, index: number): string {
   if (input.bundle !== undefined) return input.bundle;
-  throw new OnggiError("invalid_mount", `mounts[${index}].source: ${input.spec.mounts?.[index]?.source} is relative, and there is no bundle`);
+  throw new OnggiError(
+    "invalid_mount",
+    `mounts[${index}].source: ${input.spec.mounts?.[index]?.source} is relative, and there is no bundle`,
+  );
 }
 
 /** The user namespace whose ids a bind mount shows, null for the host's. */
@@ -172,7 +175,10 @@ const groupOf = (destination: string) => (destination === "/dev" || destination.
 function copyUp(context: Context, planned: PlannedMount, place: Reg): Reg {
   const { child, input } = context;
   if (!input.facts.overlayFds) {
-    throw new OnggiError("kernel_too_old", `mount option tmpcopyup of ${planned.destination}: this kernel's overlayfs takes no descriptors`);
+    throw new OnggiError(
+      "kernel_too_old",
+      `mount option tmpcopyup of ${planned.destination}: this kernel's overlayfs takes no descriptors`,
+    );
   }
   const memory = newFileSystem(context, child, planned);
   const mode = Number.parseInt(planned.options.data.find(([key]) => key === "mode")?.[1] ?? "755", 8);
@@ -184,7 +190,9 @@ function copyUp(context: Context, planned: PlannedMount, place: Reg): Reg {
   child.do({ kind: "fsconfigString", fs, key: "source", value: "tmpfs" });
   if (context.userns) child.do({ kind: "fsconfigFlag", fs, key: "userxattr" });
   child.do({ kind: "fsconfigFd", fs, key: "lowerdir+", fd: place });
-  child.do({ kind: "fsconfigFd", fs, key: "upperdir", fd: below[0] }).do({ kind: "fsconfigFd", fs, key: "workdir", fd: below[1] });
+  child
+    .do({ kind: "fsconfigFd", fs, key: "upperdir", fd: below[0] })
+    .do({ kind: "fsconfigFd", fs, key: "workdir", fd: below[1] });
   child.do({ kind: "fsconfigCreate", fs });
   const attrs = both(planned.options).set & ~MOUNT_ATTR.MOUNT_ATTR_RDONLY;
   const fd = child.keep({ kind: "fsmount", fs, flags: FSMOUNT.FSMOUNT_CLOEXEC, attrs });

@@ -68,7 +68,8 @@ function openIfThere(child: Context["child"], root: Reg, path: string, flags: nu
   return child.keep({ kind: "open", dir: root, path: inside, flags, mode: 0, resolve: IN_ROOT, accept: missing });
 }
 
-const READ_ONLY = MOUNT_ATTR.MOUNT_ATTR_RDONLY | MOUNT_ATTR.MOUNT_ATTR_NOSUID | MOUNT_ATTR.MOUNT_ATTR_NODEV | MOUNT_ATTR.MOUNT_ATTR_NOEXEC;
+const READ_ONLY =
+  MOUNT_ATTR.MOUNT_ATTR_RDONLY | MOUNT_ATTR.MOUNT_ATTR_NOSUID | MOUNT_ATTR.MOUNT_ATTR_NODEV | MOUNT_ATTR.MOUNT_ATTR_NOEXEC;
 
 /** A file system to clone covers from; on a kernel that cannot clone what is mounted nowhere, one whose mount each cover is. */
 function emptyDirectory({ child }: Context): Reg {

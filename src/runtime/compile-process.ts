@@ -60,7 +60,9 @@ export function compileProcess(input: ProcessInput): void {
 function compileStreams({ child, terminal }: ProcessInput): void {
   child.about("process", "lead a session of its own").do({ kind: "setsid" });
   if (terminal !== null) {
-    child.about("stdio", "make the terminal the session's").do({ kind: "ioctlInt", fd: terminal, request: TIOC.TIOCSCTTY, value: 0 });
+    child
+      .about("stdio", "make the terminal the session's")
+      .do({ kind: "ioctlInt", fd: terminal, request: TIOC.TIOCSCTTY, value: 0 });
   }
   child.about("stdio", "leave the shim's table of descriptors").do({ kind: "unshare", flags: CLONE.CLONE_FILES });
   const streams = terminal === null ? [reg.stdin, reg.stdout, reg.stderr] : [terminal, terminal, terminal];
@@ -89,7 +91,8 @@ const resourceNumbers: Readonly<Record<string, number>> = RLIMIT;
 
 function resourceOf(type: string): number {
   const number = resourceNumbers[type];
-  if (number === undefined) throw new OnggiError("invalid_rlimit", `unknown resource limit ${JSON.stringify(type)}; getrlimit(2) lists them`);
+  if (number === undefined)
+    throw new OnggiError("invalid_rlimit", `unknown resource limit ${JSON.stringify(type)}; getrlimit(2) lists them`);
   return number;
 }
 
@@ -151,7 +154,8 @@ function compileIdentity({ child, process, facts, inUserns }: ProcessInput): voi
   }
 }
 
-const capabilityBits = (numbers: readonly number[]): bigint => numbers.reduce((mask, number) => mask | (1n << BigInt(number)), 0n);
+const capabilityBits = (numbers: readonly number[]): bigint =>
+  numbers.reduce((mask, number) => mask | (1n << BigInt(number)), 0n);
 
 /** What execvp(3) searches when nothing is set. */
 const DEFAULT_PATH = "/bin:/usr/bin";

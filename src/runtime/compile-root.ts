@@ -44,7 +44,8 @@ export function compileRootSource(context: Context): RootPlan {
 /** An overlay from descriptors. A path could be swapped, and its length is limited. */
 function overlay(context: Context, { lower, upper, work }: Overlay): Reg {
   const { host, spec } = context;
-  const lowers = "passed" in lower ? [idmapped(context, reg.passed + lower.passed)] : lower.paths.map((path) => lowerPath(context, path));
+  const lowers =
+    "passed" in lower ? [idmapped(context, reg.passed + lower.passed)] : lower.paths.map((path) => lowerPath(context, path));
   host.about("rootfs", "open the container's own layer");
   const upperFd = host.keep({ kind: "open", dir: AT_FDCWD, path: upper, flags: PATH_DIRECTORY, mode: 0, resolve: 0 });
   const workFd = host.keep({ kind: "open", dir: AT_FDCWD, path: work, flags: PATH_DIRECTORY, mode: 0, resolve: 0 });

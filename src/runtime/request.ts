@@ -1,6 +1,7 @@
 /** A container request -> OCI specification, with Docker's defaults. Pure: whatever needs the host is passed in. */
 import { OnggiError } from "../lib/errors.ts";
 import type { DeviceRule, Linux, LinuxDevice, Mount, NamespaceType, Process, Rlimit, Seccomp, Spec } from "../oci/spec.ts";
+import { validateSpec } from "../oci/validate.ts";
 import { allCapabilities, tweakCapabilities } from "./capabilities.ts";
 import { cleanPath, components } from "./paths.ts";
 import type { ContainerRequest, MountRequest } from "./request-types.ts";
@@ -59,18 +60,21 @@ export const readonlyPaths: readonly string[] = ["/proc/bus", "/proc/fs", "/proc
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM_SIZE = 64 * 2 ** 20;
 
-/** The specification of what was asked for. Throws OnggiError with the field's code for what cannot be. */
+/**
+ * The specification of what was asked for, validated. Throws OnggiError for a value that cannot be, InvalidSpec for values
+ * that do not go together (a kernel parameter of a namespace the container does not have).
+ */
 export function specFromRequest(input: SpecInput): Spec {
   const { request, hostname } = input;
   const process = processOf(input);
-  return {
+  return validateSpec({
     ociVersion: "1.2.0",
     root: { path: "rootfs", readonly: request.readonlyRootfs ?? false },
     ...(request.uts === "host" ? {} : { hostname, ...(request.domainname ? { domainname: request.domainname } : {}) }),
     process,
     mounts: mountsOf(input),
     linux: linuxOf(input),
-  };
+  });
 }
 
 export interface SecurityOptions {
@@ -200,7 +204,12 @@ function defaultMounts({ request }: SpecInput): Mount[] {
   return [
     { destination: "/proc", type: "proc", source: "proc", options: plain },
     { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
-    { destination: "/dev/pts", type: "devpts", source: "devpts", options: ["nosuid", "noexec", "ptmxmode=0666", "mode=0620", "gid=5"] },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: [...plain, ...writable] },
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...plain, ...writable] },
     hostIpc
@@ -243,14 +252,24 @@ function mountsOf(input: SpecInput): Mount[] {
 }
 
 function requestedMount({ type, source, target, readonly, options = [] }: MountRequest, idmap: boolean): Mount {
-  if (!target.startsWith("/")) throw new OnggiError("invalid_mount", `mount target ${JSON.stringify(target)}: want an absolute path`);
+  if (!target.startsWith("/"))
+    throw new OnggiError("invalid_mount", `mount target ${JSON.stringify(target)}: want an absolute path`);
   const destination = cleanPath(target);
-  if (destination === "/") throw new OnggiError("invalid_mount", `mount target ${JSON.stringify(target)}: the root itself cannot be one`);
+  if (destination === "/")
+    throw new OnggiError("invalid_mount", `mount target ${JSON.stringify(target)}: the root itself cannot be one`);
   if (type === "tmpfs") {
-    return { destination, type, source: "tmpfs", options: ["noexec", "nosuid", "nodev", ...options, ...(readonly ? ["ro"] : [])] };
+    return {
+      destination,
+      type,
+      source: "tmpfs",
+      options: ["noexec", "nosuid", "nodev", ...options, ...(readonly ? ["ro"] : [])],
+    };
   }
   if (!source?.startsWith("/")) {
-    throw new OnggiError("invalid_mount", `mount source ${JSON.stringify(source ?? "")} for ${destination}: want an absolute path`);
+    throw new OnggiError(
+      "invalid_mount",
+      `mount source ${JSON.stringify(source ?? "")} for ${destination}: want an absolute path`,
+    );
   }
   const has = (names: readonly string[]) => options.some((option) => names.includes(option));
   const recursion = has(["bind", "rbind"]) ? [] : ["rbind"];

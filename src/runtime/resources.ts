@@ -17,7 +17,10 @@ export function resourcesToLinux(resources: Resources): LinuxResources {
     throw new OnggiError("conflicting_limits", "a swap limit needs a memory limit: set --memory as well");
   }
   if (memorySwap && memorySwap !== -1 && memory && memorySwap < memory) {
-    throw new OnggiError("conflicting_limits", `--memory-swap ${memorySwap} is memory plus swap and cannot be below --memory ${memory}`);
+    throw new OnggiError(
+      "conflicting_limits",
+      `--memory-swap ${memorySwap} is memory plus swap and cannot be below --memory ${memory}`,
+    );
   }
   if (memory || memorySwap || memoryReservation) {
     const swap = memorySwap || (memory ? memory * 2 : undefined);
@@ -75,7 +78,13 @@ export function deviceRules(
 ): DeviceRule[] {
   const given = devices.map(({ type, major, minor, access }): DeviceRule => {
     const kind = type === "b" ? "b" : "c";
-    return { allow: true, type: kind, ...(major === undefined ? {} : { major }), ...(minor === undefined ? {} : { minor }), access };
+    return {
+      allow: true,
+      type: kind,
+      ...(major === undefined ? {} : { major }),
+      ...(minor === undefined ? {} : { minor }),
+      access,
+    };
   });
   return [...defaultDeviceRules, ...given, ...rules.map(parseDeviceRule)];
 }
@@ -84,7 +93,10 @@ export function deviceRules(
 export function parseDeviceRule(rule: string): DeviceRule {
   const match = /^([abc]) (\d{1,7}|\*):(\d{1,7}|\*) ([rwm]{1,3})$/.exec(rule);
   if (!match) {
-    throw new OnggiError("invalid_device_rule", `device cgroup rule ${JSON.stringify(rule)}: want "TYPE MAJOR:MINOR ACCESS", as "c 1:3 rwm"`);
+    throw new OnggiError(
+      "invalid_device_rule",
+      `device cgroup rule ${JSON.stringify(rule)}: want "TYPE MAJOR:MINOR ACCESS", as "c 1:3 rwm"`,
+    );
   }
   const [, type, major, minor, access] = match as unknown as [string, "a" | "b" | "c", string, string, string];
   return {

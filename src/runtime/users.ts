@@ -73,10 +73,14 @@ export function resolveUser(
   const id = parseId(name);
   const entry = users.find((user) => user.name === name) ?? users.find((user) => user.uid === id);
   if (!entry && id === undefined) {
-    throw new OnggiError("unknown_user", `user ${JSON.stringify(name)}: not in the container's /etc/passwd, and no id from 0 to ${MAX_ID}`);
+    throw new OnggiError(
+      "unknown_user",
+      `user ${JSON.stringify(name)}: not in the container's /etc/passwd, and no id from 0 to ${MAX_ID}`,
+    );
   }
   const gid = groupText === "" ? (entry?.gid ?? 0) : groupId(groupText, groups);
-  const own = groupText === "" && entry ? groups.filter(({ members }) => members.includes(entry.name)).map((group) => group.gid) : [];
+  const own =
+    groupText === "" && entry ? groups.filter(({ members }) => members.includes(entry.name)).map((group) => group.gid) : [];
   const added = groupAdd.map((group) => groupId(group, groups));
   const additionalGids = [...new Set([...own, ...added])].filter((other) => other !== gid).sort((a, b) => a - b);
   return { uid: entry?.uid ?? (id as number), gid, additionalGids, home: entry?.home || "/" };
@@ -85,7 +89,10 @@ export function resolveUser(
 function groupId(wanted: string, groups: readonly GroupEntry[]): number {
   const gid = groups.find(({ name }) => name === wanted)?.gid ?? parseId(wanted);
   if (gid !== undefined) return gid;
-  throw new OnggiError("unknown_group", `group ${JSON.stringify(wanted)}: not in the container's /etc/group, and no id from 0 to ${MAX_ID}`);
+  throw new OnggiError(
+    "unknown_group",
+    `group ${JSON.stringify(wanted)}: not in the container's /etc/group, and no id from 0 to ${MAX_ID}`,
+  );
 }
 
 function splitOnce(text: string): [string, string?] {

@@ -97,7 +97,7 @@ describe("the engine process", () => {
     expect(await one.ok(["version", "--format", "{{.Client.Version}}"])).toMatch(/^\d+\.\d+\.\d+/);
     const pid = await one.pid();
     const status = JSON.parse(await one.ok(["engine", "status", "--format", "json"]));
-    expect(status).toMatchObject({ Pid: pid, Root: one.root, Run: one.run });
+    expect(status).toMatchObject({ pid, root: one.root, run: one.run });
   });
 
   test("help names every command; an unknown one is an error", async () => {

@@ -196,7 +196,7 @@ describe("hostile root file systems", () => {
       { name: "/abs", data: "inside\n" },
       { name: "a/../../../../up", data: "inside too\n" },
       { name: "out", type: "2", link: join(engine.base, "secret") },
-      { name: "climb", type: "2", link: `${"../".repeat(30)}${engine.base.slice(1)}/secret` },
+      { name: "climb", type: "2", link: `${"../".repeat(12)}${engine.base.slice(1)}/secret` },
     ]);
     // Refusing the archive is as good as taming it.
     if (code !== 0) return;

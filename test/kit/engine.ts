@@ -11,7 +11,7 @@
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { descriptorCount, expectNoLeaks, onggiCgroups, type Snapshot, snapshot } from "./leaks.ts";
+import { descriptorCount, engineGroup, expectNoLeaks, onggiCgroups, type Snapshot, snapshot } from "./leaks.ts";
 
 export const repository = resolve(import.meta.dirname, "../..");
 
@@ -230,7 +230,15 @@ class TestEngine implements Engine {
 
   async inspect(container: string): Promise<Inspected> {
     const list = JSON.parse(await this.ok(["inspect", container])) as Inspected[];
-    return list[0]!;
+    const found = list[0]!;
+    const groups = found.State?.Pid ? readFileSync(`/proc/${found.State.Pid}/cgroup`, "utf8") : "";
+    const asked = (found as { HostConfig?: { CgroupParent?: string } }).HostConfig?.CgroupParent;
+    if (groups !== "" && !asked && !groups.includes(`${engineGroup(this.base)}/`)) {
+      throw new Error(
+        `the leak check looks for cgroups below ${engineGroup(this.base)}, but container ${container} is in\n${groups}`,
+      );
+    }
+    return found;
   }
 
   async pid(): Promise<number> {
@@ -256,7 +264,12 @@ class TestEngine implements Engine {
     const all = (await this.ok(["ps", "-aq", "--no-trunc"])).split("\n").filter(Boolean);
     if (all.length > 0) await this.ok(["rm", "-f", ...all], { timeout: 60_000 });
     const engine = await this.pid();
-    await expectNoLeaks(this.base, this.#before, 8 * slowness, [`processes: ${engine} `, ...engineCgroups(this.#before)]);
+    await expectNoLeaks(this.base, this.#before, 8 * slowness, [
+      `processes: ${engine} `,
+      ...onggiCgroups(engineGroup(this.base))
+        .filter((path) => path.endsWith(engineGroup(this.base)))
+        .map((path) => `cgroups: ${path}`),
+    ]);
     const containers = join(this.root, "containers");
     const left = existsSync(containers) ? readdirSync(containers) : [];
     if (left.length > 0) throw new Error(`container directories left in ${containers}: ${left.join(" ")}`);
@@ -297,12 +310,6 @@ class TestEngine implements Engine {
     }
   }
 }
-
-/** The groups an engine keeps for itself while it runs, above those of its containers. */
-const engineCgroups = (before: Snapshot): string[] =>
-  onggiCgroups()
-    .filter((path) => !before.cgroups.has(path) && /\/onggi\/[0-9a-f]+$/.test(path) && !/[0-9a-f]{64}$/.test(path))
-    .map((path) => `cgroups: ${path}`);
 
 /** Waits until a process is gone or a zombie. */
 export async function gone(pid: number, seconds = 10): Promise<void> {

@@ -52,7 +52,7 @@ export function makeBusyboxTree(tree: string): void {
 /** A Debian minbase of the host's suite, by mmdebstrap (needs its mirror; some 20 s the first time). */
 export function debianTar(): string {
   return cached("debian.tar", (file) => {
-    sh(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", file, "http://deb.debian.org/debian"]);
+    sh(["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar", "bookworm", file, "http://deb.debian.org/debian"]);
   });
 }
 

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, expect, test } from "bun:test";
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { descriptorCount, expectNoLeaks, findLeaks, formatLeaks, snapshot } from "./leaks.ts";
+import { dirname, join } from "node:path";
+import { descriptorCount, engineGroup, expectNoLeaks, findLeaks, formatLeaks, snapshot } from "./leaks.ts";
 
 const base = mkdtempSync(join(tmpdir(), "onggi-leaks-"));
 const cleanups: (() => unknown)[] = [];
@@ -67,18 +67,19 @@ test("a process that works below the base is found by its command line, environm
   for (const child of planted) expect(found).toContain(child.pid);
 });
 
-test("a cgroup of onggi's is found, the parent that all engines share is not", () => {
+test("a cgroup of this engine's is found, the parent that all engines share and another engine's are not", () => {
   const before = snapshot();
   const hierarchy = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].find((path) => existsSync(join(path, "cgroup.procs")))!;
   const parent = join(hierarchy, "onggi");
   const madeParent = !existsSync(parent);
-  const planted = join(parent, "planted-leak");
-  mkdirSync(planted, { recursive: true });
+  const planted = join(hierarchy, engineGroup(base), "planted-leak");
+  const foreign = join(hierarchy, engineGroup(`${base}-other`));
+  for (const directory of [planted, foreign]) mkdirSync(directory, { recursive: true });
   cleanups.push(() => {
-    rmdirSync(planted);
+    for (const directory of [planted, dirname(planted), foreign]) rmdirSync(directory);
     if (madeParent) rmdirSync(parent);
   });
-  expect(findLeaks(base, before).cgroups.filter((path) => path.startsWith(parent))).toEqual([planted]);
+  expect(findLeaks(base, before).cgroups).toEqual([dirname(planted), planted]);
 });
 
 test("a loop device over a file below the base is found", () => {

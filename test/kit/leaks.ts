@@ -3,8 +3,9 @@
  *
  * Terms: an engine under test lives below one **base** directory. A thing is **ours** when it points below that directory
  * (a mount's root, source, target or options; a loop device's file; a process's descriptor, command line or environment),
- * or is a process or cgroup of onggi that was not there when the engine was started (the **snapshot**).
+ * or is a process or cgroup of this engine that was not there when it was started (the **snapshot**).
  */
+import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
@@ -39,7 +40,7 @@ export function findLeaks(base: string, before: Snapshot): Leaks {
   const processes = ourProcesses(base, before);
   return {
     mounts: mountsBelow(base),
-    cgroups: onggiCgroups().filter((path) => !before.cgroups.has(path)),
+    cgroups: onggiCgroups(engineGroup(base)).filter((path) => !before.cgroups.has(path)),
     processes: processes.map((pid) => describe(pid)),
     loops: loopsBelow(base),
     networkNamespaces: [...new Set(networkNamespaces(processes))].filter((name) => !before.networkNamespaces.has(name)),
@@ -94,20 +95,21 @@ export function mountsBelow(base: string): string[] {
   return [...found];
 }
 
-/** Directories of every hierarchy in whose path some part begins with "onggi". */
-export function onggiCgroups(): string[] {
+/**
+ * The path below every hierarchy's root that holds the groups of the engine whose data root is `base`/root. Engines side by side
+ * each have their own; \`TestEngine.inspect\` checks that containers really lie below it.
+ */
+export const engineGroup = (base: string): string =>
+  `/onggi/${createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8)}`;
+
+/** Directories of every hierarchy in or below a group, by default that of any engine. */
+export function onggiCgroups(group = "/onggi/"): string[] {
   const found: string[] = [];
   const walk = (directory: string, depth: number): void => {
     if (depth > 6) return;
     for (const entry of entriesOf(directory)) {
       const path = join(directory, entry);
-      if (
-        path
-          .slice(CGROUP_ROOT.length)
-          .split("/")
-          .some((part) => part.startsWith("onggi-") || part === "onggi")
-      )
-        found.push(path);
+      if (`${path}/`.includes(group.endsWith("/") ? group : `${group}/`)) found.push(path);
       walk(path, depth + 1);
     }
   };
@@ -120,7 +122,7 @@ function ourProcesses(base: string, before: Snapshot): number[] {
   const all = pids().filter((pid) => pid !== process.pid && !before.processes.has(identity(pid)));
   return all.filter((pid) => {
     const command = textOf(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
-    if (textOf(`/proc/${pid}/cgroup`).includes("/onggi/")) return true;
+    if (textOf(`/proc/${pid}/cgroup`).includes(`${engineGroup(base)}/`)) return true;
     if (names(command, base) || names(textOf(`/proc/${pid}/environ`), base)) return true;
     return descriptorTargets(pid).some((target) => names(target, base));
   });

@@ -21,7 +21,7 @@ import {
 import type { ContainerRequest } from "../../src/runtime/request-types.ts";
 import { AT, close, errnoName, OPEN_TREE, openTree } from "../../src/sys/index.ts";
 
-const SHIM = process.env["ONGGI_SHIM"] ?? new URL("../../build/onggi-shim", import.meta.url).pathname;
+const SHIM = process.env.ONGGI_SHIM ?? new URL("../../build/onggi-shim", import.meta.url).pathname;
 const cgroups = openCgroups();
 const dirs: string[] = [];
 
@@ -31,7 +31,10 @@ export const ID_MAP = { hostId: 1_500_000_000, size: 65_536 };
 const bounding = BigInt(`0x${/CapBnd:\s*(\w+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]}`);
 const lastCap = Number(readFileSync("/proc/sys/kernel/cap_last_cap", "utf8"));
 export const facts: HostFacts = {
-  kernel: (/^(\d+)\.(\d+)/.exec(readFileSync("/proc/sys/kernel/osrelease", "utf8")) ?? []).slice(1).map(Number) as unknown as [number, number],
+  kernel: (/^(\d+)\.(\d+)/.exec(readFileSync("/proc/sys/kernel/osrelease", "utf8")) ?? []).slice(1).map(Number) as unknown as [
+    number,
+    number,
+  ],
   arch: process.arch === "arm64" ? "arm64" : "x64",
   overlayFds: true,
   cloneDetached: true,
@@ -73,6 +76,8 @@ export interface Options {
   readonly change?: (spec: Spec) => void;
   readonly input?: Partial<CreateInput>;
   readonly passed?: readonly number[];
+  /** A command line that is put before the shim's, such as strace's. */
+  readonly tracer?: readonly string[];
   /** Called while the container runs; without it the container is run to its end. */
   readonly during?: (container: Running) => Promise<void>;
 }
@@ -139,11 +144,19 @@ function describe(plan: Plan, failure: Shim["main"]["failure"]): string | null {
   return `${failure.section} ${op?.kind ?? failure.text} ${errnoName(failure.errno)}: ${op?.why ?? ""}`;
 }
 
+/** A program that runs the shim under another. */
+function wrapper(base: string, tracer: readonly string[]): string {
+  const path = join(base, "traced-shim");
+  const words = [...tracer, SHIM].map((word) => `'${word}'`).join(" ");
+  writeFileSync(path, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
+  return path;
+}
+
 let count = 0;
 
 /** Makes, starts and ends a container, and clears away everything it had. */
 export async function run(options: Options): Promise<Result> {
-  const { image, args, userns = true, request = {}, user, devices, change, input = {}, passed = [], during } = options;
+  const { image, args, userns = true, request = {}, user, devices, change, input = {}, passed = [], tracer, during } = options;
   const base = directory(0o700);
   for (const name of ["upper", "work", "mountpoint", "state"]) mkdirSync(join(base, name));
   const idMap = userns ? ID_MAP : null;
@@ -177,7 +190,13 @@ export async function run(options: Options): Promise<Result> {
       fileSources: bindSourceFiles(spec),
       ...input,
     });
-    shim = await Shim.spawn({ shimPath: SHIM, id: "test", stateDir: join(base, "state"), plan: encode(plan), passedFds: [lower, ...passed] });
+    shim = await Shim.spawn({
+      shimPath: tracer ? wrapper(base, tracer) : SHIM,
+      id: "test",
+      stateDir: join(base, "state"),
+      plan: encode(plan),
+      passedFds: [lower, ...passed],
+    });
     let output = "";
     const decoder = new TextDecoder();
     const attachment = await shim.attach(0, {

@@ -3,12 +3,12 @@ import { afterEach } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type AttachOptions, type Attachment, Shim } from "../../src/native/shim.ts";
+import { type Attachment, type AttachOptions, Shim } from "../../src/native/shim.ts";
 import { encode } from "../../src/plan/encode.ts";
 import type { Plan } from "../../src/plan/ops.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
-export const SHIM = process.env["ONGGI_SHIM"] ?? join(root, "build/onggi-shim");
+export const SHIM = process.env.ONGGI_SHIM ?? join(root, "build/onggi-shim");
 /** The sanitizer build: slower, larger, and with a short patience for lossless clients. */
 export const SANITIZED = SHIM.endsWith("-asan");
 
@@ -27,7 +27,8 @@ export function guard(shim: Shim): Shim {
   return shim;
 }
 
-export const alive = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+export const alive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 
 /** Polls until it is true. */
 export async function until(what: () => boolean, patience = 5000): Promise<void> {
@@ -39,9 +40,12 @@ export async function until(what: () => boolean, patience = 5000): Promise<void>
 }
 
 afterEach(async () => {
-  for (const shim of shims.splice(0)) {
+  const ending = shims.splice(0);
+  for (const shim of ending) {
     await shim.kill(0, 9, true).catch(() => {});
     shim.release();
+  }
+  for (const shim of ending) {
     await until(() => !alive(shim.pid)).catch(() => process.kill(shim.pid, 9));
   }
   for (const dir of dirs.splice(0)) rmSync(dir, { recursive: true, force: true });
@@ -97,6 +101,8 @@ export const descriptors = (pid: number): string[] => readdirSync(`/proc/${pid}/
 
 /** One field of a /proc file with "Name: value" lines, as a number. */
 export function field(path: string, name: string): number {
-  const line = readFileSync(path, "utf8").split("\n").find((text) => text.startsWith(`${name}:`));
+  const line = readFileSync(path, "utf8")
+    .split("\n")
+    .find((text) => text.startsWith(`${name}:`));
   return Number.parseInt(line?.slice(name.length + 1) ?? "NaN", 10);
 }

@@ -63,7 +63,10 @@ describe("a process", () => {
     const dir = stateDir();
     const plan = planOf(["sleep", "60"], {
       before: [open("given", O.O_WRONLY | O.O_CREAT, 30, reg.state)].map((o) => ({ ...o, mode: 0o600 })),
-      setUp: [op({ kind: "write", fd: 30, data: text("x") }), op({ kind: "chown", dir: reg.passed, path: "", uid: 0, gid: 0, flags: 0x1000 })],
+      setUp: [
+        op({ kind: "write", fd: 30, data: text("x") }),
+        op({ kind: "chown", dir: reg.passed, path: "", uid: 0, gid: 0, flags: 0x1000 }),
+      ],
     });
     const shim = await spawn(plan, dir, [fd]);
     closeSync(fd);
@@ -172,9 +175,15 @@ describe("a failed set-up names the operation", () => {
   });
 
   test("at fail, with the errno a PATH search ends with", async () => {
-    const attempt = (path: string) => op({ kind: "execve", path, argv: ["x"], envp: [], accept: [errno.ENOENT!, errno.EACCES!, errno.ENOTDIR!] });
-    const search = (...paths: string[]) => planOf([], { child: [leaveTable, ...handshake, ...paths.map(attempt), op({ kind: "fail" })] });
-    expect((await failure(search("/nowhere", "/etc/passwd/x"))).failure).toMatchObject({ index: 5, errno: errno.ENOTDIR!, text: "fail" });
+    const attempt = (path: string) =>
+      op({ kind: "execve", path, argv: ["x"], envp: [], accept: [errno.ENOENT!, errno.EACCES!, errno.ENOTDIR!] });
+    const search = (...paths: string[]) =>
+      planOf([], { child: [leaveTable, ...handshake, ...paths.map(attempt), op({ kind: "fail" })] });
+    expect((await failure(search("/nowhere", "/etc/passwd/x"))).failure).toMatchObject({
+      index: 5,
+      errno: errno.ENOTDIR!,
+      text: "fail",
+    });
     expect((await failure(search("/etc/passwd", "/nowhere"))).failure).toMatchObject({ index: 5, errno: errno.EACCES! });
   });
 
@@ -199,7 +208,9 @@ describe("a failed set-up names the operation", () => {
   test("but not where it is accepted: what needs its result is skipped", async () => {
     const accept = [errno.ENOENT!];
     const { stdout, exit } = await run(
-      sh("echo on", { before: [{ ...missing, accept }, op({ kind: "write", fd: 40, data: text("x") }), op({ kind: "setns", fd: 40, flags: 0 })] }),
+      sh("echo on", {
+        before: [{ ...missing, accept }, op({ kind: "write", fd: 40, data: text("x") }), op({ kind: "setns", fd: 40, flags: 0 })],
+      }),
     );
     expect({ stdout, code: exit.exitCode }).toEqual({ stdout: "on\n", code: 0 });
   });
@@ -219,7 +230,14 @@ describe("the engine", () => {
     expect((await second.main.started).pid).toBe(pid);
     expect((await second.main.created).pid).toBe(pid);
     let heard = "";
-    const attachment = await second.attach(0, { stdin: true, stdout: true, lossless: true, onOutput: (_, data) => void (heard += Buffer.from(data)) });
+    const attachment = await second.attach(0, {
+      stdin: true,
+      stdout: true,
+      lossless: true,
+      onOutput: (_, data) => {
+        heard += Buffer.from(data);
+      },
+    });
     await attachment.write(text("news\n"));
     expect((await second.main.exited).exitCode).toBe(5);
     await attachment.ended;
@@ -265,7 +283,11 @@ describe("the engine", () => {
   });
 
   test.skipIf(SANITIZED)("costs the machine less than 1 MiB per idle container", async () => {
-    const shim = await spawn(sh("yes | head -c 20000000; sleep 60", { supervision: { log: { format: "json-file", path: "log", maxSize: 1 << 20, maxFiles: 2 } } }));
+    const shim = await spawn(
+      sh("yes | head -c 20000000; sleep 60", {
+        supervision: { log: { format: "json-file", path: "log", maxSize: 1 << 20, maxFiles: 2 } },
+      }),
+    );
     shim.start();
     await shim.main.started;
     await Bun.sleep(1500);

@@ -59,7 +59,9 @@ describe("json-file", () => {
   });
 
   test("splits lines over 16 KiB, not within a character", async () => {
-    const { entries: got } = await jsonLog("head -c 40000 /dev/zero | tr '\\0' x; echo; head -c 16384 /dev/zero | tr '\\0' y; echo; head -c 16383 /dev/zero | tr '\\0' z; echo");
+    const { entries: got } = await jsonLog(
+      "head -c 40000 /dev/zero | tr '\\0' x; echo; head -c 16384 /dev/zero | tr '\\0' y; echo; head -c 16383 /dev/zero | tr '\\0' z; echo",
+    );
     expect(got.map(({ log }) => log.length)).toEqual([16384, 16384, 7233, 16384, 1, 16384]);
     expect(got.map(({ log }) => log.endsWith("\n"))).toEqual([false, false, true, false, true, true]);
     const parts = got.slice(0, 3).map(({ time }) => time);
@@ -71,7 +73,9 @@ describe("json-file", () => {
   });
 
   test("is rotated before it outgrows its size, and so many files are kept", async () => {
-    const { dir } = await run(sh("for i in $(seq 500); do echo this is line number $i; done", { supervision: log("json-file", 4096, 3) }));
+    const { dir } = await run(
+      sh("for i in $(seq 500); do echo this is line number $i; done", { supervision: log("json-file", 4096, 3) }),
+    );
     const files = ["log.2", "log.1", "log"].map((name) => join(dir, name));
     expect(existsSync(join(dir, "log.3"))).toBe(false);
     for (const file of files) expect(statSync(file).size).toBeLessThanOrEqual(4096);
@@ -84,14 +88,19 @@ describe("json-file", () => {
   });
 
   test("with one file starts anew, and a line larger than the size stands alone", async () => {
-    const { dir } = await run(sh("echo a; head -c 9000 /dev/zero | tr '\\0' x; echo; echo b", { supervision: log("json-file", 1000, 1) }));
+    const { dir } = await run(
+      sh("echo a; head -c 9000 /dev/zero | tr '\\0' x; echo; echo b", { supervision: log("json-file", 1000, 1) }),
+    );
     expect(entries(join(dir, "log")).map(({ log }) => log)).toEqual(["b\n"]);
     expect(existsSync(join(dir, "log.1"))).toBe(false);
   });
 
   test("takes new limits while it is written", async () => {
     const dir = stateDir();
-    const shim = await spawn(sh("read x; for i in $(seq 100); do echo line $i; done", { supervision: { ...log("json-file"), openStdin: true } }), dir);
+    const shim = await spawn(
+      sh("read x; for i in $(seq 100); do echo line $i; done", { supervision: { ...log("json-file"), openStdin: true } }),
+      dir,
+    );
     const attachment = await shim.attach(0, { stdin: true });
     shim.start();
     shim.updateLogs(1000, 2);
@@ -106,12 +115,15 @@ describe("json-file", () => {
 describe("cri", () => {
   test("has time, stream, F or P, and the line as it is", async () => {
     const { dir } = await run(
-      sh("printf 'a\\tb\\377\\n\\n'; head -c 20000 /dev/zero | tr '\\0' x; echo; head -c 16384 /dev/zero | tr '\\0' y; echo; printf rest", {
-        supervision: log("cri"),
-      }),
+      sh(
+        "printf 'a\\tb\\377\\n\\n'; head -c 20000 /dev/zero | tr '\\0' x; echo; head -c 16384 /dev/zero | tr '\\0' y; echo; printf rest",
+        {
+          supervision: log("cri"),
+        },
+      ),
     );
     const lines = readFileSync(join(dir, "log"), "latin1").split("\n").slice(0, -1);
-    const parts = lines.map((line) => line.match(/^(\S+) (stdout|stderr) ([FP]) ([^]*)$/)?.slice(1) as string[]);
+    const parts = lines.map((line) => line.match(/^(\S+) (stdout|stderr) ([FP]) (.*)$/s)?.slice(1) as string[]);
     for (const [time] of parts) expect(time).toMatch(RFC3339);
     expect(parts.map(([, , tag, line]) => [tag, line!.length > 20 ? line!.length : line])).toEqual([
       ["F", "a\tb\xff"],
@@ -145,7 +157,12 @@ test("a full disk loses whole lines, and nothing else", async () => {
   mkdirSync(full);
   mount("tmpfs", full, "tmpfs", 0, "size=64k");
   try {
-    const { exit, stdout } = await run(sh("for i in $(seq 3000); do echo this is line number $i; done; exit 6", { supervision: log("json-file", 0, 1, "full/log") }), dir);
+    const { exit, stdout } = await run(
+      sh("for i in $(seq 3000); do echo this is line number $i; done; exit 6", {
+        supervision: log("json-file", 0, 1, "full/log"),
+      }),
+      dir,
+    );
     expect(exit.exitCode).toBe(6);
     expect(stdout.split("\n")).toHaveLength(3001);
     const kept = entries(join(full, "log"));

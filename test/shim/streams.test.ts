@@ -1,11 +1,11 @@
 /** Standard streams: pipes, terminals, several clients, back-pressure. As root. */
 import { describe, expect, test } from "bun:test";
 import { closeSync } from "node:fs";
-import type { Shim } from "../../src/native/shim.ts";
 import { encodeFrame, FrameDecoder, reply, request, words } from "../../src/native/protocol.ts";
+import type { Shim } from "../../src/native/shim.ts";
 import { openDir } from "../../src/sys/file.ts";
-import { unixConnect } from "../../src/sys/socket.ts";
 import { read, write } from "../../src/sys/io.ts";
+import { unixConnect } from "../../src/sys/socket.ts";
 import { descriptors, field, listener, run, SANITIZED, spawn, stateDir, until } from "./kit.ts";
 import { planOf, sh } from "./plans.ts";
 
@@ -95,7 +95,9 @@ describe("pipes", () => {
 
 describe("a terminal", () => {
   test("has the size it is given, before it exists and while it lives", async () => {
-    const shim = await spawn(sh("stty size; read x; stty size; tty >/dev/null && echo tty", { supervision: { tty: true, openStdin: true } }));
+    const shim = await spawn(
+      sh("stty size; read x; stty size; tty >/dev/null && echo tty", { supervision: { tty: true, openStdin: true } }),
+    );
     const heard = listener({ stdin: true });
     const attachment = await shim.attach(0, heard.options);
     shim.resize(0, 33, 101);
@@ -118,7 +120,8 @@ describe("a terminal", () => {
   });
 
   test("that its last holder closes can be opened again", async () => {
-    const script = "exec 3</proc/self/fd/0; p=$(tty); exec 0</dev/null 1>/dev/null 2>/dev/null 3<&-; sleep 0.3; echo back >$p; sleep 0.3";
+    const script =
+      "exec 3</proc/self/fd/0; p=$(tty); exec 0</dev/null 1>/dev/null 2>/dev/null 3<&-; sleep 0.3; echo back >$p; sleep 0.3";
     const { stdout } = await run(sh(script, { supervision: { tty: true } }));
     expect(stdout).toContain("back");
   });
@@ -187,7 +190,12 @@ describe("clients", () => {
         });
       },
     });
-    const other = await shim.attach(0, { stderr: true, onOutput: (_, data) => void (heard += Buffer.from(data)) });
+    const other = await shim.attach(0, {
+      stderr: true,
+      onOutput: (_, data) => {
+        heard += Buffer.from(data);
+      },
+    });
     shim.start();
     await until(() => open !== undefined);
     await Bun.sleep(SANITIZED ? 500 : 1000);

@@ -7,7 +7,8 @@
  * Without a command: the cgroup suite, then the end-to-end suites that depend on the cgroup version.
  * Exit status: the command's own (the first that is not 0); 124 when time ran out; 0 with a loud line when no VM can run here.
  */
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { skipLoudly } from "../kit/skip.ts";
@@ -19,7 +20,7 @@ const repository = resolve(import.meta.dirname, "../..");
 const cache = join(repository, "build/cache/vm");
 
 /** What runs by default: everything whose behaviour depends on the cgroup version or the kernel's age. */
-const SUITES = ["test/cgroups.test.ts", "test/e2e/limits.test.ts", "test/e2e/run.test.ts", "test/e2e/isolation.test.ts"];
+const SUITES = ["./test/cgroups.test.ts", "./test/e2e/limits.test.ts", "./test/e2e/run.test.ts", "./test/e2e/isolation.test.ts"];
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -50,8 +51,8 @@ async function main(): Promise<number> {
 }
 
 async function runIn(kernel: Kernel, command: string, memoryMib: number, timeoutSeconds: number): Promise<number> {
-  const work = join(cache, `run-${process.pid}`);
-  mkdirSync(work, { recursive: true });
+  // Not below the repository: a copy of its tests there would be found by `bun test`.
+  const work = mkdtempSync(join(tmpdir(), "onggi-vm-"));
   try {
     const nonce = Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex");
     const [initramfs, disk, consoleLog] = [

@@ -47,8 +47,9 @@ export async function boot(options: BootOptions): Promise<BootResult> {
     [
       "qemu-system-x86_64",
       ...["-M", "q35", "-cpu", "max", "-smp", String(options.cpus), "-m", String(options.memoryMib)],
-      // One translation thread per virtual CPU.
-      ...["-accel", "tcg,thread=multi,tb-size=512"],
+      // The virtual CPUs take turns on one thread: with a thread each, a kernel that patches its own code (static keys, set by the
+      // first CPU quota of a cgroup) trips over instructions translated before the patch, and panics.
+      ...["-accel", "tcg,thread=single,tb-size=512"],
       ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"],
       ...["-kernel", options.kernel.vmlinuz, "-initrd", options.initramfs],
       ...[

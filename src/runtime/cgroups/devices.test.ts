@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { DeviceRule } from "../../oci/spec.ts";
-import { compileDeviceProgram, DEFAULT_DEVICE_RULES, devicesV1 } from "./devices.ts";
+import { defaultDeviceRules } from "../resources.ts";
+import { compileDeviceProgram, devicesV1, grantsEverything } from "./devices.ts";
 
 const BITS = { m: 1, r: 2, w: 4 } as Record<string, number>;
 interface Device {
@@ -97,12 +98,19 @@ describe("the program", () => {
   });
 
   test("the default list: a null that is open, a disk that is shut but may be made", () => {
-    const program = compileDeviceProgram([{ allow: false }, ...DEFAULT_DEVICE_RULES]);
+    const program = compileDeviceProgram(defaultDeviceRules);
     expect(interpret(program, { type: "c", major: 1, minor: 3 }, 7)).toBe(1);
     expect(interpret(program, { type: "c", major: 136, minor: 42 }, 6)).toBe(1);
     expect(interpret(program, { type: "b", major: 8, minor: 0 }, 1)).toBe(1);
     expect(interpret(program, { type: "b", major: 8, minor: 0 }, 2)).toBe(0);
   });
+});
+
+test("rules that leave everything allowed", () => {
+  const rules: DeviceRule[] = [{ allow: false }, { allow: true, type: "c", major: 1, minor: 3 }, { allow: true }];
+  expect([grantsEverything(rules), grantsEverything(rules.slice(0, 2)), grantsEverything([])]).toEqual([true, false, true]);
+  expect(devicesV1(rules)).toEqual([]);
+  expect(devicesV1(rules, "c 1:3 rwm\n")).toMatchObject([{ file: "devices.allow", value: "a *:* rwm" }]);
 });
 
 describe("the list of v1", () => {

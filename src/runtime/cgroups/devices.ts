@@ -8,21 +8,6 @@
 import type { DeviceRule } from "../../oci/spec.ts";
 import { integer, invalidLimit, type LimitWrite } from "./limits.ts";
 
-/** What the runtime specification ("Default Devices") and a terminal need, to append after a list that denies everything. */
-export const DEFAULT_DEVICE_RULES: readonly DeviceRule[] = Object.freeze([
-  { allow: true, type: "c", access: "m" },
-  { allow: true, type: "b", access: "m" },
-  { allow: true, type: "c", major: 1, minor: 3, access: "rwm" }, // null
-  { allow: true, type: "c", major: 1, minor: 5, access: "rwm" }, // zero
-  { allow: true, type: "c", major: 1, minor: 7, access: "rwm" }, // full
-  { allow: true, type: "c", major: 1, minor: 8, access: "rwm" }, // random
-  { allow: true, type: "c", major: 1, minor: 9, access: "rwm" }, // urandom
-  { allow: true, type: "c", major: 5, minor: 0, access: "rwm" }, // tty
-  { allow: true, type: "c", major: 5, minor: 1, access: "rwm" }, // console
-  { allow: true, type: "c", major: 5, minor: 2, access: "rwm" }, // ptmx
-  { allow: true, type: "c", major: 136, access: "rwm" }, // pts
-] satisfies DeviceRule[]);
-
 /** BPF_DEVCG_ACC_* and BPF_DEVCG_DEV_* of linux/bpf.h. */
 const ACCESS = { m: 1, r: 2, w: 4 } as const;
 const TYPE = { b: 1, c: 2 } as const;
@@ -62,6 +47,9 @@ function effective(rules: readonly DeviceRule[]): Rule[] {
   const last = all.findLastIndex(isWhole);
   return all.slice(Math.max(0, last));
 }
+
+/** True if the rules leave everything allowed, which is what a new group has anyway. */
+export const grantsEverything = (rules: readonly DeviceRule[]): boolean => effective(rules).every((rule) => rule.allow);
 
 type Exception = Omit<Rule, "allow" | "type"> & { type: "b" | "c" };
 
@@ -112,7 +100,7 @@ function takeBack(exceptions: Map<string, Exception>, rule: Exception, asked: Ru
  * written where that is possible, so that no device is refused in between.
  */
 export function devicesV1(rules: readonly DeviceRule[] = [], current?: string): LimitWrite[] {
-  if (rules.length === 0) return [];
+  if (rules.length === 0 || (current === undefined && grantsEverything(rules))) return [];
   const all = effective(rules);
   const target = emulate(all);
   const write = (allow: boolean, value: string): LimitWrite => ({

@@ -26,7 +26,7 @@ import { V1Cgroups } from "./v1.ts";
 import { V2Cgroups } from "./v2.ts";
 
 export { type CgroupHostFacts, type CgroupLayout, cgroupFacts, detectCgroups } from "./detect.ts";
-export { compileDeviceProgram, DEFAULT_DEVICE_RULES } from "./devices.ts";
+export { compileDeviceProgram } from "./devices.ts";
 export type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
 
 export interface CgroupOptions {

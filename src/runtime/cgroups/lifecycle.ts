@@ -1,6 +1,6 @@
 /** What freezing, killing and removing have in common in both versions. */
 import { messageOf, OnggiError } from "../../lib/errors.ts";
-import { isErrno, kill, SIG } from "../../sys/index.ts";
+import { isErrno, kill, SIG, SysError } from "../../sys/index.ts";
 import { depthFirst, exists, processesBelow, removeDirectory, tryReadText, writeText } from "./files.ts";
 
 /** How long a group may take to freeze, to die or to become removable, in milliseconds. */
@@ -40,6 +40,13 @@ export function killByFile(directory: string): boolean {
     if (isErrno(error, "ENOENT")) return !exists(directory);
     throw error;
   }
+}
+
+/** The error of a group that could not be made: what is an OnggiError already, or `cgroup_create_failed`. */
+export function createFailed(path: string, error: unknown): unknown {
+  if (!(error instanceof SysError)) return error;
+  const hint = isErrno(error, "EACCES", "EPERM", "EROFS") ? "; the engine needs a cgroup tree it may write" : "";
+  return new OnggiError("cgroup_create_failed", `create of cgroup ${path}: ${error.message}${hint}`, { cause: error });
 }
 
 /** Throws `cgroup_kill_timeout`. */

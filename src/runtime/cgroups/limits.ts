@@ -5,8 +5,7 @@
  * In all of it 0 or undefined is "not asked for" and -1 is "no limit", as the runtime specification and Docker have it.
  */
 import { OnggiError } from "../../lib/errors.ts";
-import { isErrno, SysError } from "../../sys/errno.ts";
-import { writeText } from "./files.ts";
+import { close, isErrno, O, open, SysError, write } from "../../sys/index.ts";
 
 export interface LimitWrite {
   /** The limit as the specification names it: "memory.limit". */
@@ -79,32 +78,56 @@ export function checkControllers(
  * `cgroup_not_found` (the group is gone); the writes before it stand.
  */
 export function apply(writes: readonly LimitWrite[], directoryOf: (controller: string) => string): void {
-  const again: LimitWrite[] = [];
-  for (const write of writes) {
+  const file = new OneFile();
+  const attempt = (write: LimitWrite, mayRetry: boolean): boolean => {
+    const directory = directoryOf(write.controller);
     try {
-      applyOne(write, directoryOf(write.controller));
+      applyOne(file, write, directory);
+      return true;
     } catch (error) {
-      if (!write.retry || !isErrno(error, "EINVAL")) throw describe(write, directoryOf(write.controller), error);
-      again.push(write);
+      if (mayRetry && write.retry && isErrno(error, "EINVAL")) return false;
+      throw describe(write, directory, error);
     }
-  }
-  for (const write of again) {
-    try {
-      applyOne(write, directoryOf(write.controller));
-    } catch (error) {
-      throw describe(write, directoryOf(write.controller), error);
-    }
+  };
+  try {
+    const again = writes.filter((write) => !attempt(write, true));
+    for (const write of again) attempt(write, false);
+  } finally {
+    file.close();
   }
 }
 
-function applyOne(write: LimitWrite, directory: string): void {
+/** Keeps the file open that was written last: a list of devices is many writes to one file. */
+class OneFile {
+  #path = "";
+  #fd = -1;
+
+  write(path: string, value: string): void {
+    if (path !== this.#path) {
+      this.close();
+      this.#fd = open(path, O.O_WRONLY);
+      this.#path = path;
+    }
+    write(this.#fd, encoder.encode(value));
+  }
+
+  close(): void {
+    if (this.#fd >= 0) close(this.#fd);
+    this.#fd = -1;
+    this.#path = "";
+  }
+}
+
+const encoder = new TextEncoder();
+
+function applyOne(target: OneFile, { file, value, optional, otherwise }: LimitWrite, directory: string): void {
   try {
-    writeText(`${directory}/${write.file}`, write.value);
+    target.write(`${directory}/${file}`, value);
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
-    if (write.optional) return;
-    if (!write.otherwise) throw error;
-    writeText(`${directory}/${write.otherwise.file}`, write.otherwise.value);
+    if (optional) return;
+    if (!otherwise) throw error;
+    target.write(`${directory}/${otherwise.file}`, otherwise.value);
   }
 }
 

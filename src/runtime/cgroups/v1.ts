@@ -22,6 +22,7 @@ import {
   writeText,
 } from "./files.ts";
 import {
+  createFailed,
   freezeTimedOut,
   hugePageSizes,
   killAll,
@@ -90,7 +91,7 @@ export class V1Cgroups implements CgroupManager {
       this.#unified?.create(path, v2);
     } catch (error) {
       for (const directory of made.reverse()) removeDirectory(directory);
-      throw error;
+      throw createFailed(path, error);
     }
     return this.join(path);
   }

@@ -4,9 +4,10 @@
  * Runs in the engine as root, in the host's cgroup namespace. Source: Linux Documentation/admin-guide/cgroup-v2.rst.
  */
 import { messageOf, OnggiError } from "../../lib/errors.ts";
-import type { LinuxResources } from "../../oci/spec.ts";
+import type { DeviceRule, LinuxResources } from "../../oci/spec.ts";
 import { isErrno } from "../../sys/index.ts";
 import { DeviceProgram } from "./device-program.ts";
+import { grantsEverything } from "./devices.ts";
 import {
   childNames,
   makeDirectory,
@@ -18,7 +19,17 @@ import {
   tryReadText,
   writeText,
 } from "./files.ts";
-import { freezeTimedOut, hugePageSizes, killAll, killByFile, killTimedOut, mustExist, removeTrees, until } from "./lifecycle.ts";
+import {
+  createFailed,
+  freezeTimedOut,
+  hugePageSizes,
+  killAll,
+  killByFile,
+  killTimedOut,
+  mustExist,
+  removeTrees,
+  until,
+} from "./lifecycle.ts";
 import { apply, checkControllers, invalidLimit, type LimitWrite } from "./limits.ts";
 import { limitsV2 } from "./limits-v2.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
@@ -63,10 +74,12 @@ export class V2Cgroups implements CgroupManager {
     const made: string[] = [];
     try {
       const isNew = this.#make(path, fresh, made);
-      this.#apply(path, isNew ? fresh : this.#limits(resources, false), resources);
+      const { devices = [] } = resources;
+      const needless = isNew && grantsEverything(devices);
+      this.#apply(path, isNew ? fresh : this.#limits(resources, false), needless ? [] : devices);
     } catch (error) {
       for (const directory of made.reverse()) removeDirectory(directory);
-      throw error;
+      throw createFailed(path, error);
     }
     return this.join(path);
   }
@@ -83,7 +96,7 @@ export class V2Cgroups implements CgroupManager {
       const current = readNumber(`${directory}/memory.current`) ?? 0;
       if (current > limit) invalidLimit("memory.limit", limit, `${current} bytes are in use, and checkBeforeUpdate is set`);
     }
-    this.#apply(path, this.#limits(resources, false), resources);
+    this.#apply(path, this.#limits(resources, false), resources.devices ?? []);
   }
 
   async freeze(path: string, frozen: boolean): Promise<void> {
@@ -149,10 +162,10 @@ export class V2Cgroups implements CgroupManager {
     return writes;
   }
 
-  #apply(path: string, writes: readonly LimitWrite[], resources: LinuxResources): void {
+  #apply(path: string, writes: readonly LimitWrite[], devices: readonly DeviceRule[]): void {
     const directory = this.#directory(path);
     apply(writes, () => directory);
-    if (resources.devices?.length) this.#devices.attach(directory, resources.devices);
+    if (devices.length) this.#devices.attach(directory, devices);
   }
 
   /** Makes the group; `made` receives every directory that was not there. True if the group itself was not. */

@@ -134,34 +134,39 @@ const operators = [
   "SCMP_CMP_MASKED_EQ",
 ];
 const small = fc.constantFrom(0, 1, 8, 40, 0x20000, 0xffffffff, 2 ** 40);
-const names = ["read", "write", "openat", "socket", "mmap", "ioctl", "clone", "futex", "prctl"];
-
-/**
- * One rule for a call with conditions on different arguments, or alternatives of equality on one. libseccomp 2.5.4 was seen
- * to merge several ordering conditions on one argument into a program that answers too strictly, so those are left out.
- */
-test("a profile decides as it says", () => {
-  const condition = (index: number) => fc.record({ index: fc.constant(index), op: fc.constantFrom(...operators), value: small });
-  const joint = fc.tuple(condition(0), condition(3), condition(5)).chain((all) => fc.subarray(all));
-  const equal = fc.record({ index: fc.constant(1), op: fc.constant("SCMP_CMP_EQ"), value: small });
-  const args6 = fc.array(fc.tuple(fc.constantFrom(...names, "getpid"), args), { maxLength: 20 });
-  const rule = fc.record({ name: fc.constantFrom(...names), args: fc.oneof(joint, fc.array(equal, { maxLength: 3 })) });
-  const rules = fc.uniqueArray(rule, { maxLength: 6, selector: ({ name }) => name });
+test("any profile decides as it says, or is refused", () => {
+  const condition = fc.record({ index: fc.constantFrom(0, 1), op: fc.constantFrom(...operators), value: small });
+  const rule = fc.record({ name: fc.constantFrom("socket", "socket", "ioctl"), args: fc.array(condition, { maxLength: 3 }) });
   const defaults = fc.constantFrom("SCMP_ACT_ERRNO" as const, "SCMP_ACT_KILL_PROCESS" as const, "SCMP_ACT_LOG" as const);
+  const calls = fc.array(fc.tuple(fc.constantFrom("socket", "ioctl", "getpid"), args), { maxLength: 20 });
   fc.assert(
-    fc.property(defaults, rules, args6, (defaultAction, rules, calls) => {
+    fc.property(defaults, fc.array(rule, { maxLength: 4 }), calls, (defaultAction, rules, calls) => {
       const syscalls = rules.map(({ name, args }): SeccompRule => ({ names: [name], action: "SCMP_ACT_ALLOW", args }));
       const profile: Seccomp = { defaultAction, syscalls };
-      const { program } = compileSeccomp(profile);
+      let program: Uint8Array;
+      try {
+        ({ program } = compileSeccomp(profile));
+      } catch (error) {
+        expect(String(error)).toContain("cannot merge several alternatives");
+        return;
+      }
       const native = seccompNativeArch();
       for (const [name, args] of calls) {
         const call = { arch: native, number: seccompSyscall(native, name) ?? 0, args };
         expect(interpret(program, call)).toBe(expected(profile, native, call));
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 300 },
   );
 });
+
+/** One rule for read(2) per list of conditions. */
+const alternatives = (...rules: [index: number, op: string, value: number][][]): SeccompRule[] =>
+  rules.map((args) => ({
+    names: ["read"],
+    action: "SCMP_ACT_TRAP",
+    args: args.map(([index, op, value]) => ({ index, op: `SCMP_CMP_${op}`, value })),
+  }));
 
 describe("flags, actions and mistakes", () => {
   const allow = (profile: Partial<Seccomp>) => compileSeccomp({ defaultAction: "SCMP_ACT_ALLOW", ...profile });
@@ -220,6 +225,33 @@ describe("flags, actions and mistakes", () => {
       /exact/,
     ],
     [{ syscalls: [{ names: ["read"], action: "SCMP_ACT_TRAP", args: [{ index: 0, value: 0, op: "EQ" }] }] }, /operator "EQ"/],
+    // libseccomp 2.5.4 loops for ever on this one,
+    [
+      {
+        syscalls: alternatives(
+          [
+            [0, "GE", 8],
+            [1, "LE", 5],
+          ],
+          [
+            [0, "GE", 8],
+            [1, "EQ", 0],
+          ],
+        ),
+      },
+      /read: libseccomp cannot merge .* joins an ordering/,
+    ],
+    // and lets too much through on these.
+    [{ syscalls: alternatives([[0, "GT", 2 ** 40]], [[0, "LT", 8]]) }, /compares with more than 32 bits/],
+    [
+      {
+        syscalls: alternatives([
+          [0, "GT", 2 ** 40],
+          [0, "LT", 8],
+        ]),
+      },
+      /compares with more than 32 bits/,
+    ],
   ])("%j is refused", (profile, message) => {
     expect(() => allow(profile as Partial<Seccomp>)).toThrow(message);
   });

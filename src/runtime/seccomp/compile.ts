@@ -114,6 +114,7 @@ function compile(profile: Seccomp): CompiledSeccomp {
     for (const token of architectures) filter.addArch(token);
     filter.set(SCMP_FLTATR.CTL_NNP, 0);
     if (rules.length > TREE_FROM || rules.some((rule) => rule.names.length > TREE_FROM)) filter.set(SCMP_FLTATR.CTL_OPTIMIZE, 2);
+    checkMergeable(rules);
     for (const rule of rules) addRule(filter, rule, defaultAction, native);
     const stub = enosysStub(profile, native, new Set([native, ...architectures]), seccompSyscall);
     const program = Buffer.concat([stub, filter.export()]);
@@ -183,6 +184,34 @@ function addRule(filter: SeccompFilter, rule: SeccompRule, defaultAction: number
         if (!isErrno(error, "EEXIST"))
           throw new OnggiError("invalid_seccomp_profile", `seccomp profile: rule for ${name}`, { cause: error });
       }
+    }
+  }
+}
+
+/** Comparisons that libseccomp makes of more than a test for equality. */
+const ORDERING = new Set(["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GT", "SCMP_CMP_GE"]);
+
+/**
+ * Refuses what libseccomp 2.5.4 gets wrong when it merges several alternatives for one call, at least one of them with an
+ * ordering comparison: joined with another condition it never comes back (a loop in its tree), and with a value of more
+ * than 32 bits the program answers wrongly, in both directions.
+ */
+function checkMergeable(rules: readonly SeccompRule[]): void {
+  const seen = new Map<string, { alternatives: number; ordering: boolean; joint: boolean; wide: boolean }>();
+  for (const { names, args = [] } of rules) {
+    const repeated = new Set(args.map(({ index }) => index)).size < args.length;
+    const ordering = args.some(({ op }) => ORDERING.has(op));
+    const wide = args.some(({ value }) => value > 0xffff_ffff);
+    for (const name of new Set(names)) {
+      const sum = seen.get(name) ?? { alternatives: 0, ordering: false, joint: false, wide: false };
+      sum.alternatives += repeated ? args.length : 1;
+      sum.ordering ||= ordering;
+      sum.joint ||= ordering && !repeated && args.length > 1;
+      sum.wide ||= wide;
+      seen.set(name, sum);
+      if (sum.alternatives < 2 || !sum.ordering || !(sum.joint || sum.wide)) continue;
+      const what = sum.joint ? "joins an ordering comparison with another condition" : "compares with more than 32 bits";
+      invalid(`rules for ${name}: libseccomp cannot merge several alternatives when one ${what}; use one rule, or equality`);
     }
   }
 }

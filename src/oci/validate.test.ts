@@ -1,0 +1,211 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { inputOf } from "../../test/runtime/plans.ts";
+import { encode } from "../plan/encode.ts";
+import { compileCreate } from "../runtime/compile.ts";
+import { InvalidSpec, parseSpec, validateSpec } from "./validate.ts";
+
+const mapping = { containerID: 0, hostID: 100_000, size: 1000 };
+const linux = { namespaces: [{ type: "mount" }, { type: "uts" }] };
+const valid = { ociVersion: "1.0.2", process: { cwd: "/", args: ["sh"], user: { uid: 0, gid: 0 } }, linux };
+const withProcess = (process: object) => ({ ...valid, process: { ...valid.process, ...process } });
+const withLinux = (more: object) => ({ ...valid, linux: { ...linux, ...more } });
+const userns = (more: object = {}) =>
+  withLinux({ namespaces: [{ type: "mount" }, { type: "user" }], uidMappings: [mapping], gidMappings: [mapping], ...more });
+
+const faults: [unknown, string][] = [
+  [null, "want an object, got null"],
+  [[], "want an object, got a list"],
+  [{}, "ociVersion: is missing"],
+  [{ ociVersion: 1 }, "ociVersion: want a string, got 1"],
+  [{ ociVersion: "2.0.0" }, 'ociVersion: version 1 is supported, got "2.0.0"'],
+  [{ ociVersion: "new" }, 'ociVersion: want a version such as "1.2.0", got "new"'],
+  [withProcess({ cwd: "x" }), 'process.cwd: must be an absolute path, got "x"'],
+  [withProcess({ cwd: undefined }), "process.cwd: want a string, got undefined"],
+  [withProcess({ args: [] }), "process.args: want at least 1 entry, got 0"],
+  [withProcess({ args: [""] }), "process.args[0]: must not be empty"],
+  [withProcess({ args: ["a\0b"] }), 'process.args[0]: must not hold a NUL byte, got "a\\u0000b"'],
+  [withProcess({ user: { uid: -1, gid: 0 } }), "process.user.uid: want 0 to 4294967294, got -1"],
+  [withProcess({ user: { uid: 0.5, gid: 0 } }), "process.user.uid: want a whole number, got 0.5"],
+  [withProcess({ oomScoreAdj: 1001 }), "process.oomScoreAdj: want -1000 to 1000, got 1001"],
+  [
+    withProcess({ rlimits: [{ type: "RLIMIT_X", soft: 1, hard: 1 }] }),
+    'process.rlimits[0].type: unknown resource limit "RLIMIT_X"; getrlimit(2) lists them',
+  ],
+  [
+    withProcess({ rlimits: [{ type: "RLIMIT_CPU", soft: 2, hard: 1 }] }),
+    "process.rlimits[0].soft: must not be above the hard limit 1, got 2",
+  ],
+  [
+    withProcess({ capabilities: { bounding: ["KILL"] } }),
+    'process.capabilities.bounding[0]: want a capability\'s name, CAP_..., got "KILL"',
+  ],
+  [withLinux({ namespaces: [{ type: "mount" }, { type: "mount" }] }), "linux.namespaces[1].type: mount is listed twice"],
+  [
+    withLinux({ namespaces: [{ type: "disk" }] }),
+    'linux.namespaces[0].type: want one of pid, network, mount, ipc, uts, user, cgroup, time, got "disk"',
+  ],
+  [withLinux({ namespaces: [{ type: "pid", path: "x" }] }), 'linux.namespaces[0].path: must be an absolute path, got "x"'],
+  [withLinux({ cgroupsPath: "/a/../b" }), 'linux.cgroupsPath: must not hold "..", got "/a/../b"'],
+  [withLinux({ uidMappings: [mapping] }), "linux.uidMappings: needs a user namespace in linux.namespaces"],
+  [userns({ gidMappings: [] }), "linux.gidMappings: is missing: a new user namespace needs it"],
+  [userns({ uidMappings: [mapping, { ...mapping, containerID: 999 }] }), "linux.uidMappings: ranges overlap at containerID 999"],
+  [
+    userns({ uidMappings: [{ ...mapping, containerID: 1 }] }),
+    "linux.uidMappings: user id 0, the root that sets the container up, is not mapped in the user namespace",
+  ],
+  [
+    userns({ uidMappings: [{ ...mapping, hostID: 4294967294 }] }),
+    "linux.uidMappings[0]: reaches beyond the highest id, 4294967294",
+  ],
+  [
+    { ...userns(), process: { ...valid.process, user: { uid: 1000, gid: 0 } } },
+    "process.user.uid: user id 1000 is not mapped in the user namespace",
+  ],
+  [{ ...valid, hostname: "ö".repeat(33) }, "hostname: want at most 64 bytes, got 66"],
+  [{ ...withLinux({ namespaces: [{ type: "mount" }] }), hostname: "a" }, "hostname: needs a uts namespace in linux.namespaces"],
+  [withLinux({ timeOffsets: { monotonic: { secs: 1 } } }), "linux.timeOffsets: needs a new time namespace in linux.namespaces"],
+  [
+    withLinux({ sysctl: { "kernel.panic": "1" } }),
+    'linux.sysctl["kernel.panic"]: is not separate for each namespace and would change the host\'s',
+  ],
+  [
+    withLinux({ sysctl: { "net.ipv4.ip_forward": "1" } }),
+    'linux.sysctl["net.ipv4.ip_forward"]: needs a network namespace in linux.namespaces',
+  ],
+  [withLinux({ sysctl: { "net/../kernel/panic": "1" } }), 'linux.sysctl["net/../kernel/panic"]: is no kernel parameter\'s name'],
+  [withLinux({ devices: [{ type: "c", path: "/dev/x", major: 1 }] }), "linux.devices[0].minor: is missing"],
+  [{ ...valid, mounts: [{ destination: "data" }] }, 'mounts[0].destination: must be an absolute path, got "data"'],
+  [{ ...valid, mounts: [{ destination: "/a", uidMappings: [mapping] }] }, "mounts[0]: uidMappings and gidMappings go together"],
+];
+
+test.each(faults)("%j", (spec, message) => {
+  expect(() => validateSpec(spec)).toThrow(message);
+});
+
+describe("a valid specification", () => {
+  test("comes back without what the specification does not know, and without nulls", () => {
+    const spec = { ...valid, hostname: "jar", windows: { deep: true }, annotations: { a: "b" }, hooks: null };
+    expect(validateSpec(spec)).toEqual({ ...valid, hostname: "jar", annotations: { a: "b" } } as never);
+  });
+
+  test("may say infinity in any way JSON can", () => {
+    const rlimits = [
+      { type: "RLIMIT_CORE", soft: 2 ** 64, hard: 2 ** 64 },
+      { type: "RLIMIT_CPU", soft: 5, hard: -1 },
+    ];
+    expect(validateSpec(withProcess({ rlimits })).process?.rlimits).toEqual(rlimits);
+  });
+});
+
+/** Anything goes wrong as InvalidSpec, or not at all. */
+function survives(value: unknown): void {
+  try {
+    validateSpec(value);
+  } catch (error) {
+    expect(error).toBeInstanceOf(InvalidSpec);
+  }
+}
+
+describe("hostile input", () => {
+  test("any JSON value", () => {
+    fc.assert(fc.property(fc.jsonValue(), survives), { numRuns: 500 });
+  });
+
+  test("a specification with any JSON value in any place", () => {
+    const keys = ["ociVersion", "process", "linux", "mounts", "root", "hostname", "hooks", "annotations"] as const;
+    const inner = [
+      "namespaces",
+      "uidMappings",
+      "sysctl",
+      "devices",
+      "resources",
+      "seccomp",
+      "args",
+      "user",
+      "rlimits",
+      "capabilities",
+    ] as const;
+    const mutated = fc
+      .tuple(fc.constantFrom(...keys), fc.constantFrom(...inner), fc.jsonValue(), fc.boolean())
+      .map(([key, name, value, deep]) => {
+        const base = structuredClone(valid) as unknown as Record<string, unknown>;
+        base[key] = deep ? { ...(base[key] as object | undefined), [name]: value } : value;
+        return base;
+      });
+    fc.assert(fc.property(mutated, survives), { numRuns: 1000 });
+  });
+
+  test("any text", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        expect(() => parseSpec(text)).toThrow(InvalidSpec);
+      }),
+    );
+  });
+
+  test("deep nesting and huge lists", () => {
+    expect(() => parseSpec(`${"[".repeat(1_000_000)}`)).toThrow(InvalidSpec);
+    const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`;
+    expect(() => parseSpec(deep)).toThrow("ociVersion: is missing");
+    const huge = withProcess({ env: Array.from({ length: 200_000 }, (_, i) => `V${i}=x`) });
+    expect(validateSpec(huge).process?.env?.length).toBe(200_000);
+    survives(JSON.parse('{"ociVersion":"1.0.0","__proto__":{"process":1},"process":{"cwd":"/","__proto__":{"x":1}}}'));
+  });
+});
+
+test("what is generated as valid passes, compiles and encodes", () => {
+  const path = fc.array(fc.stringMatching(/^[a-z.]{1,8}$/), { minLength: 1, maxLength: 4 }).map((parts) => `/${parts.join("/")}`);
+  const below = path.filter((text) => new URL(text, "file:///").pathname !== "/");
+  const caps = fc.subarray(["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN", "CAP_FUTURE"]);
+  const spec = fc.record(
+    {
+      ociVersion: fc.constantFrom("1.0.0", "1.0.2-dev", "1.2.0"),
+      root: fc.record({ path, readonly: fc.boolean() }),
+      hostname: fc.stringMatching(/^[a-z]{0,20}$/),
+      mounts: fc.array(
+        fc.oneof(
+          fc.record({
+            destination: below,
+            type: fc.constantFrom("proc", "tmpfs", "sysfs", "mqueue", "devpts", "cgroup"),
+            options: fc.subarray(["ro", "nosuid", "noatime", "rro", "mode=700", "sync"]),
+          }),
+          fc.record({
+            destination: below,
+            type: fc.constant("bind"),
+            source: path,
+            options: fc.subarray(["rbind", "ro", "rnodev", "rslave", "shared", "idmap"]),
+          }),
+        ),
+        { maxLength: 12 },
+      ),
+      process: fc.record({
+        terminal: fc.boolean(),
+        cwd: path,
+        args: fc.array(fc.stringMatching(/^[a-z/]{1,9}$/), { minLength: 1, maxLength: 3 }),
+        env: fc.array(fc.stringMatching(/^[A-Z]{1,4}=[a-z/:]{0,9}$/)),
+        user: fc.record({ uid: fc.nat(999), gid: fc.nat(999), additionalGids: fc.array(fc.nat(999), { maxLength: 4 }) }),
+        noNewPrivileges: fc.boolean(),
+        oomScoreAdj: fc.integer({ min: -1000, max: 1000 }),
+        capabilities: fc.record({ bounding: caps, effective: caps, ambient: caps }),
+        rlimits: fc.constantFrom([], [{ type: "RLIMIT_NOFILE", soft: 5, hard: -1 }]),
+      }),
+      linux: fc.subarray(["pid", "network", "ipc", "cgroup", "time"]).map((types) => ({
+        namespaces: ["mount", "uts", "user", ...types].map((type) => ({ type })),
+        uidMappings: [mapping],
+        gidMappings: [mapping],
+        maskedPaths: ["/proc/kcore", "/a"],
+        readonlyPaths: ["/proc/sys"],
+        ...(types.includes("time") ? { timeOffsets: { monotonic: { secs: -5 } } } : {}),
+      })),
+    },
+    { requiredKeys: ["ociVersion", "process", "linux"] },
+  );
+  fc.assert(
+    fc.property(spec, (value) => {
+      const checked = validateSpec(JSON.parse(JSON.stringify(value)));
+      expect(encode(compileCreate(inputOf(checked, { bundle: "/b" }))).length).toBeGreaterThan(0);
+    }),
+    { numRuns: 200 },
+  );
+});

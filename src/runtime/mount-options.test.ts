@@ -1,0 +1,94 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { OnggiError } from "../lib/errors.ts";
+import { MOUNT_ATTR as A, MS } from "../sys/constants.ts";
+import { parseBitList } from "./bit-list.ts";
+import { parseMountOptions } from "./mount-options.ts";
+
+const parse = (...options: string[]) => parseMountOptions(options, "tmpfs");
+
+describe("mount options", () => {
+  test("set and clear attributes, the later one wins", () => {
+    expect(parse("ro", "nosuid", "suid", "noexec").attributes).toEqual({
+      set: A.MOUNT_ATTR_RDONLY | A.MOUNT_ATTR_NOEXEC,
+      clear: A.MOUNT_ATTR_NOSUID,
+    });
+    expect(parse("ro", "rw").attributes).toEqual({ set: 0, clear: A.MOUNT_ATTR_RDONLY });
+  });
+
+  test("clear the whole field of access times before one is set", () => {
+    expect(parse("noatime").attributes).toEqual({
+      set: A.MOUNT_ATTR_NOATIME,
+      clear: A.MOUNT_ATTR__ATIME,
+    });
+    expect(parse("noatime", "strictatime").attributes.set).toBe(A.MOUNT_ATTR_STRICTATIME);
+    expect(parse("noatime", "relatime").attributes).toEqual({ set: 0, clear: A.MOUNT_ATTR__ATIME });
+  });
+
+  test("tell relatime from atime for the whole tree, and ro from rro", () => {
+    expect(parse("relatime").recursiveAttributes).toEqual({ set: 0, clear: 0 });
+    expect(parse("rnoatime").recursiveAttributes.set).toBe(A.MOUNT_ATTR_NOATIME);
+    expect(parse("rro", "rnosuid").recursiveAttributes.set).toBe(A.MOUNT_ATTR_RDONLY | A.MOUNT_ATTR_NOSUID);
+    expect(parse("rro").attributes.set).toBe(0);
+  });
+
+  test("pass on what belongs to the super block or the file system", () => {
+    const { superFlags, data, propagation, copyUp } = parse(
+      "sync",
+      "lazytime",
+      "size=1m",
+      "x=a=b",
+      "newinstance",
+      "rslave",
+      "tmpcopyup",
+      "defaults",
+    );
+    expect(superFlags).toEqual(["sync", "lazytime"]);
+    expect(data).toEqual([["size", "1m"], ["x", "a=b"], ["newinstance"]]);
+    expect(propagation).toEqual([MS.MS_SLAVE | MS.MS_REC]);
+    expect(copyUp).toBeTrue();
+  });
+
+  test("of a bind mount are known by type or by option", () => {
+    expect(parseMountOptions(["rbind", "ridmap"], undefined)).toMatchObject({ bind: true, recursive: true, idmap: "tree" });
+    expect(parseMountOptions([], "bind")).toMatchObject({ bind: true, recursive: false, idmap: false });
+    expect(() => parseMountOptions(["bind", "size=1"], "none")).toThrow('mount option "size=1": not an option of a bind mount');
+  });
+
+  test("never set and clear the same bit, but for the field of access times, whatever is given", () => {
+    const names = [
+      "ro",
+      "rw",
+      "suid",
+      "nosuid",
+      "atime",
+      "noatime",
+      "relatime",
+      "strictatime",
+      "rro",
+      "rrw",
+      "rnoatime",
+      "nodiratime",
+      "diratime",
+    ];
+    fc.assert(
+      fc.property(fc.array(fc.oneof(fc.constantFrom(...names), fc.string())), (options) => {
+        for (const { set, clear } of Object.values(parseMountOptions(options, "x")).filter((value) => value?.set !== undefined)) {
+          expect(set & clear & ~A.MOUNT_ATTR__ATIME).toBe(0);
+        }
+      }),
+    );
+  });
+});
+
+describe("lists of CPUs and nodes", () => {
+  test("become bit masks", () => {
+    expect([...parseBitList("0-2,7", "cpus")]).toEqual([0x87, 0, 0, 0, 0, 0, 0, 0]);
+    expect([...parseBitList("64", "cpus")].slice(8)).toEqual([1, 0, 0, 0, 0, 0, 0, 0]);
+  });
+
+  test("that are none are refused", () => {
+    for (const list of ["", "a", "3-1", "1,,2", "-1", "65536", "1-99999"])
+      expect(() => parseBitList(list, "cpus")).toThrow(OnggiError);
+  });
+});
