@@ -58,9 +58,9 @@ interface Run {
 }
 
 /** How much may wait for the disk before the producer has to. */
-const MAX_WAITING = 8 << 20;
+const MAX_WAITING = 24 << 20;
 /** After so many bytes the disk is set to work, so that little is left for the flush at the end. */
-const FLUSH_BYTES = 8 << 20;
+const FLUSH_BYTES = 16 << 20;
 
 /**
  * Writes one file from its beginning to its end on a thread of the pool, while the caller goes on hashing. Stretches of

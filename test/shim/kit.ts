@@ -42,10 +42,11 @@ export async function until(what: () => boolean, patience = 5000): Promise<void>
 afterEach(async () => {
   const ending = shims.splice(0);
   for (const shim of ending) {
-    await shim.kill(0, 9, true).catch(() => {});
+    await shim.kill(0, 9, true).catch((e) => {console.log("KILLERR",e)});
     shim.release();
   }
   for (const shim of ending) {
+    console.log("END", shim.pid, alive(shim.pid));
     await until(() => !alive(shim.pid)).catch(() => process.kill(shim.pid, 9));
   }
   for (const dir of dirs.splice(0)) rmSync(dir, { recursive: true, force: true });
