@@ -22,7 +22,11 @@ async function terminal(): Promise<Terminal> {
       const former = makeRaw(fd);
       const restore = () => {
         process.off("exit", restore);
-        tcsetattr(fd, former, "drain");
+        try {
+          tcsetattr(fd, former);
+        } catch {
+          // the terminal has gone: nothing is left to restore
+        }
       };
       process.on("exit", restore);
       return restore;

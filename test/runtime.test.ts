@@ -188,6 +188,38 @@ describe("the process", () => {
     }
   });
 
+  test("joins the user namespace of another container, with a pid namespace of its own, as the containers of a pod do", async () => {
+    await sh(image, "sleep 100", {
+      during: async ({ pid }) => {
+        const change: Options["change"] = (spec) => {
+          const path = (type: string) => `/proc/${pid}/ns/${type === "network" ? "net" : type}`;
+          spec.linux!.namespaces = spec.linux!.namespaces!.map(({ type }) =>
+            ["user", "network", "ipc", "uts"].includes(type) ? { type, path: path(type) } : { type },
+          );
+          delete spec.hostname;
+          delete spec.linux!.sysctl;
+        };
+        const { output, failure } = await sh(
+          image,
+          "echo $$; id -u; readlink /proc/self/ns/user; hostname; ls /sys/class/net; ls -d /proc/[0-9]* | wc -l; touch /mine; stat -c %u /mine",
+          {
+            change,
+          },
+        );
+        expect(failure).toBeNull();
+        expect(output).toBe(`1\n0\n${Bun.spawnSync(["readlink", `/proc/${pid}/ns/user`]).stdout}jar\nlo\n3\n0\n`);
+      },
+    });
+  });
+
+  test("sees its cgroup as the root of every hierarchy it is in", async () => {
+    for (const userns of [true, false]) {
+      const { output } = await sh(image, "cat /proc/self/cgroup", { userns });
+      const lines = output.trim().split("\n");
+      expect(lines.filter((line) => !line.endsWith(":/") && !line.includes("name="))).toEqual([]);
+    }
+  });
+
   test("joins namespaces by path, with and without a user namespace of its own", async () => {
     await sh(image, "sleep 100", {
       userns: false,
@@ -215,6 +247,43 @@ describe("the process", () => {
         }
       },
     });
+  });
+});
+
+describe("the root", () => {
+  test("is a directory as it is", async () => {
+    const root = busybox();
+    for (const name of ["proc", "sys", "dev"]) mkdirSync(join(root, name));
+    const { output, failure } = await sh(root, "touch /made; ls /; echo gone > /dev/null", {
+      userns: false,
+      input: { root: { kind: "directory", path: root } },
+    });
+    expect(failure).toBeNull();
+    expect(output).toBe("bin\ndev\netc\nhome\nmade\nproc\nroot\nsys\ntmp\n");
+    expect(statSync(join(root, "made")).isFile()).toBeTrue();
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(root);
+  });
+
+  test("is an overlay of directories by mount(2), where overlayfs takes no descriptors", async () => {
+    const base = directory();
+    const paths = ["lower:a,b", "lower2", "upper,x", "work", "mountpoint"].map((name) => join(base, name));
+    for (const path of paths) mkdirSync(path);
+    writeFileSync(join(paths[0] as string, "top"), "");
+    writeFileSync(join(paths[1] as string, "middle"), "");
+    const [first, second, upper, work, mountpoint] = paths as [string, string, string, string, string];
+    for (const noPivot of [false, true]) {
+      const { output, failure } = await sh(image, "ls /; touch /proc/sys/x; ls /sys/firmware /tmp", {
+        userns: false,
+        input: {
+          noPivot,
+          facts: { ...facts, overlayFds: false, cloneDetached: false },
+          root: { kind: "overlay", lower: { paths: [first, second, image] }, upper, work, mountpoint },
+        },
+      });
+      expect(failure).toBeNull();
+      expect(output).toStartWith("bin\ndev\netc\nhome\nmiddle\nproc\nroot\nsys\ntmp\ntop\n");
+      expect(output).toContain("Read-only file system");
+    }
   });
 });
 

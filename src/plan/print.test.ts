@@ -11,7 +11,7 @@ test("an explained plan has its sections, groups, calls and each reason once in 
   const text = explain(plan, { column: 60 });
   expect(text).toContain("In the shim, before the process exists\n  cgroups\n    $c = openat2(AT_FDCWD");
   expect(text).toContain("The process is made\n    clone3(CLONE_NEWNS|CLONE_NEWPID|CLONE_INTO_CGROUP, cgroup=$c)\n");
-  expect(text).toMatch(/ {2}mounts\n.* {2}mount \/dev\n/);
+  expect(text).toMatch(/ {2}devices\n.* {2}mount \/dev\n/);
   expect(text.match(/ {2}mount \/proc$/gm)).toHaveLength(1);
   expect(text).not.toContain("\x1b");
   expect(explain(plan, { colour: true })).toContain("\x1b[36mmounts\x1b[0m");

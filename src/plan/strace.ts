@@ -38,13 +38,13 @@ export function parseStrace(output: string): TracedCall[] {
 /** The double-quoted strings of a line, with C's escapes undone. */
 function quotedStrings(text: string): string[] {
   const strings: string[] = [];
-  for (const [, body = ""] of text.matchAll(/"((?:[^"\\]|\\.)*)"/g)) strings.push(unescape(body));
+  for (const [, body = ""] of text.matchAll(/"((?:[^"\\]|\\.)*)"/g)) strings.push(unescaped(body));
   return strings;
 }
 
 const escapes: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", v: "\v", f: "\f", '"': '"', "\\": "\\" };
 
-function unescape(body: string): string {
+function unescaped(body: string): string {
   return body.replace(/\\([0-7]{1,3}|x[0-9a-f]{2}|.)/g, (_, code: string) => {
     if (/^[0-7]/.test(code)) return String.fromCharCode(Number.parseInt(code, 8));
     if (/^x/.test(code)) return String.fromCharCode(Number.parseInt(code.slice(1), 16));

@@ -8,11 +8,12 @@ import type { IdMapping, NamespaceType, Process } from "../oci/spec.ts";
 import { AT_FDCWD, type Plan, type Supervision } from "../plan/ops.ts";
 import { CLONE, O, RESOLVE } from "../sys/constants.ts";
 import type { CgroupJoin } from "./cgroups/types.ts";
-import { compileAffinity, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
+import { compileAffinity, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
 import { Registers, Writer } from "./compile-builder.ts";
 import { compileCgroupTasks, compileCloneInto } from "./compile-cgroups.ts";
 import { AT_EMPTY_PATH, cloneFlags, mapped, PATH_DIRECTORY } from "./compile-context.ts";
 import { NO_ID, openMaster, openSlave } from "./compile-devices.ts";
+import { privateProc } from "./compile-kernel.ts";
 import { compileProcess, compileRaisedLimits, compileStreamOwner } from "./compile-process.ts";
 import type { HostFacts } from "./types.ts";
 
@@ -61,6 +62,9 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
     after.about("handshake", "let the child go on").do({ kind: "release" });
     child.about("handshake", "wait until the shim has done its part").do({ kind: "await" });
   }
+  // before the container's mount namespace and user namespace are entered
+  const proc = process.apparmorProfile || process.selinuxLabel ? privateProc(child) : undefined;
+  const labels = compileLabels(child, process, proc);
   const joined = target.namespaces.filter((type) => type !== "pid").reduce((flags, type) => flags | cloneFlags[type], 0);
   if (joined !== 0) child.about("namespaces", "join the container").do({ kind: "setns", fd: pidfd, flags: joined });
   if (inUserns) {
@@ -90,7 +94,7 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
     mode: 0,
     resolve: RESOLVE.RESOLVE_NO_MAGICLINKS,
   });
-  compileProcess({ child, process, facts, seccompProgram, inUserns, cwd, terminal, labels: [] });
+  compileProcess({ child, process, facts, seccompProgram, inUserns, cwd, terminal, labels });
 
   return Object.freeze({
     before: Object.freeze(before.ops),

@@ -37,8 +37,9 @@ export function compileSysctls(context: Context, made: MadeMounts): void {
   if (made.proc === undefined) child.close(proc);
 }
 
-function privateProc(child: Context["child"]): Reg {
-  child.about("process", "open procfs for the kernel parameters");
+/** A procfs of ours that is mounted nowhere. */
+export function privateProc(child: Context["child"]): Reg {
+  child.about("process", "open a procfs that nothing can stand in for");
   const fs = child.keep({ kind: "fsopen", fstype: "proc", flags: FSOPEN.FSOPEN_CLOEXEC });
   child.do({ kind: "fsconfigCreate", fs });
   const proc = child.keep({ kind: "fsmount", fs, flags: FSMOUNT.FSMOUNT_CLOEXEC, attrs: 0 });

@@ -1,13 +1,15 @@
 /** Execs: plans that run beside the container's first process. As root. */
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync, readlinkSync } from "node:fs";
 import { SetupFailed, Shim } from "../../src/native/shim.ts";
 import { encode } from "../../src/plan/encode.ts";
 import type { Op } from "../../src/plan/ops.ts";
 import { CLONE, O } from "../../src/sys/constants.ts";
 import { errno } from "../../src/sys/errno.ts";
-import { alive, descriptors, guard, listener, spawn, stateDir, until } from "./kit.ts";
+import { alive, cleanUp, descriptors, guard, listener, spawn, stateDir, until } from "./kit.ts";
 import { execve, leaveTable, NAMESPACES, op, open, planOf, sh } from "./plans.ts";
+
+afterEach(cleanUp);
 
 const quiet = { exitPath: null };
 const { CLONE_NEWPID } = CLONE;

@@ -1,5 +1,5 @@
 /** What is not a plan and what is not a frame: neither harms a running container. As root. */
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { closeSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { encodeFrame, FrameDecoder, reply, request, words } from "../../src/native/protocol.ts";
@@ -8,8 +8,10 @@ import { encode } from "../../src/plan/encode.ts";
 import { openDir } from "../../src/sys/file.ts";
 import { read, write } from "../../src/sys/io.ts";
 import { unixConnect } from "../../src/sys/socket.ts";
-import { alive, descriptors, run, SHIM, spawn, stateDir, until } from "./kit.ts";
+import { alive, cleanUp, descriptors, run, SHIM, spawn, stateDir, until } from "./kit.ts";
 import { handshake, leaveTable, op, planOf, sh } from "./plans.ts";
+
+afterEach(cleanUp);
 
 function connect(dir: string): number {
   const state = openDir(dir);

@@ -1,5 +1,4 @@
-/** A shim in a directory of its own, ended and cleared away after each test. */
-import { afterEach } from "bun:test";
+/** A shim in a directory of its own. A test file calls `afterEach(cleanUp)`: a hook in a shared module would serve one file only. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,18 +38,18 @@ export async function until(what: () => boolean, patience = 5000): Promise<void>
   }
 }
 
-afterEach(async () => {
+/** Ends what the test has spawned, clears away its directories. */
+export async function cleanUp(): Promise<void> {
   const ending = shims.splice(0);
   for (const shim of ending) {
-    await shim.kill(0, 9, true).catch((e) => {console.log("KILLERR",e)});
+    await shim.kill(0, 9, true).catch(() => {});
     shim.release();
   }
   for (const shim of ending) {
-    console.log("END", shim.pid, alive(shim.pid));
     await until(() => !alive(shim.pid)).catch(() => process.kill(shim.pid, 9));
   }
   for (const dir of dirs.splice(0)) rmSync(dir, { recursive: true, force: true });
-});
+}
 
 export async function spawn(plan: Plan | Uint8Array, dir = stateDir(), passedFds: readonly number[] = []): Promise<Shim> {
   const bytes = plan instanceof Uint8Array ? plan : encode(plan);

@@ -1,5 +1,5 @@
 /** From clone to the exit record: hand-shake, failures, exit, the next engine. As root. */
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { closeSync, existsSync, openSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeExitRecord } from "../../src/native/exit-record.ts";
@@ -7,8 +7,10 @@ import { SetupFailed, Shim, ShimGone } from "../../src/native/shim.ts";
 import { reg } from "../../src/plan/ops.ts";
 import { CLONE, O } from "../../src/sys/constants.ts";
 import { errno } from "../../src/sys/errno.ts";
-import { alive, descriptors, field, guard, run, SANITIZED, spawn, stateDir, until } from "./kit.ts";
+import { alive, cleanUp, descriptors, field, guard, run, SANITIZED, spawn, stateDir, until } from "./kit.ts";
 import { execve, handshake, leaveTable, NAMESPACES, op, open, planOf, sh } from "./plans.ts";
+
+afterEach(cleanUp);
 
 const text = (value: string) => new TextEncoder().encode(value);
 const record = (dir: string) => decodeExitRecord(readFileSync(join(dir, "exit")));
@@ -110,6 +112,7 @@ describe("a process", () => {
 
   test("orphans are reaped by the shim, which keeps no descriptor and no zombie", async () => {
     const shim = await spawn(sh("for i in 1 2 3 4 5; do (true &) ; done; sleep 0.2; (sleep 60 &); exec sleep 60"));
+    await shim.main.created;
     const before = descriptors(shim.pid).length;
     shim.start();
     const { pid } = await shim.main.started;

@@ -1,11 +1,13 @@
 /** Log files: the forms of Docker and CRI, rotation, disks that are full. As root. */
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Supervision } from "../../src/plan/ops.ts";
 import { mount, umount } from "../../src/sys/mount.ts";
-import { run, spawn, stateDir, until } from "./kit.ts";
+import { cleanUp, run, spawn, stateDir, until } from "./kit.ts";
 import { sh } from "./plans.ts";
+
+afterEach(cleanUp);
 
 type Log = NonNullable<Supervision["log"]>;
 const log = (format: Log["format"], maxSize = 0, maxFiles = 1, path = "log"): Partial<Supervision> => ({
@@ -140,6 +142,7 @@ describe("cri", () => {
     const shim = await spawn(sh("echo before; read x; echo after", { supervision: { ...log("cri"), openStdin: true } }), dir);
     const attachment = await shim.attach(0, { stdin: true });
     shim.start();
+    await shim.main.started;
     await until(() => readFileSync(join(dir, "log"), "utf8").includes("before"));
     renameSync(join(dir, "log"), join(dir, "rotated"));
     shim.reopenLogs();

@@ -1,13 +1,15 @@
 /** Standard streams: pipes, terminals, several clients, back-pressure. As root. */
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { closeSync } from "node:fs";
 import { encodeFrame, FrameDecoder, reply, request, words } from "../../src/native/protocol.ts";
 import type { Shim } from "../../src/native/shim.ts";
 import { openDir } from "../../src/sys/file.ts";
 import { read, write } from "../../src/sys/io.ts";
 import { unixConnect } from "../../src/sys/socket.ts";
-import { descriptors, field, listener, run, SANITIZED, spawn, stateDir, until } from "./kit.ts";
+import { cleanUp, descriptors, field, listener, run, SANITIZED, spawn, stateDir, until } from "./kit.ts";
 import { planOf, sh } from "./plans.ts";
+
+afterEach(cleanUp);
 
 const text = (value: string) => new TextEncoder().encode(value);
 
