@@ -17,7 +17,7 @@ include native/native.mk
 # One executable that carries the shim, and the OCI runtime as a link to it.
 dist/onggi: $(SOURCES) build/onggi-shim package-lock.json | setup
 	@mkdir -p dist
-	$(BUN) build src/main.ts --compile --minify --sourcemap=none --bytecode --outfile dist/onggi
+	$(BUN) build src/main.ts --compile --format=esm --splitting --minify --sourcemap=none --bytecode --outfile dist/onggi
 	@ln -sf onggi dist/onggi-runtime
 
 build: setup

@@ -271,7 +271,7 @@ describe("stats", () => {
     read: "",
     cpu: { usageNs, userNs: 0, systemNs: 0, throttledPeriods: 0, throttledNs: 0, onlineCpus: 2, systemUsageNs },
     memory: {
-      usageBytes: 3 * 1024 ** 2,
+      usageBytes: 2 * 1024 ** 2,
       limitBytes: 64 * 1024 ** 2,
       cacheBytes: 1024 ** 2,
       maxUsageBytes: 0,
@@ -287,7 +287,7 @@ describe("stats", () => {
   test("--no-stream shows the second sample, whose CPU use is known", async () => {
     let calls = 0;
     harness.handlers.stats = async (call) => {
-      await call.item(calls++ === 0 ? sample(0, 0) : sample(500_000_000, 2_000_000_000));
+      await call.item({ samples: [calls++ === 0 ? sample(0, 0) : sample(500_000_000, 2_000_000_000)] });
       return {};
     };
     expect((await harness.command(["stats", "--no-stream"])).stdout.split("\n")).toEqual([
@@ -299,7 +299,10 @@ describe("stats", () => {
 });
 
 test("stats without containers prints the titles and ends", async () => {
-  harness.handlers.stats = async () => ({});
+  harness.handlers.stats = async (call) => {
+    await call.item({ samples: [] });
+    return {};
+  };
   expect((await harness.command(["stats", "--no-stream"])).stdout).toStartWith("CONTAINER ID   NAME");
 });
 

@@ -50,9 +50,8 @@ export const command = define({
         return 0;
       }
       await screen.clear();
-      await context.call("stats", { ...request, stream: true }, { item: (sample) => screen.take(sample) }, stop.signal);
+      await context.call("stats", { ...request, stream: true }, { item: (round) => screen.take(round.samples) }, stop.signal);
     } finally {
-      screen.close();
       for (const off of leave) off();
     }
     return 0;
@@ -69,7 +68,12 @@ async function sampleAll(
   signal: AbortSignal,
 ): Promise<Samples> {
   const samples: Samples = new Map();
-  await context.call("stats", request, { item: (sample) => void samples.set(sample.id, sample) }, signal);
+  await context.call(
+    "stats",
+    request,
+    { item: (round) => round.samples.forEach((sample) => samples.set(sample.id, sample)) },
+    signal,
+  );
   return samples;
 }
 
@@ -80,7 +84,6 @@ class Screen {
   readonly #whole: boolean;
   #before: Samples = new Map();
   #round: Samples = new Map();
-  #timer: Timer | undefined;
 
   constructor(context: Context, format: string | undefined, whole: boolean) {
     this.#context = context;
@@ -93,23 +96,14 @@ class Screen {
     await this.#draw();
   }
 
-  take(sample: StatsSample): void {
-    clearTimeout(this.#timer);
-    if (this.#round.has(sample.id)) {
-      this.#before = this.#round;
-      this.#round = new Map();
-    }
-    this.#round.set(sample.id, sample);
-    // the engine sends a round at once, then pauses: what is there after a moment is the round
-    this.#timer = setTimeout(() => void this.#draw().catch(() => {}), INTERVAL_MS / 10);
+  async take(samples: readonly StatsSample[]): Promise<void> {
+    this.#before = this.#round;
+    this.#round = new Map(samples.map((sample) => [sample.id, sample]));
+    await this.#draw();
   }
 
   async print(samples: Samples, before: Samples): Promise<void> {
     for (const text of await this.#render(samples, before)) await line(this.#context.stdout, text);
-  }
-
-  close(): void {
-    clearTimeout(this.#timer);
   }
 
   #render(samples: Samples, before: Samples): Promise<string[]> {
@@ -138,7 +132,6 @@ export function cpuPercent(now: StatsSample, before: StatsSample | undefined): n
 
 export function rowOf(sample: StatsSample, before: StatsSample | undefined, whole: boolean): Row {
   const { memory, io, pids } = sample;
-  const used = Math.max(0, memory.usageBytes - memory.cacheBytes);
   const networks = Object.values(sample.network);
   const received = networks.reduce((sum, { rxBytes }) => sum + rxBytes, 0);
   const sent = networks.reduce((sum, { txBytes }) => sum + txBytes, 0);
@@ -148,8 +141,8 @@ export function rowOf(sample: StatsSample, before: StatsSample | undefined, whol
     ID: id,
     Name: sample.name,
     CPUPerc: `${cpuPercent(sample, before).toFixed(2)}%`,
-    MemUsage: `${binarySize(used)} / ${binarySize(memory.limitBytes)}`,
-    MemPerc: `${(memory.limitBytes > 0 ? (used / memory.limitBytes) * 100 : 0).toFixed(2)}%`,
+    MemUsage: `${binarySize(memory.usageBytes)} / ${binarySize(memory.limitBytes)}`,
+    MemPerc: `${(memory.limitBytes > 0 ? (memory.usageBytes / memory.limitBytes) * 100 : 0).toFixed(2)}%`,
     NetIO: `${decimalSize(received)} / ${decimalSize(sent)}`,
     BlockIO: `${decimalSize(io.readBytes)} / ${decimalSize(io.writeBytes)}`,
     PIDs: String(pids.current),

@@ -24,7 +24,7 @@ export interface NewLayer {
 }
 
 export interface LayerOptions {
-  readonly limits: Limits & { readonly layerBytes: number };
+  readonly limits: Limits & { readonly layerBytes: number; readonly layerEntries: number };
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
@@ -34,7 +34,14 @@ export interface LayerOptions {
  */
 export const takeLayer = async (store: ContentStore, source: Chunks, options: LayerOptions): Promise<NewLayer> => {
   const entries: TarEntry[] = [];
-  const decoder = new TarDecoder({ entry: (entry) => entries.push(entry) });
+  const { layerEntries, layerBytes } = options.limits;
+  const decoder = new TarDecoder({
+    entry: (entry) => {
+      if (entries.push(entry) > layerEntries) {
+        throw new OnggiError("layer_too_large", `the layer has more than the limit of ${layerEntries} entries`);
+      }
+    },
+  });
   const blobHash = newHash();
   let blobSize = 0;
   const hash = newHash();
@@ -55,8 +62,8 @@ export const takeLayer = async (store: ContentStore, source: Chunks, options: La
       const room = ingest.file.add(chunk);
       hash.update(chunk);
       decoder.push(chunk);
-      if (decoder.position > options.limits.layerBytes) {
-        throw new OnggiError("layer_too_large", `the layer is larger than the limit of ${options.limits.layerBytes} bytes`);
+      if (decoder.position > layerBytes) {
+        throw new OnggiError("layer_too_large", `the layer is larger than the limit of ${layerBytes} bytes`);
       }
       if (room) await room;
     }

@@ -11,7 +11,7 @@ import { ImageAmbiguous, ImageInUse, ImageNotFound } from "./errors.ts";
 import { explainDisk } from "./files.ts";
 import { diffIdsOf, hostArchitecture, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
-import { takeLayer } from "./layer.ts";
+import { type LayerOptions, takeLayer } from "./layer.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { canonicalName, familiarName, parseReference } from "./reference.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
@@ -22,11 +22,14 @@ export interface StoreOptions {
   readonly form?: MountForm;
   /** The most bytes one layer may have uncompressed; 64 GiB unless told. */
   readonly maxLayerBytes?: number;
+  /** The most entries one layer may have, which are in memory while it is indexed; two million unless told. */
+  readonly maxLayerEntries?: number;
   /** The most a compressed layer may grow, beyond the first `freeBytes`. */
   readonly limits?: { readonly freeBytes: number; readonly ratio: number };
 }
 
 const MAX_LAYER_BYTES = 64 * 2 ** 30;
+const MAX_LAYER_ENTRIES = 2_000_000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
 
@@ -200,8 +203,15 @@ class LocalImageStore implements ImageStore {
     this.#database.close();
   }
 
-  #layerOptions(): { limits: { freeBytes: number; ratio: number; layerBytes: number } } {
-    return { limits: { ...(this.#options.limits ?? defaultLimits), layerBytes: this.#options.maxLayerBytes ?? MAX_LAYER_BYTES } };
+  #layerOptions(): Pick<LayerOptions, "limits"> {
+    const { limits, maxLayerBytes, maxLayerEntries } = this.#options;
+    return {
+      limits: {
+        ...(limits ?? defaultLimits),
+        layerBytes: maxLayerBytes ?? MAX_LAYER_BYTES,
+        layerEntries: maxLayerEntries ?? MAX_LAYER_ENTRIES,
+      },
+    };
   }
 
   /** Keeps what the images need and records them, all or none. */

@@ -58,7 +58,7 @@ export function fillDev(context: Context, dev: Reg): void {
   host.about("devices", "give the nodes the modes asked for").do({ kind: "umask", mask: 0 });
   for (const device of devices(context)) {
     const path = cleanPath(device.path);
-    if (path.startsWith("/dev/")) makeNode(context, dev, path.slice("/dev/".length), device);
+    if (path.startsWith("/dev/")) makeNode(context, host, dev, path.slice("/dev/".length), device);
   }
   const owner = { uid: context.hostUid(0), gid: context.hostGid(0) };
   for (const [path, target] of links) {
@@ -73,43 +73,49 @@ export function fillDev(context: Context, dev: Reg): void {
 }
 
 /** Makes a node below `base`; in a tree nobody else can change, so plain paths will do. */
-function makeNode(context: Context, base: Reg, path: string, device: LinuxDevice, accept: readonly number[] = []): void {
-  const { host } = context;
+function makeNode(
+  context: Context,
+  writer: Writer,
+  base: Reg,
+  path: string,
+  device: LinuxDevice,
+  accept: readonly number[] = [],
+): void {
   const { type, major = 0, minor = 0, fileMode = 0o666, uid = 0, gid = 0 } = device;
-  host.about("devices", `make ${cleanPath(device.path)}`);
+  writer.about("devices", `make ${cleanPath(device.path)}`);
   const parts = components(path);
   for (let depth = 1; depth < parts.length; depth++) {
-    host.do({ kind: "mkdir", dir: base, path: parts.slice(0, depth).join("/"), mode: 0o755, accept: [errno.EEXIST] });
+    writer.do({ kind: "mkdir", dir: base, path: parts.slice(0, depth).join("/"), mode: 0o755, accept: [errno.EEXIST] });
   }
   const mode = typeBits[type] | (fileMode & 0o7777);
-  host.do({ kind: "mknod", dir: base, path: parts.join("/"), mode, dev: deviceNumber(major, minor), accept });
+  writer.do({ kind: "mknod", dir: base, path: parts.join("/"), mode, dev: deviceNumber(major, minor), accept });
   const owner = { uid: context.hostUid(uid), gid: context.hostGid(gid) };
   if (owner.uid !== 0 || owner.gid !== 0)
-    host.do({ kind: "chown", dir: base, path: parts.join("/"), ...owner, flags: AT.AT_SYMLINK_NOFOLLOW });
+    writer.do({ kind: "chown", dir: base, path: parts.join("/"), ...owner, flags: AT.AT_SYMLINK_NOFOLLOW });
 }
 
 /**
- * Devices outside a /dev of ours, and all of them where /dev is the image's own directory: made in the root while it is
- * mounted nowhere. A /dev that is bound from elsewhere is left as it is.
+ * Devices outside a /dev of ours, and all of them where /dev is the image's own directory: made in the root, by the shim while
+ * it is mounted nowhere, or by the child that mounts it. A /dev that is bound from elsewhere is left as it is.
  */
-export function compileRootDevices(context: Context, root: Reg | null, mounts: readonly PlannedMount[]): void {
+export function compileRootDevices(context: Context, writer: Writer, root: Reg, mounts: readonly PlannedMount[]): void {
   const dev = mounts.find(({ destination }) => destination === "/dev");
   const listed = devices(context).filter(({ path }) => !cleanPath(path).startsWith("/dev/") || !dev);
-  if (listed.length === 0 || root === null) return;
-  const { host } = context;
-  host.about("devices", "give the nodes the modes asked for").do({ kind: "umask", mask: 0 });
+  if (listed.length === 0) return;
+  writer.about("devices", "give the nodes the modes asked for").do({ kind: "umask", mask: 0 });
   const parents = Map.groupBy(listed, ({ path }) => components(path).slice(0, -1).join("/"));
   for (const [parent, below] of parents) {
-    host.about("devices", `open /${parent}`);
-    const directory = openTarget(host, root, parent, { kind: "directory" });
-    for (const device of below) makeNode(context, directory, components(device.path).at(-1) as string, device, [errno.EEXIST]);
+    writer.about("devices", `open /${parent}`);
+    const directory = openTarget(writer, root, parent, { kind: "directory" });
+    for (const device of below)
+      makeNode(context, writer, directory, components(device.path).at(-1) as string, device, [errno.EEXIST]);
     if (parent === "dev") {
-      host.about("devices", "link the usual names in /dev");
-      for (const [path, target] of links) host.do({ kind: "symlink", target, dir: directory, path, accept: [errno.EEXIST] });
+      writer.about("devices", "link the usual names in /dev");
+      for (const [path, target] of links) writer.do({ kind: "symlink", target, dir: directory, path, accept: [errno.EEXIST] });
     }
-    host.close(directory);
+    writer.close(directory);
   }
-  host.about("devices", "back to the usual mask").do({ kind: "umask", mask: 0o022 });
+  writer.about("devices", "back to the usual mask").do({ kind: "umask", mask: 0o022 });
 }
 
 /** A new terminal from the container's own devpts, never from a path in the image. Returns the slave's register. */

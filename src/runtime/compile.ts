@@ -47,7 +47,7 @@ export function compileCreate(input: CreateInput): Plan {
   compileStreamOwner(host, input.supervision, context.hostUid(process.user?.uid ?? 0));
   const rootPlan = compileRootSource(context);
   const mounts = compileMountSources(context);
-  compileRootDevices(context, rootPlan.detached, mounts);
+  if (rootPlan.detached !== null) compileRootDevices(context, host, rootPlan.detached, mounts);
   compileRestore(context, namespaces);
   if (after.ops.length > 0) {
     after.about("handshake", "let the child go on").do({ kind: "release" });
@@ -61,6 +61,7 @@ export function compileCreate(input: CreateInput): Plan {
   compileLoopback(context);
   child.about("process", "make files with the modes asked for").do({ kind: "umask", mask: 0o022 });
   const root = compileRootAttach(context, rootPlan);
+  if (rootPlan.detached === null) compileRootDevices(context, child, root, mounts);
   const made = compileMounts(context, root, mounts);
   const terminal = process.terminal ? compileTerminal(context, root, made) : null;
   compileSysctls(context, made);

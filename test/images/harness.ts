@@ -9,6 +9,13 @@ import { OnggiError } from "../../src/lib/errors.ts";
 import { attachMount, close, MNT, OPEN_TREE, openTree, umount } from "../../src/sys/index.ts";
 import { type SnapshotOptions, snapshot } from "./snapshot.ts";
 
+/** Runs a program and returns its output; throws with its messages when it fails. */
+export const run = (...command: string[]): Buffer => {
+  const done = Bun.spawnSync(command, { env: { ...process.env, LC_ALL: "C" } });
+  if (!done.success) throw new Error(`${command.join(" ")}: ${done.stderr}`);
+  return done.stdout;
+};
+
 export const forms: readonly MountForm[] = ["erofs", "loop", "directories"];
 
 /** Runs with an empty directory that is gone afterwards, whatever is mounted below it. */

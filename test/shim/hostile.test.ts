@@ -70,6 +70,7 @@ describe("a connection", () => {
   test("that sends what a newer engine might is answered as before", async () => {
     const dir = stateDir();
     const shim = await spawn(sh("sleep 60"), dir);
+    await shim.main.created;
     const fd = connect(dir);
     write(fd, encodeFrame(999, 77, new Uint8Array(100)));
     write(fd, encodeFrame(request.hello, 0, words(2, 3, 4)));
@@ -78,7 +79,7 @@ describe("a connection", () => {
     const decoder = new FrameDecoder();
     const piece = new Uint8Array(4096);
     while (!types.includes(reply.status)) decoder.push(piece.slice(0, read(fd, piece)), ({ type }) => types.push(type));
-    expect(types).toEqual([reply.hello, reply.created, reply.status].slice(0, types.length === 2 ? 1 : 2).concat(reply.status));
+    expect(types).toEqual([reply.hello, reply.created, reply.status]);
     closeSync(fd);
     expect((await shim.status())[0]?.state).toBe("created");
   });

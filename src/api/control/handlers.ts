@@ -167,7 +167,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     stats: async (call) => {
       const { containers, all, stream } = call.request;
       for (;;) {
-        for (const sample of engine.stats(containers, !!all)) await call.item(sample);
+        await call.item({ samples: engine.stats(containers, !!all) });
         if (!stream || call.signal.aborted) return {};
         await Bun.sleep(1000);
       }

@@ -151,8 +151,12 @@ export interface Calls {
     result: { exitCode: number; detached?: boolean };
     item: never;
   };
-  /** One sample per container, and with `stream` one more every second. */
-  stats: { request: { containers: string[]; all?: boolean; stream?: boolean }; result: Record<never, never>; item: StatsSample };
+  /** One item with a sample of each container, and with `stream` one more every second. */
+  stats: {
+    request: { containers: string[]; all?: boolean; stream?: boolean };
+    result: Record<never, never>;
+    item: { samples: StatsSample[] };
+  };
   update: { request: { container: string; resources: Resources }; result: { id: string; warnings: string[] }; item: never };
   events: {
     request: { since?: string; until?: string; filters?: Record<string, string[]> };
