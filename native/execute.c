@@ -134,28 +134,14 @@ static long do_await(const struct context *context) {
   return -1;
 }
 
-// "/proc/" and a pid; returns where the digits begin.
-static char *pid_text(char text[32], pid_t pid, size_t *length) {
-  char *end = text + 31, *start = end;
-  *end = 0;
-  for (unsigned rest = (unsigned)pid; start == end || rest > 0; rest /= 10) *--start = (char)('0' + rest % 10);
-  *length = (size_t)(end - start);
-  memcpy(start - 6, "/proc/", 6);
-  return start;
-}
-
 static long do_open_proc(const struct context *context) {
   char text[32];
-  size_t length;
-  char *digits = pid_text(text, context->child, &length);
-  return syscall(SYS_openat, AT_FDCWD, digits - 6, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-}
-
-static long do_write_pid(const struct context *context, const struct plan_op *op) {
-  char text[32];
-  size_t length;
-  char *digits = pid_text(text, context->child, &length);
-  return write_all(fd_of(context, op, 0), digits, length);
+  char *start = text + sizeof text - 1;
+  *start = 0;
+  for (unsigned rest = (unsigned)context->child; rest > 0; rest /= 10) *--start = (char)('0' + rest % 10);
+  start -= 6;
+  memcpy(start, "/proc/", 6);
+  return syscall(SYS_openat, AT_FDCWD, start, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 }
 
 static long do_release(const struct context *context) {
@@ -242,7 +228,6 @@ static long run(struct context *context, const struct plan_op *op) {
     case OP_AWAIT: return do_await(context);
     case OP_RELEASE: return do_release(context);
     case OP_OPEN_PROC: return do_open_proc(context);
-    case OP_WRITE_PID: return do_write_pid(context, op);
     case OP_FAIL: errno = context->exec_denied ? EACCES : context->last_accepted; return -1;
     case OP_SOCKET: return syscall(SYS_socket, NUM(0), NUM(1), NUM(2));
   }
@@ -253,7 +238,7 @@ static long run(struct context *context, const struct plan_op *op) {
 
 // In restore mode there is no child to speak of.
 static bool needs_child(uint16_t kind) {
-  return kind == OP_RELEASE || kind == OP_OPEN_PROC || kind == OP_WRITE_PID || kind == OP_PRLIMIT;
+  return kind == OP_RELEASE || kind == OP_OPEN_PROC || kind == OP_PRLIMIT;
 }
 
 static bool accepted(const struct plan_op *op, int error) {

@@ -103,12 +103,12 @@ static size_t mutate(uint8_t *plan, size_t size) {
 // A plan with every kind of operation, each with arguments that fit. Returns its size.
 static size_t make_seed(uint8_t *plan) {
   static const uint8_t text[16] = "string";
-  const uint32_t parents[] = {OP_RELEASE, OP_OPEN_PROC, OP_WRITE_PID};
+  const uint32_t parents[] = {OP_RELEASE, OP_OPEN_PROC};
   uint64_t data = PLAN_HEADER_SIZE + (uint64_t)OP_KINDS * PLAN_OP_SIZE, list[4] = {2, 0, 0, 0};
   const uint64_t string = data | (uint64_t)6 << 32, bytes = (data + 16) | (uint64_t)64 << 32, strings = (data + 80) | (uint64_t)24 << 32;
   list[1] = list[2] = string;
   memcpy(plan, PLAN_MAGIC, 8);
-  const uint32_t header[] = {PLAN_VERSION, (uint32_t)data + 112, 0, 0, NO_CGROUP, 0, 3, OP_KINDS - 3, (uint32_t)data, 15, LOG_CRI, 3};
+  const uint32_t header[] = {PLAN_VERSION, (uint32_t)data + 112, 0, 0, NO_CGROUP, 0, 2, OP_KINDS - 2, (uint32_t)data, 15, LOG_CRI, 3};
   memcpy(plan + 8, header, sizeof header);
   put(plan, PLAN_HEADER_SIZE, 64, string, 8);
   put(plan, PLAN_HEADER_SIZE, 72, string, 8);
@@ -116,8 +116,8 @@ static size_t make_seed(uint8_t *plan) {
   static const char *const types[OP_KINDS] = {PLAN_OPS(TYPES)};
 #undef TYPES
   for (uint32_t place = 0, kind = 0; place < OP_KINDS; place++) {
-    while (place >= 3 && (kind == parents[0] || kind == parents[1] || kind == parents[2])) kind++;
-    struct plan_op op = {.kind = (uint16_t)(place < 3 ? parents[place] : kind++), .out = NO_REG};
+    while (place >= 2 && (kind == parents[0] || kind == parents[1])) kind++;
+    struct plan_op op = {.kind = (uint16_t)(place < 2 ? parents[place] : kind++), .out = NO_REG};
     op.argc = (uint8_t)strlen(types[op.kind]);
     for (int i = 0; i < op.argc; i++) {
       char type = types[op.kind][i];

@@ -74,13 +74,12 @@
   X(OP_AWAIT, "await", "", 0) \
   X(OP_RELEASE, "release", "", 0) \
   X(OP_OPEN_PROC, "openProc", "", 1) \
-  X(OP_WRITE_PID, "writePid", "r", 0) \
   X(OP_FAIL, "fail", "", 0) \
   X(OP_SOCKET, "socket", "iii", 1)
 
 #define PLAN_OP_NUMBER(number, name, types, returns) number,
 enum op_kind { PLAN_OPS(PLAN_OP_NUMBER) };
 #undef PLAN_OP_NUMBER
-#define OP_KINDS 56
+#define OP_KINDS 55
 
 #endif

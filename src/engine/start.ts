@@ -5,6 +5,7 @@ import type { Created, Exit, Started } from "../native/protocol.ts";
 import { SetupFailed, Shim } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
+import { SIG } from "../sys/constants.ts";
 import { errnoName, errnoText } from "../sys/errno.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
@@ -105,6 +106,7 @@ export function startContainer(context: Context, container: Container, options: 
       trace?.mark("record");
     } catch (error) {
       container.shim = null;
+      await shim?.kill(0, SIG.SIGKILL, true).catch(() => {}); // one that waits at `created` would wait for ever
       shim?.release();
       await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
       const told = error instanceof SetupFailed && plan ? explainFailure(record.name, plan, record.args[0] ?? "", error) : error;

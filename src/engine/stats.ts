@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { nowNs, rfc3339 } from "../lib/time.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
@@ -59,7 +59,8 @@ export function sampleStats(context: Context, { record, isUp }: Container): Stat
     },
     memory: {
       usageBytes: Math.max(0, memory.usageBytes - memory.inactiveFileBytes),
-      limitBytes: memory.limitBytes,
+      // without a limit, what the machine has
+      limitBytes: memory.limitBytes || totalmem(),
       cacheBytes: memory.cacheBytes,
       maxUsageBytes: memory.maxUsageBytes,
       swapBytes: memory.swapBytes,

@@ -156,8 +156,6 @@ export const signatures = {
   release: { call: "write", args: {} },
   /** Parent, after clone: opens /proc/<child> O_PATH|O_DIRECTORY|O_CLOEXEC into `out`. */
   openProc: { call: "openat", args: {} },
-  /** Parent, after clone: writes the child's pid in decimal to `fd` (a cgroup.procs). */
-  writePid: { call: "write", args: { fd: "reg" } },
   /**
    * Ends a PATH search; makes no call. Fails with EACCES if one of the `execve` operations before it failed with EACCES
    * (a file was found that may not be executed), otherwise with the errno of the last accepted failure.

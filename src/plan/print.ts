@@ -145,8 +145,6 @@ function callName(op: Op): string {
       return op.kind;
     case "openProc":
       return "open /proc/CHILD";
-    case "writePid":
-      return "write pid";
     default:
       return signatures[op.kind].call;
   }

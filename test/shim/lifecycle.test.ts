@@ -148,7 +148,7 @@ describe("a failed set-up names the operation", () => {
     const after = [
       { ...open(dir, O.O_WRONLY | O.O_CREAT, 41, reg.state), mode: 0o600 },
       op({ kind: "openProc", out: 42 }),
-      op({ kind: "writePid", fd: 41 }),
+      op({ kind: "release" }),
       op({ kind: "write", fd: 41, data: text("yes") }),
     ];
     const result = await failure(sh("true", { before: [nop, missing], after }));
