@@ -68,12 +68,10 @@ async function sampleAll(
   signal: AbortSignal,
 ): Promise<Samples> {
   const samples: Samples = new Map();
-  await context.call(
-    "stats",
-    request,
-    { item: (round) => round.samples.forEach((sample) => samples.set(sample.id, sample)) },
-    signal,
-  );
+  const item = (round: { samples: StatsSample[] }) => {
+    for (const sample of round.samples) samples.set(sample.id, sample);
+  };
+  await context.call("stats", request, { item }, signal);
   return samples;
 }
 

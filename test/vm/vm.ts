@@ -46,9 +46,7 @@ export async function boot(options: BootOptions): Promise<BootResult> {
   const qemu = Bun.spawn(
     [
       "qemu-system-x86_64",
-      ...["-M", "q35", "-cpu", process.env.VMCPU ?? "max", "-smp", process.env.VMSMP ?? String(options.cpus), "-m", String(options.memoryMib)],
-      // The virtual CPUs take turns on one thread: with a thread each, a kernel that patches its own code (static keys, set by the
-      // first CPU quota of a cgroup) trips over instructions translated before the patch, and panics.
+      ...["-M", "q35", "-cpu", "max", "-smp", String(options.cpus), "-m", String(options.memoryMib)],
       ...["-accel", "tcg,thread=single,tb-size=512"],
       ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"],
       ...["-kernel", options.kernel.vmlinuz, "-initrd", options.initramfs],
