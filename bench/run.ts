@@ -48,7 +48,14 @@ try {
   const stages = wanted.has("stages") ? await sections.stages(field, rounds) : [];
   print({ machine: { ...machine(), ...versions }, rows, stages, floors });
 } finally {
-  for (const close of closing.reverse()) await close();
+  // One that cannot be ended must not keep the others running.
+  for (const close of closing.reverse()) {
+    try {
+      await close();
+    } catch (error) {
+      console.error(`bench: at the end: ${error instanceof Error ? error.message : error}`);
+    }
+  }
 }
 
 async function assemble(): Promise<{ field: sections.Field; versions: Record<string, string> }> {

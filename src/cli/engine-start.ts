@@ -22,7 +22,10 @@ export const command = define({
     try {
       await context.serveEngine();
     } catch (error) {
-      if (values["if-absent"] && error instanceof OnggiError && error.code === "engine_running") return 0;
+      if (values["if-absent"] && error instanceof OnggiError && error.code === "engine_running") {
+        await line(context.stderr, error.message);
+        return 0;
+      }
       throw error;
     }
     return 0;

@@ -91,7 +91,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     events: new EventBus(),
     images: openImageStore(layout.images),
     cgroups,
-    cgroupRoot: `/onggi/${createHash("sha256").update(layout.root).digest("hex").slice(0, 8)}`,
+    cgroupRoot: `/onggi-${createHash("sha256").update(layout.root).digest("hex").slice(0, 8)}`,
     facts: probeHost(cgroupFacts(cgroupLayout)),
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: unpackShim(layout.run),
@@ -357,6 +357,9 @@ export class Engine {
       });
     }
     await Promise.allSettled(context.background);
+    if (![...context.containers.values()].some(({ isUp }) => isUp)) {
+      await context.cgroups.remove(context.cgroupRoot).catch((error: unknown) => context.log(`remove cgroup: ${error}`));
+    }
     context.images.close();
     context.table.close();
     close(this.lock);

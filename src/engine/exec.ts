@@ -1,13 +1,18 @@
 import { OnggiError } from "../lib/errors.ts";
 import { SetupFailed } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
+import { errno } from "../sys/errno.ts";
 import { attachOptions, type ClientStreams, type Size, serve } from "./attach.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
 import { describe } from "./list.ts";
 import { execPlan } from "./prepare.ts";
 import { explainFailure } from "./start.ts";
 import type { ExecRequest } from "./types.ts";
+
+const notRunning = ({ name, state }: ContainerRecord) =>
+  new OnggiError("not_running", `cannot run in container ${name}: it is not running (${state.status}); start it first`);
 
 /**
  * Runs a further process in a running container. Resolves with its exit code once its output has been passed on; with
@@ -22,7 +27,7 @@ export async function execInContainer(
 ): Promise<number | undefined> {
   const { record, shim } = container;
   if (!shim || !container.isUp) {
-    throw new OnggiError("not_running", `cannot run in container ${record.name}: it is ${record.state.status}; start it first`);
+    throw notRunning(record);
   }
   if (record.state.status === "paused") {
     throw new OnggiError("paused", `cannot run in container ${record.name}: it is paused; unpause it first`);
@@ -36,7 +41,11 @@ export async function execInContainer(
     shim.start(process.number);
     await process.started;
   } catch (error) {
-    if (error instanceof SetupFailed) throw explainFailure(record.name, plan, request.command[0] as string, error);
+    if (error instanceof SetupFailed) {
+      // the container's first process ended between the look at it and this
+      if (error.failure.section === "before" && error.failure.errno === errno.ESRCH) throw notRunning(record);
+      throw explainFailure(`run in container ${record.name}`, plan, request.command[0] as string, error);
+    }
     throw error;
   }
   const attributes = { ...describe(record), execID: String(process.number), command: request.command.join(" ") };

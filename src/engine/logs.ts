@@ -1,5 +1,5 @@
 /** Reads back what the shim logged, in either form, across rotated files, following on request. */
-import { closeSync, existsSync, openSync, readSync, statSync, watch } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, watch } from "node:fs";
 import { nowNs, parseRfc3339 } from "../lib/time.ts";
 
 export interface LogEntry {
@@ -54,8 +54,11 @@ class LineReader {
   private rest: Buffer<ArrayBuffer> = Buffer.alloc(0);
   private readonly buffer = Buffer.alloc(CHUNK);
 
+  private readonly inode: number;
+
   constructor(path: string) {
     this.fd = openSync(path, "r");
+    this.inode = fstatSync(this.fd).ino;
   }
 
   /** The whole lines that are there now. */
@@ -75,12 +78,12 @@ class LineReader {
     }
   }
 
-  /** Whether the path now names another file than the one being read. */
-  rotated(path: string): boolean {
+  /** Whether `path` names the file being read; true when it names nothing, as it does for a moment during a rotation. */
+  reads(path: string): boolean {
     try {
-      return statSync(path).ino !== statSync(`/proc/self/fd/${this.fd}`).ino;
+      return statSync(path).ino === this.inode;
     } catch {
-      return false;
+      return true;
     }
   }
 
@@ -150,7 +153,14 @@ function* entries(reader: LineReader, want: Wanted): Generator<LogEntry> {
   }
 }
 
-/** Reads the current file, which may change under its path, until `over` says that nothing more will come. */
+/** The file that was begun after the one `reader` reads, which has been renamed; the current one if that is unknown. */
+function successor(path: string, reader: LineReader): string {
+  const files = logFiles(path);
+  const index = files.findIndex((file) => reader.reads(file));
+  return files[index + 1] ?? path;
+}
+
+/** Reads on from `reader`, through rotations, until `over` says that nothing more will come. */
 async function* followLog(
   path: string,
   from: LineReader | undefined,
@@ -167,11 +177,12 @@ async function* followLog(
       // asked before reading: what is read after the end, or after a rotation, is all there will be in this file
       const last = ended;
       reader ??= existsSync(path) ? new LineReader(path) : undefined;
-      const moved = reader?.rotated(path) ?? false;
+      const moved = reader !== undefined && !reader.reads(path);
       if (reader) yield* entries(reader, want);
-      if (moved) {
-        reader?.close();
-        reader = undefined;
+      if (reader && moved) {
+        const next = openNext(path, reader);
+        reader.close();
+        reader = next;
       } else if (last) {
         return;
       } else {
@@ -181,6 +192,21 @@ async function* followLog(
   } finally {
     reader?.close();
   }
+}
+
+/** Rotation may rename a file between the look at its name and the open: looks again. */
+function openNext(path: string, reader: LineReader): LineReader | undefined {
+  for (let tries = 0; tries < 100; tries++) {
+    const name = successor(path, reader);
+    try {
+      const next = new LineReader(name);
+      if (next.reads(name) && successor(path, reader) === name) return next;
+      next.close();
+    } catch {
+      // renamed meanwhile
+    }
+  }
+  return undefined;
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

@@ -33,8 +33,8 @@ export class StartFailed extends OnggiError {
   }
 }
 
-/** The failure of a plan in words, by the operation that failed. */
-export function explainFailure(name: string, plan: Plan, command: string, failed: SetupFailed): StartFailed {
+/** The failure of a plan in words, by the operation that failed; `doing` says what was tried: "start container web". */
+export function explainFailure(doing: string, plan: Plan, command: string, failed: SetupFailed): StartFailed {
   const { section, index, errno, text } = failed.failure;
   const ops = section === "before" || section === "after" || section === "child" ? plan[section] : [];
   const op = index === null ? undefined : ops[index];
@@ -42,15 +42,15 @@ export function explainFailure(name: string, plan: Plan, command: string, failed
   if (section === "child" && (op?.kind === "execve" || op?.kind === "fail")) {
     if (errnoName(errno) === "ENOENT" || errnoName(errno) === "ENOTDIR") {
       const where = command.includes("/") ? "no such file" : "executable file not found in $PATH";
-      return new StartFailed("command_not_found", `cannot start container ${name}: ${JSON.stringify(command)}: ${where}`, 127);
+      return new StartFailed("command_not_found", `cannot ${doing}: ${JSON.stringify(command)}: ${where}`, 127);
     }
     const what = errnoName(errno) === "ENOEXEC" ? "exec format error: not a program for this machine" : errnoText(errno);
-    return new StartFailed("command_not_executable", `cannot start container ${name}: ${JSON.stringify(command)}: ${what}`, 126);
+    return new StartFailed("command_not_executable", `cannot ${doing}: ${JSON.stringify(command)}: ${what}`, 126);
   }
   const what = op ? op.why : `${section} ${text}`;
   return new StartFailed(
     "start_failed",
-    `cannot start container ${name}: ${what}: ${reason}`,
+    `cannot ${doing}: ${what}: ${reason}`,
     op?.why.startsWith("working directory") ? 126 : 125,
   );
 }
@@ -109,7 +109,10 @@ export function startContainer(context: Context, container: Container, options: 
       await shim?.kill(0, SIG.SIGKILL, true).catch(() => {}); // one that waits at `created` would wait for ever
       shim?.release();
       await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
-      const told = error instanceof SetupFailed && plan ? explainFailure(record.name, plan, record.args[0] ?? "", error) : error;
+      const told =
+        error instanceof SetupFailed && plan
+          ? explainFailure(`start container ${record.name}`, plan, record.args[0] ?? "", error)
+          : error;
       record.state = {
         ...record.state,
         error: told instanceof Error ? told.message : String(told),

@@ -112,7 +112,7 @@ function processOf({ request, image, args, user, hostname, facts }: SpecInput): 
   const profile = apparmor !== undefined && apparmor !== "unconfined" ? { apparmorProfile: apparmor } : {};
   return {
     terminal: tty,
-    cwd: cleanPath(request.workdir ?? (image.WorkingDir || "/")),
+    cwd: workingDirectory(request.workdir ?? (image.WorkingDir || "/")),
     args: [...args],
     env: environment([image.Env ?? [], request.env ?? []], { hostname, tty, home: user.home }),
     user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids] },
@@ -123,6 +123,11 @@ function processOf({ request, image, args, user, hostname, facts }: SpecInput): 
     ...profile,
     ...(selinuxLabel === undefined ? {} : { selinuxLabel }),
   };
+}
+
+function workingDirectory(path: string): string {
+  if (path.startsWith("/")) return cleanPath(path);
+  throw new OnggiError("invalid_workdir", `working directory ${JSON.stringify(path)}: it must be an absolute path`);
 }
 
 /**
@@ -212,9 +217,7 @@ function defaultMounts({ request }: SpecInput): Mount[] {
     },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: [...plain, ...writable] },
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...plain, ...writable] },
-    hostIpc
-      ? { destination: "/dev/mqueue", type: "bind", source: "/dev/mqueue", options: ["rbind", ...plain] }
-      : { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: plain },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: plain },
     hostIpc
       ? { destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", ...plain] }
       : { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...plain, "mode=1777", `size=${size}`] },
@@ -303,7 +306,7 @@ export function execProcess(input: ExecProcessInput): Process {
   return {
     terminal: tty,
     ...(tty && size ? { consoleSize: { ...size } } : {}),
-    cwd: workdir === undefined ? container.cwd : cleanPath(workdir),
+    cwd: workdir === undefined ? container.cwd : workingDirectory(workdir),
     args: [...command],
     env: environment([inherited, env], { tty, home: user.home }),
     user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids] },

@@ -100,22 +100,21 @@ export function mountsBelow(base: string): string[] {
  * each have their own; \`TestEngine.inspect\` checks that containers really lie below it.
  */
 export const engineGroup = (base: string): string =>
-  `/onggi/${createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8)}`;
+  `/onggi-${createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8)}`;
 
 /** Directories of every hierarchy in or below a group, by default that of any engine. */
-export function onggiCgroups(group = "/onggi/"): string[] {
+export function onggiCgroups(group = "/onggi-"): string[] {
   const found: string[] = [];
   const walk = (directory: string, depth: number): void => {
     if (depth > 6) return;
     for (const entry of entriesOf(directory)) {
       const path = join(directory, entry);
-      if (`${path}/`.includes(group.endsWith("/") ? group : `${group}/`)) found.push(path);
+      if (`${path}/`.includes(group.endsWith("-") ? group : `${group}/`)) found.push(path);
       walk(path, depth + 1);
     }
   };
   walk(CGROUP_ROOT, 0);
-  // The common parent of all engines may stay: engines side by side share it.
-  return found.filter((path) => !/\/onggi$/.test(path));
+  return found;
 }
 
 function ourProcesses(base: string, before: Snapshot): number[] {
