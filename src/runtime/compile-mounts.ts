@@ -38,9 +38,39 @@ export function compileMountSources(context: Context): PlannedMount[] {
     const destination = cleanPath(mount.destination);
     if (destination === "/") throw new OnggiError("invalid_mount", `mounts[${index}].destination: "/" is the root's own place`);
     const type = options.bind ? "bind" : (mount.type ?? "none");
+    refuseOverProc(destination, type, index);
     const planned = { index, mount, destination, type: type === "cgroup" ? cgroupType(context) : type, options };
     return { ...planned, detached: hostMount(context, planned) };
   });
+}
+
+/** What lxcfs and its like put over single files of /proc, as runc allows them. */
+const procFiles = new Set(
+  [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+  ].map((name) => `/proc/${name}`),
+);
+
+/**
+ * /proc must be a real procfs: masks, sysctls and process attributes are written through it (CVE-2019-16884, CVE-2025-52881).
+ */
+function refuseOverProc(destination: string, type: string, index: number): void {
+  if (type === "proc" || procFiles.has(destination)) return;
+  if (destination === "/proc" || destination.startsWith("/proc/")) {
+    throw new OnggiError(
+      "invalid_mount",
+      `mounts[${index}].destination: ${destination} lies in /proc, where nothing but procfs can be mounted`,
+    );
+  }
 }
 
 const cgroupType = ({ input }: Context): string => (input.facts.cgroup === "v2" ? "cgroup2" : "cgroup");

