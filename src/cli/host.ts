@@ -15,7 +15,7 @@ export interface HostOptions {
 }
 
 /** Reasons to start an engine: nobody is there. */
-const absent = new Set(["ENOENT", "ECONNREFUSED"]);
+const absent = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET"]);
 
 export function hostContext(options: HostOptions): (locations: Locations) => Context {
   const stdout = new Output(1);

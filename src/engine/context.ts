@@ -1,9 +1,9 @@
 import type { ImageStore } from "../images/types.ts";
-import { OnggiError } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
 import type { HostFacts } from "../runtime/types.ts";
 import type { Container } from "./container.ts";
-import type { ContainerTable } from "./database.ts";
+import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
@@ -26,6 +26,8 @@ export interface Context {
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
   readonly background: Set<Promise<unknown>>;
+  /** Of those, deletions of files, which give space back. */
+  readonly deletions: Set<Promise<unknown>>;
   readonly log: (message: string) => void;
   /** The engine is stopping: connections to shims end without meaning anything. */
   closing: boolean;
@@ -37,6 +39,18 @@ export function inBackground(context: Context, what: string, task: () => Promise
     .catch((error: unknown) => context.log(`${what}: ${error instanceof Error ? error.message : error}`))
     .finally(() => context.background.delete(running));
   context.background.add(running);
+}
+
+/**
+ * Records what has happened to a container. A database that cannot be written, on a full disk, must not keep the engine from
+ * knowing it and telling it: the failure is logged. The next engine finds the fact in the exit record or by asking the shim.
+ */
+export function note(context: Context, record: ContainerRecord, durable: boolean): void {
+  try {
+    context.table.update(record, durable);
+  } catch (error) {
+    context.log(`cannot record the state of ${record.id} (${record.state.status}): ${messageOf(error)}`);
+  }
 }
 
 export class ContainerNotFound extends OnggiError {

@@ -122,9 +122,8 @@ const hostsFile = (hostname: string): string =>
   `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n127.0.1.1\t${hostname}\n`;
 
 /**
- * Makes a container that is ready to be started. When it throws, nothing is left of it. When the engine dies inside it, the
- * next engine finds the record (and keeps the container, or removes it if it was to remove itself) or none (and deletes the
- * directory).
+ * Makes a container that is ready to be started. When it throws, nothing is left of it. The record comes last: an engine that
+ * dies before leaves a directory that no record names, which the next one deletes.
  */
 export function createContainer(context: Context, request: ContainerRequest): Container {
   const sketch = draft(context, request);
@@ -132,9 +131,9 @@ export function createContainer(context: Context, request: ContainerRequest): Co
   const container = new Container(record);
   try {
     specOf(context, record); // what is wrong with the request is said now, not at start
+    makeFiles(context, record);
     context.table.insert(record);
     context.containers.set(record.id, container);
-    makeFiles(context, record);
   } catch (error) {
     discard(context, container);
     throw error;

@@ -97,6 +97,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     shimPath: unpackShim(layout.run),
     containers: new Map(),
     background: new Set(),
+    deletions: new Set(),
     log: options.log,
     closing: false,
   };

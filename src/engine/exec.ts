@@ -1,5 +1,5 @@
 import { OnggiError } from "../lib/errors.ts";
-import { SetupFailed } from "../native/shim.ts";
+import { SetupFailed, ShimGone } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
 import { errno } from "../sys/errno.ts";
 import { attachOptions, type ClientStreams, type Size, serve } from "./attach.ts";
@@ -35,7 +35,10 @@ export async function execInContainer(
   if (request.command.length === 0) throw new OnggiError("no_command", "no command was given to run in the container");
   const plan = execPlan(context, container, request, size);
   const watched = request.detach ? undefined : attachOptions({ ...client, stdin: client.stdin && !!request.openStdin }, true);
-  const { process, attachment } = await shim.exec(encode(plan), watched);
+  const { process, attachment } = await shim.exec(encode(plan), watched).catch((error: unknown) => {
+    // the first process ended between the look at it and this
+    throw container.shim === shim && !(error instanceof ShimGone) ? error : notRunning(record);
+  });
   const served = attachment ? serve(shim, attachment, client) : undefined;
   try {
     shim.start(process.number);

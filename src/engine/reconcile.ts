@@ -4,7 +4,7 @@
  * For each container: a shim that answers is taken over; an exit record that a shim left is applied; what was running and left
  * neither is dead. Then whatever belongs to no container is deleted: cgroups, directories, trash, unfinished images.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeExitRecord } from "../native/exit-record.ts";
@@ -41,7 +41,10 @@ async function guarded(context: Context, container: Container): Promise<boolean>
 /** Whether the container turned out to run. */
 async function settle(context: Context, container: Container): Promise<boolean> {
   const { record } = container;
-  if (record.state.status === "removing") {
+  // without a directory: a removal on a full disk came so far and no further
+  const { directory } = containerPaths(context.layout, record.id);
+  if (record.state.status === "removing" || !existsSync(directory)) {
+    record.state.status = "removing";
     await deleteContainer(context, container);
     return false;
   }

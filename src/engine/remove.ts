@@ -1,9 +1,11 @@
 import { renameSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { messageOf } from "../lib/errors.ts";
 import { isErrno, SIG } from "../sys/index.ts";
 import type { Container } from "./container.ts";
-import { type Context, inBackground } from "./context.ts";
+import { type Context, inBackground, note } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { next, WrongState } from "./state.ts";
@@ -19,7 +21,20 @@ function throwAway(context: Context, container: Container): void {
     if (isErrno(error, "ENOENT")) return;
     throw error;
   }
-  inBackground(context, `delete ${trash}`, () => rm(trash, { recursive: true, force: true }));
+  const deletion = rm(trash, { recursive: true, force: true }).finally(() => context.deletions.delete(deletion));
+  context.deletions.add(deletion);
+  inBackground(context, `delete ${trash}`, () => deletion);
+}
+
+/** On a full disk the record can be deleted once the container's files are: deleting takes room in the database, too. */
+async function deleteRecord(context: Context, record: ContainerRecord): Promise<void> {
+  try {
+    context.table.delete(record);
+  } catch (error) {
+    context.log(`delete the record of ${record.id}: ${messageOf(error)}; trying again when its files are gone`);
+    await Promise.allSettled(context.deletions);
+    context.table.delete(record);
+  }
 }
 
 /** Undoes a create that failed half-way: collects errors, leaves nothing. */
@@ -47,10 +62,10 @@ export async function deleteContainer(context: Context, container: Container): P
   const { record } = container;
   if (context.containers.get(record.id) !== container) return;
   record.state.status = next(record.name, record.state.status, "remove");
-  if (!record.request.autoRemove) context.table.update(record, true);
+  if (!record.request.autoRemove) note(context, record, true);
   await context.cgroups.remove(record.cgroupPath);
   throwAway(context, container);
-  context.table.delete(record);
+  await deleteRecord(context, record);
   context.containers.delete(record.id);
   if (record.slot !== null) context.slots.release(record.slot);
   context.events.emit("container", "destroy", record.id, describe(record));

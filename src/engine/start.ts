@@ -8,7 +8,7 @@ import type { Plan } from "../plan/ops.ts";
 import { SIG } from "../sys/constants.ts";
 import { errnoName, errnoText } from "../sys/errno.ts";
 import type { Container } from "./container.ts";
-import { type Context, inBackground } from "./context.ts";
+import { type Context, inBackground, note } from "./context.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
@@ -118,7 +118,7 @@ export function startContainer(context: Context, container: Container, options: 
         error: told instanceof Error ? told.message : String(told),
         exitCode: told instanceof StartFailed ? told.exitCode : 128,
       };
-      context.table.update(record, false);
+      note(context, record, false);
       throw told;
     }
     context.events.emit("container", "start", record.id, describe(record));
@@ -147,7 +147,7 @@ export async function recordExit(context: Context, container: Container, exit: E
     oomKilled: exit.oomKilled,
     finishedAt: rfc3339(exit.at),
   };
-  context.table.update(record, !record.request.autoRemove);
+  note(context, record, !record.request.autoRemove);
   if (exit.oomKilled) context.events.emit("container", "oom", record.id, describe(record));
   await finish(context, container);
 }
@@ -166,7 +166,7 @@ export async function recordLoss(context: Context, container: Container, reason?
     error,
     finishedAt: rfc3339(nowNs()),
   };
-  context.table.update(record, true);
+  note(context, record, true);
   await finish(context, container);
 }
 

@@ -19,7 +19,7 @@ import {
  *     const { exitCode } = await call(socket, "run", { container, detach: false, attach }, { stdout: (bytes) => sink.write(bytes) });
  */
 
-/** No engine answers on the socket; `cause.code` is the system's reason ("ENOENT", "ECONNREFUSED", "EACCES"). */
+/** No engine answers on the socket; `cause.code` is the system's reason ("ENOENT", "ECONNREFUSED", "ECONNRESET", "EACCES"). */
 export class EngineUnreachable extends OnggiError {
   readonly reason: string;
 
@@ -67,7 +67,7 @@ export interface CallHandlers<K extends CallName> {
   progress?: (progress: unknown) => void | Promise<void>;
   stdout?: (chunk: Uint8Array) => void | Promise<void>;
   stderr?: (chunk: Uint8Array) => void | Promise<void>;
-  /** Called once, when the request has been sent. */
+  /** Called once, when the engine has taken the connection. */
   opened?: (input: CallInput) => void;
 }
 
@@ -86,7 +86,7 @@ export async function call<K extends CallName>(
   const short = await shortSocketPath(path).catch((error: unknown) => {
     throw new EngineUnreachable(path, error);
   });
-  const connection = new Connection(name, handlers as CallHandlers<CallName>);
+  const connection = new Connection(path, name, handlers as CallHandlers<CallName>);
   try {
     await Bun.connect({ unix: short.path, socket: connection.events() }).catch((error: unknown) => {
       throw new EngineUnreachable(path, error);
@@ -108,6 +108,7 @@ export async function call<K extends CallName>(
 
 class Connection {
   readonly result: Promise<unknown>;
+  readonly #path: string;
   readonly #name: string;
   readonly #handlers: CallHandlers<CallName>;
   readonly #decoder = new FrameDecoder();
@@ -119,10 +120,12 @@ class Connection {
   /** A handler's promise is awaited; frames wait in the decoder, bytes in the kernel. */
   #busy = false;
   #ended = false;
+  #welcomed = false;
   #credit = STDIN_WINDOW;
   #creditGranted: (() => void) | undefined;
 
-  constructor(name: string, handlers: CallHandlers<CallName>) {
+  constructor(path: string, name: string, handlers: CallHandlers<CallName>) {
+    this.#path = path;
     this.#name = name;
     this.#handlers = handlers;
     this.result = new Promise((resolve, reject) => {
@@ -153,7 +156,6 @@ class Connection {
 
   start(payload: RequestPayload): void {
     this.#outbox?.send(encodeRequest(frame.request, payload));
-    this.#handlers.opened?.(this.#input());
   }
 
   fail(reason: unknown): void {
@@ -195,7 +197,10 @@ class Connection {
       this.fail(error);
       return;
     }
-    if (this.#ended) this.fail(new ConnectionLost(this.#name));
+    if (!this.#ended) return;
+    // the socket of an engine that is being killed takes connections until the last of its threads has gone
+    const unheard = Object.assign(new Error("the connection ended before the engine took it"), { code: "ECONNRESET" });
+    this.fail(this.#welcomed ? new ConnectionLost(this.#name) : new EngineUnreachable(this.#path, unheard));
   }
 
   #hold(waiting: Promise<void>): void {
@@ -214,6 +219,10 @@ class Connection {
   #dispatch(received: Frame): void | Promise<void> {
     const handlers = this.#handlers;
     switch (received.type) {
+      case frame.welcome:
+        this.#welcomed = true;
+        handlers.opened?.(this.#input());
+        return;
       case frame.stdout:
         return handlers.stdout?.(received.payload);
       case frame.stderr:

@@ -1,7 +1,8 @@
 /**
  * The control protocol: how the command line talks to its engine, over the unix stream socket `onggi.sock`.
  *
- * One connection carries one call. The client sends REQUEST; the engine answers any number of PROGRESS, ITEM, STDOUT and
+ * One connection carries one call. The engine sends WELCOME as soon as it has accepted the connection: one that ends without it has
+ * reached no living engine, and the call can be made again. The client sends REQUEST; the engine answers any number of PROGRESS, ITEM, STDOUT and
  * STDERR frames and ends with RESULT or ERROR. While a call that attaches runs, the client may send STDIN, RESIZE, SIGNAL and
  * DETACH. Closing the connection cancels the call. A frame is
  *
@@ -58,6 +59,7 @@ export const frame = {
   stdout: 68,
   stderr: 69,
   window: 70,
+  welcome: 71,
 } as const;
 
 export interface WireError {

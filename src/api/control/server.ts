@@ -86,6 +86,7 @@ export async function serve(options: ServeOptions): Promise<ControlServer> {
           const connection = new ServerConnection(socket, options, () => connections.delete(connection));
           socket.data = connection;
           connections.add(connection);
+          connection.welcome();
           socket.timeout(options.requestTimeout ?? 10);
         },
         data: (socket, chunk) => socket.data.received(chunk),
@@ -149,6 +150,10 @@ class ServerConnection {
     this.#stdin = new Inbox(STDIN_WINDOW, (bytes) => {
       this.#outbox.send(encodeJson(frame.window, { bytes }));
     });
+  }
+
+  welcome(): void {
+    this.#outbox.send(encodeJson(frame.welcome, {}));
   }
 
   received(chunk: Uint8Array): void {
