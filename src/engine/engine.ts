@@ -82,6 +82,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const lock = takeLock(layout.lock);
   const cgroupLayout = detectCgroups("/");
   const cgroups = openCgroups({ layout: cgroupLayout });
+  const facts = probeHost(cgroupFacts(cgroupLayout));
   const context: Context = {
     layout,
     version: options.version,
@@ -89,10 +90,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
     table: new ContainerTable(layout.database),
     events: new EventBus(),
-    images: openImageStore(layout.images),
+    images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     cgroups,
     cgroupRoot: `/onggi-${createHash("sha256").update(layout.root).digest("hex").slice(0, 8)}`,
-    facts: probeHost(cgroupFacts(cgroupLayout)),
+    facts,
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: unpackShim(layout.run),
     containers: new Map(),

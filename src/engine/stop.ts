@@ -23,10 +23,15 @@ export function signalNumber(text: string): number {
 
 /** Sends a signal to the container's first process. SIGKILL to a paused container reaches it at once. */
 export async function signalProcess(context: Context, container: Container, signal: number): Promise<void> {
-  if (!container.isUp || !container.shim) {
-    throw new OnggiError("not_running", `container ${container.name} is not running`);
+  const { shim } = container;
+  if (!container.isUp || !shim) throw new OnggiError("not_running", `container ${container.name} is not running`);
+  try {
+    await shim.kill(0, signal);
+  } catch (error) {
+    // it ended before the signal, or of it and faster than the shim could say so: its exit is on the way or recorded
+    const ended = container.shim !== shim || (error instanceof OnggiError && error.code === "shim_refused");
+    if (!ended) throw error;
   }
-  await container.shim.kill(0, signal);
   if (signal === SIG.SIGKILL && container.record.state.status === "paused") {
     // a frozen process dies only once it thaws (cgroup v1)
     inBackground(context, `thaw ${container.id}`, () => context.cgroups.freeze(container.record.cgroupPath, false));

@@ -5,7 +5,7 @@
  *     blobs/sha256/<hex>            configurations, manifests, and layers as plain tars, named by their diffID
  *     index/<image>.erofs           an image's EROFS index over its layers (see erofs.ts)
  *     trees/<image>/                an image extracted, where EROFS cannot be mounted
- *     mounts/<image>/               where an index is attached that needs a loop device
+ *     mounts/<image>/               where an index is attached that cannot be passed as a descriptor
  *     tmp/                          what is being written
  *
  * Guarantees: a file in blobs or index is whole, its content durable before its name; what no image refers to and no
@@ -62,6 +62,11 @@ export class ContentStore {
 
   treePath(imageId: string): string {
     return join(this.root, "trees", hexOf(imageId));
+  }
+
+  /** Every place where an image is, or was, attached. */
+  mountPaths(): string[] {
+    return fs.readdirSync(join(this.root, "mounts")).map((name) => join(this.root, "mounts", name));
   }
 
   mountPath(imageId: string): string {

@@ -1,6 +1,7 @@
 /**
  * Images as file systems. Three forms, the best that this machine can do, found by trying once:
- * - "erofs": the index mounted file-backed (Linux 6.12), a detached mount that only its descriptor holds;
+ * - "erofs": the index mounted file-backed (Linux 6.12), a detached mount that only its descriptor holds, or attached below
+ *   mounts/ where overlayfs takes no descriptors (before Linux 6.15);
  * - "loop": the index and its layers behind loop devices, attached below mounts/ (older kernels, a store on overlayfs);
  * - "directories": the image extracted below trees/ (no EROFS, no right to mount).
  * A mount is made on first use and kept for the life of the engine: all containers of an image share it.
@@ -73,13 +74,17 @@ const mountLoop = (files: readonly string[], target: string): void => {
       }
     }
     mountFd = mountErofs(loops.map(({ path }) => path));
-    fs.mkdirSync(target, { recursive: true });
-    attachMount(mountFd, target);
+    attach(mountFd, target);
   } finally {
     if (mountFd !== null) close(mountFd);
     // The mount holds the devices now; without one they detach themselves.
     for (const { fd } of loops) close(fd);
   }
+};
+
+const attach = (mountFd: number, target: string): void => {
+  fs.mkdirSync(target, { recursive: true });
+  attachMount(mountFd, target);
 };
 
 const detach = (path: string): void => {
@@ -91,12 +96,18 @@ const detach = (path: string): void => {
 export class Mounts {
   readonly #store: ContentStore;
   #form: MountForm | null;
+  readonly #attached: boolean;
   readonly #mounted = new Map<string, MountedImage>();
 
-  /** With `form`, that one is used, whatever the machine could do. */
-  constructor(store: ContentStore, form: MountForm | null = null) {
+  /**
+   * With `form`, that one is used, whatever the machine could do. With `attached`, every image is mounted at a path. Mounts that
+   * an engine that died has left are let go.
+   */
+  constructor(store: ContentStore, form: MountForm | null = null, attached = false) {
     this.#store = store;
     this.#form = form;
+    this.#attached = attached;
+    for (const path of store.mountPaths()) detach(path);
   }
 
   get form(): MountForm {
@@ -139,11 +150,17 @@ export class Mounts {
     const index = store.indexPath(imageId);
     if (!fs.existsSync(index)) restoreIndex(store, imageId, layers);
     const files = [index, ...devicesOf(index).map((diffId) => store.blobPath(diffId))];
-    if (this.form === "erofs") return { kind: "fd", fd: mountErofs(files) };
     const target = store.mountPath(imageId);
-    // An engine that died may have left its mount here.
-    detach(target);
-    mountLoop(files, target);
+    if (this.form === "loop") mountLoop(files, target);
+    else {
+      const fd = mountErofs(files);
+      if (!this.#attached) return { kind: "fd", fd };
+      try {
+        attach(fd, target);
+      } finally {
+        close(fd);
+      }
+    }
     return { kind: "paths", lowers: [target] };
   }
 

@@ -20,6 +20,8 @@ import type { Image, ImageConfig, ImageStore, ImportOptions, MountedImage, Progr
 export interface StoreOptions {
   /** Use this form of mount, whatever the machine can do; absent: the best that works. */
   readonly form?: MountForm;
+  /** Mount every image at a path, for a kernel whose overlayfs takes no descriptors. */
+  readonly attached?: boolean;
   /** The most bytes one layer may have uncompressed; 64 GiB unless told. */
   readonly maxLayerBytes?: number;
   /** The most entries one layer may have, which are in memory while it is indexed; two million unless told. */
@@ -62,7 +64,7 @@ class LocalImageStore implements ImageStore {
     this.#options = options;
     this.#content = new ContentStore(root);
     this.#database = new ImageDatabase(join(root, "images.db"));
-    this.#mounts = new Mounts(this.#content, options.form ?? null);
+    this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
     this.#changed();
   }
 

@@ -55,15 +55,20 @@ export function formatLeaks(leaks: Leaks): string {
 }
 
 /**
- * Waits until nothing is left, at most `seconds`: an engine may delete in the background. Throws with what remains. `ignore` holds
- * whole lines of `formatLeaks`, or their beginnings when they end with a blank.
+ * Waits until nothing is left, at most `seconds`: an engine may delete in the background. Throws with what remains. `ignored` says
+ * which lines of `formatLeaks` do not count.
  */
-export async function expectNoLeaks(base: string, before: Snapshot, seconds = 5, ignore: readonly string[] = []): Promise<void> {
+export async function expectNoLeaks(
+  base: string,
+  before: Snapshot,
+  seconds = 5,
+  ignored: (line: string) => boolean = () => false,
+): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {
     const found = formatLeaks(findLeaks(base, before))
       .split("\n")
-      .filter((line) => line !== "" && !ignore.some((part) => (part.endsWith(" ") ? line.startsWith(part) : line === part)));
+      .filter((line) => line !== "" && !ignored(line));
     if (found.length === 0) return;
     if (Date.now() > deadline) throw new Error(`left behind below ${base}:\n${found.join("\n")}`);
     await Bun.sleep(50);
