@@ -31,7 +31,7 @@ check: setup build/onggi-shim
 	node_modules/.bin/tsc -p .
 	node_modules/.bin/biome check .
 	scripts/check-layers
-	$(BUN) test src
+	$(BUN) test ./src
 
 # Everything: the gate.
 test: setup-test

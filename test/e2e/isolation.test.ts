@@ -14,7 +14,7 @@ beforeAll(async () => {
   await engine.ok(["run", "-d", "--name", "still", "busybox", "sleep", "1000"]);
   pid = (await engine.inspect("still")).State.Pid;
   const { features } = JSON.parse(await engine.ok(["engine", "status", "--format", "json"]));
-  userNamespaces = (features ?? {}).userNamespaces ?? true;
+  userNamespaces = features?.userNamespaces ?? true;
   if (!userNamespaces) skipLoudly("user namespaces: this kernel cannot stack id-mapped layers (6.15 can)");
 }, 120_000);
 afterAll(() => engine.close(), 120_000);

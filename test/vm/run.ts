@@ -7,7 +7,7 @@
  * Without a command: the cgroup suite, then the end-to-end suites that depend on the cgroup version.
  * Exit status: the command's own (the first that is not 0); 124 when time ran out; 0 with a loud line when no VM can run here.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
