@@ -83,8 +83,11 @@ const options = (
 /** The stages of the start, longest bars for the longest; on standard error, where it does not mix with the output. */
 async function printTrace(context: Context, trace: readonly TraceStage[]): Promise<void> {
   const { alignTabs } = await import("../lib/table.ts");
-  const total = trace.reduce((sum, { microseconds }) => sum + microseconds, 0);
+  const total = trace.reduce((sum, { microseconds, aside }) => sum + (aside ? 0 : microseconds), 0);
   const bar = (microseconds: number): string => "#".repeat(Math.round((40 * microseconds) / Math.max(1, total)));
-  const rows = trace.map(({ stage, microseconds }) => `${stage}\t${microseconds.toFixed(0)} us\t${bar(microseconds)}`);
-  await context.stderr.write(`${alignTabs([...rows, `total\t${total.toFixed(0)} us\t`]).join("\n")}\n`);
+  const rows = trace.map(({ stage, microseconds, floor }) => {
+    const kernel = floor === undefined ? "" : `kernel ${floor} us`;
+    return `${stage}\t${microseconds.toFixed(0)} us\t${kernel}\t${bar(microseconds)}`;
+  });
+  await context.stderr.write(`${alignTabs([...rows, `total\t${total.toFixed(0)} us\t\t`]).join("\n")}\n`);
 }

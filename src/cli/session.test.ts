@@ -350,7 +350,8 @@ test("--trace shows the stages on standard error", async () => {
     await call.item({
       trace: [
         { stage: "compile", microseconds: 100 },
-        { stage: "clone", microseconds: 300 },
+        { stage: "clone", microseconds: 300, floor: 250 },
+        { stage: "beside", microseconds: 200, aside: true },
       ],
     });
     return ended({ exitCode: 0 });
@@ -358,8 +359,9 @@ test("--trace shows the stages on standard error", async () => {
   const { stdout, stderr } = await onggi(["run", "--trace", "busybox"]);
   expect(stdout).toBe("");
   expect(stderr.split("\n").map((line) => line.trimEnd())).toEqual([
-    "compile   100 us    ##########",
-    "clone     300 us    ##############################",
+    "compile   100 us                    ##########",
+    "clone     300 us    kernel 250 us   ##############################",
+    "beside    200 us                    ####################",
     "total     400 us",
     "",
   ]);

@@ -14,7 +14,7 @@ import { describe } from "./list.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer } from "./remove.ts";
 import { next } from "./state.ts";
-import type { Trace } from "./trace.ts";
+import { floors, type Trace } from "./trace.ts";
 
 export interface StartOptions {
   readonly size?: Size | undefined;
@@ -72,7 +72,7 @@ export function startContainer(context: Context, container: Container, options: 
       const spec = specOf(context, record);
       trace?.mark("specification");
       const join = context.cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
-      trace?.mark("cgroup");
+      trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
       const prepared = createPlan(context, record, spec, join, options.size);
       plan = prepared.plan;
       trace?.mark("image and plan");
@@ -86,7 +86,7 @@ export function startContainer(context: Context, container: Container, options: 
         passedFds: prepared.passedFds,
       });
       container.shim = shim;
-      trace?.mark("spawn shim");
+      trace?.mark("spawn shim", floors.spawn);
       await options.beforeStart?.(shim);
       shim.start();
       const started = await shim.main.started;

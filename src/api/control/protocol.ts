@@ -184,4 +184,8 @@ export type CallName = keyof Calls;
 export interface TraceStage {
   stage: string;
   microseconds: number;
+  /** What the kernel alone takes for it, on the machine the design was measured on. */
+  floor?: number;
+  /** Ran in another process while the engine waited or went on: no part of the total. */
+  aside?: true;
 }
