@@ -122,10 +122,9 @@ static void on_signal(int signal) { (void)signal; }
 static void arrange_signals(void) {
   static const int harmless[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ, SIGTTOU, SIGTTIN, SIGTSTP};
   struct sigaction action = {.sa_handler = SIG_DFL, .sa_flags = SA_RESTART};
-  for (int signal = 1; signal < 65; signal++) {
-    struct sigaction old;
-    if (sigaction(signal, NULL, &old) == 0 && old.sa_handler == SIG_IGN) sigaction(signal, &action, NULL);
-  }
+  // the kernel's own call: libc keeps 32 and 33 for itself, and whoever started the engine may have them ignored
+  static const unsigned long all_default[4];
+  for (int signal = 1; signal < 65; signal++) syscall(SYS_rt_sigaction, signal, all_default, NULL, sizeof(uint64_t));
   action.sa_handler = on_signal;
   for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) sigaction(harmless[i], &action, NULL);
   action.sa_handler = on_child;

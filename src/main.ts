@@ -52,4 +52,10 @@ async function serveEngine({ root, run, socket }: { root: string; run: string; s
   await engine.close();
 }
 
+/** The executable answers to two names. The second one's command line comes with the OCI runtime. */
+if (process.argv0.endsWith("onggi-runtime")) {
+  console.error("onggi-runtime: the OCI runtime's command line is not there yet; containers are run by onggi");
+  process.exit(1);
+}
+
 main(process.argv.slice(2), hostContext({ version, terminal, serveEngine })).then((code) => process.exit(code));
