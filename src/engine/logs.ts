@@ -194,6 +194,17 @@ async function* followLog(
   }
 }
 
+function openOldest(path: string): LineReader | undefined {
+  for (const file of logFiles(path)) {
+    try {
+      return new LineReader(file);
+    } catch {
+      // rotated away since it was listed: the next one is the oldest now
+    }
+  }
+  return undefined;
+}
+
 /** Rotation may rename a file between the look at its name and the open: looks again. */
 function openNext(path: string, reader: LineReader): LineReader | undefined {
   for (let tries = 0; tries < 100; tries++) {
@@ -228,17 +239,21 @@ export async function* readLog(
 ): AsyncGenerator<LogEntry> {
   const want = wanted(format, query);
   const kept = new Tail<LogEntry>(query.tail);
-  let reader: LineReader | undefined;
+  let reader = openOldest(path);
   let complete = false;
   try {
-    for (const file of logFiles(path)) {
-      reader?.close();
-      reader = new LineReader(file);
+    while (reader) {
+      // asked before reading: a file that is not the current one any more gets nothing more
+      const current = reader.reads(path);
       for (const entry of entries(reader, want)) {
         if (query.tail !== undefined) kept.push(entry);
         else if (signal.aborted) return;
         else yield entry;
       }
+      if (current) break;
+      const next = openNext(path, reader);
+      reader.close();
+      reader = next;
     }
     yield* kept.last();
     complete = true;
