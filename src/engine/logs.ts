@@ -92,22 +92,23 @@ class LineReader {
   }
 }
 
-/** Wakes when the file at `path` changes, `done` resolves, or half a second has passed. */
+/** Wakes when the file at `path` changes, `done` resolves, or half a second has passed; at once where it is being rotated. */
 function change(path: string, done: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
+    let watcher: ReturnType<typeof watch> | undefined;
+    let patience = 500;
     const finish = () => {
       clearTimeout(timer);
       watcher?.close();
       resolve();
     };
-    const timer = setTimeout(finish, 500);
-    let watcher: ReturnType<typeof watch> | undefined;
     try {
       watcher = watch(path, finish);
       watcher.on("error", finish);
     } catch {
-      // the file is being rotated; the timer looks again
+      patience = 2;
     }
+    const timer = setTimeout(finish, patience);
     void done.then(finish);
   });
 }
