@@ -1,6 +1,6 @@
 /**
  * What a test could not do here, said so that nobody reads a green line as more than it is: each reason is printed once, and
- * appended to the file ONGGI_SKIPS names, from which `scripts/test` prints the count at the end.
+ * appended to the file ONGGI_SKIPS names, from which `scripts/test-root` prints the count at the end.
  */
 import { appendFileSync } from "node:fs";
 
