@@ -46,7 +46,7 @@ export async function boot(options: BootOptions): Promise<BootResult> {
   const qemu = Bun.spawn(
     [
       "qemu-system-x86_64",
-      ...["-M", "q35", "-cpu", "max", "-smp", String(options.cpus), "-m", String(options.memoryMib)],
+      ...["-M", "q35", "-cpu", "max,la57=off", "-smp", String(options.cpus), "-m", String(options.memoryMib)],
       ...["-accel", "tcg,thread=single,tb-size=512"],
       ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"],
       ...["-kernel", options.kernel.vmlinuz, "-initrd", options.initramfs],
