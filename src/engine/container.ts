@@ -1,5 +1,6 @@
 import { Mutex } from "../lib/mutex.ts";
 import type { Shim } from "../native/shim.ts";
+import type { Spec } from "../oci/spec.ts";
 import type { ContainerRecord } from "./database.ts";
 import { isUp } from "./state.ts";
 
@@ -16,12 +17,26 @@ export class Container {
   readonly lock = new Mutex();
   /** Connected from the moment it is spawned until its exit is recorded. */
   shim: Shim | null = null;
+  private spec: Spec | null = null;
   private exitWaiters: ((status: ExitStatus) => void)[] = [];
   private removalWaiters: (() => void)[] = [];
   private removed = false;
 
   constructor(record: ContainerRecord) {
     this.record = record;
+  }
+
+  /** Keeps the specification that creating the container made, for a start that follows at once. */
+  keepSpec(spec: Spec): void {
+    this.spec = spec;
+    setTimeout(() => this.takeSpec(), 1000).unref();
+  }
+
+  /** What was kept, once: a later start looks at the container's files anew. */
+  takeSpec(): Spec | null {
+    const { spec } = this;
+    this.spec = null;
+    return spec;
   }
 
   get id(): string {

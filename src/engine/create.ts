@@ -130,7 +130,8 @@ export function createContainer(context: Context, request: ContainerRequest): Co
   const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
   const container = new Container(record);
   try {
-    specOf(context, record); // what is wrong with the request is said now, not at start
+    // what is wrong with the request is said now, not at start
+    container.keepSpec(specOf(context, record));
     makeFiles(context, record);
     context.table.insert(record);
     context.containers.set(record.id, container);

@@ -55,21 +55,30 @@ export function discard(context: Context, container: Container): void {
 }
 
 /**
- * Deletes a container that does not run: cgroup, directory, record, in this order, so that an engine that dies in between
- * finds the record and goes on. Idempotent.
+ * Deletes a container that does not run: directory, then record, so that an engine that dies in between finds the record and
+ * goes on; then, while nobody waits, the cgroup, which an engine that finds it without a record deletes by its name. Idempotent.
  */
 export async function deleteContainer(context: Context, container: Container): Promise<void> {
   const { record } = container;
   if (context.containers.get(record.id) !== container) return;
   record.state.status = next(record.name, record.state.status, "remove");
   if (!record.request.autoRemove) note(context, record, true);
-  await context.cgroups.remove(record.cgroupPath);
   throwAway(context, container);
   await deleteRecord(context, record);
   context.containers.delete(record.id);
   if (record.slot !== null) context.slots.release(record.slot);
   context.events.emit("container", "destroy", record.id, describe(record));
   container.tellRemoval();
+  inBackground(context, `remove cgroup of ${record.id}`, () => removeCgroup(context, record));
+}
+
+/**
+ * Removes the cgroup once everybody has been answered. The kernel can take some milliseconds for it while the container's
+ * mounts of the cgroup file systems are taken apart.
+ */
+export async function removeCgroup(context: Context, record: ContainerRecord): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  await context.cgroups.remove(record.cgroupPath);
 }
 
 /** `force` kills a running container first. Throws WrongState for a running one without it. */

@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
 import { NEVER, nowNs, rfc3339 } from "../lib/time.ts";
-import type { Created, Exit, Started } from "../native/protocol.ts";
+import type { Exit } from "../native/protocol.ts";
 import { SetupFailed, Shim } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
@@ -12,7 +12,7 @@ import { type Context, inBackground, note } from "./context.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
-import { deleteContainer } from "./remove.ts";
+import { deleteContainer, removeCgroup } from "./remove.ts";
 import { next } from "./state.ts";
 import { floors, type Trace } from "./trace.ts";
 
@@ -69,7 +69,7 @@ export function startContainer(context: Context, container: Container, options: 
     let shim: Shim | undefined;
     let plan: Plan | undefined;
     try {
-      const spec = specOf(context, record);
+      const spec = container.takeSpec() ?? specOf(context, record);
       trace?.mark("specification");
       const join = context.cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
       trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
@@ -147,7 +147,7 @@ export async function recordExit(context: Context, container: Container, exit: E
     oomKilled: exit.oomKilled,
     finishedAt: rfc3339(exit.at),
   };
-  note(context, record, !record.request.autoRemove);
+  if (!record.request.autoRemove) note(context, record, true);
   if (exit.oomKilled) context.events.emit("container", "oom", record.id, describe(record));
   await finish(context, container);
 }
@@ -180,10 +180,6 @@ async function finish(context: Context, container: Container): Promise<void> {
     await deleteContainer(context, container);
     return;
   }
-  await context.cgroups
-    .remove(record.cgroupPath)
-    .catch((error: unknown) => context.log(`remove cgroup of ${record.id}: ${error}`));
   container.tellExit();
+  await removeCgroup(context, record).catch((error: unknown) => context.log(`remove cgroup of ${record.id}: ${error}`));
 }
-
-export type { Created, Started };
