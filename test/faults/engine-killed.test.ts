@@ -2,7 +2,7 @@
  * The engine is killed with SIGKILL in the middle of an operation, again and again at another moment; the next engine must find
  * everything that runs, and leave nothing of what was interrupted.
  *
- * ONGGI_ROUNDS rounds of each kind (default 20).
+ * ONGGI_ROUNDS rounds of each kind (default 100).
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, slowness, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox, busyboxTar, manyFilesTar } from "../kit/images.ts";
 
-const rounds = Number(process.env.ONGGI_ROUNDS ?? 20);
+const rounds = Number(process.env.ONGGI_ROUNDS ?? 100);
 const limit = rounds * 6000 * slowness + 60_000;
 
 let engine: Engine;

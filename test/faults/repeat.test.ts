@@ -1,11 +1,11 @@
-/** N containers one after the other (ONGGI_REPEAT, default 200): nothing may grow with their number. */
+/** N containers one after the other (ONGGI_REPEAT, default 1000): nothing may grow with their number. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { type Engine, slowness, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { descriptorCount, engineGroup, findLeaks, mountsBelow, onggiCgroups, snapshot } from "../kit/leaks.ts";
 
-const count = Number(process.env.ONGGI_REPEAT ?? 200);
+const count = Number(process.env.ONGGI_REPEAT ?? 1000);
 
 const nothing = snapshot();
 let engine: Engine;
