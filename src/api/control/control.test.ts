@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ let sockets = 0;
 afterEach(async () => {
   for (const server of servers.splice(0)) await server.close(0);
 });
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 async function start(handlers: Partial<Handlers>, path = join(directory, `${sockets++}.sock`)): Promise<string> {
   servers.push(await serve({ path, handlers: handlers as Handlers, requestTimeout: 2 }));
