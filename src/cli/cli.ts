@@ -1,4 +1,5 @@
 import { messageOf } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import type { Command, Entry } from "./command.ts";
 import { commands, groups } from "./commands.ts";
 import type { Context } from "./context.ts";
@@ -38,15 +39,12 @@ async function dispatch(context: Context, words: readonly string[]): Promise<num
   const [first, second, ...rest] = words;
   if (first === undefined) return overview(context);
   if (first === "help") return help(context, words.slice(1));
-  const group = own(groups, first);
-  if (!group) return invoke(context, first, own(commands, first) ?? (await unknown(first, commands, "")), words.slice(1));
+  const group = lookUp(groups, first);
+  if (!group) return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "")), words.slice(1));
   if (second === undefined || second === "--help" || second === "-h") return help(context, [first]);
-  const entry = own(group.commands, second) ?? (await unknown(second, group.commands, `${first} `));
+  const entry = lookUp(group.commands, second) ?? (await unknown(second, group.commands, `${first} `));
   return invoke(context, `${first} ${second}`, entry, rest);
 }
-
-const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined =>
-  Object.hasOwn(table, name) ? table[name] : undefined;
 
 async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string): Promise<never> {
   const { didYouMean } = await import("./help.ts");
@@ -65,7 +63,7 @@ async function overview(context: Context): Promise<number> {
 async function help(context: Context, words: readonly string[]): Promise<number> {
   const [first, second] = words;
   if (first === undefined) return overview(context);
-  if (own(groups, first) && second === undefined) {
+  if (lookUp(groups, first) && second === undefined) {
     const { groupHelp } = await import("./help.ts");
     await context.stdout.write(`${groupHelp(first)}\n`);
     return 0;

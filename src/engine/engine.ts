@@ -4,6 +4,7 @@ import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
 import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { unpackShim } from "../native/embed.ts";
 import { explain, explainJson } from "../plan/print.ts";
@@ -384,7 +385,8 @@ function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) =>
     },
   };
   for (const key of Object.keys(filters)) {
-    if (!tests[key]) throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(tests).join(", ")}`);
+    if (!lookUp(tests, key))
+      throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(tests).join(", ")}`);
   }
   return (event) => Object.entries(filters).every(([key, values]) => values.some((value) => tests[key]?.(event, value)));
 }

@@ -1,5 +1,6 @@
 import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import type { ImageSummary } from "./types.ts";
 
 const createdSeconds = (image: Image): number =>
@@ -50,7 +51,7 @@ const filters: Record<string, (store: ImageStore, value: string) => Test> = {
 /** Images, newest first. Values of one filter are alternatives (labels add up), filters add up. */
 export function listImages(store: ImageStore, wanted: Record<string, string[]>): ImageSummary[] {
   const tests = Object.entries(wanted).map(([key, values]): Test => {
-    const make = filters[key];
+    const make = lookUp(filters, key);
     if (!make) throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(filters).join(", ")}`);
     const each = values.map((value) => make(store, value));
     return key === "label" ? (image) => each.every((test) => test(image)) : (image) => each.some((test) => test(image));

@@ -1,4 +1,5 @@
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import { nowNs, parseRfc3339 } from "../lib/time.ts";
 import { humanDuration } from "../lib/units.ts";
 import type { Container } from "./container.ts";
@@ -102,7 +103,7 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
 
 function filterTest(context: Context, wanted: Record<string, string[]>): Test {
   const tests = Object.entries(wanted).map(([key, values]): Test => {
-    const make = filters[key];
+    const make = lookUp(filters, key);
     if (!make) throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(filters).join(", ")}`);
     const alternatives = values.map((value) => make(context, value));
     return key === "label"

@@ -19,6 +19,7 @@ export function updateContainer(context: Context, container: Container, resource
     const linux = resourcesToLinux(merged);
     if (container.isUp) context.cgroups.update(record.cgroupPath, linux);
     record.request.resources = merged;
+    container.takeSpec(); // what creating it compiled has the old limits
     context.table.update(record, true);
     context.events.emit("container", "update", record.id, describe(record));
   });

@@ -1,5 +1,6 @@
 /** Attributes of a process beside its identity: scheduling, memory policy, execution domain, keyring, labels. */
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import type { Process, Scheduler } from "../oci/spec.ts";
 import type { Reg } from "../plan/ops.ts";
 import { IOPRIO, MPOL, O, PER, RESOLVE, SCHED } from "../sys/constants.ts";
@@ -12,8 +13,8 @@ const utf8 = new TextEncoder();
 
 /** The number of a name in one of the kernel's tables. Throws OnggiError `invalid_spec`. */
 function numberOf(table: Readonly<Record<string, number>>, name: string, field: string): number {
-  const number = table[name];
-  if (number !== undefined && Object.hasOwn(table, name)) return number;
+  const number = lookUp(table, name);
+  if (number !== undefined) return number;
   throw new OnggiError("invalid_spec", `${field}: unknown value ${JSON.stringify(name)}`);
 }
 

@@ -6,6 +6,7 @@
  * each to a place it holds open.
  */
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import type { IdMapping, Mount, NamespaceType } from "../oci/spec.ts";
 import { AT_FDCWD, type Reg, reg } from "../plan/ops.ts";
 import { FSMOUNT, FSOPEN, MOUNT_ATTR, MS, O } from "../sys/constants.ts";
@@ -90,7 +91,7 @@ function hostMount(context: Context, planned: Unplaced): Reg | null {
     fillDev(context, dev);
     return dev;
   }
-  const view = viewOf[type];
+  const view = lookUp(viewOf, type);
   if (!view || context.ownsItsView(view)) return null;
   // the new pid namespace can be named only once the child is in it
   const writer = view === "pid" && context.makes("pid") ? context.after : host;

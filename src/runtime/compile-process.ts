@@ -9,6 +9,7 @@
  * 4. with no_new_privs the filter is installed last, after the hand-shake, so that it sees nothing of ours but execve.
  */
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import type { Process } from "../oci/spec.ts";
 import { event, type Reg, reg, type Supervision } from "../plan/ops.ts";
 import { CLONE, CLOSE_RANGE, PR, RLIMIT, TIOC } from "../sys/constants.ts";
@@ -90,7 +91,7 @@ const limit = (value: number): bigint => (value < 0 || value >= 2 ** 63 ? UNLIMI
 const resourceNumbers: Readonly<Record<string, number>> = RLIMIT;
 
 function resourceOf(type: string): number {
-  const number = resourceNumbers[type];
+  const number = lookUp(resourceNumbers, type);
   if (number === undefined)
     throw new OnggiError("invalid_rlimit", `unknown resource limit ${JSON.stringify(type)}; getrlimit(2) lists them`);
   return number;

@@ -49,6 +49,14 @@ describe("mount options", () => {
     expect(copyUp).toBeTrue();
   });
 
+  test("are not what every object has", () => {
+    expect(parseMountOptions(["constructor", "rtoString", "__proto__"], "tmpfs").data).toEqual([
+      ["constructor"],
+      ["rtoString"],
+      ["__proto__"],
+    ]);
+  });
+
   test("of a bind mount are known by type or by option", () => {
     expect(parseMountOptions(["rbind", "ridmap"], undefined)).toMatchObject({ bind: true, recursive: true, idmap: "tree" });
     expect(parseMountOptions([], "bind")).toMatchObject({ bind: true, recursive: false, idmap: false });
@@ -73,7 +81,14 @@ describe("mount options", () => {
     ];
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.constantFrom(...names), fc.string())), (options) => {
-        for (const { set, clear } of Object.values(parseMountOptions(options, "x")).filter((value) => value?.set !== undefined)) {
+        let parsed: ReturnType<typeof parseMountOptions>;
+        try {
+          parsed = parseMountOptions(options, "x");
+        } catch (error) {
+          expect(error).toBeInstanceOf(OnggiError);
+          return;
+        }
+        for (const { set, clear } of [parsed.attributes, parsed.recursiveAttributes]) {
           expect(set & clear & ~A.MOUNT_ATTR__ATIME).toBe(0);
         }
       }),

@@ -1,5 +1,6 @@
 /** The mount options of the runtime specification (config.md, "Linux mount options") and mount(8), decoded. */
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import { MOUNT_ATTR, MS } from "../sys/constants.ts";
 
 /** Attributes to set and to clear, as mount_setattr(2) takes them. */
@@ -102,13 +103,15 @@ export function parseMountOptions(options: readonly string[], type: string | und
   const data: [string, string?][] = [];
   const propagation: number[] = [];
   for (const option of options) {
-    const plain = attributeOptions[option];
+    const plain = lookUp(attributeOptions, option);
+    const superOption = lookUp(superOptions, option);
+    const kind = lookUp(propagationOptions, option);
     // "rro" and "rnoatime", but "ro" and "relatime" are names of their own
-    const deep = option.startsWith("r") && !plain ? attributeOptions[option.slice(1)] : undefined;
+    const deep = option.startsWith("r") && !plain ? lookUp(attributeOptions, option.slice(1)) : undefined;
     if (plain) attributes = combine(attributes, plain);
     else if (deep) recursiveAttributes = combine(recursiveAttributes, deep);
-    else if (superOptions[option]) superFlags.push(superOptions[option]);
-    else if (propagationOptions[option]) propagation.push(propagationOptions[option]);
+    else if (superOption !== undefined) superFlags.push(superOption);
+    else if (kind !== undefined) propagation.push(kind);
     else if (option === "bind") bind = true;
     else if (option === "rbind") bind = recursive = true;
     else if (option === "idmap") idmap = "mount";

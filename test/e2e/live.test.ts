@@ -9,6 +9,14 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => engine.close(), 120_000);
 
+test("limits changed between create and start are those it starts with", async () => {
+  const file = "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null";
+  await engine.ok(["create", "--name", "early", "--pids-limit", "50", "busybox", "sh", "-c", file]);
+  await engine.ok(["update", "--pids-limit", "77", "early"]);
+  expect((await engine.onggi(["start", "-a", "early"])).stdout.trim()).toBe("77");
+  await engine.ok(["rm", "early"]);
+});
+
 describe("stats", () => {
   test("--no-stream: one line per running container, with the limits as Docker prints them", async () => {
     const id = await engine.ok([

@@ -1,0 +1,6 @@
+/**
+ * What a table of ours says of a key that somebody else chose. Undefined for what every object inherits: "constructor" is a key of
+ * no table.
+ */
+export const lookUp = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined;
