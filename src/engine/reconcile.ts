@@ -9,7 +9,7 @@ import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeExitRecord } from "../native/exit-record.ts";
 import { Shim } from "../native/shim.ts";
-import { isErrno } from "../sys/index.ts";
+import { isErrno, SIG } from "../sys/index.ts";
 import { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
 import { containerPaths } from "./layout.ts";
@@ -70,8 +70,11 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
   const { directory } = containerPaths(context.layout, record.id);
   const shim = await Shim.connect(directory).catch(() => null);
   if (!shim) return false;
-  const [main] = await shim.status();
+  const [main, ...execs] = await shim.status();
   if (main?.state === "running") {
+    // an exec whose client went with the engine before it was told to start would wait for ever
+    const waiting = execs.filter(({ state }) => state === "creating" || state === "created");
+    await Promise.all(waiting.map((exec) => shim.kill(exec.process, SIG.SIGKILL).catch(() => {})));
     container.shim = shim;
     if (record.state.status !== "paused") record.state.status = "running";
     record.state.pid = main.pid;
@@ -83,7 +86,7 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
     shim.release();
     return false; // its exit record is there: it is written before the state changes
   }
-  await shim.kill(0, 9, true).catch(() => {});
+  await shim.kill(0, SIG.SIGKILL, true).catch(() => {});
   await shim.main.exited.catch(() => {});
   shim.release();
   await context.cgroups.remove(record.cgroupPath);
@@ -122,7 +125,7 @@ async function removeStrangers(context: Context): Promise<void> {
 async function stopStranger(directory: string): Promise<void> {
   const shim = await Shim.connect(directory).catch(() => null);
   if (!shim) return;
-  await shim.kill(0, 9, true).catch(() => {});
+  await shim.kill(0, SIG.SIGKILL, true).catch(() => {});
   await Promise.race([shim.main.exited.catch(() => {}), Bun.sleep(5000)]);
   shim.release();
 }
