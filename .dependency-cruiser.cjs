@@ -1,8 +1,9 @@
 // The layers: cli, api -> engine -> {build, images, runtime, networks, volumes} -> plan, sys, native. See ARCHITECTURE.md.
 const layers = {
-  cli: ["cli", "api", "lib"],
+  cli: ["cli", "api", "standalone", "oci", "lib"],
   api: ["api", "engine", "lib"],
   engine: ["engine", "build", "images", "runtime", "networks", "volumes", "native", "plan", "sys", "oci", "lib"],
+  standalone: ["standalone", "runtime", "native", "plan", "sys", "oci", "lib"],
   build: ["build", "plan", "sys", "native", "oci", "lib"],
   images: ["images", "plan", "sys", "native", "oci", "lib"],
   runtime: ["runtime", "plan", "sys", "native", "oci", "lib"],
