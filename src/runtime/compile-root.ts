@@ -6,6 +6,7 @@
  * overlay itself and its upper directory are not id-mapped: the upper directory holds host ids.
  */
 import { OnggiError } from "../lib/errors.ts";
+import type { Propagation } from "../oci/spec.ts";
 import { AT_FDCWD, type Reg, reg } from "../plan/ops.ts";
 import { FSMOUNT, FSOPEN, MNT, MOUNT_ATTR, MS } from "../sys/constants.ts";
 import { errno } from "../sys/errno.ts";
@@ -137,7 +138,7 @@ export function compileRootEntry(context: Context, { detached }: RootPlan, root:
   const propagation = rootPropagation(context);
   if (propagation !== 0 && propagation !== MS.MS_PRIVATE) {
     child.about("rootfs", `propagate mounts of the root as ${spec.linux?.rootfsPropagation}`);
-    setPropagation(child, root, propagation, 0);
+    setPropagation(child, root, propagation, spec.linux?.rootfsPropagation?.startsWith("r") ? AT_RECURSIVE : 0);
   }
 }
 
@@ -151,7 +152,7 @@ const propagationTypes = {
 /** What `rootfsPropagation` asks for, 0 when it asks for nothing. */
 export function rootPropagation({ spec }: Context): number {
   const asked = spec.linux?.rootfsPropagation;
-  return asked === undefined ? 0 : propagationTypes[asked];
+  return asked === undefined ? 0 : propagationTypes[asked.replace(/^r/, "") as Propagation];
 }
 
 export function setPropagation(writer: Context["host"], fd: Reg, propagation: number, flags: number): void {
