@@ -36,6 +36,8 @@ export function compileRootSource(context: Context): RootPlan {
     setPropagation(host, detached, propagation, AT_RECURSIVE);
     return { detached, mountpoint: root.path };
   }
+  if (context.unprivileged)
+    throw new OnggiError("not_permitted", "an overlay of layers takes root's privileges; give a directory as the root");
   if (!facts.overlayFds && "passed" in root.lower) {
     throw new OnggiError("kernel_too_old", "this kernel's overlayfs takes no descriptors; give the layers as directories");
   }
