@@ -76,6 +76,8 @@ export interface Options {
   readonly change?: (spec: Spec) => void;
   readonly input?: Partial<CreateInput>;
   readonly passed?: readonly number[];
+  /** Run the shim as this user, with no privileges. */
+  readonly as?: number;
   /** A command line that is put before the shim's, such as strace's. */
   readonly tracer?: readonly string[];
   /** Called while the container runs; without it the container is run to its end. */
@@ -156,12 +158,14 @@ let count = 0;
 
 /** Makes, starts and ends a container, and clears away everything it had. */
 export async function run(options: Options): Promise<Result> {
-  const { image, args, userns = true, request = {}, user, devices, change, input = {}, passed = [], tracer, during } = options;
+  const { image, args, userns = true, request = {}, user, devices, change, input = {}, passed = [], as, during } = options;
+  const tracer = as === undefined ? options.tracer : ["setpriv", "--reuid", `${as}`, "--regid", `${as}`, "--clear-groups"];
   const base = directory(0o700);
   for (const name of ["upper", "work", "mountpoint", "state"]) mkdirSync(join(base, name));
   const idMap = userns ? ID_MAP : null;
   const upper = join(base, "upper");
   if (idMap) chownSync(upper, idMap.hostId, idMap.hostId);
+  if (as !== undefined) for (const path of [base, join(base, "state")]) chownSync(path, as, as);
   const cgroupPath = `/onggi-runtime-test-${process.pid}/${count++}`;
   const spec = specFromRequest({
     request: { image: "test", ...request },
