@@ -253,6 +253,9 @@ describe("hostile input", () => {
     expect(() => parseSpec(`${"[".repeat(1_000_000)}`)).toThrow(InvalidSpec);
     const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`;
     expect(() => parseSpec(deep)).toThrow("ociVersion: is missing");
+    // a member that the specification does not know is parsed, but nobody walks it
+    const unknown = `{"ociVersion":"1.3.0","x":${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}}`;
+    expect(parseSpec(unknown)).toEqual({ ociVersion: "1.3.0" });
     const huge = withProcess({ env: Array.from({ length: 200_000 }, (_, i) => `V${i}=x`) });
     expect(validateSpec(huge).process?.env?.length).toBe(200_000);
     survives(JSON.parse('{"ociVersion":"1.0.0","__proto__":{"process":1},"process":{"cwd":"/","__proto__":{"x":1}}}'));

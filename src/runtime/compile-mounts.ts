@@ -16,7 +16,7 @@ import {
   setAttributes,
   TREE,
 } from "./compile-filesystem.ts";
-import { isOwnDev, newDev, openBindSource } from "./compile-mount-sources.ts";
+import { hidesCgroups, isOwnDev, newDev, openBindSource } from "./compile-mount-sources.ts";
 import { rootPropagation } from "./compile-root.ts";
 import { openTarget, symlinkTarget } from "./compile-targets.ts";
 
@@ -56,13 +56,8 @@ function compileSpecialMount(context: Context, root: Reg, one: PlannedMount): bo
   const link = input.linkSources?.get(one.mount.source ?? "");
   if (one.options.remount) compileRemount(context, root, one);
   else if (link !== undefined && one.options.copySymlink) symlinkTarget(child, root, one.destination, link);
-  else if (one.type === "cgroup" || one.type === "cgroup2") {
-    // nobody has given the group to this user: what could be mounted would show the groups of others
-    const delegated = input.cgroup.cloneInto !== null || input.cgroup.tasks.length > 0;
-    if (context.unprivileged && !delegated) return true;
-    if (one.type === "cgroup2") return false;
-    compileCgroupMount(context, root, one);
-  } else return false;
+  else if (one.type === "cgroup" && !hidesCgroups(context, one)) compileCgroupMount(context, root, one);
+  else return hidesCgroups(context, one);
   return true;
 }
 
@@ -153,7 +148,8 @@ function copyUp(context: Context, planned: PlannedMount, place: Reg): Reg {
     );
   }
   const memory = newFileSystem(context, child, planned);
-  const mode = Number.parseInt(planned.options.data.find(([key]) => key === "mode")?.[1] ?? "755", 8);
+  const asked = planned.options.data.find(([key]) => key === "mode")?.[1];
+  const mode = asked === undefined ? (input.tmpfsModes?.[planned.index] ?? 0o755) : Number.parseInt(asked, 8);
   const below = ["upper", "work"].map((path) => {
     child.do({ kind: "mkdir", dir: memory, path, mode: path === "upper" ? mode : 0o700 });
     return child.keep({ kind: "open", dir: memory, path, flags: PATH_DIRECTORY | O.O_NOFOLLOW, mode: 0, resolve: 0 });

@@ -99,11 +99,11 @@ function checkMemoryPolicy({ memoryPolicy }: Linux, { kernel }: Pick<HostFacts, 
     refuse("linux.memoryPolicy.nodes", `${nodes} is more than the nodes of this machine that have memory, ${present}`);
 }
 
-function checkMounts({ mounts = [] }: Spec, { idmap }: Pick<HostFacts, "idmap">): void {
+function checkMounts({ mounts = [] }: Spec, facts: Pick<HostFacts, "idmap">): void {
   const index = mounts.findIndex(
     ({ uidMappings, options }) => uidMappings || options?.some((option) => /^r?idmap$/.test(option)),
   );
-  if (index >= 0 && !idmap)
+  if (index >= 0 && !facts.idmap)
     refuse(`mounts[${index}]`, "this kernel, or this user, cannot id-map mounts, which takes Linux 5.12 and root's privileges");
 }
 
