@@ -6,9 +6,10 @@ import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
-import { unpackShim } from "../native/embed.ts";
+import { shimInMemory } from "../native/embed.ts";
 import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
+import { probeHost } from "../runtime/facts.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import type { Container, ExitStatus } from "./container.ts";
@@ -18,7 +19,6 @@ import { ContainerTable } from "./database.ts";
 import { EventBus } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
-import { probeHost } from "./facts.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { listImages } from "./images.ts";
 import { inspectContainer } from "./inspect.ts";
@@ -96,7 +96,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     cgroupRoot: `/onggi-${createHash("sha256").update(layout.root).digest("hex").slice(0, 8)}`,
     facts,
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
-    shimPath: unpackShim(layout.run),
+    shimPath: shimInMemory(),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
