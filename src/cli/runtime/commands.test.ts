@@ -47,7 +47,8 @@ describe("create and run", () => {
   test.each([
     [{ LISTEN_FDS: "2", LISTEN_PID: String(process.pid) }, [], { preserveFds: 2, listenFds: 2 }],
     [{ LISTEN_FDS: "2", LISTEN_PID: String(process.pid) }, ["--preserve-fds=3"], { preserveFds: 5, listenFds: 2 }],
-    [{ LISTEN_FDS: "2", LISTEN_PID: "1" }, ["--preserve-fds=3"], { preserveFds: 3 }],
+    [{ LISTEN_FDS: "2", LISTEN_PID: String(process.ppid) }, [], { preserveFds: 2, listenFds: 2 }],
+    [{ LISTEN_FDS: "2", LISTEN_PID: "4194305" }, ["--preserve-fds=3"], { preserveFds: 3 }],
     [{ LISTEN_FDS: "x", LISTEN_PID: String(process.pid) }, ["--preserve-fds=-3"], {}],
     [{ LISTEN_FDS: "2" }, [], {}],
   ] as [Record<string, string>, string[], object][])("pass on systemd's sockets: %j %j", async (env, flags, fds) => {

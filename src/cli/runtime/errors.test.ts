@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { fail, messageIn, runtimeCommand } from "../../../test/runtime-cli-harness.ts";
-import { OnggiError } from "../../lib/errors.ts";
 import type { OciRuntime } from "../../standalone/types.ts";
 import { SysError } from "../../sys/errno.ts";
 import { wordsOf } from "./errors.ts";
@@ -32,39 +31,37 @@ describe("the words callers look for", () => {
     ["create", "container_exists", "", 1, "onggi-runtime create failed: container with given ID already exists"],
     ["run", "container_exists", "", 1, "onggi-runtime run failed: container with given ID already exists"],
     ["restore", "container_exists", "", 1, "container with given ID already exists"],
-    ["state", "invalid_container_id", "", 1, "invalid container ID format"],
+    ["state", "invalid_id", "", 1, "invalid container ID format"],
     ["start", "already_running", "", 1, "cannot start an already running container"],
     ["start", "already_stopped", "", 1, "cannot start a container that has stopped"],
     ["kill", "not_running", "", 1, "container not running"],
     ["pause", "not_running", "", 1, "container not running"],
-    ["kill", "process_finished", "", 1, "os: process already finished"],
     ["resume", "not_paused", "", 1, "container not paused"],
     ["exec", "container_not_found", "", 255, "exec failed: container does not exist"],
     ["exec", "not_running", "", 255, "exec failed: cannot exec in a stopped container"],
-    ["exec", "container_paused", "", 255, "exec failed: cannot exec in a paused container (use --ignore-paused to override)"],
+    ["exec", "paused", "", 255, "exec failed: cannot exec in a paused container (use --ignore-paused to override)"],
+    ["exec", "exec_not_running", "cannot exec in a stopped container", 255, "exec failed: cannot exec in a stopped container"],
     [
       "exec",
       "command_not_found",
-      'exec: "x"',
+      'unable to start container process: exec: "x": executable file not found in $PATH',
       255,
       'exec failed: unable to start container process: exec: "x": executable file not found in $PATH',
     ],
     [
       "run",
       "command_not_executable",
-      'exec: "/x": permission denied',
+      'unable to start container process: exec: "/x": permission denied',
       1,
       'onggi-runtime run failed: unable to start container process: exec: "/x": permission denied',
     ],
     [
-      "create",
-      "working_directory_missing",
-      'chdir to cwd ("/x")',
+      "run",
+      "bundle_unreadable",
+      "JSON specification file config.json not found",
       1,
-      'onggi-runtime create failed: unable to start container process: chdir to cwd ("/x"): no such file or directory',
+      "onggi-runtime run failed: JSON specification file config.json not found",
     ],
-    ["create", "bundle_not_found", "chdir /x", 1, "onggi-runtime create failed: chdir /x: no such file or directory"],
-    ["run", "spec_not_found", "", 1, "onggi-runtime run failed: JSON specification file config.json not found"],
     [
       "delete",
       "not_stopped",
@@ -126,8 +123,5 @@ describe("errors of system calls read as Go's", () => {
     expect(wordsOf(new Error("x"), "create")).toBe("x");
     expect(wordsOf("thrown text", "create")).toBe("thrown text");
     expect(wordsOf(Object.assign(new Error("odd"), { code: "EODD" }), "create")).toBe("odd");
-    expect(wordsOf(new OnggiError("command_not_found", 'exec: "a": executable file not found in $PATH'), "run")).toBe(
-      'unable to start container process: exec: "a": executable file not found in $PATH',
-    );
   });
 });
