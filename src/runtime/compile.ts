@@ -15,12 +15,19 @@ import { compileContainerAttributes, compileLabels, compileOomScore, compileProc
 import { compileCgroupTasks, compileCloneInto, compileOomWatch } from "./compile-cgroups.ts";
 import { Context, type CreateInput } from "./compile-context.ts";
 import { compileRootDevices, compileTerminal } from "./compile-devices.ts";
+import { compileBornStop, compileHooks, compileMountedStop } from "./compile-hooks.ts";
 import { compileLoopback, compileNames, compileSysctls } from "./compile-kernel.ts";
 import { compileMountSources } from "./compile-mount-sources.ts";
 import { compileMounts } from "./compile-mounts.ts";
 import { compileChildNamespaces, compileIdMaps, compileNamespaces, compileRestore } from "./compile-namespaces.ts";
 import { compileMaskedPaths, compileReadonlyPaths } from "./compile-paths.ts";
-import { compileProcess, compileRaisedLimits, compileStreamOwner } from "./compile-process.ts";
+import {
+  compileLabelWrites,
+  compileProcess,
+  compileRaisedLimits,
+  compileStreamOwner,
+  compileStreams,
+} from "./compile-process.ts";
 import { compileRootAttach, compileRootEntry, compileRootSource } from "./compile-root.ts";
 import { openTarget } from "./compile-targets.ts";
 
@@ -57,6 +64,7 @@ export function compileCreate(input: CreateInput): Plan {
     child.about("handshake", "wait until the shim has done its part").do({ kind: "await" });
   }
 
+  compileBornStop(context);
   compileChildNamespaces(context, namespaces);
   compileContainerAttributes(context);
   compileProcessAttributes(child, process);
@@ -73,11 +81,16 @@ export function compileCreate(input: CreateInput): Plan {
   compileMaskedPaths(context, root);
   child.about("process", "open the working directory");
   const cwd = openTarget(child, root, process.cwd, { kind: "directory" });
+  compileMountedStop(context);
+  compileHooks(context, "createContainer");
   compileRootEntry(context, rootPlan, root);
-  const { seccompProgram, facts } = input;
+  const { seccompProgram, facts, standalone } = input;
+  compileStreams(child, terminal, standalone?.preserveFds);
+  compileLabelWrites(child, labels);
+  const beforeExecve = () => compileHooks(context, "startContainer");
   const inUserns = context.userns !== null;
   const { setgroupsDenied } = context;
-  compileProcess({ child, process, facts, seccompProgram, inUserns, setgroupsDenied, cwd, terminal, labels });
+  compileProcess({ child, process, facts, seccompProgram, inUserns, setgroupsDenied, cwd, standalone, beforeExecve });
 
   return Object.freeze({
     before: Object.freeze(before.ops),
@@ -93,7 +106,6 @@ function refuseUnsupported({ linux }: Spec): void {
   const refuse = (what: string, why: string) => {
     throw new OnggiError("unsupported_spec", `${what}: ${why}`);
   };
-  if (linux?.seccomp?.listenerPath) refuse("linux.seccomp.listenerPath", "a seccomp agent is not supported");
   const mount = linux?.namespaces?.find(({ type }) => type === "mount");
   if (!mount) refuse("linux.namespaces", "a new mount namespace is needed, or the container would change the host's mounts");
   if (mount?.path !== undefined) refuse("linux.namespaces", "joining a mount namespace would change the mounts of those in it");
