@@ -193,12 +193,13 @@ export class TestRuntime {
     return JSON.parse((await this.ok(["state", id])).stdout) as ContainerState;
   }
 
-  /** Waits until the container has a status, at most 10 s. */
+  /** Waits until the container is there and has a status, at most 10 s. */
   async until(id: string, status: ContainerState["status"]): Promise<ContainerState> {
     for (const deadline = Date.now() + 10_000 * slowness; ; await Bun.sleep(10)) {
-      const state = await this.state(id);
-      if (state.status === status) return state;
-      if (Date.now() > deadline) throw new Error(`${id} is ${state.status}, not ${status}`);
+      const { code, stdout, stderr } = await this.call(["state", id]);
+      const state = code === 0 ? (JSON.parse(stdout) as ContainerState) : null;
+      if (state?.status === status) return state;
+      if (Date.now() > deadline) throw new Error(`${id} is ${state?.status ?? stderr}, not ${status}`);
     }
   }
 
