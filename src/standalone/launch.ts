@@ -3,7 +3,8 @@
 import type { OneShot } from "../native/oneshot.ts";
 import { encode } from "../plan/encode.ts";
 import { event, type Plan } from "../plan/ops.ts";
-import { close } from "../sys/file.ts";
+import { O } from "../sys/constants.ts";
+import { close, open } from "../sys/file.ts";
 import { failureOf } from "./failure.ts";
 
 export interface LaunchHandlers {
@@ -22,11 +23,17 @@ export interface Created {
 }
 
 /**
- * Returns when the process stands at `created`. `fds`: the state directory, then the passed descriptors; they stay the
- * caller's. Throws OnggiError for a plan that failed; what a handler throws ends the process too, when the front ends.
+ * Returns when the process stands at `created`. `fds`: the passed descriptors; they stay the caller's. Throws OnggiError for a plan that failed; what a handler throws ends the process too, when the front ends.
  */
 export function launch(front: OneShot, plan: Plan, fds: readonly number[], handlers: LaunchHandlers): Created {
-  front.launch(encode(plan), fds);
+  // The front keeps no state. A directory in its place would be inherited: its lock held by a process that waits, the host's tree
+  // shown by it to whoever may look.
+  const none = open("/dev/null", O.O_PATH);
+  try {
+    front.launch(encode(plan), [none, ...fds]);
+  } finally {
+    close(none);
+  }
   for (;;) {
     const answer = front.next();
     switch (answer.type) {

@@ -152,7 +152,7 @@ class Job {
       directory.write(record);
       if (fifos) this.makeFifos(directory, fifos);
       if (!host.systemdCgroup) this.makeCgroup();
-      const { pid, master } = launch(this.front, plan, [directory.fd, ...this.passed.fds], {
+      const { pid, master } = launch(this.front, plan, this.passed.fds, {
         born: (pid) => this.makeCgroup(pid),
         mounted: (pid) => this.mounted(pid),
         filtered: (pid, listener) => sendListener(record, "creating", pid, listener),

@@ -85,7 +85,10 @@ const setting =
   (spec) => {
     const names = path.split(".");
     let at = spec as unknown as Record<string, unknown>;
-    for (const name of names.slice(0, -1)) at = (at[name] ??= {}) as Record<string, unknown>;
+    for (const name of names.slice(0, -1)) {
+      at[name] ??= {};
+      at = at[name] as Record<string, unknown>;
+    }
     at[names.at(-1)!] = value;
   };
 

@@ -156,7 +156,13 @@ test("run with a terminal, on one: raw, resized, hung up at the end", async () =
   let screen = "";
   const child = Bun.spawn([runtimePath, "--root", runtime.root, "run", "--bundle", bundle.directory, bundle.id], {
     cwd: runtime.base,
-    terminal: { cols: 91, rows: 17, data: (_, data) => void (screen += new TextDecoder().decode(data)) },
+    terminal: {
+      cols: 91,
+      rows: 17,
+      data: (_, data) => {
+        screen += new TextDecoder().decode(data);
+      },
+    },
   });
   await until(() => screen.includes("17 91"), "the size");
   child.terminal!.resize(100, 20);
