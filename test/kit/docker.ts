@@ -6,7 +6,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { PrivateBase } from "./base.ts";
 import { CommandLine } from "./command.ts";
-import { gone, isAlive } from "./engine.ts";
+import { eventually } from "./engine.ts";
 
 /** Docker's own packages put programs here; a `docker` earlier in PATH may be another version. */
 const DOCKER = "/usr/bin/docker";
@@ -39,8 +39,8 @@ export interface DockerOptions {
   readonly runtime?: string;
   /** More flags of dockerd's. */
   readonly flags?: readonly string[];
-  /** Words before `dockerd`, to run it in. */
-  readonly within?: readonly string[];
+  /** Words before `dockerd`, to run it in something else. */
+  readonly within?: (base: PrivateBase) => readonly string[];
 }
 
 /** The reason why no dockerd can be started here, or null. */
@@ -130,13 +130,14 @@ class PrivateDocker implements Docker {
 
   async #ended(): Promise<void> {
     await this.#daemon!.exited;
-    if (this.#containerd > 0 && isAlive(this.#containerd)) await gone(this.#containerd);
+    // Gone, not only dead: the next dockerd would take a containerd that init has not reaped yet for one that runs.
+    if (this.#containerd > 0) await eventually("containerd is gone", () => !existsSync(`/proc/${this.#containerd}`));
   }
 
   #command(): string[] {
-    const { runtime, flags = [], within = [] } = this.#options;
+    const { runtime, flags = [], within } = this.#options;
     return [
-      ...[...within, DOCKERD, "-H", `unix://${this.base.at("docker.sock")}`],
+      ...[...(within?.(this.base) ?? []), DOCKERD, "-H", `unix://${this.base.at("docker.sock")}`],
       ...["--data-root", this.base.at("root"), "--exec-root", this.base.at("run"), "--pidfile", this.base.at("pid")],
       ...["--bridge=none", "--iptables=false", "--ip6tables=false"],
       ...["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", this.base.group],
