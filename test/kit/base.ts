@@ -34,13 +34,12 @@ export class PrivateBase {
 
   /**
    * Asserts that no process, mount, cgroup, loop device or network namespace of this base is there any more, but for the parent
-   * group, which nobody but us may remove: it is removed, which fails as long as it has children. `ignored` says which lines of
-   * `formatLeaks` do not count.
+   * group, which nobody but us may remove. `ignored` says which lines of `formatLeaks` do not count; those groups are removed too.
    */
   async expectNothingLeft(ignored: (line: string) => boolean = () => false): Promise<void> {
     const parent = (line: string): boolean => line.startsWith("cgroups: ") && line.endsWith(this.group);
     await expectNoLeaks(this.path, this.#before, 10 * slowness, (line) => parent(line) || ignored(line));
-    for (const path of onggiCgroups(this.group)) rmdirSync(path);
+    for (const path of onggiCgroups(this.group).reverse()) rmdirSync(path);
   }
 
   /** Cleans up after whatever happened: kills what runs below this base, unmounts, removes cgroups and files. */

@@ -122,12 +122,13 @@ export function startOnTerminal(
 
 /** A program with the words and variables every call of it begins with. */
 export class CommandLine {
-  readonly #words: readonly string[];
+  /** What every call begins with. */
+  readonly words: readonly string[];
   readonly #options: CallOptions;
   readonly #running = new Set<{ kill(): void }>();
 
   constructor(words: readonly string[], options: Pick<CallOptions, "cwd" | "env" | "timeout"> = {}) {
-    this.#words = words;
+    this.words = words;
     this.#options = options;
   }
 
@@ -144,13 +145,13 @@ export class CommandLine {
   }
 
   spawn(args: readonly string[], options: CallOptions = {}): RunningCall {
-    const call = startCommand([...this.#words, ...args], this.#merged(options));
+    const call = startCommand([...this.words, ...args], this.#merged(options));
     this.#track({ kill: () => call.process.kill("SIGKILL") }, call.process.exited);
     return call;
   }
 
   terminal(args: readonly string[], size?: Size): TerminalCall {
-    const call = startOnTerminal([...this.#words, ...args], this.#options, size);
+    const call = startOnTerminal([...this.words, ...args], this.#options, size);
     this.#track(call, call.done);
     return call;
   }
@@ -170,7 +171,7 @@ export class CommandLine {
   }
 
   #name(args: readonly string[]): string {
-    return `${this.#words[0]!.replace(/^.*\//, "")} ${args.join(" ")}`;
+    return `${this.words[0]!.replace(/^.*\//, "")} ${args.join(" ")}`;
   }
 }
 
