@@ -93,9 +93,6 @@ static void finish(struct process *process) {
   process->pty_retry = 0;
   streams_close(process);
   log_close(&process->log);
-  if (oom_killed(process->oom)) process->exit_flags |= EXIT_OOM;
-  if (process->oom >= 0) close(process->oom);
-  process->oom = -1;
   record_exit(process);
   process->state = STATE_EXITED;
   tell_exit(NULL, process);
@@ -108,8 +105,14 @@ void process_ended(struct process *process, int wait_status) {
   process->exited_at = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
   process->reaped = true;
   process->wait_status = wait_status;
+  // Now, not when the streams are at their end: systemd removes a group as soon as it is empty.
+  if (oom_killed(process->oom)) process->exit_flags |= EXIT_OOM;
+  if (process->oom >= 0) close(process->oom);
+  process->oom = -1;
   for (struct process *other = processes; other && process->number == 0; other = other->next) {
-    if (other != process && other->pid > 0 && !other->reaped) kill(other->pid, SIGKILL);
+    if (other == process || other->pid <= 0 || other->reaped) continue;
+    (void)process_succeeded(other);
+    kill(other->pid, SIGKILL);
   }
   process->drain_until = now_ns() + DRAIN_NS;
   streams_drain(process, process->failed);

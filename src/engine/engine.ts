@@ -4,21 +4,20 @@ import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
 import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
-import { lookUp } from "../lib/tables.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
-import { unpackShim } from "../native/embed.ts";
+import { shimInMemory } from "../native/embed.ts";
 import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
+import { probeHost } from "../runtime/facts.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
-import { EventBus } from "./events.ts";
+import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
-import { probeHost } from "./facts.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { listImages } from "./images.ts";
 import { inspectContainer } from "./inspect.ts";
@@ -96,7 +95,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     cgroupRoot: `/onggi-${createHash("sha256").update(layout.root).digest("hex").slice(0, 8)}`,
     facts,
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
-    shimPath: unpackShim(layout.run),
+    shimPath: shimInMemory(),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -263,37 +262,8 @@ export class Engine {
   }
 
   /** Events from `since` on that match all filters; goes on until `until` or abort, and does not wait when `until` is past. */
-  async *events(
-    query: { since?: string; until?: string; filters?: Record<string, string[]> },
-    signal: AbortSignal,
-  ): AsyncGenerator<EngineEvent> {
-    const matches = eventFilter(query.filters ?? {});
-    const now = nowNs();
-    const until = query.until ? parseMoment(query.until, now) : undefined;
-    const queue: EngineEvent[] = query.since ? this.context.events.history(parseMoment(query.since, now) ?? 0n) : [];
-    let wake = () => {};
-    const stopListening = this.context.events.listen((event) => {
-      queue.push(event);
-      wake();
-    });
-    const onAbort = () => wake();
-    signal.addEventListener("abort", onAbort);
-    const timer = until === undefined ? undefined : setTimeout(onAbort, Math.max(0, Number(until - now) / 1e6));
-    try {
-      for (;;) {
-        for (let event = queue.shift(); event; event = queue.shift()) {
-          if (until !== undefined && BigInt(event.timeNano) > until) return;
-          if (matches(event)) yield event;
-        }
-        if (signal.aborted || (until !== undefined && nowNs() >= until)) return;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-    } finally {
-      clearTimeout(timer);
-      stopListening();
-    }
+  events(query: EventQuery, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    return followEvents(this.context.events, query, signal);
   }
 
   /** The plan of the container this request would make; makes nothing. */
@@ -367,26 +337,4 @@ export class Engine {
     context.table.close();
     close(this.lock);
   }
-}
-
-/** Values of one key are alternatives, keys add up. */
-function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) => boolean {
-  const tests: Record<string, (event: EngineEvent, value: string) => boolean> = {
-    type: (event, value) => event.type === value,
-    event: (event, value) => event.action === value,
-    container: (event, value) => event.type === "container" && (event.id.startsWith(value) || event.attributes.name === value),
-    image: (event, value) =>
-      (event.type === "image" ? event.id.startsWith(value) : false) ||
-      event.attributes.image === value ||
-      event.attributes.name === value,
-    label: (event, value) => {
-      const [key = "", wanted] = value.split(/=(.*)/s);
-      return key in event.attributes && (wanted === undefined || event.attributes[key] === wanted);
-    },
-  };
-  for (const key of Object.keys(filters)) {
-    if (!lookUp(tests, key))
-      throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(tests).join(", ")}`);
-  }
-  return (event) => Object.entries(filters).every(([key, values]) => values.some((value) => tests[key]?.(event, value)));
 }

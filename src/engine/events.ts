@@ -1,7 +1,19 @@
-import { nowNs } from "../lib/time.ts";
+import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
+import { nowNs, parseMoment } from "../lib/time.ts";
 import type { EngineEvent } from "./types.ts";
 
 const KEPT = 1024;
+
+/** The longest a timer can be set for, in milliseconds; a longer one fires at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+export interface EventQuery {
+  /** Moments as the command line takes them. */
+  readonly since?: string;
+  readonly until?: string;
+  readonly filters?: Record<string, string[]>;
+}
 
 /** What happened, kept for late listeners (the last 1,024) and told to present ones. */
 export class EventBus {
@@ -25,4 +37,66 @@ export class EventBus {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
+}
+
+/**
+ * Events from `since` on that match all filters, as they happen; ends at `until` or on abort, at once when `until` is past.
+ * Throws `invalid_filter`.
+ */
+export async function* followEvents(bus: EventBus, query: EventQuery, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+  const matches = eventFilter(query.filters ?? {});
+  const now = nowNs();
+  const until = query.until ? parseMoment(query.until, now) : undefined;
+  const queue: EngineEvent[] = query.since ? bus.history(parseMoment(query.since, now) ?? 0n) : [];
+  let wake = () => {};
+  const stopListening = bus.listen((event) => {
+    queue.push(event);
+    wake();
+  });
+  const onAbort = () => wake();
+  signal.addEventListener("abort", onAbort);
+  try {
+    for (;;) {
+      for (let event = queue.shift(); event; event = queue.shift()) {
+        if (until !== undefined && BigInt(event.timeNano) > until) return;
+        if (matches(event)) yield event;
+      }
+      if (signal.aborted) return;
+      const left = until === undefined ? Number.POSITIVE_INFINITY : Number(until - nowNs()) / 1e6;
+      if (left <= 0) return;
+      await new Promise<void>((resolve) => {
+        // a timer may fire a moment early: it only makes the loop look at the clock again
+        const timer = until === undefined ? undefined : setTimeout(resolve, Math.min(Math.ceil(left), LONGEST_TIMER));
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    stopListening();
+  }
+}
+
+/** Values of one key are alternatives, keys add up. */
+function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) => boolean {
+  const tests: Record<string, (event: EngineEvent, value: string) => boolean> = {
+    type: (event, value) => event.type === value,
+    event: (event, value) => event.action === value,
+    container: (event, value) => event.type === "container" && (event.id.startsWith(value) || event.attributes.name === value),
+    image: (event, value) =>
+      (event.type === "image" ? event.id.startsWith(value) : false) ||
+      event.attributes.image === value ||
+      event.attributes.name === value,
+    label: (event, value) => {
+      const [key = "", wanted] = value.split(/=(.*)/s);
+      return key in event.attributes && (wanted === undefined || event.attributes[key] === wanted);
+    },
+  };
+  for (const key of Object.keys(filters)) {
+    if (!lookUp(tests, key))
+      throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(tests).join(", ")}`);
+  }
+  return (event) => Object.entries(filters).every(([key, values]) => values.some((value) => tests[key]?.(event, value)));
 }

@@ -16,6 +16,7 @@ import {
   resolveUser,
   specFromRequest,
 } from "../runtime/index.ts";
+import { readRootFile } from "../runtime/rootfile.ts";
 import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/seccomp/index.ts";
 import { close, O, open } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
@@ -25,7 +26,6 @@ import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
-import { readRootFile } from "./rootfile.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";

@@ -4,17 +4,16 @@
  * For each container: a shim that answers is taken over; an exit record that a shim left is applied; what was running and left
  * neither is dead. Then whatever belongs to no container is deleted: cgroups, directories, trash, unfinished images.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeExitRecord } from "../native/exit-record.ts";
 import { Shim } from "../native/shim.ts";
-import { isErrno, SIG } from "../sys/index.ts";
+import { SIG } from "../sys/index.ts";
 import { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
 import { containerPaths } from "./layout.ts";
 import { deleteContainer } from "./remove.ts";
-import { recordExit, recordLoss, watchExit } from "./start.ts";
+import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";
 
 export async function reconcile(context: Context): Promise<void> {
   for (const record of context.table.all()) {
@@ -91,16 +90,6 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
   shim.release();
   await context.cgroups.remove(record.cgroupPath);
   return false;
-}
-
-function readExit(context: Context, container: Container): ReturnType<typeof decodeExitRecord> | undefined {
-  try {
-    return decodeExitRecord(readFileSync(containerPaths(context.layout, container.id).exit));
-  } catch (error) {
-    if (!isErrno(error, "ENOENT") && (error as NodeJS.ErrnoException).code !== "ENOENT")
-      context.log(`exit record of ${container.id}: ${error}`);
-    return undefined;
-  }
 }
 
 /** Deletes what no container owns. */

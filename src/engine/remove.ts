@@ -81,13 +81,19 @@ export async function removeCgroup(context: Context, record: ContainerRecord): P
   await context.cgroups.remove(record.cgroupPath);
 }
 
-/** `force` kills a running container first. Throws WrongState for a running one without it. */
+/** `force` kills a running container first, also one that is just being started. Throws WrongState for one without it. */
 export async function removeContainer(context: Context, container: Container, force: boolean): Promise<void> {
-  if (container.isUp) {
-    if (!force) throw new WrongState(container.name, container.record.state.status, "remove");
-    const exit = container.nextExit();
-    await signalProcess(context, container, SIG.SIGKILL);
-    await exit;
+  for (let removed = false; !removed; ) {
+    if (container.isUp) {
+      if (!force) throw new WrongState(container.name, container.record.state.status, "remove");
+      const exit = container.nextExit();
+      await signalProcess(context, container, SIG.SIGKILL);
+      await exit;
+    }
+    removed = await container.lock.run(async () => {
+      if (force && container.isUp) return false;
+      await deleteContainer(context, container);
+      return true;
+    });
   }
-  await container.lock.run(() => deleteContainer(context, container));
 }

@@ -1,12 +1,13 @@
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
 import { NEVER, nowNs, rfc3339 } from "../lib/time.ts";
+import { decodeExitRecord } from "../native/exit-record.ts";
 import type { Exit } from "../native/protocol.ts";
 import { SetupFailed, Shim } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
 import { SIG } from "../sys/constants.ts";
-import { errnoName, errnoText } from "../sys/errno.ts";
+import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground, note } from "./context.ts";
 import { containerPaths } from "./layout.ts";
@@ -129,10 +130,25 @@ export function startContainer(context: Context, container: Container, options: 
 /** Records the container's end when it comes. Also for a shim that an earlier engine spawned. */
 export function watchExit(context: Context, container: Container, shim: Shim): void {
   inBackground(context, `exit of ${container.id}`, async () => {
-    const exit = await shim.main.exited.catch(() => null);
+    const told = await shim.main.exited.catch(() => null);
     if (context.closing) return;
-    await container.lock.run(() => (exit ? recordExit(context, container, exit) : recordLoss(context, container)));
+    await container.lock.run(() => {
+      // the connection can break between the shim's record and its word
+      const exit = told ?? readExit(context, container);
+      return exit ? recordExit(context, container, exit) : recordLoss(context, container);
+    });
   });
+}
+
+/** What the shim of the container's last run has recorded of its end. */
+export function readExit(context: Context, container: Container): ReturnType<typeof decodeExitRecord> | undefined {
+  try {
+    return decodeExitRecord(readFileSync(containerPaths(context.layout, container.id).exit));
+  } catch (error) {
+    if (!isErrno(error, "ENOENT") && (error as NodeJS.ErrnoException).code !== "ENOENT")
+      context.log(`exit record of ${container.id}: ${error}`);
+    return undefined;
+  }
 }
 
 /** Writes down how the container ended, tells everybody, and clears away what was made for its run. To be called under its lock. */

@@ -1,4 +1,5 @@
 import { OnggiError } from "../lib/errors.ts";
+import { ShimGone } from "../native/shim.ts";
 import { SIG } from "../sys/constants.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
@@ -28,9 +29,10 @@ export async function signalProcess(context: Context, container: Container, sign
   try {
     await shim.kill(0, signal);
   } catch (error) {
-    // it ended before the signal, or of it and faster than the shim could say so: its exit is on the way or recorded
-    const ended = container.shim !== shim || (error instanceof OnggiError && error.code === "shim_refused");
-    if (!ended) throw error;
+    // it ended before the signal, or of it and faster than the shim could say so: its exit is on the way or recorded; a shim
+    // that is gone leaves its exit record, or nothing to signal
+    const refused = error instanceof OnggiError && error.code === "shim_refused";
+    if (container.shim === shim && !refused && !(error instanceof ShimGone)) throw error;
   }
   if (signal === SIG.SIGKILL && container.record.state.status === "paused") {
     // a frozen process dies only once it thaws (cgroup v1)

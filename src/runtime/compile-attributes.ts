@@ -20,8 +20,10 @@ function numberOf(table: Readonly<Record<string, number>>, name: string, field: 
 
 /** The parts that a container's first process has and an exec inherits. */
 export function compileContainerAttributes({ child, spec, input }: Context): void {
-  child.about("process", "get a session keyring of its own");
-  child.do({ kind: "keyctlJoin", name: `_ses.${input.id ?? "onggi"}`, accept: [errno.ENOSYS] });
+  if (!input.standalone?.noNewKeyring) {
+    child.about("process", "get a session keyring of its own");
+    child.do({ kind: "keyctlJoin", name: `_ses.${input.id ?? "onggi"}`, accept: [errno.ENOSYS] });
+  }
   const { personality, memoryPolicy } = spec.linux ?? {};
   if (personality) {
     const domain = numberOf({ LINUX: PER.PER_LINUX, LINUX32: PER.PER_LINUX32 }, personality.domain, "linux.personality.domain");

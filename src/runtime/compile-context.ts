@@ -5,7 +5,7 @@ import { AT_FDCWD, type Reg, type Supervision } from "../plan/ops.ts";
 import { AT, CLONE, O, RESOLVE } from "../sys/constants.ts";
 import type { CgroupJoin } from "./cgroups/types.ts";
 import { Registers, Writer } from "./compile-builder.ts";
-import type { HostFacts, RootSource } from "./types.ts";
+import type { CompiledFilter, HostFacts, RootSource, StandaloneProcess } from "./types.ts";
 
 export interface CreateInput {
   /** Validated (src/oci/validate.ts). */
@@ -14,8 +14,7 @@ export interface CreateInput {
   readonly facts: HostFacts;
   readonly cgroup: CgroupJoin;
   readonly supervision: Supervision;
-  /** A compiled filter: struct sock_filter each, and SECCOMP_FILTER_FLAG_*. */
-  readonly seccompProgram?: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly seccompProgram?: CompiledFilter | undefined;
   /** Directory that relative mount sources start from. */
   readonly bundle?: string | undefined;
   /** Names the session keyring. */
@@ -29,6 +28,17 @@ export interface CreateInput {
   readonly mountUserns?: Readonly<Record<number, number>> | undefined;
   /** Where pivot_root(2) cannot be (the host's root is an initramfs): MS_MOVE and chroot. */
   readonly noPivot?: boolean | undefined;
+  readonly standalone?: Standalone | undefined;
+}
+
+/** What a container has that is made by one command of an OCI runtime and left to its caller. */
+export interface Standalone extends StandaloneProcess {
+  /** Passed descriptor: a file with the container's state, for the hooks that run in the container. */
+  readonly hookState?: number | undefined;
+  /** The plan stops at `mounted`: there are hooks to run on the host, or devices to move. */
+  readonly stopWhenMounted: boolean;
+  /** Stay in the caller's session keyring. */
+  readonly noNewKeyring: boolean;
 }
 
 export const cloneFlags: Readonly<Record<NamespaceType, number>> = {

@@ -112,6 +112,7 @@ describe("a whole plan", () => {
         dup3($slave, 0, 0)
         dup3($slave, 1, 0)
         dup3($slave, 2, 0)
+        close($peer)
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
         fchdir($overlay.dir)
         prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)

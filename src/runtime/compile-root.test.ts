@@ -69,6 +69,7 @@ describe("a whole plan", () => {
         dup3($stdin, 0, 0)
         dup3($stdout, 1, 0)
         dup3($stderr, 2, 0)
+        close($peer)
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
         fchdir($root.dir)
         prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)

@@ -60,6 +60,7 @@ describe("a whole plan", () => {
         dup3($stdin, 0, 0)
         dup3($stdout, 1, 0)
         dup3($stderr, 2, 0)
+        close($peer)
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
         fchdir($overlay.dir)
         prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
@@ -190,6 +191,7 @@ describe("a whole plan", () => {
         dup3($stdin, 0, 0)
         dup3($stdout, 1, 0)
         dup3($stderr, 2, 0)
+        close($peer)
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
         prlimit64(RLIMIT_NOFILE, 64, RLIM_INFINITY)
         fchdir($overlay.dir)
@@ -262,6 +264,7 @@ describe("a whole plan", () => {
         dup3($stdin, 0, 0)
         dup3($stdout, 1, 0)
         dup3($stderr, 2, 0)
+        close($peer)
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
         fchdir($rootfs.tree.dir)
         prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
@@ -285,7 +288,6 @@ describe("what a plan cannot do is refused", () => {
     ["no mount namespace", specOf({ namespaces: [{ type: "pid" }] }), "unsupported_spec"],
     ["a joined mount namespace", specOf({ namespaces: [{ type: "mount", path: "/x" }] }), "unsupported_spec"],
     ["network devices", specOf({ netDevices: { eth0: {} } }), "unsupported_spec"],
-    ["a seccomp agent", specOf({ seccomp: { defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/s" } }), "unsupported_spec"],
     ["no program", specOf({}, { process: { ...process, args: [] } }), "invalid_spec"],
     ["a mount on the root", specOf({}, { mounts: [{ destination: "/a/..", type: "tmpfs" }] }), "invalid_mount"],
     [

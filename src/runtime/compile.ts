@@ -15,11 +15,18 @@ import { compileContainerAttributes, compileLabels, compileOomScore, compileProc
 import { compileCgroupTasks, compileCloneInto, compileOomWatch } from "./compile-cgroups.ts";
 import { Context, type CreateInput } from "./compile-context.ts";
 import { compileRootDevices, compileTerminal } from "./compile-devices.ts";
+import { compileHooks, compileMountedStop } from "./compile-hooks.ts";
 import { compileLoopback, compileNames, compileSysctls } from "./compile-kernel.ts";
 import { compileMountSources, compileMounts } from "./compile-mounts.ts";
 import { compileChildNamespaces, compileIdMaps, compileNamespaces, compileRestore } from "./compile-namespaces.ts";
 import { compileMaskedPaths, compileReadonlyPaths } from "./compile-paths.ts";
-import { compileProcess, compileRaisedLimits, compileStreamOwner } from "./compile-process.ts";
+import {
+  compileLabelWrites,
+  compileProcess,
+  compileRaisedLimits,
+  compileStreamOwner,
+  compileStreams,
+} from "./compile-process.ts";
 import { compileRootAttach, compileRootEntry, compileRootSource } from "./compile-root.ts";
 import { openTarget } from "./compile-targets.ts";
 
@@ -70,9 +77,14 @@ export function compileCreate(input: CreateInput): Plan {
   compileMaskedPaths(context, root);
   child.about("process", "open the working directory");
   const cwd = openTarget(child, root, process.cwd, { kind: "directory" });
+  compileMountedStop(context);
+  compileHooks(context, "createContainer");
   compileRootEntry(context, rootPlan, root);
-  const { seccompProgram, facts } = input;
-  compileProcess({ child, process, facts, seccompProgram, inUserns: context.userns !== null, cwd, terminal, labels });
+  const { seccompProgram, facts, standalone } = input;
+  compileStreams(child, terminal, standalone?.preserveFds);
+  compileLabelWrites(child, labels);
+  const beforeExecve = () => compileHooks(context, "startContainer");
+  compileProcess({ child, process, facts, seccompProgram, inUserns: context.userns !== null, cwd, standalone, beforeExecve });
 
   return Object.freeze({
     before: Object.freeze(before.ops),
@@ -90,7 +102,6 @@ function refuseUnsupported({ linux }: Spec): void {
   };
   if (Object.keys(linux?.netDevices ?? {}).length > 0) refuse("linux.netDevices", "moving network devices is not supported");
   if (Object.keys(linux?.intelRdt ?? {}).length > 0) refuse("linux.intelRdt", "cache allocation is not supported");
-  if (linux?.seccomp?.listenerPath) refuse("linux.seccomp.listenerPath", "a seccomp agent is not supported");
   const mount = linux?.namespaces?.find(({ type }) => type === "mount");
   if (!mount) refuse("linux.namespaces", "a new mount namespace is needed, or the container would change the host's mounts");
   if (mount?.path !== undefined) refuse("linux.namespaces", "joining a mount namespace would change the mounts of those in it");

@@ -131,3 +131,11 @@ function splitOption(option: string): [string, string?] {
   const equals = option.indexOf("=");
   return equals < 1 ? [option] : [option.slice(0, equals), option.slice(equals + 1)];
 }
+
+/** Every option with a meaning of its own, sorted: what a runtime says it knows (features.md, "mountOptions"). */
+export function knownMountOptions(): string[] {
+  const attributes = Object.keys(attributeOptions);
+  const recursive = attributes.map((name) => `r${name}`);
+  const named = [...Object.keys(superOptions), ...Object.keys(propagationOptions), ...ignored];
+  return [...attributes, ...recursive, ...named, "bind", "rbind", "idmap", "ridmap", "tmpcopyup"].sort();
+}

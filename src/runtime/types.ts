@@ -36,3 +36,17 @@ export type RootSource =
 
 /** Log, exit record and standard streams; see plan/ops.ts. */
 export type { Supervision } from "../plan/ops.ts";
+
+/** struct sock_filter each, and SECCOMP_FILTER_FLAG_*. */
+export interface CompiledFilter {
+  readonly program: Uint8Array;
+  readonly flags: number;
+}
+
+/** A process that no shim stays with. */
+export interface StandaloneProcess {
+  /** Descriptors from 3 on that the caller passes to the program. */
+  readonly preserveFds: number;
+  /** Passed descriptors: the FIFOs by which a later command starts the process. Absent: the hand-shake starts it. */
+  readonly fifos?: { readonly start: number; readonly result: number } | undefined;
+}

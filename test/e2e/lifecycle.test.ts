@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { type Engine, eventually, isAlive, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 
@@ -64,6 +65,39 @@ describe("create and start", () => {
     expect(new Set(names).size).toBe(2);
     for (const name of names) expect(name).toMatch(/^[a-z]+[a-z0-9]*_[a-z]+/);
     await engine.ok(["rm", ...ids]);
+  });
+});
+
+describe("rm -f", () => {
+  test("of one that ends by itself in the same moment", async () => {
+    for (let i = 0; i < 5; i++) {
+      const ids = await Promise.all([1, 2].map(() => engine.ok(["run", "-d", "busybox", "sleep", "0.3"])));
+      await Bun.sleep(220 + 15 * i);
+      await engine.ok(["rm", "-f", ...ids]);
+    }
+  });
+
+  test("of one whose shim goes while the signal is on its way", async () => {
+    const id = await engine.ok(["run", "-d", "busybox", "sleep", "1000"]);
+    const { Pid } = (await engine.inspect(id)).State;
+    const shim = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${Pid}/status`, "utf8"))?.[1]);
+    process.kill(shim, "SIGSTOP");
+    const removal = engine.spawn(["rm", "-f", id]);
+    await Bun.sleep(200);
+    process.kill(shim, "SIGKILL");
+    const { code, stderr } = await removal.done;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(isAlive(Pid)).toBe(false);
+  });
+
+  test("of one that is just being started", async () => {
+    for (let i = 0; i < 5; i++) {
+      const id = await engine.ok(["create", "busybox", "sleep", "1000"]);
+      const start = engine.onggi(["start", id]);
+      await Bun.sleep(3 * i);
+      await engine.ok(["rm", "-f", id]);
+      await start;
+    }
   });
 });
 

@@ -1,12 +1,13 @@
 /**
  * What a test VM boots from: an initramfs that only finds the root disk, and a root disk.
  *
- * The root disk here is small: busybox, Bun, the libraries both need, and this repository at /onggi. A disk made another way
- * (mmdebstrap with systemd, for instance) boots just as well: the initramfs runs whatever `init=` names on it.
+ * The root disk is small: busybox, Bun, the libraries both need, this repository at /onggi, and systemd if that is to be the
+ * first process. The initramfs runs whatever `onggi.init=` names on it.
  */
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Kernel, moduleFiles } from "./kernel.ts";
+import { installSystemd } from "./systemd.ts";
 
 /** Modules the initramfs loads to reach the disk, and then what the tests need of the kernel. */
 const MODULES = ["virtio_pci", "virtio_blk", "virtio_rng", "ext4", "overlay", "erofs", "loop", "veth"];
@@ -41,9 +42,9 @@ busybox mount --move /dev /root/dev
 exec busybox switch_root /root "$init"
 `;
 
-/** The VM's first process: cgroup v2 with every controller, then the command, its output and its status on the second port. */
+/** The first process where systemd is not: cgroup v2 with every controller, then the command. */
 const VM_INIT = `#!/bin/sh
-export PATH=/onggi/node_modules/.bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 NO_COLOR=1 ONGGI_IN_VM=1
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mkdir -p /dev/pts /dev/shm /dev/mqueue
@@ -58,6 +59,12 @@ ln -sf /proc/self/fd /dev/fd
 for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do echo "+$controller" > /sys/fs/cgroup/cgroup.subtree_control; done
 ip link set lo up 2>/dev/null
 hostname onggi-vm
+. /sbin/onggi-vm-run
+`;
+
+/** Runs the command; its output and its status go to the second port, and the machine ends. */
+const VM_RUN = `#!/bin/sh
+export PATH=/onggi/node_modules/.bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 NO_COLOR=1 ONGGI_IN_VM=1
 cd /onggi
 stty -F /dev/ttyS1 raw -echo
 # A session of its own, so that the command's terminal is no terminal of ours.
@@ -67,7 +74,7 @@ printf '\\n@@%s status=%s\\n' "$(cat /nonce)" "$status" >/dev/ttyS1
 sync
 # Lets the port drain before the machine is gone.
 sleep 0.3
-poweroff -f
+busybox poweroff -f
 `;
 
 /** Writes the initramfs for a kernel (cpio, newc format, uncompressed: unpacking is slow under emulation). */
@@ -99,33 +106,25 @@ export interface DiskOptions {
   readonly nonce: string;
   /** Apparent size; the file is sparse. */
   readonly megabytes: number;
+  /** Root of unpacked systemd packages that the disk gets as well. */
+  readonly systemd?: string;
 }
 
 /** Writes a bootable ext4 root disk with busybox, Bun and the repository. */
 export function makeRootDisk(work: string, file: string, options: DiskOptions): void {
   const tree = join(work, "root");
   rmSync(tree, { recursive: true, force: true });
-  for (const dir of [
-    "bin",
-    "sbin",
-    "usr/bin",
-    "usr/sbin",
-    "usr/local/bin",
-    "lib",
-    "lib64",
-    "dev",
-    "proc",
-    "sys",
-    "run",
-    "tmp",
-    "root",
-  ]) {
+  for (const dir of ["bin", "sbin", "lib", "lib64", "local/bin"]) mkdirSync(join(tree, "usr", dir), { recursive: true });
+  for (const dir of ["bin", "sbin", "lib", "lib64"]) symlinkSync(`usr/${dir}`, join(tree, dir));
+  for (const dir of ["dev", "proc", "sys", "run", "tmp", "root", "etc", "var/lib", "var/tmp", "onggi"]) {
     mkdirSync(join(tree, dir), { recursive: true });
   }
-  for (const dir of ["etc", "var/lib", "var/tmp", "onggi"]) mkdirSync(join(tree, dir), { recursive: true });
   chmodSync(join(tree, "tmp"), 0o1777);
-  writeFileSync(join(tree, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n");
-  writeFileSync(join(tree, "etc/group"), "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n");
+  writeFileSync(
+    join(tree, "etc/passwd"),
+    "root:x:0:0:root:/root:/bin/sh\nmessagebus:x:100:100::/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+  );
+  writeFileSync(join(tree, "etc/group"), "root:x:0:\ntty:x:5:\nmessagebus:x:100:\nnogroup:x:65534:\n");
   writeFileSync(join(tree, "etc/hosts"), "127.0.0.1 localhost\n");
   installBusybox(tree);
   copyRepository(options.repository, join(tree, "onggi"));
@@ -137,7 +136,9 @@ export function makeRootDisk(work: string, file: string, options: DiskOptions): 
   }
   const libseccomp = ["/usr/lib/x86_64-linux-gnu/libseccomp.so.2"].filter((path) => existsSync(path));
   copyLibraries(tree, [join(tree, "onggi/node_modules/.bin/bun"), ...programs, ...libseccomp], libseccomp);
+  if (options.systemd) installSystemd(tree, options.systemd);
   writeExecutable(join(tree, "sbin/onggi-vm-init"), VM_INIT);
+  writeExecutable(join(tree, "sbin/onggi-vm-run"), VM_RUN);
   writeFileSync(join(tree, "command"), options.command);
   writeFileSync(join(tree, "nonce"), options.nonce);
   rmSync(file, { force: true });

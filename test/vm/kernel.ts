@@ -1,11 +1,7 @@
-/**
- * Debian's cloud kernels for the test VM: downloaded, unpacked below build/cache/vm, never installed.
- *
- * A kernel of the host's own suite comes with the host's apt configuration; one of another suite with a configuration of
- * its own (a sources file, package lists and cache in the cache directory), so the host's apt state is not touched.
- */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+/** Debian's cloud kernels for the test VM: downloaded, unpacked below build/cache/vm, never installed. */
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { capture, unpackPackages } from "./apt.ts";
 
 export interface Kernel {
   /** "6.12.107+deb13-cloud-amd64". */
@@ -20,8 +16,6 @@ export const suites = ["bookworm", "trixie"] as const;
 export type Suite = (typeof suites)[number];
 
 const META_PACKAGE = "linux-image-cloud-amd64";
-const MIRROR = "http://deb.debian.org/debian";
-const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /**
  * The newest cloud kernel of a suite, from the cache or downloaded (about 30 MB).
@@ -34,30 +28,12 @@ export function fetchKernel(suite: Suite, cache: string): Kernel {
 }
 
 function download(suite: Suite, home: string): void {
-  const work = `${home}.part`;
-  rmSync(work, { recursive: true, force: true });
-  const apt = join(work, "apt");
-  mkdirSync(join(apt, "lists/partial"), { recursive: true });
-  mkdirSync(join(apt, "cache/archives/partial"), { recursive: true });
-  writeFileSync(join(apt, "sources.list"), `deb [signed-by=${KEYRING}] ${MIRROR} ${suite} main\n`);
-  const options = [
-    ["Dir::Etc::sourcelist", join(apt, "sources.list")],
-    ["Dir::Etc::sourceparts", "-"],
-    ["Dir::State::lists", join(apt, "lists")],
-    ["Dir::Cache", join(apt, "cache")],
-    ["APT::Sandbox::User", "root"],
-  ].flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-  capture(["apt-get", ...options, "-qq", "update"], work);
-  const depends = capture(["apt-cache", ...options, "depends", META_PACKAGE], work);
-  const image = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
-  if (!image) throw new Error(`${META_PACKAGE} of ${suite} names no kernel image; apt-cache said: ${depends.trim()}`);
-  capture(["apt-get", ...options, "-qq", "download", image], work);
-  const deb = readdirSync(work).find((name) => name.endsWith(".deb"));
-  if (!deb) throw new Error(`apt-get download ${image} left no .deb in ${work}`);
-  capture(["dpkg-deb", "-x", deb, "root"], work);
-  rmSync(apt, { recursive: true });
-  rmSync(join(work, deb));
-  renameSync(work, home);
+  unpackPackages(suite, home, (apt) => {
+    const depends = apt.run("apt-cache", ["depends", META_PACKAGE]);
+    const image = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+    if (!image) throw new Error(`${META_PACKAGE} of ${suite} names no kernel image; apt-cache said: ${depends.trim()}`);
+    return [image];
+  });
 }
 
 function locate(home: string): Kernel {
@@ -101,11 +77,3 @@ const moduleName = (file: string): string =>
     .replace(/^.*\//, "")
     .replace(/\.ko(\.\w+)?$/, "")
     .replaceAll("-", "_");
-
-function capture(command: readonly string[], cwd: string): string {
-  const result = Bun.spawnSync([...command], { cwd, stdout: "pipe", stderr: "pipe", env: { ...process.env, LC_ALL: "C" } });
-  if (result.exitCode !== 0) {
-    throw new Error(`${command.join(" ")} ended with ${result.exitCode}: ${result.stderr.toString().trim().slice(-400)}`);
-  }
-  return result.stdout.toString();
-}

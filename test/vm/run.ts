@@ -2,9 +2,10 @@
 /**
  * Runs a command of this repository inside a VM with cgroup v2 and all controllers; `make test-vm` is the usual way in.
  *
- *     bun test/vm/run.ts [--kernel bookworm|trixie|all] [--timeout SECONDS] [--memory MIB] [-- COMMAND...]
+ *     bun test/vm/run.ts [--kernel bookworm|trixie|all] [--init plain|systemd|all] [--timeout SECONDS] [--memory MIB] [-- COMMAND...]
  *
- * Without a command: the cgroup suite, then the end-to-end suites that depend on the cgroup version.
+ * The first process is a script (plain), or Debian's systemd with its bus, on trixie's kernel only.
+ * Without a command: the cgroup suite, then the end-to-end suites that depend on the cgroup version or its driver.
  * Exit status: the command's own (the first that is not 0); 124 when time ran out; 0 with a loud line when no VM can run here.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -14,6 +15,7 @@ import { parseArgs } from "node:util";
 import { skipLoudly } from "../kit/skip.ts";
 import { makeInitramfs, makeRootDisk } from "./disk.ts";
 import { fetchKernel, type Kernel, type Suite, suites } from "./kernel.ts";
+import { fetchSystemd, SYSTEMD_APPEND, SYSTEMD_INIT } from "./systemd.ts";
 import { type BootResult, boot, vmUnavailable } from "./vm.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
@@ -28,11 +30,18 @@ const SUITES: Record<Suite, readonly string[]> = {
   trixie: ["./test/cgroups.test.ts", "./test/e2e/limits.test.ts", "./test/e2e/isolation.test.ts"],
 };
 
+const INITS = ["plain", "systemd"] as const;
+type Init = (typeof INITS)[number];
+
+const SYSTEMD_SUITE: Suite = "trixie";
+const SYSTEMD_TESTS: readonly string[] = ["./test/systemd.test.ts", "./test/e2e/systemd.test.ts"];
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       kernel: { type: "string", default: process.env.ONGGI_VM_KERNEL ?? "all" },
+      init: { type: "string", default: process.env.ONGGI_VM_INIT ?? "all" },
       timeout: { type: "string", default: process.env.ONGGI_VM_TIMEOUT ?? "420" },
       memory: { type: "string", default: "2048" },
     },
@@ -44,21 +53,36 @@ async function main(): Promise<number> {
   }
   const wanted = values.kernel === "all" ? suites : suites.filter((suite) => suite === values.kernel);
   if (wanted.length === 0) throw new Error(`--kernel ${values.kernel}: not one of ${suites.join(", ")}, all`);
+  const inits = values.init === "all" ? INITS : INITS.filter((init) => init === values.init);
+  if (inits.length === 0) throw new Error(`--init ${values.init}: not one of ${INITS.join(", ")}, all`);
   mkdirSync(cache, { recursive: true });
   const asked = positionals.length > 0 ? positionals.map(quote).join(" ") : undefined;
   let failed = 0;
   for (const suite of wanted) {
-    const kernel = tryFetch(suite);
-    if (!kernel) continue;
-    const status = await runIn(kernel, asked ?? defaultCommand(suite), Number(values.memory), Number(values.timeout));
-    failed ||= status;
+    for (const init of inits) {
+      if (init === "systemd" && suite !== SYSTEMD_SUITE) continue;
+      const parts = tryFetch(suite, init);
+      if (!parts) continue;
+      const command = asked ?? defaultCommand(suite, init);
+      const status = await runIn(parts, command, Number(values.memory), Number(values.timeout));
+      failed ||= status;
+    }
   }
   return failed;
 }
 
+/** What a VM is made of besides this repository. */
+interface Parts {
+  readonly kernel: Kernel;
+  /** Root of the unpacked packages, if systemd is to be the first process. */
+  readonly systemd?: string;
+}
+
 const ATTEMPTS = 4;
 
-async function runIn(kernel: Kernel, command: string, memoryMib: number, timeoutSeconds: number): Promise<number> {
+async function runIn(parts: Parts, command: string, memoryMib: number, timeoutSeconds: number): Promise<number> {
+  const { kernel, systemd } = parts;
+  const what = systemd ? `Linux ${kernel.release} with systemd` : `Linux ${kernel.release}`;
   // Not below the repository: a copy of its tests there would be found by `bun test`.
   const work = mkdtempSync(join(tmpdir(), "onggi-vm-"));
   try {
@@ -66,16 +90,16 @@ async function runIn(kernel: Kernel, command: string, memoryMib: number, timeout
     const [initramfs, disk, consoleLog] = [
       join(work, "initramfs.cpio"),
       join(work, "root.ext4"),
-      join(cache, `console-${kernel.release}.log`),
+      join(cache, `console-${kernel.release}${systemd ? "-systemd" : ""}.log`),
     ];
     rmSync(consoleLog, { force: true });
     makeInitramfs(kernel, work, initramfs);
-    makeRootDisk(work, disk, { repository, command: `${command}\n`, nonce, megabytes: 6144 });
-    console.log(`vm: Linux ${kernel.release}, cgroup v2, ${memoryMib} MiB: ${command}`);
+    makeRootDisk(work, disk, { ...parts, repository, command: `${command}\n`, nonce, megabytes: 6144 });
+    console.log(`vm: ${what}, cgroup v2, ${memoryMib} MiB: ${command}`);
     const start = (): Promise<BootResult> =>
       boot({
         ...{ kernel, initramfs, disk, nonce, consoleLog, memoryMib, timeoutSeconds },
-        init: "/sbin/onggi-vm-init",
+        ...(systemd ? { init: SYSTEMD_INIT, append: SYSTEMD_APPEND } : { init: "/sbin/onggi-vm-init" }),
         // One: emulated side by side, a kernel that patches its own code trips over instructions translated before the patch.
         cpus: 1,
         onOutput: (text) => process.stdout.write(text),
@@ -83,32 +107,35 @@ async function runIn(kernel: Kernel, command: string, memoryMib: number, timeout
     // An emulated kernel that panics says nothing of what is tested: the emulator's fault is not the suite's.
     let result = await start();
     for (let again = 1; again < ATTEMPTS && result.status === null && !result.timedOut; again += 1) {
-      console.log(`vm: Linux ${kernel.release} ended without a status (${consoleLog}): once more`);
+      console.log(`vm: ${what} ended without a status (${consoleLog}): once more`);
       result = await start();
     }
     if (result.status === null && !result.timedOut) {
-      skipLoudly(`VM tests on Linux ${kernel.release}: the emulated kernel panicked ${ATTEMPTS} times, see ${consoleLog}`);
+      skipLoudly(`VM tests on ${what}: the emulated kernel panicked ${ATTEMPTS} times, see ${consoleLog}`);
       return 0;
     }
     const outcome = result.timedOut ? `out of time after ${timeoutSeconds} s` : `status ${result.status}`;
-    console.log(`vm: Linux ${kernel.release}: ${outcome}, ${result.seconds.toFixed(1)} s`);
+    console.log(`vm: ${what}: ${outcome}, ${result.seconds.toFixed(1)} s`);
     return result.timedOut ? 124 : (result.status ?? 1);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-function tryFetch(suite: Suite): Kernel | null {
+function tryFetch(suite: Suite, init: Init): Parts | null {
   try {
-    return fetchKernel(suite, cache);
+    const kernel = fetchKernel(suite, cache);
+    return init === "systemd" ? { kernel, systemd: fetchSystemd(cache) } : { kernel };
   } catch (error) {
-    skipLoudly(`VM tests on ${suite}'s kernel: it cannot be downloaded (${error instanceof Error ? error.message : error})`);
+    const what = init === "systemd" ? `${suite}'s kernel with systemd` : `${suite}'s kernel`;
+    skipLoudly(`VM tests on ${what}: it cannot be downloaded (${error instanceof Error ? error.message : error})`);
     return null;
   }
 }
 
 /** Emulated: everything takes some ten times as long as on the host. */
-const defaultCommand = (suite: Suite): string => `bun test --timeout 120000 ${SUITES[suite].join(" ")}`;
+const defaultCommand = (suite: Suite, init: Init): string =>
+  `bun test --timeout 120000 ${(init === "systemd" ? SYSTEMD_TESTS : SUITES[suite]).join(" ")}`;
 
 const quote = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 

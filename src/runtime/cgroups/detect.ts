@@ -17,10 +17,6 @@ export interface CgroupLayout {
   /** v1 hierarchies, in the order they are mounted; none on v2. */
   readonly v1: readonly Hierarchy[];
   readonly v2: Hierarchy | null;
-  /** Controllers the kernel has but boot parameters disabled. */
-  readonly disabled: ReadonlySet<string>;
-  /** Controllers the kernel has, in any state. */
-  readonly known: ReadonlySet<string>;
 }
 
 /** The part of `HostFacts` that cgroups decide. */
@@ -46,14 +42,15 @@ const unescaped = (field: string): string =>
 export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
   const mounts = new Map<string, CgroupMount>();
   for (const line of mountinfo.split("\n")) {
-    const fields = line.split(" ");
-    const dash = fields.indexOf("-", 6);
-    const [type, , options] = dash < 0 ? [] : fields.slice(dash + 1);
-    const mountpoint = fields[4];
-    if (mountpoint === undefined || !mountpoint.startsWith("/")) continue;
-    const point = unescaped(mountpoint);
-    if (type === "cgroup" || type === "cgroup2")
-      mounts.set(point, { mountpoint: point, type, options: (options ?? "").split(",") });
+    // A process may see thousands of mounts: those that cannot matter are not taken apart.
+    const dash = line.indexOf(" - ");
+    const isCgroup = line.startsWith("cgroup", dash + 3);
+    if (dash < 0 || (!isCgroup && mounts.size === 0)) continue;
+    const mountpoint = line.slice(0, dash).split(" ", 5)[4];
+    if (!mountpoint?.startsWith("/")) continue;
+    const point = mountpoint.includes("\\") ? unescaped(mountpoint) : mountpoint;
+    const [type, , options = ""] = isCgroup ? line.slice(dash + 3).split(" ") : [];
+    if (type === "cgroup" || type === "cgroup2") mounts.set(point, { mountpoint: point, type, options: options.split(",") });
     else mounts.delete(point);
   }
   return [...mounts.values()];
@@ -83,13 +80,12 @@ export function detectCgroups(root = "/"): CgroupLayout {
     seen.add(key);
     v1.push({ mountpoint, controllers: new Set(controllers), ...(name === undefined ? {} : { name }) });
   }
-  const { disabled, known } = parseProcCgroups(tryReadText(`${prefix}/proc/cgroups`) ?? "");
   const onV1 = v1.some((hierarchy) => MAIN.some((controller) => hierarchy.controllers.has(controller)));
-  if (v2 && !onV1) return { version: "v2", v1: [], v2, disabled, known };
+  if (v2 && !onV1) return { version: "v2", v1: [], v2 };
   if (v1.length === 0) {
     throw new OnggiError("cgroup_unavailable", "no cgroup hierarchy is mounted: mount cgroup2 on /sys/fs/cgroup");
   }
-  return { version: v2 ? "hybrid" : "v1", v1, v2, disabled, known };
+  return { version: v2 ? "hybrid" : "v1", v1, v2 };
 }
 
 /** /proc/cgroups (cgroups(7)): the controllers of the kernel, and those switched off at boot. */
@@ -105,12 +101,13 @@ export function parseProcCgroups(text: string): { known: Set<string>; disabled: 
   return { known, disabled };
 }
 
-/** Why a controller cannot be used, for the message of an error. */
-export function whyMissing(layout: CgroupLayout): (controller: string) => string {
+/** Why a controller cannot be used, for the message of an error on the host whose root directory is `root`. */
+export function whyMissing(root: string): (controller: string) => string {
   return (controller) => {
+    const { disabled, known } = parseProcCgroups(tryReadText(`${root.replace(/\/+$/, "")}/proc/cgroups`) ?? "");
     const name = controller === "io" ? "blkio" : controller;
-    if (layout.disabled.has(name)) return "it was disabled at boot (cgroup_disable)";
-    return layout.known.has(name) ? "no hierarchy that has it is mounted" : "this kernel does not have it";
+    if (disabled.has(name)) return "it was disabled at boot (cgroup_disable)";
+    return known.has(name) ? "no hierarchy that has it is mounted" : "this kernel does not have it";
   };
 }
 

@@ -19,7 +19,8 @@
  */
 import { OnggiError } from "../../lib/errors.ts";
 import { type CgroupLayout, detectCgroups, whyMissing } from "./detect.ts";
-import { childNames } from "./files.ts";
+import { childNames, exists } from "./files.ts";
+import { hugePageSizes } from "./lifecycle.ts";
 import { SystemdCgroups } from "./systemd.ts";
 import type { CgroupManager } from "./types.ts";
 import { V1Cgroups } from "./v1.ts";
@@ -27,35 +28,48 @@ import { V2Cgroups } from "./v2.ts";
 
 export { type CgroupHostFacts, type CgroupLayout, cgroupFacts, detectCgroups } from "./detect.ts";
 export { compileDeviceProgram } from "./devices.ts";
-export type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
+export { statsForEvents } from "./events-shape.ts";
+export { type OwnCgroup, ownCgroup } from "./paths.ts";
+export { cgroupPathOf, expandSlice, scopePath } from "./scopes.ts";
+export type { CgroupDriver, CgroupJoin, CgroupManager, CgroupStats, CreateOptions } from "./types.ts";
 
 export interface CgroupOptions {
   /** The host's root directory, where /proc and /sys are looked up; "/". */
   readonly root?: string;
   /** Let systemd make the groups (v2 only). */
   readonly systemd?: boolean;
+  /** The caller is not root: device rules are left to the kernel, which lets nobody else make device nodes (v2 only). */
+  readonly rootless?: boolean;
   /** What `detectCgroups` found, if that was asked already. */
   readonly layout?: CgroupLayout;
 }
 
 /** The cgroups of this host. Throws `cgroup_unavailable` if none is mounted, or if systemd is wanted and cannot be had. */
 export function openCgroups(options: CgroupOptions = {}): CgroupManager {
-  const { root = "/", systemd = false } = options;
+  const { root = "/", systemd = false, rootless = false } = options;
   const prefix = root.replace(/\/+$/, "");
   const layout = options.layout ?? detectCgroups(root);
-  const hugePages = childNames(`${prefix}/sys/kernel/mm/hugepages`);
-  const why = whyMissing(layout);
+  const pageSizes = (): string[] => hugePageSizes(childNames(`${prefix}/sys/kernel/mm/hugepages`));
+  const why = whyMissing(root);
   const v2 = layout.v2 && {
     mountpoint: prefix + layout.v2.mountpoint,
     controllers: layout.v2.controllers,
     whyMissing: why,
-    hugePages,
+    pageSizes,
+    rootless,
   };
   if (systemd) {
     if (layout.version !== "v2" || !v2) {
       throw new OnggiError(
         "cgroup_unavailable",
         `the systemd driver needs cgroup v2, this host has ${layout.version}: use the cgroupfs driver`,
+      );
+    }
+    // sd_booted(3)
+    if (!exists(`${prefix}/run/systemd/system`)) {
+      throw new OnggiError(
+        "cgroup_unavailable",
+        "the systemd driver needs a host that systemd runs, and /run/systemd/system is not there: use the cgroupfs driver",
       );
     }
     return new SystemdCgroups(v2);
@@ -66,6 +80,6 @@ export function openCgroups(options: CgroupOptions = {}): CgroupManager {
     unified: v2 && new V2Cgroups(v2),
     unifiedMountpoint: v2?.mountpoint ?? null,
     whyMissing: why,
-    hugePages,
+    pageSizes,
   });
 }

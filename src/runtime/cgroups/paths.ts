@@ -30,3 +30,39 @@ export function ancestorsAndSelf(path: string): string[] {
   const names = path.slice(1).split("/");
   return names.map((_, index) => `/${names.slice(0, index + 1).join("/")}`);
 }
+
+/** Where a caller stands, for cgroupsPaths that are relative. */
+export interface OwnCgroup {
+  readonly version: "v1" | "v2" | "hybrid";
+  /** "/" or an absolute path; what `ownCgroup` finds. */
+  readonly path: string;
+}
+
+/**
+ * The caller's own group out of the text of /proc/self/cgroup (cgroups(7)). With v1 hierarchies, where it may have a different
+ * one in each: the deepest that is above it in all of them. "/" for a group outside the caller's cgroup namespace.
+ */
+export function ownCgroup(text: string, version: OwnCgroup["version"]): string {
+  const groups = text.split("\n").flatMap((line): string[] => {
+    const [, hierarchy, path] = /^([0-9]+):[^:]*:(\/.*)$/.exec(line) ?? [];
+    return path === undefined || (hierarchy === "0") !== (version === "v2") ? [] : [path];
+  });
+  const [first = [], ...others] = groups.map((path) => path.split("/").filter(Boolean));
+  const differs = first.findIndex((name, index) => others.some((other) => other[index] !== name));
+  const names = differs < 0 ? first : first.slice(0, differs);
+  return names.includes("..") ? "/" : `/${names.join("/")}`;
+}
+
+/**
+ * The group that a specification's linux.cgroupsPath stands for with the cgroupfs driver, as runc reads it. An absolute path is
+ * one below the root of the hierarchies; a relative one, and the container's id where there is none, is below the caller's own
+ * group on v1, and beside it on v2, because there a group that has processes can hand no controller down.
+ * Throws `invalid_cgroup_path`.
+ */
+export function cgroupsPathOf(cgroupsPath: string | undefined, id: string, own: OwnCgroup): string {
+  const asked = cgroupsPath || id;
+  const base = own.version === "v2" ? parentOf(own.path) : own.path;
+  const path = asked.startsWith("/") ? asked : `${base === "/" ? "" : base}/${asked}`;
+  checkPath(path);
+  return path;
+}

@@ -28,7 +28,7 @@ export const noStats = (): CgroupStats => ({
 export function readV1(
   stats: CgroupStats,
   directoryOf: (controller: string) => string | null,
-  pageSizes: readonly string[],
+  pageSizes: () => readonly string[],
 ): void {
   const cpuacct = directoryOf("cpuacct");
   if (cpuacct) {
@@ -55,7 +55,7 @@ export function readV1(
   }
   const hugetlb = directoryOf("hugetlb");
   if (!hugetlb) return;
-  for (const size of pageSizes) {
+  for (const size of pageSizes()) {
     stats.hugetlb[size] = {
       usageBytes: number(`${hugetlb}/hugetlb.${size}.usage_in_bytes`),
       maxUsageBytes: number(`${hugetlb}/hugetlb.${size}.max_usage_in_bytes`),
@@ -106,7 +106,7 @@ export function readV2(
   stats: CgroupStats,
   directory: string,
   controllers: ReadonlySet<string>,
-  pageSizes: readonly string[],
+  pageSizes: () => readonly string[],
 ): void {
   if (controllers.has("cpu")) {
     const pairs = readPairs(`${directory}/cpu.stat`);
@@ -138,7 +138,7 @@ export function readV2(
   }
   if (controllers.has("io")) stats.io = sumIoStat(tryReadText(`${directory}/io.stat`) ?? "");
   if (!controllers.has("hugetlb")) return;
-  for (const size of pageSizes) {
+  for (const size of pageSizes()) {
     stats.hugetlb[size] = {
       usageBytes: number(`${directory}/hugetlb.${size}.current`),
       // v2 keeps no peak.

@@ -1,29 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { variant } from "./dbus-message.ts";
-import { bitMask, expandSlice, scopeOf, scopePath, scopeProperties, startProperties } from "./systemd.ts";
-
-describe("names", () => {
-  test("a slice's place is its name", () => {
-    expect(expandSlice("system.slice")).toBe("/system.slice");
-    expect(expandSlice("a-b-c.slice")).toBe("/a.slice/a-b.slice/a-b-c.slice");
-    expect(expandSlice("-.slice")).toBe("");
-    for (const wrong of ["system", "a--b.slice", "-a.slice", "a/b.slice", ".slice"])
-      expect(() => expandSlice(wrong)).toThrow(/no name of a slice/);
-  });
-
-  test("cgroupsPath in systemd's form", () => {
-    expect(scopePath("a-b.slice:onggi:x1")).toBe("/a.slice/a-b.slice/onggi-x1.scope");
-    expect(scopePath("::x1")).toBe("/system.slice/x1.scope");
-    expect(scopeOf("/a.slice/a-b.slice/onggi-x1.scope")).toEqual({ unit: "onggi-x1.scope", slice: "a-b.slice" });
-    for (const wrong of ["/a/b", "a:b", "a.slice:b:c:d", "a.slice:b:c/d"]) expect(() => scopePath(wrong)).toThrow();
-  });
-
-  test("a path that is no scope where systemd would put it", () => {
-    for (const wrong of ["/onggi/x", "/system.slice/x", "/b.slice/a-b.slice/x.scope", "/system.slice/a b.scope"]) {
-      expect(() => scopeOf(wrong)).toThrow(/systemd driver needs|no name of a slice/);
-    }
-  });
-});
+import { bitMask, scopeProperties, startProperties } from "./systemd.ts";
 
 describe("properties", () => {
   test("of every limit", () => {

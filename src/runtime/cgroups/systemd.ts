@@ -4,7 +4,8 @@
  *
  * Limits go both ways: as properties of the scope, or systemd would write its defaults over them on a reload, and to the
  * files, which know more than the properties. A scope needs a process from its first moment: a `sleep` holds the place
- * until the container's own has come, and is neither listed nor left behind.
+ * until the container's own has come, and is neither listed nor left behind, unless the caller names the process to put there.
+ * A group that is neither scope nor slice was made by the cgroupfs driver: what is done to it is done by files alone.
  * Source: org.freedesktop.systemd1(5), systemd.resource-control(5), systemd.slice(5), systemd's CGROUP_DELEGATION.md.
  */
 import { OnggiError } from "../../lib/errors.ts";
@@ -15,7 +16,8 @@ import { exists } from "./files.ts";
 import { until } from "./lifecycle.ts";
 import { weightOfShares } from "./limits-v2.ts";
 import { checkPath } from "./paths.ts";
-import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
+import { isSlice, scopeOf } from "./scopes.ts";
+import type { CgroupJoin, CgroupManager, CgroupStats, CreateOptions } from "./types.ts";
 import { V2Cgroups, type V2Options } from "./v2.ts";
 
 export type Properties = readonly (readonly [name: string, value: Variant])[];
@@ -26,57 +28,12 @@ const MANAGER = {
   interface: "org.freedesktop.systemd1.Manager",
 } as const;
 
+/** How long a scope that has just ended may keep its name, in milliseconds. */
+const NAME_PATIENCE = 1000;
+
 /** How long the place-holder stays if the container's process never comes, in seconds. */
 const PLACE_HELD = 60;
 const UINT64_MAX = 2n ** 64n - 1n;
-
-/** What systemd takes in the name of a unit (systemd.unit(5)). */
-const UNIT = /^[A-Za-z0-9:_.\\@-]+$/;
-
-/** "/a.slice/a-b.slice" for "a-b.slice": a slice's name says where it is. "-.slice" is the root. */
-export function expandSlice(slice: string): string {
-  const wrong = (): never => {
-    throw new OnggiError(
-      "invalid_cgroup_path",
-      `${JSON.stringify(slice)} is no name of a slice (like "system.slice" or "a-b.slice")`,
-    );
-  };
-  if (slice === "-.slice") return "";
-  const stem = slice.endsWith(".slice") && UNIT.test(slice) ? slice.slice(0, -".slice".length) : wrong();
-  const parts = stem.split("-");
-  if (parts.includes("")) wrong();
-  return parts.map((_, index) => `/${parts.slice(0, index + 1).join("-")}.slice`).join("");
-}
-
-/** The group of the runtime specification's cgroupsPath in systemd's form, "slice:prefix:name". */
-export function scopePath(cgroupsPath: string): string {
-  const [slice, prefix, name, ...rest] = cgroupsPath.split(":");
-  if (slice === undefined || prefix === undefined || !name || rest.length) {
-    throw new OnggiError(
-      "invalid_cgroup_path",
-      `cgroupsPath ${JSON.stringify(cgroupsPath)}: the systemd driver needs "slice:prefix:name"`,
-    );
-  }
-  const path = `${expandSlice(slice || "system.slice")}/${prefix ? `${prefix}-` : ""}${name}.scope`;
-  scopeOf(path);
-  return path;
-}
-
-/** The unit and its slice that a group's path stands for. Throws `invalid_cgroup_path`. */
-export function scopeOf(path: string): { unit: string; slice: string } {
-  checkPath(path);
-  const names = path.slice(1).split("/");
-  const unit = names.pop() ?? "";
-  const slice = names.at(-1) ?? "-.slice";
-  const isUnit = unit.endsWith(".scope") && UNIT.test(unit) && unit.length < 256;
-  if (!isUnit || `${expandSlice(slice)}/${unit}` !== path) {
-    throw new OnggiError(
-      "invalid_cgroup_path",
-      `cgroup path ${path}: the systemd driver needs /SLICE/NAME.scope, a slice where its name says`,
-    );
-  }
-  return { unit, slice };
-}
 
 /** CPU or memory node numbers as systemd takes them: a bit mask, lowest byte first. */
 export function bitMask(limit: string, list: string): Uint8Array {
@@ -141,25 +98,31 @@ export function startProperties(unit: string, slice: string, pid: number, resour
 
 export class SystemdCgroups implements CgroupManager {
   readonly version = "v2";
+  readonly driver = "systemd";
   readonly controllers: ReadonlySet<string>;
   readonly #mountpoint: string;
   readonly #files: V2Cgroups;
   readonly #places = new Map<string, Bun.Subprocess>();
-  #bus: Dbus | null;
+  #bus: Dbus | null = null;
 
-  /** Throws `dbus_unavailable` if systemd's bus cannot be reached. */
+  /** Throws `dbus_unavailable` if the bus cannot be reached, DbusError if systemd is not on it. */
   constructor(options: V2Options) {
-    this.#bus = new Dbus();
     this.#mountpoint = options.mountpoint;
     this.#files = new V2Cgroups(options);
     this.controllers = this.#files.controllers;
+    this.#connect();
   }
 
-  create(path: string, resources: LinuxResources): CgroupJoin {
+  create(path: string, resources: LinuxResources, { pid }: CreateOptions = {}): CgroupJoin {
     const { unit, slice } = scopeOf(path);
+    if (pid !== undefined) {
+      this.#start(path, unit, startProperties(unit, slice, pid, resources));
+      this.#files.update(path, resources);
+      return this.join(path);
+    }
     const place = Bun.spawn(["sleep", String(PLACE_HELD)], { stdio: ["ignore", "ignore", "ignore"] });
     try {
-      this.#start(unit, startProperties(unit, slice, place.pid, resources));
+      this.#start(path, unit, startProperties(unit, slice, place.pid, resources));
       this.#places.set(path, place);
       this.#files.update(path, resources);
     } catch (error) {
@@ -174,10 +137,17 @@ export class SystemdCgroups implements CgroupManager {
     return this.#files.join(path);
   }
 
+  occupied(path: string): boolean {
+    return this.#places.has(path) ? this.processes(path).length > 0 : this.#files.occupied(path);
+  }
+
+  delegate(path: string, uid: number): void {
+    this.#files.delegate(path, uid);
+  }
+
   update(path: string, resources: LinuxResources): void {
-    const { unit } = scopeOf(path);
     const properties = scopeProperties(resources);
-    if (properties.length) this.#call("SetUnitProperties", "sba(sv)", [unit, true, properties]);
+    if (properties.length && unitOf(path)) this.#call("SetUnitProperties", "sba(sv)", [unitOf(path), true, properties]);
     this.#files.update(path, resources);
   }
 
@@ -185,8 +155,12 @@ export class SystemdCgroups implements CgroupManager {
     return this.#files.freeze(path, frozen);
   }
 
-  stats(path: string): CgroupStats {
-    return this.#files.stats(path);
+  isFrozen(path: string): boolean {
+    return this.#files.isFrozen(path);
+  }
+
+  stats(path: string, options?: { readonly detail?: boolean }): CgroupStats {
+    return this.#files.stats(path, options);
   }
 
   processes(path: string): number[] {
@@ -200,14 +174,11 @@ export class SystemdCgroups implements CgroupManager {
 
   /** systemd takes a scope away by itself once its last process is gone; what it leaves is removed here. */
   async remove(path: string): Promise<void> {
-    const { unit } = scopeOf(path);
-    if (exists(this.#mountpoint + path)) await this.#files.kill(path);
-    try {
-      this.#call("StopUnit", "ss", [unit, "replace"]);
-    } catch (error) {
-      if (!(error instanceof DbusError && error.remote.endsWith(".NoSuchUnit"))) throw error;
-    }
-    await until(() => !exists(this.#mountpoint + path), 1000);
+    const unit = unitOf(path);
+    const there = exists(this.#mountpoint + path);
+    if (there) await this.#files.kill(path);
+    if (unit) this.#stop(unit);
+    if (unit && there) await until(() => !exists(this.#mountpoint + path), 1000);
     this.#places.delete(path);
     await this.#files.remove(path);
   }
@@ -217,10 +188,8 @@ export class SystemdCgroups implements CgroupManager {
   }
 
   /** Starts the scope and waits until systemd's job for it is done. */
-  #start(unit: string, properties: Properties): void {
-    this.#call("Subscribe", "", []);
-    this.#bus?.forgetSignals();
-    const [job] = this.#call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", properties, []]);
+  #start(path: string, unit: string, properties: Properties): void {
+    const job = this.#startJob(path, unit, properties);
     const [, , , result] = this.#bus?.waitFor("JobRemoved", (body) => body[1] === job) ?? [];
     if (result !== "done") {
       throw new OnggiError(
@@ -230,21 +199,56 @@ export class SystemdCgroups implements CgroupManager {
     }
   }
 
+  /** The job's path. A scope of that name that has ended is taken away first: systemd does it too, but when it finds the time. */
+  #startJob(path: string, unit: string, properties: Properties): unknown {
+    for (const end = performance.now() + NAME_PATIENCE; ; Bun.sleepSync(5)) {
+      try {
+        this.#bus?.forgetSignals();
+        return this.#call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", properties, []])[0];
+      } catch (error) {
+        const taken = error instanceof DbusError && error.remote.endsWith(".UnitExists");
+        if (!taken || performance.now() > end || this.#files.occupied(path)) throw error;
+        this.#stop(unit);
+      }
+    }
+  }
+
+  /** Stops a unit; one that is not there is no error. */
+  #stop(unit: string): void {
+    try {
+      this.#call("StopUnit", "ss", [unit, "replace"]);
+    } catch (error) {
+      if (!(error instanceof DbusError && error.remote.endsWith(".NoSuchUnit"))) throw error;
+    }
+  }
+
   /** One call; a connection that broke (systemd or its bus was restarted) is made once more. */
   #call(member: string, signature: string, body: readonly unknown[]): readonly unknown[] {
-    const call = { ...MANAGER, member, signature, body };
     for (let attempt = 0; ; attempt++) {
-      this.#bus ??= new Dbus();
       try {
-        return this.#bus.call(call);
+        return this.#connect().call({ ...MANAGER, member, signature, body });
       } catch (error) {
         if (error instanceof DbusError) throw error;
-        this.#bus.close();
+        this.#bus?.close();
         this.#bus = null;
         const broken = error instanceof OnggiError ? error.code === "dbus_unavailable" : true;
         if (attempt > 0 || !broken) throw error;
       }
     }
+  }
+
+  /** The connection, on which systemd tells of its jobs. */
+  #connect(): Dbus {
+    if (this.#bus) return this.#bus;
+    const bus = new Dbus();
+    try {
+      bus.call({ ...MANAGER, member: "Subscribe" });
+    } catch (error) {
+      bus.close();
+      throw error;
+    }
+    this.#bus = bus;
+    return bus;
   }
 
   /** Ends the place-holder once somebody else is in the group, or when its time is over. */
@@ -263,4 +267,12 @@ export class SystemdCgroups implements CgroupManager {
     place.kill("SIGKILL");
     if (this.#places.get(path) === place) this.#places.delete(path);
   }
+}
+
+/** The scope or slice that a group is; null for one systemd does not know. Throws `invalid_cgroup_path`. */
+function unitOf(path: string): string | null {
+  checkPath(path);
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  if (name.endsWith(".scope")) return scopeOf(path).unit;
+  return isSlice(path) ? name : null;
 }

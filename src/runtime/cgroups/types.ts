@@ -25,7 +25,38 @@ export interface CgroupStats {
   pids: { current: number; limit: number };
   io: { readBytes: number; writeBytes: number; readOps: number; writeOps: number };
   hugetlb: Record<string, { usageBytes: number; maxUsageBytes: number; failures: number }>;
+  /** Only if it was asked for: it takes twenty files more. */
+  detail?: CgroupDetail;
 }
+
+/** One of memory's counters; the limit of what is unlimited is the kernel's largest number, which may exceed 2^53. */
+export interface MemoryEntry {
+  limit: number | bigint;
+  usage: number;
+  max: number;
+  failures: number;
+}
+
+export interface IoEntry {
+  major: number;
+  minor: number;
+  /** "Read", "Write", "Sync" ...; empty where the counter has none. */
+  op: string;
+  value: number;
+}
+
+/** What `runc events` tells beyond the rest, by runc's names where they have no unit. Empty or 0: this version has it not. */
+export interface CgroupDetail {
+  perCpu: { totalNs: number[]; kernelNs: number[]; userNs: number[] };
+  /** v1: cpuset.* by name without the prefix: "cpus", "mem_exclusive". */
+  cpuset: Record<string, string>;
+  /** `swap` is memory and swap together, in both versions. */
+  memory: Record<"usage" | "swap" | "kernel" | "kernelTCP", MemoryEntry> & { raw: Record<string, number | bigint> };
+  io: Record<string, IoEntry[]>;
+}
+
+/** Who makes the groups. */
+export type CgroupDriver = "cgroupfs" | "systemd";
 
 /** Files a plan uses to put a process into a cgroup. */
 export interface CgroupJoin {
@@ -41,21 +72,34 @@ export interface CgroupJoin {
   readonly oom: string | null;
 }
 
+export interface CreateOptions {
+  /** A process that the systemd driver puts into the scope as it makes it; without, a place-holder stands there until one joins. */
+  readonly pid?: number;
+}
+
 export interface CgroupManager {
   readonly version: "v1" | "v2" | "hybrid";
+  readonly driver: CgroupDriver;
   /** Which controllers can be used. */
   readonly controllers: ReadonlySet<string>;
   /** Makes the group and applies the limits. A limit whose controller is missing is an error that names it. */
-  create(path: string, resources: LinuxResources): CgroupJoin;
+  create(path: string, resources: LinuxResources, options?: CreateOptions): CgroupJoin;
   join(path: string): CgroupJoin;
+  /** True if the group is there and it, or one below it, has processes. */
+  occupied(path: string): boolean;
+  /** On v2: gives the group to a user, who may make groups in it. Nothing on v1, where that is not safe. Throws SysError. */
+  delegate(path: string, uid: number): void;
   update(path: string, resources: LinuxResources): void;
   /** Returns when every process of the group is frozen (or thawed). */
   freeze(path: string, frozen: boolean): Promise<void>;
-  stats(path: string): CgroupStats;
+  /** False for a group that is still freezing, and for one that is not there. */
+  isFrozen(path: string): boolean;
+  stats(path: string, options?: { readonly detail?: boolean }): CgroupStats;
   /** Pids of the group and the groups below it. */
   processes(path: string): number[];
   /** SIGKILLs every process of the group, again until none is left or 10 s have passed. */
   kill(path: string): Promise<void>;
+  /** The group and those below it, with what is in them; never one above it, also if `create` has made that. */
   remove(path: string): Promise<void>;
   /** Paths of the groups directly below `path`, for reconciling. */
   children(path: string): string[];

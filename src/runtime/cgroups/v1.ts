@@ -21,10 +21,10 @@ import {
   tryReadText,
   writeText,
 } from "./files.ts";
+import { freezerReaches, thaw } from "./freezer-v1.ts";
 import {
   createFailed,
   freezeTimedOut,
-  hugePageSizes,
   killAll,
   killByFile,
   killTimedOut,
@@ -39,6 +39,7 @@ import { limitsV1 } from "./limits-v1.ts";
 import { limitsV2 } from "./limits-v2.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
 import { noStats, readV1 } from "./stats.ts";
+import { detailV1 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
 import type { V2Cgroups } from "./v2.ts";
 
@@ -49,19 +50,20 @@ export interface V1Options {
   readonly unified: V2Cgroups | null;
   readonly unifiedMountpoint: string | null;
   readonly whyMissing: (controller: string) => string;
-  /** Names in /sys/kernel/mm/hugepages. */
-  readonly hugePages: readonly string[];
+  /** Sizes of huge pages, asked for when they are needed. */
+  readonly pageSizes: () => readonly string[];
 }
 
 export class V1Cgroups implements CgroupManager {
   readonly version: "v1" | "hybrid";
+  readonly driver = "cgroupfs";
   readonly controllers: ReadonlySet<string>;
   readonly #hierarchies: readonly Hierarchy[];
   readonly #byController = new Map<string, Hierarchy>();
   readonly #unified: V2Cgroups | null;
   readonly #unifiedMountpoint: string | null;
   readonly #whyMissing: (controller: string) => string;
-  readonly #pageSizes: readonly string[];
+  readonly #pageSizes: () => readonly string[];
   /** Groups whose children have their cpuset from the start. */
   readonly #cloning = new Set<string>();
 
@@ -70,7 +72,7 @@ export class V1Cgroups implements CgroupManager {
     this.#unified = options.unified;
     this.#unifiedMountpoint = options.unifiedMountpoint;
     this.#whyMissing = options.whyMissing;
-    this.#pageSizes = hugePageSizes(options.hugePages);
+    this.#pageSizes = options.pageSizes;
     this.version = options.unified ? "hybrid" : "v1";
     for (const hierarchy of options.hierarchies) {
       for (const controller of hierarchy.controllers) this.#byController.set(controller, hierarchy);
@@ -130,7 +132,23 @@ export class V1Cgroups implements CgroupManager {
     freezeTimedOut(path, frozen);
   }
 
-  stats(path: string): CgroupStats {
+  isFrozen(path: string): boolean {
+    checkPath(path);
+    const freezer = this.#byController.get("freezer");
+    if (!freezer) return this.#unified?.isFrozen(path) ?? false;
+    return says(`${freezer.mountpoint}${path}/freezer.state`, "FROZEN");
+  }
+
+  occupied(path: string): boolean {
+    checkPath(path);
+    return this.#directories(path).some((directory) => processesBelow(directory).length > 0);
+  }
+
+  delegate(path: string): void {
+    checkPath(path);
+  }
+
+  stats(path: string, { detail = false } = {}): CgroupStats {
     checkPath(path);
     const stats = noStats();
     if (this.#unified) this.#unified.addStats(path, stats);
@@ -140,6 +158,7 @@ export class V1Cgroups implements CgroupManager {
       return hierarchy ? hierarchy.mountpoint + path : null;
     };
     readV1(stats, directoryOf, this.#pageSizes);
+    if (detail) stats.detail = detailV1(directoryOf);
     return stats;
   }
 
@@ -201,7 +220,7 @@ export class V1Cgroups implements CgroupManager {
   #split(resources: LinuxResources): { v1: LinuxResources; v2: LinuxResources } {
     const v1: LinuxResources = {};
     const v2: LinuxResources = {};
-    if (!this.#unified) return { v1: resources, v2 };
+    if (!this.#unified || (this.#unified.isBare && !resources.unified)) return { v1: resources, v2 };
     const controllerOf = {
       devices: "devices",
       memory: "memory",
@@ -277,22 +296,4 @@ function seedCpuset(directory: string, isAncestor: boolean): void {
     writeText(`${directory}/${file}`, readText(`${directory}/../${file}`).trim());
   }
   if (isAncestor) writeText(`${directory}/cgroup.clone_children`, "1");
-}
-
-function thaw(state: string): void {
-  if (!says(state, "THAWED") && tryReadText(state) !== null) writeText(state, "THAWED");
-}
-
-/**
- * Writes the freezer's state until it is reached. FREEZING can stand still when a task forks or sleeps at the wrong moment;
- * the kernel's own advice is to write FROZEN again, and a thaw in between now and then gets a stuck group going.
- */
-async function freezerReaches(state: string, wanted: "FROZEN" | "THAWED", timeout: number): Promise<boolean> {
-  let round = 0;
-  return until(() => {
-    if (wanted === "FROZEN" && round++ % 50 === 49) writeText(state, "THAWED");
-    if (tryReadText(state) === null) return true;
-    writeText(state, wanted);
-    return says(state, wanted);
-  }, timeout);
 }

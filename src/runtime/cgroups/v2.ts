@@ -6,6 +6,7 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import type { DeviceRule, LinuxResources } from "../../oci/spec.ts";
 import { isErrno } from "../../sys/index.ts";
+import { delegateTo } from "./delegate.ts";
 import { DeviceProgram } from "./device-program.ts";
 import { grantsEverything } from "./devices.ts";
 import {
@@ -19,21 +20,12 @@ import {
   tryReadText,
   writeText,
 } from "./files.ts";
-import {
-  createFailed,
-  freezeTimedOut,
-  hugePageSizes,
-  killAll,
-  killByFile,
-  killTimedOut,
-  mustExist,
-  removeTrees,
-  until,
-} from "./lifecycle.ts";
+import { createFailed, freezeTimedOut, killAll, killByFile, killTimedOut, mustExist, removeTrees, until } from "./lifecycle.ts";
 import { apply, checkControllers, invalidLimit, type LimitWrite } from "./limits.ts";
 import { limitsV2 } from "./limits-v2.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
 import { noStats, readV2 } from "./stats.ts";
+import { detailV2 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
 
 export interface V2Options {
@@ -42,8 +34,10 @@ export interface V2Options {
   /** Controllers of the tree, from cgroup.controllers of its root. */
   readonly controllers: ReadonlySet<string>;
   readonly whyMissing: (controller: string) => string;
-  /** Names in /sys/kernel/mm/hugepages. */
-  readonly hugePages: readonly string[];
+  /** Sizes of huge pages, asked for when they are needed. */
+  readonly pageSizes: () => readonly string[];
+  /** The caller may not load device programs: rules it cannot apply are passed over, as the kernel denies it mknod anyway. */
+  readonly rootless?: boolean;
 }
 
 /** Present in every v2 group, whatever cgroup.controllers says. */
@@ -51,11 +45,13 @@ const BUILT_IN = ["core", "devices", "freezer"];
 
 export class V2Cgroups implements CgroupManager {
   readonly version = "v2";
+  readonly driver = "cgroupfs";
   readonly controllers: ReadonlySet<string>;
   readonly #mountpoint: string;
   readonly #delegated: readonly string[];
   readonly #whyMissing: (controller: string) => string;
-  readonly #pageSizes: readonly string[];
+  readonly #pageSizes: () => readonly string[];
+  readonly #rootless: boolean;
   readonly #devices = new DeviceProgram();
   /** Groups whose subtree_control was set up by us: path -> the controllers their children have. */
   readonly #enabled = new Map<string, ReadonlySet<string>>();
@@ -64,8 +60,14 @@ export class V2Cgroups implements CgroupManager {
     this.#mountpoint = options.mountpoint;
     this.#delegated = [...options.controllers];
     this.#whyMissing = options.whyMissing;
-    this.#pageSizes = hugePageSizes(options.hugePages);
+    this.#pageSizes = options.pageSizes;
+    this.#rootless = options.rootless ?? false;
     this.controllers = new Set([...options.controllers, ...BUILT_IN]);
+  }
+
+  /** No controller belongs to this tree: what is made in it needs nothing handed down. */
+  get isBare(): boolean {
+    return this.#delegated.length === 0;
   }
 
   create(path: string, resources: LinuxResources): CgroupJoin {
@@ -109,9 +111,23 @@ export class V2Cgroups implements CgroupManager {
     freezeTimedOut(path, frozen);
   }
 
-  stats(path: string): CgroupStats {
+  isFrozen(path: string): boolean {
+    return readPairs(`${this.#directory(path)}/cgroup.events`).get("frozen") === 1;
+  }
+
+  /** cgroup.events counts what lives in the group and below it, also processes of another pid namespace. */
+  occupied(path: string): boolean {
+    return readPairs(`${this.#directory(path)}/cgroup.events`).get("populated") === 1;
+  }
+
+  delegate(path: string, uid: number): void {
+    delegateTo(this.#directory(path), uid);
+  }
+
+  stats(path: string, { detail = false } = {}): CgroupStats {
     const stats = noStats();
     this.addStats(path, stats);
+    if (detail) stats.detail = detailV2(this.#directory(path), this.controllers);
     return stats;
   }
 
@@ -165,7 +181,12 @@ export class V2Cgroups implements CgroupManager {
   #apply(path: string, writes: readonly LimitWrite[], devices: readonly DeviceRule[]): void {
     const directory = this.#directory(path);
     apply(writes, () => directory);
-    if (devices.length) this.#devices.attach(directory, devices);
+    if (devices.length === 0) return;
+    try {
+      this.#devices.attach(directory, devices);
+    } catch (error) {
+      if (!this.#rootless || !(error instanceof OnggiError) || !isErrno(error.cause, "EPERM", "EACCES")) throw error;
+    }
   }
 
   /** Makes the group; `made` receives every directory that was not there. True if the group itself was not. */
@@ -181,11 +202,11 @@ export class V2Cgroups implements CgroupManager {
         if (!isErrno(error, "ENOENT")) throw error;
       }
     }
-    this.#enable("/", needed);
+    if (!this.isBare) this.#enable("/", needed);
     let isNew = false;
     for (const group of ancestorsAndSelf(path)) {
       isNew = this.#makeOne(group, made);
-      if (group !== path) this.#enable(group, needed);
+      if (group !== path && !this.isBare) this.#enable(group, needed);
     }
     return isNew;
   }

@@ -1,8 +1,6 @@
 /** Finds out, by trying, what this kernel can do. Runs once, when the engine starts; takes about a millisecond. */
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import type { CgroupHostFacts } from "../runtime/cgroups/index.ts";
-import type { HostFacts } from "../runtime/types.ts";
 import {
   AT,
   close,
@@ -19,7 +17,8 @@ import {
   openat2,
   openTree,
 } from "../sys/index.ts";
-import { RANGE_SIZE, rangeOf } from "./idmap.ts";
+import type { CgroupHostFacts } from "./cgroups/index.ts";
+import type { HostFacts } from "./types.ts";
 
 /** Whether `attempt` gets through; closes the descriptors it collected either way. */
 function works(attempt: (keep: (fd: number) => number) => void): boolean {
@@ -60,8 +59,7 @@ const probeCloneDetached = (): boolean => works((keep) => cloneTree(keep(mountFs
 
 const probeIdmap = (): boolean =>
   works((keep) => {
-    const { hostId } = rangeOf(0);
-    const map = `0 ${hostId} ${RANGE_SIZE}\n`;
+    const map = "0 1 1\n";
     const userns = keep(createUserNamespace(map, map));
     const tree = keep(mountFs("tmpfs", {}));
     mountSetattr(tree, "", AT.AT_EMPTY_PATH, { set: MOUNT_ATTR.MOUNT_ATTR_IDMAP, userns });
