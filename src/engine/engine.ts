@@ -8,7 +8,7 @@ import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
 import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
-import { probeHost } from "../runtime/facts.ts";
+import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import type { Container, ExitStatus } from "./container.ts";

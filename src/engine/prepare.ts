@@ -13,10 +13,10 @@ import {
   parseSecurityOptions,
   type ResolvedUser,
   type RootSource,
+  readRootFile,
   resolveUser,
   specFromRequest,
 } from "../runtime/index.ts";
-import { readRootFile } from "../runtime/rootfile.ts";
 import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/seccomp/index.ts";
 import { close, O, open } from "../sys/index.ts";
 import type { Size } from "./attach.ts";

@@ -9,6 +9,13 @@ import { event, reg } from "../plan/ops.ts";
 import type { Writer } from "./compile-builder.ts";
 import type { Context } from "./compile-context.ts";
 
+/** Somebody has to do something about the process, as the host sees it, before it does anything. */
+export function compileBornStop({ child, input }: Context): void {
+  if (!input.standalone?.stopWhenBorn) return;
+  child.about("handshake", "tell the runtime that the process is there, and wait until it has been placed");
+  child.do({ kind: "notify", event: event.born }).do({ kind: "await" });
+}
+
 /** Somebody has to do something between the mounts and the entry of the root. */
 export function compileMountedStop({ child, input }: Context): void {
   if (!input.standalone?.stopWhenMounted) return;

@@ -33,12 +33,6 @@ describe("a whole plan", () => {
         close($overlay.fs)
         close($upper)
         close($work)
-        $dev.tree = open_tree(AT_FDCWD, "/dev", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
-        $data.tree = open_tree(AT_FDCWD, "/srv/data", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
-        mount_setattr($data.tree, "", AT_EMPTY_PATH, MOUNT_ATTR_NODEV, 0, 0)
-        mount_setattr($data.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0)
-        mount_setattr($data.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, 0, 0, MS_PRIVATE)
-        $hosts.tree = open_tree(AT_FDCWD, "/bundle/hosts", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC)
       clone3(CLONE_NEWNS|CLONE_NEWPID|CLONE_INTO_CGROUP, cgroup=$c)
       after
       child
@@ -50,11 +44,16 @@ describe("a whole plan", () => {
         close($host-root)
         mkdirat($overlay, "dev", 0755) or EEXIST
         $dev = openat2($overlay, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+        $dev.tree = open_tree(AT_FDCWD, "/dev", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
         move_mount($dev.tree, "", $dev, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($dev)
         close($dev.tree)
         mkdirat($overlay, "data", 0755) or EEXIST
         $data = openat2($overlay, "data", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+        $data.tree = open_tree(AT_FDCWD, "/srv/data", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
+        mount_setattr($data.tree, "", AT_EMPTY_PATH, MOUNT_ATTR_NODEV, 0, 0)
+        mount_setattr($data.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0)
+        mount_setattr($data.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, 0, 0, MS_PRIVATE)
         move_mount($data.tree, "", $data, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($data)
         close($data.tree)
@@ -64,6 +63,7 @@ describe("a whole plan", () => {
         close($hosts)
         $hosts#2 = openat2($overlay, "etc/hosts", O_NOFOLLOW|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
         close($etc)
+        $hosts.tree = open_tree(AT_FDCWD, "/bundle/hosts", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC)
         move_mount($hosts.tree, "", $hosts#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($hosts#2)
         close($hosts.tree)

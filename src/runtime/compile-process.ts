@@ -26,6 +26,8 @@ export interface ProcessInput {
   readonly facts: HostFacts;
   readonly seccompProgram?: CompiledFilter | undefined;
   readonly inUserns: boolean;
+  /** setgroups(2) is given up for the user namespace. */
+  readonly setgroupsDenied?: boolean;
   /** The working directory, held open. */
   readonly cwd: Reg;
   /** What an OCI runtime's process has beyond an engine's. */
@@ -150,7 +152,7 @@ function compileLimits({ child, process }: ProcessInput): void {
   }
 }
 
-function compileIdentity({ child, process, facts, inUserns }: ProcessInput): void {
+function compileIdentity({ child, process, facts, inUserns, setgroupsDenied }: ProcessInput): void {
   const { user, capabilities } = process;
   // a new user namespace starts with every capability
   const available = inUserns ? -1n : ~capabilityBits(facts.unavailableCaps ?? []);
@@ -165,7 +167,13 @@ function compileIdentity({ child, process, facts, inUserns }: ProcessInput): voi
   const gids = new Uint8Array(Uint32Array.from(user?.additionalGids ?? []).buffer);
   const uid = user?.uid ?? 0;
   const gid = user?.gid ?? 0;
-  child.about("privileges", "take the groups").do({ kind: "setgroups", gids });
+  if (setgroupsDenied && gids.length > 0) {
+    throw new OnggiError(
+      "not_permitted",
+      "process.user.additionalGids: without privileges a user namespace that maps only the own group has no others",
+    );
+  }
+  if (!setgroupsDenied) child.about("privileges", "take the groups").do({ kind: "setgroups", gids });
   child.about("privileges", "become the user").do({ kind: "setresgid", rgid: gid, egid: gid, sgid: gid });
   child.do({ kind: "setresuid", ruid: uid, euid: uid, suid: uid });
   child.about("privileges", "stop keeping capabilities").do(prctl(PR.PR_SET_KEEPCAPS, 0));

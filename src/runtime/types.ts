@@ -18,6 +18,11 @@ export interface HostFacts {
   readonly lastCap: number;
   /** Capabilities this host's root lacks in its bounding set (the host is a container itself); absent: none. */
   readonly unavailableCaps?: readonly number[];
+  /**
+   * We are not the host's root: a user, or root of a user namespace. The container then needs a user namespace of its own, and
+   * its first process does everything: nothing that needs the host's privileges is left to the shim.
+   */
+  readonly unprivileged?: boolean;
 }
 
 /** Where the root file system comes from. */

@@ -8,7 +8,7 @@ import { parseSpec } from "../oci/validate.ts";
 /** No honest configuration is longer; one of this length is still read in a tenth of a second. */
 const LIMIT = 16 * 2 ** 20;
 
-/** The validated specification. Throws OnggiError `bundle_unreadable`, InvalidSpec. */
+/** The validated specification. Throws OnggiError `spec_not_found`, InvalidSpec. */
 export function readBundle(bundle: string): Spec {
   const path = `${bundle}/config.json`;
   let text: string;
@@ -18,7 +18,9 @@ export function readBundle(bundle: string): Spec {
     text = readFileSync(path, "utf8");
   } catch (error) {
     if (error instanceof OnggiError) throw error;
-    throw new OnggiError("bundle_unreadable", `JSON specification file config.json not found: ${messageOf(error)}`, { cause: error });
+    throw new OnggiError("spec_not_found", `JSON specification file config.json not found: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   return parseSpec(text);
 }

@@ -31,7 +31,7 @@ function openForDelete(host: Host, id: string, force: boolean): Container | null
     return Container.open(host, id, "wait");
   } catch (error) {
     if (!force || !(error instanceof OnggiError)) throw error;
-    if (error.code === "invalid_id") throw error;
+    if (error.code === "invalid_container_id") throw error;
     if (error.code !== "container_not_found" && error.code !== "state_damaged") throw error;
     removeUnwritten(host, id);
     return null;
@@ -60,7 +60,7 @@ export async function destroyContainer(container: Container, warn: (message: str
       errors.push(error);
     }
   };
-  if (cgroup && cgroup.manager.isFrozen(cgroup.path)) await attempt(() => cgroup.manager.freeze(cgroup.path, false));
+  if (cgroup?.manager.isFrozen(cgroup.path)) await attempt(() => cgroup.manager.freeze(cgroup.path, false));
   if (init) await attempt(() => killAndWait(init));
   if (cgroup) await attempt(() => cgroup.manager.remove(cgroup.path));
   if (errors.length > 0) throw errors[0];

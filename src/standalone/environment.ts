@@ -1,7 +1,8 @@
 /** The one variable a runtime adds: HOME, from the container's own /etc/passwd, as runc does. */
+
+import type { Process } from "../oci/spec.ts";
 import { readRootFile } from "../runtime/rootfile.ts";
 import { parsePasswd } from "../runtime/users.ts";
-import type { Process } from "../oci/spec.ts";
 import { close, openDir } from "../sys/file.ts";
 
 /** `root`: the container's root directory, as this process reaches it. */

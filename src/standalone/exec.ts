@@ -1,6 +1,6 @@
 /** `exec`: a further process in a running container. */
 import { OnggiError } from "../lib/errors.ts";
-import { OneShot } from "../native/oneshot.ts";
+import type { OneShot } from "../native/oneshot.ts";
 import type { Process } from "../oci/spec.ts";
 import type { Plan } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
@@ -9,22 +9,22 @@ import { isErrno } from "../sys/errno.ts";
 import { close } from "../sys/file.ts";
 import { Container } from "./container.ts";
 import { withHome } from "./environment.ts";
+import { handOver } from "./hand-over.ts";
 import type { Host } from "./host.ts";
 import { launch, release, waitExit } from "./launch.ts";
-import { handOver } from "./hand-over.ts";
 import type { ProcessIdentity } from "./process.ts";
 import { seccompOf, sendListener } from "./seccomp.ts";
 import { checkTerminal, noCgroup, supervision } from "./setup.ts";
 import { ignoreSignals } from "./signals.ts";
 import { proxyTerminal } from "./terminal.ts";
-import type { ExecOptions, ExecOverrides } from "./types.ts";
+import type { ExecOptions } from "./types.ts";
 
 /** The program's exit code; 0 with `detach`. */
-export function execInContainer(host: Host, options: ExecOptions): number {
+export function execInContainer(host: Host, front: OneShot, options: ExecOptions): number {
   const container = Container.open(host, options.id, "none");
   try {
     const init = execTarget(container, options);
-    return runProcess(host, container, init, options);
+    return runProcess(host, front, container, init, options);
   } finally {
     container.close();
   }
@@ -33,20 +33,19 @@ export function execInContainer(host: Host, options: ExecOptions): number {
 function execTarget(container: Container, { ignorePaused }: ExecOptions): ProcessIdentity {
   const status = container.status();
   if (status === "stopped" || status === "creating") {
-    throw new OnggiError("exec_not_running", `cannot exec in a ${status === "stopped" ? "stopped" : "half-made"} container`);
+    throw new OnggiError("not_running", `cannot exec in a ${status === "stopped" ? "stopped" : "half-made"} container`);
   }
   if (status === "paused" && !ignorePaused) {
-    throw new OnggiError("paused", "cannot exec in a paused container (use --ignore-paused to override)");
+    throw new OnggiError("container_paused", "cannot exec in a paused container (use --ignore-paused to override)");
   }
   return container.living();
 }
 
-function runProcess(host: Host, container: Container, init: ProcessIdentity, options: ExecOptions): number {
+function runProcess(host: Host, front: OneShot, container: Container, init: ProcessIdentity, options: ExecOptions): number {
   const { record } = container;
-  const process = withHomeOf(execProcess(container, options.process), init, record.rootfs);
+  const process = withHomeOf(execProcess(container, options), init, record.rootfs);
   checkTerminal(options, !!process.terminal, !!options.detach);
   const plan = compile(host, container, init, process, options);
-  const front = OneShot.fromEnvironment();
   const filtered = (pid: number, listener: number) => sendListener(record, "running", pid, listener);
   const created = launch(front, plan, [container.directory.fd], { filtered });
   const master = handOver(options, created);
@@ -83,10 +82,11 @@ function compile(host: Host, container: Container, init: ProcessIdentity, proces
 }
 
 /** The container's own process with what was asked for over it. */
-function execProcess(container: Container, asked: Process | ExecOverrides): Process {
+function execProcess(container: Container, { process: whole, overrides = { args: [] } }: ExecOptions): Process {
   const own = container.record.spec.process as Process;
-  if (isProcess(asked)) return asked.capabilities ? asked : { ...asked, capabilities: own.capabilities ?? {} };
-  const { args, cwd, env, terminal, user, additionalGids, capabilities, noNewPrivileges, apparmorProfile, selinuxLabel } = asked;
+  if (whole) return whole.capabilities ? whole : { ...whole, capabilities: own.capabilities ?? {} };
+  const { args, cwd, env, terminal, user, additionalGids, capabilities, noNewPrivileges, apparmorProfile, selinuxLabel } =
+    overrides;
   const { consoleSize: _, ...rest } = own;
   return {
     ...rest,
@@ -105,8 +105,6 @@ function execProcess(container: Container, asked: Process | ExecOverrides): Proc
     ...(selinuxLabel === undefined ? {} : { selinuxLabel }),
   };
 }
-
-const isProcess = (asked: Process | ExecOverrides): asked is Process => "whole" in asked;
 
 /** Added to the sets a program has; to the inheritable set only by a process.json that says so (CVE-2022-29162). */
 function withCapabilities({ capabilities = {} }: Process, added: readonly string[]) {
@@ -131,17 +129,21 @@ function withHomeOf(process: Process, init: ProcessIdentity, rootfs: string): Pr
 
 /** "sub" in every hierarchy; "cpu,memory:sub" in those of these controllers. */
 function execCgroup(own: CgroupJoin, path: string, asked: readonly string[]): CgroupJoin {
-  return asked.reduce<CgroupJoin>((join, one) => {
+  let { cloneInto } = own;
+  const tasks = [...own.tasks];
+  for (const one of asked) {
     const colon = one.indexOf(":");
     const sub = one.slice(colon + 1).replace(/^\/+|\/+$/g, "");
     if (sub.split("/").includes("..")) throw new OnggiError("invalid_cgroup_path", `exec --cgroup ${one}: ".." leads out`);
-    if (sub === "") return join;
+    if (sub === "") continue;
     const controllers = colon < 0 ? null : one.slice(0, colon).split(",");
-    const below = (file: string, name: string) => `${file.slice(0, file.length - name.length)}${sub}/${name}`;
-    const tasks = join.tasks.map((file) => (controllers && !hasController(file, path, controllers) ? file : below(file, "tasks")));
-    const cloneInto = join.cloneInto !== null && controllers === null ? `${join.cloneInto}/${sub}` : join.cloneInto;
-    return { ...join, tasks, cloneInto };
-  }, own);
+    own.tasks.forEach((file, i) => {
+      if (controllers && !hasController(file, path, controllers)) return;
+      tasks[i] = `${file.slice(0, -"tasks".length)}${sub}/tasks`;
+    });
+    if (cloneInto !== null && controllers === null) cloneInto = `${cloneInto}/${sub}`;
+  }
+  return { ...own, cloneInto, tasks };
 }
 
 function hasController(file: string, path: string, controllers: readonly string[]): boolean {

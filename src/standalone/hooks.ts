@@ -1,5 +1,5 @@
 /** Hooks that run on the host, and the state that every hook reads (config.md, "POSIX-platform Hooks"). */
-import { OnggiError } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Hook, Hooks } from "../oci/spec.ts";
 import type { ContainerRecord } from "./directory.ts";
 import type { Status } from "./types.ts";
@@ -23,9 +23,7 @@ export function runHooks(kind: keyof Hooks, record: ContainerRecord, status: Sta
 }
 
 function runHook(name: string, { path, args, env = [], timeout }: Hook, state: Buffer, cwd: string): void {
-  const fail = (what: string): never => {
-    throw new OnggiError("hook_failed", `error running ${name} hook ${path}: ${what}`);
-  };
+  const failed = (what: string) => new OnggiError("hook_failed", `error running ${name} hook ${path}: ${what}`);
   let result: Bun.SyncSubprocess<"pipe", "pipe">;
   try {
     result = Bun.spawnSync({
@@ -39,13 +37,13 @@ function runHook(name: string, { path, args, env = [], timeout }: Hook, state: B
       ...(timeout === undefined ? {} : { timeout: timeout * 1000, killSignal: "SIGKILL" }),
     });
   } catch (error) {
-    return fail(error instanceof Error ? error.message : String(error));
+    throw failed(messageOf(error));
   }
   if (result.success) return;
-  if (result.exitedDueToTimeout) fail(`it was killed after ${timeout} s`);
+  if (result.exitedDueToTimeout) throw failed(`it was killed after ${timeout} s`);
   const output = `${result.stdout}${result.stderr}`.trim();
   const how = result.signalCode ? `it was ended by ${result.signalCode}` : `exit status ${result.exitCode}`;
-  fail(output === "" ? how : `${how}, output: ${output}`);
+  throw failed(output === "" ? how : `${how}, output: ${output}`);
 }
 
 function splitVariable(entry: string): [string, string] {
@@ -65,7 +63,7 @@ export function tryHooks(
     try {
       runHooks(kind, { ...record, spec: { ...record.spec, hooks: { [kind]: [hook] } } }, status, pid);
     } catch (error) {
-      warn(error instanceof Error ? error.message : String(error));
+      warn(messageOf(error));
     }
   }
 }

@@ -1,4 +1,5 @@
 import { OnggiError } from "../lib/errors.ts";
+import type { OneShot } from "../native/oneshot.ts";
 import { statsForEvents } from "../runtime/cgroups/events-shape.ts";
 import { Container, withContainer } from "./container.ts";
 import { createContainer } from "./create.ts";
@@ -21,15 +22,15 @@ function cgroupOf({ cgroup, record }: Container) {
 }
 
 /** `warn` is told what has gone wrong and changes nothing. */
-export function ociRuntime(options: RuntimeOptions, warn: (message: string) => void): OciRuntime {
+export function ociRuntime(options: RuntimeOptions, front: OneShot, warn: (message: string) => void): OciRuntime {
   const host = new Host(options);
   const inspect = <T>(id: string, use: (container: Container) => T | Promise<T>) => withContainer(host, id, "none", use);
   const change = <T>(id: string, use: (container: Container) => T | Promise<T>) => withContainer(host, id, "wait", use);
   return {
-    create: (create) => createContainer(host, create),
+    create: (create) => createContainer(host, front, create),
     start: (id) => change(id, (container) => startContainer(container, warn)),
-    run: (run) => runContainer(host, run, warn),
-    exec: async (exec) => execInContainer(host, exec),
+    run: (run) => runContainer(host, front, run, warn),
+    exec: async (exec) => execInContainer(host, front, exec),
     kill: (id, signal, all = false) => inspect(id, (container) => killContainer(container, signal, all)),
     delete: (id, force = false) => deleteContainer(host, id, force, warn),
     state: (id) => inspect(id, (container) => container.state()),
@@ -47,7 +48,7 @@ export function ociRuntime(options: RuntimeOptions, warn: (message: string) => v
       inspect(id, (container) => {
         container.living();
         const { manager, path } = cgroupOf(container);
-        return statsForEvents(manager.stats(path));
+        return statsForEvents(manager.stats(path, { detail: true }));
       }),
     watchOom: (id, onOom) => inspect(id, (container) => watchOom(container, onOom)),
   };
@@ -63,7 +64,7 @@ function stateOf(host: Host, id: string): State[] {
       container.close();
     }
   } catch (error) {
-    if (error instanceof OnggiError && ["container_not_found", "invalid_id"].includes(error.code)) return [];
+    if (error instanceof OnggiError && ["container_not_found", "invalid_container_id"].includes(error.code)) return [];
     throw error;
   }
 }

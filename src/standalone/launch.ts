@@ -1,7 +1,8 @@
 /** Carries a plan out by the front, up to the point where its process has been created. */
+
+import type { OneShot } from "../native/oneshot.ts";
 import { encode } from "../plan/encode.ts";
 import { event, type Plan } from "../plan/ops.ts";
-import type { OneShot } from "../native/oneshot.ts";
 import { close } from "../sys/file.ts";
 import { failureOf } from "./failure.ts";
 

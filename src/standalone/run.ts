@@ -1,5 +1,5 @@
 /** `run`: create and start in one go; in the foreground also wait and delete. */
-import { OneShot } from "../native/oneshot.ts";
+import type { OneShot } from "../native/oneshot.ts";
 import { close } from "../sys/file.ts";
 import { Container } from "./container.ts";
 import { destroyContainer } from "./delete.ts";
@@ -13,8 +13,12 @@ import { proxyTerminal } from "./terminal.ts";
 import type { RunOptions } from "./types.ts";
 
 /** The program's exit code; 0 with `detach`. */
-export async function runContainer(host: Host, options: RunOptions, warn: (message: string) => void): Promise<number> {
-  const front = OneShot.fromEnvironment();
+export async function runContainer(
+  host: Host,
+  front: OneShot,
+  options: RunOptions,
+  warn: (message: string) => void,
+): Promise<number> {
   const container = await setUp(host, front, options, { detached: !!options.detach, byFifo: false });
   const { directory, master } = container;
   try {

@@ -3,8 +3,8 @@ import { OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
 import { type CompiledSeccomp, compileSeccomp } from "../runtime/seccomp/index.ts";
 import type { ContainerRecord } from "./directory.ts";
-import type { Host } from "./host.ts";
 import { hookState } from "./hooks.ts";
+import type { Host } from "./host.ts";
 import { sendDescriptor } from "./sockets.ts";
 import type { Status } from "./types.ts";
 

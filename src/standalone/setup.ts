@@ -5,11 +5,12 @@ import { nowNs, rfc3339 } from "../lib/time.ts";
 import type { OneShot } from "../native/oneshot.ts";
 import type { Spec } from "../oci/spec.ts";
 import type { Plan, Supervision } from "../plan/ops.ts";
-import { bindSourceFiles } from "../runtime/bind-sources.ts";
+import { bindSources, tmpfsModes } from "../runtime/bind-sources.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import { compileCreate } from "../runtime/compile.ts";
+import { withDefaultDevices } from "../runtime/resources.ts";
 import { O, S } from "../sys/constants.ts";
-import { close, memfd, mknodat, openat } from "../sys/file.ts";
+import { close, memfd, mknodat, openat, openDir } from "../sys/file.ts";
 import { ftruncate, writeAll } from "../sys/io.ts";
 import { readBundle, rootOf } from "./bundle.ts";
 import { cgroupOf, type OwnCgroup } from "./cgroup.ts";
@@ -150,8 +151,9 @@ class Job {
     try {
       directory.write(record);
       if (fifos) this.makeFifos(directory, fifos);
-      cgroup?.manager.create(cgroup.path, record.spec.linux?.resources ?? {});
+      if (!host.systemdCgroup) this.makeCgroup();
       const { pid, master } = launch(this.front, plan, [directory.fd, ...this.passed.fds], {
+        born: (pid) => this.makeCgroup(pid),
         mounted: (pid) => this.mounted(pid),
         filtered: (pid, listener) => sendListener(record, "creating", pid, listener),
       });
@@ -167,7 +169,10 @@ class Job {
     }
   }
 
-  private compile(program: Parameters<typeof compileCreate>[0]["seccompProgram"], fifos?: { start: number; result: number }): Plan {
+  private compile(
+    program: Parameters<typeof compileCreate>[0]["seccompProgram"],
+    fifos?: { start: number; result: number },
+  ): Plan {
     const { record, host, options, cgroup } = this;
     const { spec } = record;
     const { hooks = {} } = spec;
@@ -179,21 +184,38 @@ class Job {
       spec,
       root: { kind: "directory", path: record.rootfs },
       facts: host.facts,
-      cgroup: cgroup?.manager.join(cgroup.path) ?? noCgroup,
+      cgroup: cgroup && !host.systemdCgroup ? cgroup.manager.join(cgroup.path) : noCgroup,
       supervision: supervision(!!spec.process?.terminal),
       seccompProgram: program,
       bundle: record.bundle,
       id: record.id,
-      fileSources: bindSourceFiles(spec, record.bundle),
+      ...bindSources(spec, record.bundle),
+      tmpfsModes: this.tmpfsModes(),
       noPivot: options.noPivot,
       standalone: {
         preserveFds: options.preserveFds ?? 0,
         fifos,
         hookState: this.hookStateFd === null ? undefined : this.passed.add(this.hookStateFd),
+        stopWhenBorn: host.systemdCgroup,
         stopWhenMounted: (hooks.prestart?.length ?? 0) + (hooks.createRuntime?.length ?? 0) > 0 || inContainer,
         noNewKeyring: options.noNewKeyring ?? false,
       },
     });
+  }
+
+  /** systemd makes a scope only around a process: that one is put there instead of joining by itself. */
+  private makeCgroup(pid?: number): void {
+    const { cgroup, record } = this;
+    cgroup?.manager.create(cgroup.path, withDefaultDevices(record.spec.linux?.resources), pid === undefined ? {} : { pid });
+  }
+
+  private tmpfsModes(): Record<number, number> {
+    const root = openDir(this.record.rootfs);
+    try {
+      return tmpfsModes(this.record.spec, root);
+    } finally {
+      close(root);
+    }
   }
 
   /** Opened for reading and writing: neither end then waits for the other, and the child is both reader and writer. */

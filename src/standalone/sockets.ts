@@ -1,5 +1,5 @@
 /** What callers want to have sent to them: a terminal's master, a pidfd. */
-import { dirname, basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { close, openDir } from "../sys/file.ts";
 import { sendFds, unixConnect } from "../sys/socket.ts";

@@ -16,7 +16,8 @@ export function startContainer(container: Container, warn: (message: string) => 
   const { record, directory } = container;
   const status = container.status();
   if (status === "stopped") throw new OnggiError("already_stopped", "cannot start a container that has stopped");
-  if (status !== "created") throw new OnggiError("already_running", `cannot start an already running container: ${record.id} is ${status}`);
+  if (status !== "created")
+    throw new OnggiError("already_running", `cannot start an already running container: ${record.id} is ${status}`);
   const result = openat(directory.fd, RESULT_FIFO, O.O_RDONLY | O.O_NONBLOCK | O.O_CLOEXEC);
   try {
     knock(directory.fd);

@@ -45,8 +45,10 @@ export interface RunOptions extends CreateOptions {
 
 export interface ExecOptions {
   readonly id: string;
-  /** The whole process, or what differs from the container's own. */
-  readonly process: Process | ExecOverrides;
+  /** The whole process ... */
+  readonly process?: Process;
+  /** ... or what differs from the container's own. */
+  readonly overrides?: ExecOverrides;
   readonly detach?: boolean;
   readonly consoleSocket?: string;
   readonly pidfdSocket?: string;

@@ -41,8 +41,12 @@ export function createOptionsOf(call: Given): CreateOptions {
   };
 }
 
-/** How many sockets systemd has passed to this process, sd_listen_fds(3). */
+/**
+ * How many sockets systemd has passed on, sd_listen_fds(3). They are passed to the process that the caller has started, which
+ * started this one, or is this one.
+ */
 function listenFdsOf({ env }: RuntimePorts): number {
-  if (!env.LISTEN_FDS || env.LISTEN_PID !== String(process.pid)) return 0;
-  return /^\d{1,6}$/.test(env.LISTEN_FDS) ? Number(env.LISTEN_FDS) : 0;
+  const { LISTEN_FDS: count, LISTEN_PID: receiver } = env;
+  if (!count || (receiver !== String(process.ppid) && receiver !== String(process.pid))) return 0;
+  return /^\d{1,6}$/.test(count) ? Number(count) : 0;
 }

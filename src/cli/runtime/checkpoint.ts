@@ -44,7 +44,7 @@ export const checkpoint = command({
 
 /** "host:port", "[v6]:port" */
 function pageServerOf(text: string): { address: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(.+)$/.exec(text);
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):([^:]+)$/.exec(text);
   if (!match) throw new Error("Use --page-server ADDRESS:PORT to specify page server");
   if (!/^\d{1,5}$/.test(match[3]!) || Number(match[3]) > 65_535) throw new Error("Invalid port number");
   return { address: (match[1] ?? match[2])!, port: Number(match[3]) };

@@ -4,7 +4,8 @@ import type { Flags, Values } from "./parse.ts";
 
 /** The world, as the composition root gives it. */
 export interface RuntimePorts {
-  runtime(options: RuntimeOptions): Promise<OciRuntime>;
+  /** `warn` takes what has gone wrong and changes nothing. */
+  runtime(options: RuntimeOptions, warn: (message: string) => void): Promise<OciRuntime>;
   facts(): Promise<RuntimeFacts>;
   /** Of this program: "1.2.3". */
   readonly version: string;

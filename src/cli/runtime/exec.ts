@@ -40,13 +40,15 @@ export const exec = command({
 async function execOptionsOf(call: Call<typeof execFlags>): Promise<ExecOptions> {
   const { values, ports } = call;
   const path = (given: string | undefined) => absolute(ports.cwd, given);
-  const process = values.process ? await readProcess(path(values.process)!) : overridesOf(call);
-  checkTerminal(process.terminal === true, values.detach === true, Boolean(values["console-socket"]));
+  const process = values.process ? await readProcess(path(values.process)!) : undefined;
+  const overrides = process ? undefined : overridesOf(call);
+  checkTerminal((process ?? overrides)?.terminal === true, values.detach === true, Boolean(values["console-socket"]));
   checkCgroups(values.cgroup ?? []);
   return {
     id: containerOf(call),
-    process,
     ...defined({
+      process,
+      overrides,
       detach: values.detach,
       consoleSocket: path(values["console-socket"]),
       pidfdSocket: path(values["pidfd-socket"]),

@@ -1,6 +1,7 @@
 /**
  * The log in logrus's two formats. containerd's go-runc and Podman's conmon read from the file of --log, in the JSON format,
- * why a command has failed: the last line of level "error". Loaded when there is something to log.
+ * why a command has failed: the last line of level "error"; Podman takes the file only if that is its one line. Loaded when
+ * there is something to log; a log with nothing in it is not made.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import type { Level, RuntimePorts } from "./command.ts";

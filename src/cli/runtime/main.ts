@@ -70,6 +70,7 @@ async function runCommand(
   ports: RuntimePorts,
 ): Promise<number> {
   let failure = { prefix: "", status: 1 };
+  const warnings: string[] = [];
   try {
     const { values, args, help } = parseCommand(name, command, words);
     if (help) {
@@ -82,14 +83,19 @@ async function runCommand(
       args,
       ports,
       runtime: async () =>
-        ports.runtime({
-          root: await stateRoot(globals, ports),
-          systemdCgroup: globals["systemd-cgroup"] === true,
-          rootless: rootlessOf(globals.rootless),
-        }),
+        ports.runtime(
+          {
+            root: await stateRoot(globals, ports),
+            systemdCgroup: globals["systemd-cgroup"] === true,
+            rootless: rootlessOf(globals.rootless),
+          },
+          (message) => warnings.push(message),
+        ),
       log: async (level, message) => (await import("./log.ts")).writeLog(ports, log, level, message),
     };
-    return await command.run(call);
+    const status = await command.run(call);
+    for (const message of warnings) await call.log("warning", message);
+    return status;
   } catch (error) {
     const { writeFailure, writeLog } = await import("./log.ts");
     const { wordsOf } = await import("./errors.ts");

@@ -75,8 +75,9 @@ function memoryShape(stats: CgroupStats, detail: CgroupDetail): Shape {
 }
 
 /** `stats` must have been asked for with its detail. */
-export function statsForEvents(stats: CgroupStats & { readonly detail: CgroupDetail }): Shape {
+export function statsForEvents(stats: CgroupStats): Shape {
   const { cpu, pids, hugetlb, detail } = stats;
+  if (!detail) throw new TypeError("statistics without their detail");
   return {
     cpu: {
       usage: {
