@@ -161,9 +161,9 @@ static void hear(void) {
   }
 }
 
-static void child_ended(void) {
+// `pid` is who was watched when its end was seen: what is heard in between may have put another in its place.
+static void child_ended(pid_t pid) {
   int status = 0;
-  pid_t pid = target;
   hear();
   while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR) continue;
   if (setup_process(&setup) != pid) {
@@ -267,10 +267,11 @@ _Noreturn void oneshot_main(int socket, pid_t onggi) {
   // an unprivileged one is reached by its own user only, and newuidmap(1) must be able to look at it
   if (geteuid() == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   for (;;) {
+    pid_t watched = target;
     struct pollfd ready[3] = {{orders, POLLIN, 0}, {setup.sync, POLLIN, 0}, {pidfd, POLLIN, 0}};
     if (poll(ready, 3, -1) < 0) continue;
     if (ready[1].revents) hear();
-    if (ready[2].revents) child_ended();
+    if (ready[2].revents) child_ended(watched);
     if (ready[0].revents) take_order();
   }
 }
