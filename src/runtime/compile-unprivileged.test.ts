@@ -153,6 +153,7 @@ test("a single id: setgroups is given up, devices are the host's, /sys is bound,
       dup3($stdin, 0, 0)
       dup3($stdout, 1, 0)
       dup3($stderr, 2, 0)
+      close($peer)
       close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
       fchdir($rootfs.tree.dir)
       prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
