@@ -1,6 +1,7 @@
 /** Memory policies and scheduling of the specification, as the kernel then has them. Needs root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { Linux, Scheduler } from "../src/oci/spec.ts";
 import { busybox, cleanUp, facts, sh } from "./runtime/kit.ts";
 
@@ -63,5 +64,44 @@ describe("a scheduler", () => {
       spec.process!.scheduler = { policy: "SCHED_ISO" };
     };
     await expect(sh(image, script, { change })).rejects.toThrow("process.scheduler.policy: Linux has reserved SCHED_ISO");
+  });
+});
+
+test.skipIf(availableParallelism() < 2)("an exec runs on the CPUs it is to end up on; the first process on all", async () => {
+  const list = "sed -n 's/Cpus_allowed_list:\\t//p' /proc/self/status";
+  await sh(image, "sleep 100", {
+    during: async (container) => {
+      const pinned = await container.exec(["sh", "-c", list], {}, { execCPUAffinity: { initial: "0", final: "1" } });
+      expect(pinned.failure).toBeNull();
+      expect(pinned.output).toBe("1\n");
+      const free = await container.exec(["sh", "-c", list]);
+      expect(free.output).toMatch(/^0-\d+\n$/);
+    },
+  });
+});
+
+describe.each([true, false])("devices, user namespace: %p", (userns) => {
+  test("of every type, anywhere, with their modes and owners", async () => {
+    const { output, failure } = await sh(image, "stat -c '%F %a %u:%g %t:%T' /dev/sub/null /dev/disk /dev/pipe /other/zero", {
+      userns,
+      change: (spec) => {
+        spec.linux!.devices = [
+          { type: "c", path: "/dev/sub/null", major: 1, minor: 3, fileMode: 0o640, uid: 7, gid: 8 },
+          { type: "b", path: "/dev/disk", major: 259, minor: 300 },
+          { type: "p", path: "/dev/pipe", fileMode: 0o010600 },
+          { type: "u", path: "/other/zero", major: 1, minor: 5, fileMode: 0o400 },
+        ];
+      },
+    });
+    expect(failure).toBeNull();
+    expect(output).toBe(
+      [
+        "character special file 640 7:8 1:3",
+        "block special file 666 0:0 103:12c",
+        "fifo 600 0:0 0:0",
+        "character special file 400 0:0 1:5",
+        "",
+      ].join("\n"),
+    );
   });
 });

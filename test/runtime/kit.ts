@@ -3,7 +3,7 @@ import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Shim } from "../../src/native/shim.ts";
-import type { Spec } from "../../src/oci/spec.ts";
+import type { Process, Spec } from "../../src/oci/spec.ts";
 import { encode } from "../../src/plan/encode.ts";
 import type { Op, Plan } from "../../src/plan/ops.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../../src/runtime/cgroups/index.ts";
@@ -107,9 +107,9 @@ export class Running {
     this.upper = upper;
   }
 
-  async exec(command: readonly string[], options: Partial<ExecProcessInput> = {}): Promise<Result> {
+  async exec(command: readonly string[], options: Partial<ExecProcessInput> = {}, more: Partial<Process> = {}): Promise<Result> {
     const user = { uid: 0, gid: 0, additionalGids: [], home: "/root" };
-    const process = execProcess({ container: this.spec.process!, command, user, facts, ...options });
+    const process = { ...execProcess({ container: this.spec.process!, command, user, facts, ...options }), ...more };
     const plan = compileExec({
       process,
       target: {
