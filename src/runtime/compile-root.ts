@@ -140,7 +140,8 @@ export function compileRootEntry(context: Context, { detached }: RootPlan, root:
     child.do({ kind: "umount", target: "/proc", ...gone }).do({ kind: "umount", target: "/sys", ...gone });
     child.about("rootfs", "make it this process's root, on top of the host's");
     // a detached root was attached there to begin with
-    if (detached === null || attachedBelow(input)) child.do({ kind: "mount", source: ".", target: "/", fstype: "", flags: MS.MS_MOVE, data: "" });
+    if (detached === null || attachedBelow(input))
+      child.do({ kind: "mount", source: ".", target: "/", fstype: "", flags: MS.MS_MOVE, data: "" });
     child.do({ kind: "chroot", path: "." });
   } else {
     child.about("rootfs", "make it the root of this mount namespace").do({ kind: "pivotRoot", newRoot: ".", putOld: "." });

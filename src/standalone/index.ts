@@ -1,6 +1,6 @@
 import { OnggiError } from "../lib/errors.ts";
-import type { IntelRdt } from "../oci/spec.ts";
 import type { OneShot } from "../native/oneshot.ts";
+import type { IntelRdt } from "../oci/spec.ts";
 import { statsForEvents } from "../runtime/cgroups/events-shape.ts";
 import { resctrlMount, updateRdtGroup } from "../runtime/intel-rdt.ts";
 import { Container, withContainer } from "./container.ts";

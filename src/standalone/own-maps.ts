@@ -19,9 +19,17 @@ export function mapIdsByTools(pid: number, { uidMappings = [], gidMappings = [] 
     ["newgidmap", gidMappings],
   ] as const) {
     const path = Bun.which(tool);
-    if (!path) throw new OnggiError("id_map_failed", `${tool} is not installed (Debian's package uidmap); without it only an own id can be mapped`);
+    if (!path)
+      throw new OnggiError(
+        "id_map_failed",
+        `${tool} is not installed (Debian's package uidmap); without it only an own id can be mapped`,
+      );
     const ranges = mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
-    const { success, stderr } = Bun.spawnSync([path, String(pid), ...ranges], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+    const { success, stderr } = Bun.spawnSync([path, String(pid), ...ranges], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+    });
     if (!success) throw new OnggiError("id_map_failed", `${tool} ${ranges.join(" ")}: ${String(stderr).trim()}`);
   }
 }
