@@ -4,6 +4,7 @@
  *     state.json  what the container is: written whole before anything of it is made
  *     init        pid and start time of its first process: written when there is one
  *     steps.json  what a created process still has to do
+ *     rdt.json    its group of resctrl, if it has one
  *     start       FIFO the created process waits at; gone once it has been told to start
  *     result      FIFO by which a started process says that it failed
  *
@@ -13,9 +14,10 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
+import type { RdtGroup } from "../runtime/intel-rdt.ts";
 import { LOCK, O } from "../sys/constants.ts";
 import { isErrno } from "../sys/errno.ts";
-import { close, flock, open, openat } from "../sys/file.ts";
+import { close, flock, open } from "../sys/file.ts";
 import { fstat } from "../sys/stat.ts";
 import type { Steps } from "./failure.ts";
 import { checkId } from "./id.ts";
@@ -42,26 +44,21 @@ export const RESULT_FIFO = "result";
 const RECORD = "state.json";
 const INIT = "init";
 const STEPS = "steps.json";
+const SHARE = "rdt.json";
 
 const notFound = (id: string, cause: unknown) =>
   new OnggiError("container_not_found", `container does not exist: ${id}`, { cause });
 
 export class ContainerDirectory {
   readonly path: string;
-  /** Open for as long as this object. */
+  /** Open for as long as this object: the lock hangs on it. */
   readonly fd: number;
   private readonly id: string;
-  /**
-   * The lock hangs on an open file of its own: the container's process is given `fd` and holds it until it is started, and a
-   * lock lasts for as long as any copy of its descriptor.
-   */
-  private readonly lock: number | null;
 
-  private constructor(id: string, path: string, fd: number, lock: number | null) {
+  private constructor(id: string, path: string, fd: number) {
     this.id = id;
     this.path = path;
     this.fd = fd;
-    this.lock = lock;
   }
 
   /** Makes the directory and locks it. Throws OnggiError `container_exists`. */
@@ -90,12 +87,10 @@ export class ContainerDirectory {
         if (isErrno(error, "ENOENT", "ENOTDIR")) throw notFound(id, error);
         throw error;
       }
-      if (lock === "none") return new ContainerDirectory(id, path, fd, null);
+      if (lock === "none") return new ContainerDirectory(id, path, fd);
       flock(fd, LOCK.LOCK_EX);
       // whoever had it locked may have deleted it, and somebody made it anew
-      if (isStill(fd, path)) {
-        return new ContainerDirectory(id, path, openat(fd, ".", O.O_RDONLY | O.O_DIRECTORY | O.O_CLOEXEC), fd);
-      }
+      if (isStill(fd, path)) return new ContainerDirectory(id, path, fd);
       close(fd);
     }
   }
@@ -134,6 +129,20 @@ export class ContainerDirectory {
     return JSON.parse(readFileSync(`${this.path}/${STEPS}`, "utf8")) as Steps;
   }
 
+  /** Its group of resctrl. */
+  writeShare(group: RdtGroup): void {
+    this.writeWhole(SHARE, JSON.stringify(group));
+  }
+
+  readShare(): RdtGroup | null {
+    try {
+      return JSON.parse(readFileSync(`${this.path}/${SHARE}`, "utf8")) as RdtGroup;
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return null;
+      throw error;
+    }
+  }
+
   /** Null before there is a process. */
   readInit(): ProcessIdentity | null {
     try {
@@ -151,7 +160,6 @@ export class ContainerDirectory {
   /** Ends the lock. Idempotent use is not needed: once. */
   close(): void {
     close(this.fd);
-    if (this.lock !== null) close(this.lock);
   }
 
   private writeWhole(name: string, text: string): void {
