@@ -170,7 +170,7 @@ class Job {
       if (!host.systemdCgroup) this.makeCgroup();
       this.share = makeCacheShare(record.spec, record.id);
       if (this.share) directory.writeShare(this.share.group);
-      const { pid, master } = launch(this.front, plan, directory.path, this.passed.fds, {
+      const { pid, master } = launch(this.front, plan, this.passed.fds, {
         born: (pid) => this.born(pid),
         mounted: (pid) => this.mounted(pid),
         filtered: (pid, listener) => sendListener(record, "creating", pid, listener),
