@@ -1,4 +1,4 @@
-/** The one variable a runtime adds: HOME, from the container's own /etc/passwd, as runc does. */
+/** The variables a runtime adds: HOME, from the container's own /etc/passwd, and those of sd_listen_fds(3). */
 
 import type { Process } from "../oci/spec.ts";
 import { readRootFile } from "../runtime/rootfile.ts";
@@ -21,4 +21,10 @@ function homeOf(uid: number, root: string): string {
   } finally {
     close(directory);
   }
+}
+
+/** The program is the one the sockets are for, and is process 1 in its own namespace; as runc says it. */
+export function withListenFds(process: Process, count: number): Process {
+  if (count === 0) return process;
+  return { ...process, env: [...(process.env ?? []), `LISTEN_FDS=${count}`, "LISTEN_PID=1"] };
 }

@@ -47,7 +47,7 @@ function runProcess(host: Host, front: OneShot, container: Container, init: Proc
   checkTerminal(options, !!process.terminal, !!options.detach);
   const plan = compile(host, container, init, process, options);
   const filtered = (pid: number, listener: number) => sendListener(record, "running", pid, listener);
-  const created = launch(front, plan, [container.directory.fd], { filtered });
+  const created = launch(front, plan, container.directory.path, [], { filtered });
   const master = handOver(options, created);
   try {
     if (!options.detach) ignoreSignals();

@@ -3,7 +3,7 @@
 import type { OneShot } from "../native/oneshot.ts";
 import { encode } from "../plan/encode.ts";
 import { event, type Plan } from "../plan/ops.ts";
-import { close } from "../sys/file.ts";
+import { close, openDir } from "../sys/file.ts";
 import { failureOf } from "./failure.ts";
 
 export interface LaunchHandlers {
@@ -22,11 +22,22 @@ export interface Created {
 }
 
 /**
- * Returns when the process stands at `created`. `fds`: the state directory, then the passed descriptors; they stay the
- * caller's. Throws OnggiError for a plan that failed; what a handler throws ends the process too, when the front ends.
+ * Returns when the process stands at `created`. `passed` stay the caller's. Throws OnggiError for a plan that failed; what a handler throws ends the process too, when the front ends.
  */
-export function launch(front: OneShot, plan: Plan, fds: readonly number[], handlers: LaunchHandlers): Created {
-  front.launch(encode(plan), fds);
+export function launch(
+  front: OneShot,
+  plan: Plan,
+  stateDirectory: string,
+  passed: readonly number[],
+  handlers: LaunchHandlers,
+): Created {
+  // not the descriptor that is locked: the process keeps what it gets until execve, and would keep the lock
+  const directory = openDir(stateDirectory);
+  try {
+    front.launch(encode(plan), [directory, ...passed]);
+  } finally {
+    close(directory);
+  }
   for (;;) {
     const answer = front.next();
     switch (answer.type) {

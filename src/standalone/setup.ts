@@ -1,5 +1,4 @@
 /** What create and run have in common: from a bundle to a process that stands at `created`. */
-import { userInfo } from "node:os";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, rfc3339 } from "../lib/time.ts";
 import type { OneShot } from "../native/oneshot.ts";
@@ -15,7 +14,7 @@ import { ftruncate, writeAll } from "../sys/io.ts";
 import { readBundle, rootOf } from "./bundle.ts";
 import { cgroupOf, type OwnCgroup } from "./cgroup.ts";
 import { ContainerDirectory, type ContainerRecord, RESULT_FIFO, START_FIFO } from "./directory.ts";
-import { withHome } from "./environment.ts";
+import { withHome, withListenFds } from "./environment.ts";
 import { stepsAfterStart } from "./failure.ts";
 import { type HandOverOptions, handOver } from "./hand-over.ts";
 import { hookState, runHooks } from "./hooks.ts";
@@ -80,7 +79,7 @@ export async function setUp(
   if (!process) throw new OnggiError("invalid_spec", "process: is missing");
   checkTerminal(options, !!process.terminal, detached);
   const rootfs = rootOf(spec, bundle);
-  const complete: Spec = { ...spec, process: withHome(process, rootfs) };
+  const complete: Spec = { ...spec, process: withListenFds(withHome(process, rootfs), options.listenFds ?? 0) };
   const cgroup = cgroupOf(host, spec, id);
   const record: ContainerRecord = {
     version: 1,
@@ -88,7 +87,7 @@ export async function setUp(
     bundle,
     rootfs,
     created: rfc3339(nowNs()),
-    owner: userInfo().username,
+    owner: ownerOf(globalThis.process.geteuid?.() ?? 0),
     systemdCgroup: host.systemdCgroup,
     cgroupPath: cgroup?.path ?? null,
     spec: complete,
@@ -102,13 +101,15 @@ export async function setUp(
   }
 }
 
+const ownerOf = (uid: number): string => (uid === 0 ? "root" : (globalThis.process.env.USER ?? String(uid)));
+
 /** Throws OnggiError `invalid_terminal`. */
 export function checkTerminal({ consoleSocket }: HandOverOptions, terminal: boolean, detached: boolean): void {
   if (terminal && detached && consoleSocket === undefined) {
-    throw new OnggiError("invalid_terminal", "cannot allocate tty if runc will detach without setting console socket");
+    throw new OnggiError("invalid_terminal", "cannot allocate tty if onggi-runtime will detach without setting console socket");
   }
   if (consoleSocket !== undefined && !(terminal && detached)) {
-    throw new OnggiError("invalid_terminal", "cannot use console socket if runc will not detach or allocate tty");
+    throw new OnggiError("invalid_terminal", "cannot use console socket if onggi-runtime will not detach or allocate tty");
   }
 }
 
@@ -152,7 +153,7 @@ class Job {
       directory.write(record);
       if (fifos) this.makeFifos(directory, fifos);
       if (!host.systemdCgroup) this.makeCgroup();
-      const { pid, master } = launch(this.front, plan, [directory.fd, ...this.passed.fds], {
+      const { pid, master } = launch(this.front, plan, directory.path, this.passed.fds, {
         born: (pid) => this.makeCgroup(pid),
         mounted: (pid) => this.mounted(pid),
         filtered: (pid, listener) => sendListener(record, "creating", pid, listener),
