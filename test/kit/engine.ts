@@ -133,6 +133,11 @@ class TestEngine implements Engine {
     this.run = join(base, "run");
   }
 
+  /** The group this engine's containers lie below. */
+  get #group(): string {
+    return engineGroup(this.base, this.#environment().ONGGI_CGROUP_DRIVER);
+  }
+
   #environment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
     return {
       ...(process.env as Record<string, string>),
@@ -233,10 +238,8 @@ class TestEngine implements Engine {
     const found = list[0]!;
     const groups = found.State?.Pid ? readFileSync(`/proc/${found.State.Pid}/cgroup`, "utf8") : "";
     const asked = (found as { HostConfig?: { CgroupParent?: string } }).HostConfig?.CgroupParent;
-    if (groups !== "" && !asked && !groups.includes(`${engineGroup(this.base)}/`)) {
-      throw new Error(
-        `the leak check looks for cgroups below ${engineGroup(this.base)}, but container ${container} is in\n${groups}`,
-      );
+    if (groups !== "" && !asked && !groups.includes(`${this.#group}/`)) {
+      throw new Error(`the leak check looks for cgroups below ${this.#group}, but container ${container} is in\n${groups}`);
     }
     return found;
   }
@@ -271,7 +274,7 @@ class TestEngine implements Engine {
       8 * slowness,
       (line) =>
         line.startsWith(`processes: ${engine} `) ||
-        (line.startsWith("cgroups: ") && line.endsWith(engineGroup(this.base))) ||
+        (line.startsWith("cgroups: ") && line.endsWith(this.#group)) ||
         (/^(mounts|loops): /.test(line) && line.includes(`${this.root}/images/`)),
     );
     const containers = join(this.root, "containers");

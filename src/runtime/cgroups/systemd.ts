@@ -115,21 +115,18 @@ export class SystemdCgroups implements CgroupManager {
 
   create(path: string, resources: LinuxResources, { pid }: CreateOptions = {}): CgroupJoin {
     const { unit, slice } = scopeOf(path);
-    if (pid !== undefined) {
-      this.#start(path, unit, startProperties(unit, slice, pid, resources));
-      this.#files.update(path, resources);
-      return this.join(path);
-    }
-    const place = Bun.spawn(["sleep", String(PLACE_HELD)], { stdio: ["ignore", "ignore", "ignore"] });
+    this.#files.check(resources);
+    const stdio = ["ignore", "ignore", "ignore"] as const;
+    const place = pid === undefined ? Bun.spawn(["sleep", String(PLACE_HELD)], { stdio: [...stdio] }) : null;
     try {
-      this.#start(path, unit, startProperties(unit, slice, place.pid, resources));
-      this.#places.set(path, place);
+      this.#start(path, unit, startProperties(unit, slice, pid ?? place?.pid ?? 0, resources));
+      if (place) this.#places.set(path, place);
       this.#files.update(path, resources);
     } catch (error) {
-      this.#leave(path, place);
+      if (place) this.#abandon(path, unit, place);
       throw error;
     }
-    this.#awaitGuest(path, place);
+    if (place) this.#awaitGuest(path, place);
     return this.join(path);
   }
 
@@ -242,6 +239,7 @@ export class SystemdCgroups implements CgroupManager {
     if (this.#bus) return this.#bus;
     const bus = new Dbus();
     try {
+      bus.subscribe(`type='signal',interface='${MANAGER.interface}',member='JobRemoved',path='${MANAGER.path}'`);
       bus.call({ ...MANAGER, member: "Subscribe" });
     } catch (error) {
       bus.close();
@@ -261,6 +259,14 @@ export class SystemdCgroups implements CgroupManager {
       this.#leave(path, place);
     }, 50);
     timer.unref();
+  }
+
+  /** Takes back a scope that holds nothing but its place-holder, and waits until systemd has done so. */
+  #abandon(path: string, unit: string, place: Bun.Subprocess): void {
+    this.#leave(path, place);
+    this.#stop(unit);
+    const end = performance.now() + NAME_PATIENCE;
+    while (exists(this.#mountpoint + path) && performance.now() < end) Bun.sleepSync(5);
   }
 
   #leave(path: string, place: Bun.Subprocess): void {

@@ -8,7 +8,7 @@ import type { DeviceRule, LinuxResources } from "../../oci/spec.ts";
 import { isErrno } from "../../sys/index.ts";
 import { delegateTo } from "./delegate.ts";
 import { DeviceProgram } from "./device-program.ts";
-import { grantsEverything } from "./devices.ts";
+import { compileDeviceProgram, grantsEverything } from "./devices.ts";
 import {
   childNames,
   makeDirectory,
@@ -68,6 +68,12 @@ export class V2Cgroups implements CgroupManager {
   /** No controller belongs to this tree: what is made in it needs nothing handed down. */
   get isBare(): boolean {
     return this.#delegated.length === 0;
+  }
+
+  /** Throws what `create` and `update` would throw for a wrong value or a missing controller. */
+  check(resources: LinuxResources): void {
+    this.#limits(resources, true);
+    if (resources.devices?.length) compileDeviceProgram(resources.devices);
   }
 
   create(path: string, resources: LinuxResources): CgroupJoin {
