@@ -11,7 +11,7 @@
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { descriptorCount, engineGroup, expectNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
+import { descriptorCount, engineGroup, engineGroups, expectNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
 
 export const repository = resolve(import.meta.dirname, "../..");
 
@@ -274,7 +274,7 @@ class TestEngine implements Engine {
       8 * slowness,
       (line) =>
         line.startsWith(`processes: ${engine} `) ||
-        (line.startsWith("cgroups: ") && line.endsWith(this.#group)) ||
+        (line.startsWith("cgroups: ") && engineGroups(this.base).some((group) => line.endsWith(group))) ||
         (/^(mounts|loops): /.test(line) && line.includes(`${this.root}/images/`)),
     );
     const containers = join(this.root, "containers");

@@ -112,7 +112,7 @@ export function engineGroup(base: string, driver = process.env.ONGGI_CGROUP_DRIV
 }
 
 /** The group of an engine with either cgroup driver. */
-const engineGroups = (base: string): string[] => [engineGroup(base, "cgroupfs"), engineGroup(base, "systemd")];
+export const engineGroups = (base: string): string[] => [engineGroup(base, "cgroupfs"), engineGroup(base, "systemd")];
 
 /** Directories of every hierarchy in or below a group, by default that of any engine. */
 export function onggiCgroups(group?: string): string[] {

@@ -108,7 +108,7 @@ export class SystemdCgroups implements CgroupManager {
   /** Throws `dbus_unavailable` if the bus cannot be reached, DbusError if systemd is not on it. */
   constructor(options: V2Options) {
     this.#mountpoint = options.mountpoint;
-    this.#files = new V2Cgroups(options);
+    this.#files = new V2Cgroups({ ...options, shared: true });
     this.controllers = this.#files.controllers;
     this.#connect();
   }
@@ -121,7 +121,8 @@ export class SystemdCgroups implements CgroupManager {
     try {
       this.#start(path, unit, startProperties(unit, slice, pid ?? place?.pid ?? 0, resources));
       if (place) this.#places.set(path, place);
-      this.#files.update(path, resources);
+      // Also hands down what systemd does not know of (hugetlb, rdma), from the root on.
+      this.#files.create(path, resources);
     } catch (error) {
       if (place) this.#abandon(path, unit, place);
       throw error;
@@ -143,6 +144,7 @@ export class SystemdCgroups implements CgroupManager {
   }
 
   update(path: string, resources: LinuxResources): void {
+    this.#files.check(resources, path);
     const properties = scopeProperties(resources);
     if (properties.length && unitOf(path)) this.#call("SetUnitProperties", "sba(sv)", [unitOf(path), true, properties]);
     this.#files.update(path, resources);
