@@ -23,7 +23,8 @@ static void close_registers(struct process *process) {
   for (int i = 0; i < REG_COUNT; i++) {
     if (reg[i] < 0) continue;
     if (i == REG_OOM && !process->failed) {
-      process->oom = reg[i];
+      process->oom.fd = reg[i];
+      watch_set(&process->oom, EPOLLPRI);
     } else if (i == REG_PTY_MASTER && !process->failed && (process->supervision & SUPERVISE_TTY)) {
       pty_adopt(process, reg[i]);
     } else {

@@ -39,7 +39,8 @@ export function unsupportedLimit(limit: string, value: unknown, version: "v1" | 
 export function integer(limit: string, value: number, minimum: number): string {
   if (!Number.isInteger(value)) invalidLimit(limit, value, "an integer is needed");
   if (value < minimum) invalidLimit(limit, value, `at least ${minimum} is needed`);
-  return BigInt(value).toString();
+  // Not String: what is above 2^53 would come out rounded or with an exponent.
+  return Number.isSafeInteger(value) ? String(value) : BigInt(value).toString();
 }
 
 /** A page size as file names have it ("2MB"). It becomes part of a file name: nothing else passes. */

@@ -79,6 +79,9 @@ export function scopeProperties(resources: LinuxResources): Properties {
 /** What StartTransientUnit gets for a scope that holds `pid`. */
 export function startProperties(unit: string, slice: string, pid: number, resources: LinuxResources): Properties {
   const on = variant("b", true);
+  const limits = scopeProperties(resources);
+  // Without a word systemd would set its DefaultTasksMax.
+  const tasks = limits.some(([name]) => name === "TasksMax") ? [] : scopeProperties({ pids: { limit: -1 } });
   return [
     ["Description", variant("s", `onggi container ${unit.slice(0, -".scope".length)}`)],
     ["Slice", variant("s", slice)],
@@ -92,7 +95,8 @@ export function startProperties(unit: string, slice: string, pid: number, resour
     ["DefaultDependencies", variant("b", false)],
     // A scope that failed goes as well, or its name would stay taken.
     ["CollectMode", variant("s", "inactive-or-failed")],
-    ...scopeProperties(resources),
+    ...limits,
+    ...tasks,
   ];
 }
 
