@@ -232,14 +232,14 @@ export class V1Cgroups implements CgroupManager {
       rdma: "rdma",
       unified: "unified",
     } as const satisfies Record<keyof LinuxResources, string>;
-    for (const key of Object.keys(controllerOf) as (keyof LinuxResources)[]) {
+    for (const key of Object.keys(resources) as (keyof LinuxResources)[]) {
       const controller = controllerOf[key];
       const onV1 = this.#byController.has(controller === "io" ? "blkio" : controller);
       const inTree = controller === "unified" || (!onV1 && controller !== "devices" && this.#unified.controllers.has(controller));
       Object.assign(inTree ? v2 : v1, { [key]: resources[key] });
     }
     // A wrong value is refused before anything is made.
-    limitsV2(v2, { fresh: true });
+    if (Object.keys(v2).length > 0) limitsV2(v2, { fresh: true });
     return { v1, v2 };
   }
 
@@ -292,7 +292,6 @@ export class V1Cgroups implements CgroupManager {
  */
 function seedCpuset(directory: string, isAncestor: boolean): void {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if (readText(`${directory}/${file}`).trim() !== "") continue;
     writeText(`${directory}/${file}`, readText(`${directory}/../${file}`).trim());
   }
   if (isAncestor) writeText(`${directory}/cgroup.clone_children`, "1");

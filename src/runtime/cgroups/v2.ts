@@ -182,6 +182,8 @@ export class V2Cgroups implements CgroupManager {
   }
 
   #limits(resources: LinuxResources, fresh: boolean): LimitWrite[] {
+    // Beside v1 hierarchies this tree has no part in most limits.
+    if (Object.keys(resources).length === 0) return [];
     const writes = limitsV2(resources, { fresh });
     checkControllers(writes, this.controllers, this.#whyMissing);
     return writes;
