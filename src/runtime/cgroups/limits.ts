@@ -140,7 +140,8 @@ function describe(write: LimitWrite, directory: string, error: unknown): unknown
     return new OnggiError("cgroup_not_found", `${what}: the cgroup ${directory} is gone`, { cause: error });
   }
   if (isErrno(error, "ENOENT")) {
-    return new OnggiError("cgroup_limit_unsupported", `${what}: this kernel has no ${file}`, { cause: error });
+    const files = write.otherwise ? `${file} and no ${write.otherwise.file}` : file;
+    return new OnggiError("cgroup_limit_unsupported", `${what}: this kernel has no ${files}`, { cause: error });
   }
   const hint =
     write.file.startsWith("memory.") && isErrno(error, "EBUSY") ? " (more is in use than that and cannot be reclaimed)" : "";
