@@ -37,8 +37,9 @@ import {
 import { apply, checkControllers, type LimitWrite } from "./limits.ts";
 import { limitsV1 } from "./limits-v1.ts";
 import { limitsV2 } from "./limits-v2.ts";
+import { noStats } from "./no-stats.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
-import { noStats, readV1 } from "./stats.ts";
+import { readV1 } from "./stats.ts";
 import { detailV1 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
 import type { V2Cgroups } from "./v2.ts";

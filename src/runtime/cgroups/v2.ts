@@ -23,8 +23,9 @@ import {
 import { createFailed, freezeTimedOut, killAll, killByFile, killTimedOut, mustExist, removeTrees, until } from "./lifecycle.ts";
 import { apply, checkControllers, invalidLimit, type LimitWrite } from "./limits.ts";
 import { limitsV2 } from "./limits-v2.ts";
+import { noStats } from "./no-stats.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
-import { noStats, readV2 } from "./stats.ts";
+import { readV2 } from "./stats.ts";
 import { detailV2 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
 
