@@ -14,11 +14,11 @@ setup-test:
 
 include native/native.mk
 
-# One executable that carries the shim, and the OCI runtime as a link to it.
+# One executable that carries the shim, and the OCI runtime: the shim's program again, which starts onggi beside it.
 dist/onggi: $(SOURCES) build/onggi-shim package-lock.json | setup
 	@mkdir -p dist
-	$(BUN) build src/main.ts --compile --format=esm --splitting --minify --sourcemap=none --bytecode --outfile dist/onggi
-	@ln -sf onggi dist/onggi-runtime
+	$(BUN) build src/main.ts --compile --no-compile-autoload-dotenv --no-compile-autoload-bunfig --format=esm --splitting --minify --sourcemap=none --bytecode --outfile dist/onggi
+	@install -m 755 build/onggi-shim dist/onggi-runtime
 
 build: setup
 	@$(MAKE) --no-print-directory dist/onggi

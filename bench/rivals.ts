@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { busyboxArchive, makeBusyboxTree, sh } from "../test/kit/images.ts";
+import { unmountBelow } from "../test/kit/leaks.ts";
 
 export const DOCKER_IMAGE = "onggi-test/busybox:latest";
 
@@ -49,9 +50,7 @@ export function podman(base: string): Podman | string {
   const command = (words: readonly string[]): readonly string[] => ["/usr/bin/podman", ...flags, ...words];
   const close = (): void => {
     Bun.spawnSync([...command(["system", "reset", "-f"])], { stdout: "ignore", stderr: "ignore" });
-    Bun.spawnSync(["sh", "-c", `grep -o '${home}[^ ]*' /proc/self/mountinfo | sort -ru | xargs -r -n1 umount -l`], {
-      stderr: "ignore",
-    });
+    unmountBelow(home);
     rmSync(home, { recursive: true, force: true });
   };
   try {

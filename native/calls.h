@@ -30,6 +30,13 @@
 #define SYS_mount_setattr 442
 #endif
 
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+#ifndef SYS_newfstatat // the same call has the name of its 64-bit kin on some architectures
+#define SYS_newfstatat SYS_fstatat64
+#endif
+
 #define FSCONFIG_FLAG 0
 #define FSCONFIG_STRING 1
 #define FSCONFIG_FD 5
@@ -43,6 +50,9 @@
 
 // clone3(2), linux/sched.h
 #define CLONE_FLAG_FILES 0x00000400ULL
+#define CLONE_FLAG_PIDFD 0x00001000ULL
+#define CLONE_FLAG_PARENT 0x00008000ULL
+#define CLONE_FLAG_PARENT_SETTID 0x00100000ULL
 #define CLONE_FLAG_CLEAR_SIGHAND 0x100000000ULL
 #define CLONE_FLAG_INTO_CGROUP 0x200000000ULL
 // NEWTIME NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET: all that a plan may ask for besides FILES

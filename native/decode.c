@@ -111,7 +111,8 @@ static const char *check_op(struct plan *plan, const struct plan_op *op) {
 
 // Which operations make sense in which process.
 static const char *check_place(uint16_t kind, bool child) {
-  bool childs = kind == OP_EXECVE || kind == OP_NOTIFY || kind == OP_AWAIT;
+  bool childs = kind == OP_EXECVE || kind == OP_NOTIFY || kind == OP_AWAIT || kind == OP_FORK || kind == OP_LOOK_UP ||
+                kind == OP_AWAIT_START || kind == OP_SEND_FD || kind == OP_RUN_HOOK;
   bool parents = kind == OP_RELEASE || kind == OP_OPEN_PROC;
   if (childs && !child) return "an operation of the child in the shim's section";
   if (parents && child) return "an operation of the shim in the child's section";

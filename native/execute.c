@@ -11,8 +11,12 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "calls.h"
+#include "hook.h"
 #include "plan.h"
 
 #define UNSHARE_FILES 0x400
@@ -98,6 +102,12 @@ static long do_seccomp(const struct context *context, const struct plan_op *op) 
   return syscall(SYS_seccomp, SECCOMP_MODE_FILTER, op->args[0], &program);
 }
 
+void report_failure(const struct context *context, uint32_t index, int error) {
+  uint8_t message[8] = {SAY_FAILED, 0, (uint8_t)index, (uint8_t)(index >> 8)};
+  memcpy(message + 4, &error, sizeof error);
+  syscall(SYS_write, context->result > 0 ? context->result : context->shared->reg[REG_SYNC], message, sizeof message);
+}
+
 // The shim learns of execve's success by the close-on-exec end of the hand-shake socket. It can only do so once it has
 // closed its own copy of that end, and it does that at `created`: so a child that never notifies must not get further.
 static long do_execve(struct context *context, const struct plan_op *op) {
@@ -115,7 +125,7 @@ static long do_execve(struct context *context, const struct plan_op *op) {
 
 // The shim closes its registers at `created`; with a shared table that would close the child's.
 static long do_notify(const struct context *context, const struct plan_op *op) {
-  uint8_t message[2] = {1, (uint8_t)op->args[0]};
+  uint8_t message[2] = {SAY_EVENT, (uint8_t)op->args[0]};
   if (op->args[0] == EVENT_CREATED) {
     if (!context->shared->own_table) {
       errno = EPROTO;
@@ -131,6 +141,60 @@ static long do_await(const struct context *context) {
   long got = syscall(SYS_read, context->shared->reg[REG_SYNC], &byte, 1);
   if (got != 0) return got;
   errno = EPIPE; // the shim is gone
+  return -1;
+}
+
+// With a descriptor beside it, for whoever carries the plan out.
+static long do_send_fd(const struct context *context, const struct plan_op *op) {
+  uint8_t bytes[2] = {SAY_EVENT, (uint8_t)op->args[1]};
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+  int fd = fd_of(context, op, 0);
+  memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+  struct iovec vector = {bytes, sizeof bytes};
+  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  return syscall(SYS_sendmsg, context->shared->reg[REG_SYNC], &message, MSG_NOSIGNAL);
+}
+
+// From here on there is nobody at the hand-shake socket: failures go to the FIFO that the starter reads.
+static long do_await_start(struct context *context, const struct plan_op *op) {
+  uint8_t byte;
+  int result = fd_of(context, op, 1);
+  long got;
+  do got = syscall(SYS_read, fd_of(context, op, 0), &byte, 1);
+  while (got < 0 && errno == EINTR);
+  if (got > 0) context->result = result;
+  if (got != 0) return got;
+  errno = EPIPE;
+  return -1;
+}
+
+// The clone goes on as another process: its sibling, born into the namespaces that setns and unshare have kept for children.
+// What it was cloned from ends; its status means nothing once `forked` is set, which the kernel does before either runs.
+static long do_fork(const struct context *context) {
+  struct clone3_args args = {.flags = CLONE_FLAG_PARENT | CLONE_FLAG_PARENT_SETTID,
+                             .parent_tid = (uint64_t)(uintptr_t)&context->shared->forked};
+  long pid = syscall(SYS_clone3, &args, sizeof args);
+  while (pid > 0) syscall(SYS_exit_group, 255);
+  return pid;
+}
+
+// The first of several files that may be executed; as execvp(3) and the shells do, but without running it.
+static long do_look_up(const struct context *context, const struct plan_op *op) {
+  bool denied = false;
+  for (char **path = context->plan->pointers + op->args[0]; *path; path++) {
+    struct stat status;
+    if (syscall(SYS_newfstatat, AT_FDCWD, *path, &status, 0) != 0) {
+      denied |= errno == EACCES;
+    } else if (!S_ISREG(status.st_mode) || syscall(SYS_faccessat2, AT_FDCWD, *path, X_OK, AT_EACCESS) != 0) {
+      denied = true;
+    } else {
+      return 0;
+    }
+  }
+  errno = denied ? EACCES : ENOENT;
   return -1;
 }
 
@@ -180,7 +244,8 @@ static long run(struct context *context, const struct plan_op *op) {
     case OP_CHDIR: return syscall(SYS_chdir, PTR(0));
     case OP_FCHDIR: return syscall(SYS_fchdir, FD(0));
     case OP_CHROOT: return syscall(SYS_chroot, PTR(0));
-    case OP_DUP: return syscall(SYS_dup3, FD(0), NUM(1), NUM(2));
+    // dup3 refuses what is where it shall be already
+    case OP_DUP: return FD(0) == (int)NUM(1) ? FD(0) : syscall(SYS_dup3, FD(0), NUM(1), NUM(2));
     case OP_CLOSE_RANGE: {
       long result = syscall(SYS_close_range, NUM(0), NUM(1), NUM(2));
       return (NUM(2) & RANGE_UNSHARE) ? left_table(context, result) : result;
@@ -230,6 +295,14 @@ static long run(struct context *context, const struct plan_op *op) {
     case OP_OPEN_PROC: return do_open_proc(context);
     case OP_FAIL: errno = context->exec_denied ? EACCES : context->last_accepted; return -1;
     case OP_SOCKET: return syscall(SYS_socket, NUM(0), NUM(1), NUM(2));
+    case OP_FORK: return do_fork(context);
+    case OP_LOOK_UP: return do_look_up(context, op);
+    case OP_AWAIT_START: return do_await_start(context, op);
+    case OP_SEND_FD: return do_send_fd(context, op);
+    case OP_RUN_HOOK: {
+      char **pointers = context->plan->pointers;
+      return run_hook(PTR(0), pointers + op->args[1], pointers + op->args[2], FD(3), NUM(4));
+    }
   }
   errno = ENOSYS; // decode.c lets no other kind pass
   return -1;

@@ -118,7 +118,9 @@ void process_ended(struct process *process, int wait_status) {
   oom_ready(process);
   watch_close(&process->oom);
   for (struct process *other = processes; other && process->number == 0; other = other->next) {
-    if (other != process && other->pid > 0 && !other->reaped) kill(other->pid, SIGKILL);
+    if (other == process || other->pid <= 0 || other->reaped) continue;
+    (void)process_succeeded(other);
+    kill(other->pid, SIGKILL);
   }
   process->drain_until = now_ns() + DRAIN_NS;
   streams_drain(process, process->failed);

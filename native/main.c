@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -18,10 +19,12 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "oneshot.h"
 #include "shim.h"
 
 #define EVENTS 16
 #define STATUS_BAD_PLAN 64
+#define SHIM_NAME "onggi-shim"
 
 bool released;
 int passed;
@@ -153,6 +156,7 @@ static bool start_up(void) {
   if (syscall(SYS_close_range, 3, ~0u, RANGE_CLOEXEC) != 0) return false;
   (void)setsid();
   (void)!chdir("/");
+  (void)prctl(PR_SET_NAME, SHIM_NAME, 0, 0, 0); // it runs from memory, so the kernel knows no name
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return false;
   set = epoll_create1(EPOLL_CLOEXEC);
   child_event = signals.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -264,8 +268,16 @@ static void serve(const struct process *main) {
   }
 }
 
-int main(int count, char **arguments) {
+// The name a program is called by, without the directories.
+static bool called(const char *path, const char *name) {
+  const char *slash = strrchr(path, '/');
+  return strcmp(slash ? slash + 1 : path, name) == 0;
+}
+
+int main(int count, char **arguments, char **environment) {
   uint64_t started = now_ns();
+  if (count == 3 && called(arguments[0], ONESHOT_NAME)) oneshot_main(atoi(arguments[1]), atoi(arguments[2]));
+  if (count < 1 || !called(arguments[0], SHIM_NAME)) return front_main(arguments, environment);
   if (count > 1) id = arguments[1];
   if (!start_up()) {
     complain("cannot start: it is the engine that runs this program, see docs/shim.md", errno);

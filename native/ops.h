@@ -15,9 +15,13 @@
 #define REG_SYNC 4
 #define REG_STATE 5
 #define REG_OOM 6
+#define REG_PEER 7
 #define REG_PASSED 8
 #define REG_FREE 24
 #define EVENT_CREATED 1
+#define EVENT_MOUNTED 2
+#define EVENT_FILTERED 3
+#define EVENT_BORN 4
 
 // X(number, name, argument types, returns a descriptor); types: r register, i integer, s string, b bytes, l string list
 #define PLAN_OPS(X) \
@@ -75,11 +79,16 @@
   X(OP_RELEASE, "release", "", 0) \
   X(OP_OPEN_PROC, "openProc", "", 1) \
   X(OP_FAIL, "fail", "", 0) \
-  X(OP_SOCKET, "socket", "iii", 1)
+  X(OP_SOCKET, "socket", "iii", 1) \
+  X(OP_FORK, "fork", "", 0) \
+  X(OP_LOOK_UP, "lookUp", "l", 0) \
+  X(OP_AWAIT_START, "awaitStart", "rr", 0) \
+  X(OP_SEND_FD, "sendFd", "ri", 0) \
+  X(OP_RUN_HOOK, "runHook", "sllri", 0)
 
 #define PLAN_OP_NUMBER(number, name, types, returns) number,
 enum op_kind { PLAN_OPS(PLAN_OP_NUMBER) };
 #undef PLAN_OP_NUMBER
-#define OP_KINDS 55
+#define OP_KINDS 60
 
 #endif

@@ -67,19 +67,27 @@ struct shared {
   volatile uint8_t own_table; // the child has left it
   volatile uint8_t notified;  // the child has notified `created`
   volatile uint8_t executing; // the child stands in execve
+  volatile pid_t forked;      // the process that the clone has forked and that goes on in its place; written by the kernel
 };
+
+// The first byte of what the child says.
+enum say { SAY_EVENT = 1, SAY_FAILED = 2 };
 
 // Everything an operation needs to run.
 struct context {
   const struct plan *plan;
   struct shared *shared;
-  int sync;         // the end of the hand-shake socket that this side uses, in the shim; the child uses its register
+  int sync;         // the end of the hand-shake socket that this side uses, in the parent; the child uses its register
   pid_t child;      // 0 before clone and in the child
   bool in_child;
   int last_accepted;  // errno that `fail` reports ...
   bool exec_denied;   // ... unless an execve has failed with EACCES
   bool restore;     // something has failed: run what needs no child, go on after failures
+  int result;       // in the child, once it stood at awaitStart: where it reports to instead of the hand-shake socket
 };
+
+// In the child: says which operation failed, to whoever waits for it.
+void report_failure(const struct context *context, uint32_t index, int error);
 
 // Runs operations in order. Returns true when all are done, else false with the failing one's index and errno.
 bool execute(struct context *context, const struct plan_op *ops, uint32_t count, uint32_t *index, int *error);

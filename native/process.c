@@ -62,7 +62,7 @@ void processes_reap(void) {
     if (pid <= 0) return;
     struct process *process = processes;
     while (process && (process->pid != pid || process->reaped)) process = process->next;
-    if (process) process_ended(process, status);
+    if (process && !process_succeeded(process)) process_ended(process, status);
   }
 }
 

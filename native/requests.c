@@ -86,6 +86,7 @@ static void request_start(struct process *process) {
 
 static void request_kill(struct client *client, struct process *process, uint16_t number, uint32_t signal, bool all) {
   int error = 0;
+  if (process) (void)process_succeeded(process);
   if (all) {
     error = kill_all((int)signal);
   } else if (!process || process->pid <= 0 || process->reaped) {

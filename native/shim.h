@@ -1,7 +1,7 @@
 // What the parts of onggi-shim share. The contract with the engine is docs/shim.md.
 //
 //   main.c     start, the loop, signals, timers, the end
-//   clone.c    sets a process up: streams, `before`, clone3, `after`, hand-shake
+//   clone.c    sets a process up: streams, plan, hand-shake; setup.c carries the plan out
 //   process.c  the processes there are, reaping, signals to all of them
 //   streams.c  output to log and clients, input from clients
 //   clients.c  connections and their frames; requests.c what the frames ask for
@@ -20,7 +20,7 @@
 
 #include "buffer.h"
 #include "log.h"
-#include "plan.h"
+#include "setup.h"
 
 #define FD_LISTEN 3
 #define FD_PLAN 4
@@ -105,7 +105,7 @@ struct process {
   bool start_asked, release_due;
   bool failed, reaped, held, stdin_claimed;
   struct plan plan;
-  struct shared *shared; // while it is set up
+  struct setup setup; // `shared` is set while it is set up
   struct watch sync, in, out[2], oom;
   struct log log;
   char *exit_path;
@@ -168,6 +168,8 @@ void process_launch(struct process *process);
 void process_release(struct process *process);
 // Takes what the child has said; `ended`: it is known to have exited.
 void process_hear(struct process *process, bool ended);
+// Whether a process that was cloned has been succeeded by one that it forked: that one is the process from then on.
+bool process_succeeded(struct process *process);
 
 // process.c
 struct process *process_new(uint16_t number);

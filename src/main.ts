@@ -1,7 +1,5 @@
 import { version } from "../package.json";
-import { main } from "./cli/cli.ts";
 import type { Terminal } from "./cli/context.ts";
-import { hostContext } from "./cli/host.ts";
 
 /**
  * The composition root: the only module that knows every layer. What a command does not need is not loaded: everything but the
@@ -58,10 +56,39 @@ async function serveEngine(where: {
   await engine.close();
 }
 
-/** The executable answers to two names. The second one's command line comes with the OCI runtime. */
-if (process.argv0.endsWith("onggi-runtime")) {
-  console.error("onggi-runtime: the OCI runtime's command line is not there yet; containers are run by onggi");
-  process.exit(1);
+/** The OCI runtime's command line: `onggi-runtime` started this program, and ends with the exit code it is told. */
+async function runtime(): Promise<void> {
+  const { runtimeMain } = await import("./cli/runtime/main.ts");
+  const { OneShot } = await import("./native/oneshot.ts");
+  const { writeSync } = await import("node:fs");
+  const front = OneShot.fromEnvironment();
+  const code = await runtimeMain(process.argv.slice(2), {
+    runtime: async (options, warn) => (await import("./standalone/index.ts")).ociRuntime(options, front, warn),
+    facts: async () => {
+      const { features } = await import("./standalone/features.ts");
+      const { defaultSpec } = await import("./standalone/default-spec.ts");
+      return { features: () => features(version), defaultSpec };
+    },
+    version,
+    stdout: (text) => writeWhole(writeSync, 1, text),
+    stderr: (text) => writeWhole(writeSync, 2, text),
+    stdin: () => Bun.stdin.text(),
+    env: process.env,
+    cwd: process.cwd(),
+    uid: process.geteuid?.() ?? 0,
+  });
+  front.exit(code);
+  process.exit(code);
 }
 
-main(process.argv.slice(2), hostContext({ version, terminal, serveEngine })).then((code) => process.exit(code));
+function writeWhole(write: (fd: number, data: Uint8Array) => number, fd: number, text: string): void {
+  for (let rest: Uint8Array = new TextEncoder().encode(text); rest.length > 0; ) rest = rest.subarray(write(fd, rest));
+}
+
+async function commandLine(): Promise<void> {
+  const { main } = await import("./cli/cli.ts");
+  const { hostContext } = await import("./cli/host.ts");
+  process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine })));
+}
+
+await (process.env.ONGGI_FRONT === undefined ? commandLine() : runtime());

@@ -4,9 +4,10 @@ import { type BootstrapOptions, bootstrap, openImageStore } from "../images/inde
 import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
-import { unpackShim } from "../native/embed.ts";
+import { shimInMemory } from "../native/embed.ts";
 import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
+import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
@@ -17,7 +18,6 @@ import { ContainerTable } from "./database.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
-import { probeHost } from "./facts.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { listImages } from "./images.ts";
 import { inspectContainer } from "./inspect.ts";
@@ -101,7 +101,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
-    shimPath: unpackShim(layout.run),
+    shimPath: shimInMemory(),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),

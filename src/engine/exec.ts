@@ -1,6 +1,7 @@
 import { OnggiError } from "../lib/errors.ts";
 import { SetupFailed, ShimGone } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
+import type { Plan } from "../plan/ops.ts";
 import { errno } from "../sys/errno.ts";
 import { attachOptions, type ClientStreams, type Size, serve } from "./attach.ts";
 import type { Container } from "./container.ts";
@@ -13,6 +14,14 @@ import type { ExecRequest } from "./types.ts";
 
 const notRunning = ({ name, state }: ContainerRecord) =>
   new OnggiError("not_running", `cannot run in container ${name}: it is not running (${state.status}); start it first`);
+
+/** The container's first process ended between the look at it and the exec: its pid, or its pid namespace, is gone. */
+function endedMeanwhile({ failure }: SetupFailed, plan: Plan): boolean {
+  const { section, index } = failure;
+  const op = (section === "before" || section === "child") && index !== null ? plan[section][index] : undefined;
+  if (op?.kind === "fork") return failure.errno === errno.ENOMEM;
+  return (op?.kind === "pidfdOpen" || op?.kind === "setns") && failure.errno === errno.ESRCH;
+}
 
 /**
  * Runs a further process in a running container. Resolves with its exit code once its output has been passed on; with
@@ -45,8 +54,7 @@ export async function execInContainer(
     await process.started;
   } catch (error) {
     if (error instanceof SetupFailed) {
-      // the container's first process ended between the look at it and this
-      if (error.failure.section === "before" && error.failure.errno === errno.ESRCH) throw notRunning(record);
+      if (endedMeanwhile(error, plan)) throw notRunning(record);
       throw explainFailure(`run in container ${record.name}`, plan, request.command[0] as string, error);
     }
     throw error;

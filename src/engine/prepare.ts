@@ -13,6 +13,7 @@ import {
   parseSecurityOptions,
   type ResolvedUser,
   type RootSource,
+  readRootFile,
   resolveUser,
   specFromRequest,
 } from "../runtime/index.ts";
@@ -25,7 +26,6 @@ import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
-import { readRootFile } from "./rootfile.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";

@@ -4,10 +4,10 @@ const MIN_WIDTH = 10;
 const PADDING = 3;
 
 /**
- * Aligns rows whose cells are separated by tabs. A column is as wide as its widest cell among adjacent rows that have it; the
- * last cell of a row is not padded. Returns one line per row, without newlines.
+ * Aligns rows whose cells are separated by tabs. A column is as wide as its widest cell among adjacent rows that have it, with
+ * `padding`, and at least `minWidth`; the last cell of a row is not padded. Returns one line per row, without newlines.
  */
-export function alignTabs(rows: readonly string[]): string[] {
+export function alignTabs(rows: readonly string[], minWidth = MIN_WIDTH, padding = PADDING): string[] {
   const cells = rows.map((row) => row.split("\t"));
   const widths = cells.map((row) => row.slice(0, -1).map((cell) => displayWidth(cell)));
   const lines = cells.map(() => "");
@@ -25,7 +25,7 @@ export function alignTabs(rows: readonly string[]): string[] {
       }
       const widest = Math.max(...widths.slice(row, end).map((row) => row[column] ?? 0));
       // as tabwriter: a column of nothing takes no room
-      const width = widest === 0 ? 0 : Math.max(MIN_WIDTH, widest + PADDING);
+      const width = widest === 0 ? 0 : Math.max(minWidth, widest + padding);
       for (; row < end; row++) lines[row] += cells[row]![column]! + " ".repeat(Math.max(0, width - widths[row]![column]!));
     }
   }

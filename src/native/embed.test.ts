@@ -1,46 +1,39 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
-import { unpackShim } from "./embed.ts";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { shimInMemory } from "./embed.ts";
 
-let run: string;
 const chosen = process.env.ONGGI_SHIM;
-
 beforeEach(() => {
-  run = mkdtempSync(join(tmpdir(), "onggi-embed-"));
   delete process.env.ONGGI_SHIM;
 });
 afterEach(() => {
-  rmSync(run, { recursive: true, force: true });
   if (chosen === undefined) delete process.env.ONGGI_SHIM;
   else process.env.ONGGI_SHIM = chosen;
 });
 
-test("the shim is unpacked under its digest, executable, once", () => {
-  const path = unpackShim(run);
-  const bytes = readFileSync(path);
-  expect(basename(dirname(path))).toBe(new Bun.CryptoHasher("sha256").update(bytes).digest("hex"));
-  expect(statSync(path).mode & 0o777).toBe(0o755);
-  expect(readdirSync(dirname(path))).toEqual(["onggi-shim"]);
-  const { ino } = statSync(path);
-  expect(unpackShim(run)).toBe(path);
-  expect(statSync(path).ino).toBe(ino);
+const fdOf = (path: string): number => Number(path.slice("/proc/self/fd/".length));
+
+test("the shim runs from a copy in memory", () => {
+  const path = shimInMemory();
+  const carried = readFileSync(new URL("../../build/onggi-shim", import.meta.url));
+  expect(readFileSync(path).equals(carried)).toBe(true);
+  const { exitCode, stderr } = Bun.spawnSync({ cmd: [path], argv0: "onggi-shim", stderr: "pipe" });
+  expect(exitCode).toBe(64);
+  expect(stderr.toString()).toContain("it is the engine that runs this program");
+  closeSync(fdOf(path));
 });
 
-test("a damaged one is replaced, never used", () => {
-  const path = unpackShim(run);
-  const good = readFileSync(path);
-  writeFileSync(path, "#!/bin/sh\n");
-  expect(unpackShim(run)).toBe(path);
-  expect(readFileSync(path).equals(good)).toBe(true);
-  chmodSync(path, 0o644);
-  unpackShim(run);
-  expect(statSync(path).mode & 0o777).toBe(0o755);
+test("nobody can write to it, by whatever way they reach it", () => {
+  const path = shimInMemory();
+  expect(() => writeSync(fdOf(path), "x", 0)).toThrow("EPERM");
+  const again = openSync(path, "r+");
+  expect(() => writeSync(again, "x", 0)).toThrow("EPERM");
+  closeSync(again);
+  expect(() => openSync(path, "w")).toThrow();
+  closeSync(fdOf(path));
 });
 
 test("ONGGI_SHIM is taken instead", () => {
   process.env.ONGGI_SHIM = "/somewhere/onggi-shim-asan";
-  expect(unpackShim(run)).toBe("/somewhere/onggi-shim-asan");
-  expect(readdirSync(run)).toEqual([]);
+  expect(shimInMemory()).toBe("/somewhere/onggi-shim-asan");
 });

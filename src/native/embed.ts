@@ -1,64 +1,34 @@
 /**
- * The shim's executable. The compiled `onggi` carries it; it is unpacked below the run directory under the name of its digest,
- * so that engines of different versions side by side, and shims that outlive their engine, never touch each other's.
+ * The shim's executable. The compiled `onggi` carries it, and runs it from a sealed file in memory: an engine and its shims share
+ * one copy, engines of different versions side by side never touch each other's, and a container that gets hold of the
+ * executable (CVE-2019-5736) holds a file that nobody can write to.
  */
-import { createHash } from "node:crypto";
-import {
-  closeSync,
-  fchmodSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
 import embedded from "../../build/onggi-shim" with { type: "file" };
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import { F_SEAL, MFD } from "../sys/constants.ts";
+import { isErrno } from "../sys/errno.ts";
+import { memfd, seal } from "../sys/file.ts";
+import { writeAll } from "../sys/io.ts";
 
-const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const SEALS = F_SEAL.F_SEAL_SEAL | F_SEAL.F_SEAL_SHRINK | F_SEAL.F_SEAL_GROW | F_SEAL.F_SEAL_WRITE;
 
-function bytesOf(path: string): Uint8Array | null {
+/** memfd_create(2) with MFD_EXEC, which kernels before 6.3 do not know. */
+function executableMemfd(name: string): number {
   try {
-    return readFileSync(path);
-  } catch {
-    return null;
+    return memfd(name, MFD.MFD_ALLOW_SEALING | MFD.MFD_EXEC);
+  } catch (error) {
+    if (!isErrno(error, "EINVAL")) throw error;
+    return memfd(name, MFD.MFD_ALLOW_SEALING);
   }
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Beside, synced, renamed: whoever finds the name finds the whole file. */
-function writeWhole(path: string, bytes: Uint8Array): void {
-  const beside = `${path}.${process.pid}`;
-  const fd = openSync(beside, "wx", 0o700);
-  try {
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-    fchmodSync(fd, 0o755);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(beside, path);
-  syncDirectory(dirname(path));
 }
 
 /**
- * The path of an executable shim: `ONGGI_SHIM` if it is set (tests), otherwise `<run>/shim/<sha256>/onggi-shim`, written if it
- * is not there and verified by its digest if it is. Idempotent, and safe beside another engine that does the same.
- * @throws OnggiError `shim_missing` when there is no shim to unpack; what the file system throws for `run`
+ * The path of an executable shim, as this process can spawn it: `ONGGI_SHIM` if it is set (tests), otherwise a sealed copy in
+ * memory, which stays as long as this process.
+ * @throws OnggiError `shim_missing` when this build carries none or the host forbids executables in memory
  */
-export function unpackShim(run: string): string {
+export function shimInMemory(): string {
   const chosen = process.env.ONGGI_SHIM;
   if (chosen) return chosen;
   let bytes: Uint8Array;
@@ -70,12 +40,12 @@ export function unpackShim(run: string): string {
       `this build of onggi carries no shim (${embedded}): ${messageOf(error)}; build it with make`,
     );
   }
-  const digest = digestOf(bytes);
-  const path = join(run, "shim", digest, "onggi-shim");
-  const there = bytesOf(path);
-  if (there && digestOf(there) === digest && (statSync(path).mode & 0o777) === 0o755) return path;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  rmSync(`${path}.${process.pid}`, { force: true });
-  writeWhole(path, bytes);
-  return path;
+  try {
+    const fd = executableMemfd("onggi-shim");
+    writeAll(fd, bytes);
+    seal(fd, SEALS);
+    return `/proc/self/fd/${fd}`;
+  } catch (error) {
+    throw new OnggiError("shim_missing", `the shim cannot run from memory: ${messageOf(error)}; is vm.memfd_noexec set?`);
+  }
 }

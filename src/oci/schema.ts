@@ -18,10 +18,9 @@ export class InvalidSpec extends OnggiError {
 }
 
 export type Shape =
-  | { readonly kind: "string"; readonly check?: (text: string) => string | null }
+  | { readonly kind: "string"; readonly check?: (text: string) => string | null; readonly emptyIsAbsent?: boolean }
   | { readonly kind: "number"; readonly min: number; readonly max: number }
   | { readonly kind: "boolean" }
-  | { readonly kind: "any" }
   | { readonly kind: "list"; readonly of: Shape; readonly min?: number }
   | { readonly kind: "map"; readonly of: Shape }
   | {
@@ -30,11 +29,12 @@ export type Shape =
       readonly optional: Readonly<Record<string, Shape>>;
     };
 
+/** Go leaves an empty string out; a file written by hand may have one, and runc takes it as "not set". */
+export const absentIfEmpty = (shape: Shape): Shape => ({ ...shape, emptyIsAbsent: true }) as Shape;
 export const text = (check?: (text: string) => string | null): Shape => ({ kind: "string", ...(check ? { check } : {}) });
 /** Whole numbers. Beyond 2^53 JSON has rounded them; that is good enough for "no limit". */
 export const whole = (min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY): Shape => ({ kind: "number", min, max });
 export const flag: Shape = { kind: "boolean" };
-export const anything: Shape = { kind: "any" };
 export const list = (of: Shape, min = 0): Shape => ({ kind: "list", of, min });
 export const map = (of: Shape): Shape => ({ kind: "map", of });
 export const object = (required: Readonly<Record<string, Shape>>, optional: Readonly<Record<string, Shape>> = {}): Shape => ({
@@ -73,9 +73,9 @@ export function check(value: unknown, shape: Shape, path: string): void {
 type Checker<S extends Shape> = (value: unknown, shape: S, path: string) => void;
 
 const checkers: { readonly [K in Shape["kind"]]: Checker<Extract<Shape, { kind: K }>> } = {
-  any: () => {},
   string(value, shape, path) {
     if (typeof value !== "string") throw new InvalidSpec(path, `want a string, got ${show(value)}`);
+    if (value === "" && shape.emptyIsAbsent) return;
     if (value.includes("\0")) throw new InvalidSpec(path, `must not hold a NUL byte, got ${show(value)}`);
     const problem = shape.check?.(value) ?? null;
     if (problem !== null) throw new InvalidSpec(path, problem);
@@ -119,7 +119,10 @@ function range({ min, max }: { min: number; max: number }): string {
   return min === Number.NEGATIVE_INFINITY ? `${max} or less` : `${min} to ${max}`;
 }
 
-/** A copy without members that are null: the types have no null. Follows the shape too. */
+const isSet = (entry: unknown, shape: Shape): boolean =>
+  entry !== null && entry !== undefined && !(entry === "" && shape.kind === "string" && shape.emptyIsAbsent);
+
+/** A copy without members that are null or otherwise not set: the types have no null. Follows the shape too. */
 export function withoutNulls(value: unknown, shape: Shape): unknown {
   switch (shape.kind) {
     case "list":
@@ -129,7 +132,7 @@ export function withoutNulls(value: unknown, shape: Shape): unknown {
     case "object": {
       const shapes: Readonly<Record<string, Shape>> = { ...shape.required, ...shape.optional };
       const known = Object.entries(value as object).filter(
-        ([name, entry]) => entry !== null && entry !== undefined && Object.hasOwn(shapes, name),
+        ([name, entry]) => Object.hasOwn(shapes, name) && isSet(entry, shapes[name] as Shape),
       );
       return Object.fromEntries(known.map(([name, entry]) => [name, withoutNulls(entry, shapes[name] as Shape)]));
     }

@@ -1,13 +1,23 @@
 /** The shape of config.json, as spec.ts types it, with the ranges of single values. */
-import { absolutePath, anything, choice, flag, list, map, nonEmpty, object, type Shape, show, text, whole } from "./schema.ts";
+import {
+  absentIfEmpty,
+  absolutePath,
+  choice,
+  flag,
+  list,
+  map,
+  nonEmpty,
+  object,
+  type Shape,
+  show,
+  text,
+  whole,
+} from "./schema.ts";
 
 /** 2^32 - 1 is "no id" for the kernel. */
 const id = whole(0, 2 ** 32 - 2);
 const idMapping = object({ containerID: id, hostID: id, size: whole(1, 2 ** 32 - 1) });
 const strings = list(text());
-const capability = text((name) =>
-  /^CAP_[A-Z0-9_]+$/.test(name) ? null : `want a capability's name, CAP_..., got ${show(name)}`,
-);
 /** HOST_NAME_MAX, sethostname(2). */
 const hostName = text((name) => {
   const bytes = new TextEncoder().encode(name).length;
@@ -19,43 +29,50 @@ const limit = whole(-1);
 const hook = object({ path: absolutePath }, { args: strings, env: strings, timeout: whole(1) });
 const hooks = list(hook);
 
+const schedulerFlag = choice(
+  ...["RESET_ON_FORK", "RECLAIM", "DL_OVERRUN", "KEEP_POLICY", "KEEP_PARAMS", "UTIL_CLAMP_MIN", "UTIL_CLAMP_MAX"].map(
+    (name) => `SCHED_FLAG_${name}`,
+  ),
+);
+const cpuList = text((value) => (/^[0-9, -]*$/.test(value) ? null : `want a list like "0-2,7", got ${show(value)}`));
+
 const process: Shape = object(
   { cwd: absolutePath },
   {
     terminal: flag,
-    consoleSize: object({ height: whole(0, 65_535), width: whole(0, 65_535) }),
+    consoleSize: object({ height: count, width: count }),
     env: strings,
     args: list(text(), 1),
     commandLine: text(),
-    user: object({ uid: id, gid: id }, { umask: whole(0, 0o7777), additionalGids: list(id) }),
+    user: object({}, { uid: id, gid: id, umask: whole(0, 0o7777), additionalGids: list(id), username: text() }),
     rlimits: list(object({ type: text(), soft: whole(-1), hard: whole(-1) })),
     apparmorProfile: text(),
     selinuxLabel: text(),
     capabilities: object(
       {},
       {
-        effective: list(capability),
-        bounding: list(capability),
-        inheritable: list(capability),
-        permitted: list(capability),
-        ambient: list(capability),
+        effective: strings,
+        bounding: strings,
+        inheritable: strings,
+        permitted: strings,
+        ambient: strings,
       },
     ),
     noNewPrivileges: flag,
     oomScoreAdj: whole(-1000, 1000),
     scheduler: object(
-      { policy: choice("SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_IDLE", "SCHED_DEADLINE") },
+      { policy: choice("SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE") },
       {
         nice: whole(-20, 19),
         priority: whole(0, 99),
-        flags: strings,
+        flags: list(schedulerFlag),
         runtime: count,
         deadline: count,
         period: count,
       },
     ),
     ioPriority: object({ class: choice("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE") }, { priority: whole(0, 7) }),
-    execCPUAffinity: object({}, { initial: text(), final: text() }),
+    execCPUAffinity: object({}, { initial: cpuList, final: cpuList }),
   },
 );
 
@@ -64,6 +81,7 @@ const device = object(
   { major: whole(0, 4095), minor: whole(0, 2 ** 20 - 1), fileMode: whole(0, 0o177777), uid: id, gid: id },
 );
 const number = whole(0, 2 ** 32 - 1);
+const pageSize = text((value) => (/^[1-9][0-9]*[KMG]B$/.test(value) ? null : `want a size like "2MB", got ${show(value)}`));
 const throttle = list(object({ major: whole(0), minor: whole(0), rate: count }));
 const resources = object(
   {},
@@ -72,7 +90,7 @@ const resources = object(
       object(
         { allow: flag },
         {
-          type: choice("a", "b", "c"),
+          type: absentIfEmpty(choice("a", "b", "c")),
           major: whole(-1),
           minor: whole(-1),
           access: text((value) => (/^[rwm]*$/.test(value) ? null : `want any of r, w and m, got ${show(value)}`)),
@@ -122,7 +140,7 @@ const resources = object(
         throttleWriteIOPSDevice: throttle,
       },
     ),
-    hugepageLimits: list(object({ pageSize: text(), limit: count })),
+    hugepageLimits: list(object({ pageSize, limit: count })),
     network: object({}, { classID: number, priorities: list(object({ name: text(), priority: number })) }),
     rdma: map(object({}, { hcaHandles: number, hcaObjects: number })),
     unified: map(text()),
@@ -134,12 +152,19 @@ const action = choice(
     (name) => `SCMP_ACT_${name}`,
   ),
 );
+const architectures = [
+  ...["X86", "X86_64", "X32", "ARM", "AARCH64", "LOONGARCH64", "M68K", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64"],
+  ...["MIPSEL64N32", "PPC", "PPC64", "PPC64LE", "S390", "S390X", "SH", "SHEB", "PARISC", "PARISC64", "RISCV64"],
+];
+const seccompArchitecture = choice(...architectures.map((name) => `SCMP_ARCH_${name}`));
+const seccompFlag = choice(...["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"].map((name) => `SECCOMP_FILTER_FLAG_${name}`));
+const operator = choice(...["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"].map((name) => `SCMP_CMP_${name}`));
 const seccomp = object(
   { defaultAction: action },
   {
     defaultErrnoRet: number,
-    architectures: strings,
-    flags: strings,
+    architectures: list(seccompArchitecture),
+    flags: list(seccompFlag),
     listenerPath: text(),
     listenerMetadata: text(),
     syscalls: list(
@@ -147,7 +172,7 @@ const seccomp = object(
         { names: list(nonEmpty, 1), action },
         {
           errnoRet: number,
-          args: list(object({ index: whole(0, 5), value: whole(0), op: text() }, { valueTwo: whole(0) })),
+          args: list(object({ index: whole(0, 5), value: whole(0), op: operator }, { valueTwo: whole(0) })),
         },
       ),
     ),
@@ -155,12 +180,34 @@ const seccomp = object(
 );
 
 export const namespaceTypes = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"] as const;
+/** With an "r", of the whole tree: runc takes those too, and Kubernetes sends them. */
+const propagations = ["shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable"];
+const memoryModes = ["DEFAULT", "BIND", "INTERLEAVE", "WEIGHTED_INTERLEAVE", "PREFERRED", "PREFERRED_MANY", "LOCAL"];
+const memoryFlags = ["NUMA_BALANCING", "RELATIVE_NODES", "STATIC_NODES"];
+const line = (start = "") =>
+  text((value) => {
+    if (value.includes("\n")) return `must be one line, got ${show(value)}`;
+    return value.startsWith(start) ? null : `must start with ${show(start)}, got ${show(value)}`;
+  });
+const intelRdt = object(
+  {},
+  {
+    closID: text(),
+    schemata: list(line()),
+    l3CacheSchema: line(),
+    memBwSchema: absentIfEmpty(line("MB:")),
+    enableMonitoring: flag,
+    // of the versions 1.1 to 1.2
+    enableCMT: flag,
+    enableMBM: flag,
+  },
+);
 const clockOffset = object({}, { secs: whole(), nanosecs: whole(0, 999_999_999) });
 
 const linux = object(
   {},
   {
-    namespaces: list(object({ type: choice(...namespaceTypes) }, { path: absolutePath })),
+    namespaces: list(object({ type: choice(...namespaceTypes) }, { path: absentIfEmpty(absolutePath) })),
     uidMappings: list(idMapping),
     gidMappings: list(idMapping),
     timeOffsets: object({}, { monotonic: clockOffset, boottime: clockOffset }),
@@ -169,12 +216,15 @@ const linux = object(
     resources,
     sysctl: map(text()),
     seccomp,
-    rootfsPropagation: choice("shared", "slave", "private", "unbindable"),
+    rootfsPropagation: absentIfEmpty(choice(...propagations)),
     maskedPaths: list(absolutePath),
     readonlyPaths: list(absolutePath),
     mountLabel: text(),
-    intelRdt: map(anything),
-    memoryPolicy: object({ mode: text() }, { nodes: text(), flags: strings }),
+    intelRdt,
+    memoryPolicy: object(
+      { mode: choice(...memoryModes.map((name) => `MPOL_${name}`)) },
+      { nodes: cpuList, flags: list(choice(...memoryFlags.map((name) => `MPOL_F_${name}`))) },
+    ),
     personality: object({ domain: choice("LINUX", "LINUX32") }, { flags: strings }),
     netDevices: map(object({}, { name: text() })),
   },
@@ -186,7 +236,8 @@ export const spec: Shape = object(
     root: object({ path: nonEmpty }, { readonly: flag }),
     mounts: list(
       object(
-        { destination: absolutePath },
+        // an old specification's relative path starts from "/"
+        { destination: nonEmpty },
         { source: text(), type: text(), options: strings, uidMappings: list(idMapping), gidMappings: list(idMapping) },
       ),
     ),

@@ -45,6 +45,8 @@ export interface User {
   gid: number;
   umask?: number;
   additionalGids?: number[];
+  /** Windows. */
+  username?: string;
 }
 
 export interface Rlimit {
@@ -105,14 +107,27 @@ export interface Linux {
   resources?: LinuxResources;
   sysctl?: Record<string, string>;
   seccomp?: Seccomp;
-  rootfsPropagation?: "shared" | "slave" | "private" | "unbindable";
+  rootfsPropagation?: Propagation | `r${Propagation}`;
   maskedPaths?: string[];
   readonlyPaths?: string[];
   mountLabel?: string;
-  intelRdt?: Record<string, unknown>;
+  intelRdt?: IntelRdt;
   memoryPolicy?: { mode: string; nodes?: string; flags?: string[] };
   personality?: { domain: string; flags?: string[] };
   netDevices?: Record<string, { name?: string }>;
+}
+
+export type Propagation = "shared" | "slave" | "private" | "unbindable";
+
+export interface IntelRdt {
+  closID?: string;
+  schemata?: string[];
+  l3CacheSchema?: string;
+  memBwSchema?: string;
+  enableMonitoring?: boolean;
+  /** Versions 1.1 to 1.2 had these in place of `enableMonitoring`. */
+  enableCMT?: boolean;
+  enableMBM?: boolean;
 }
 
 export interface LinuxDevice {

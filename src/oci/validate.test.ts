@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { inputOf } from "../../test/runtime/plans.ts";
 import { encode } from "../plan/encode.ts";
 import { compileCreate } from "../runtime/compile.ts";
-import { InvalidSpec, parseSpec, validateSpec } from "./validate.ts";
+import { InvalidSpec, MAX_SPEC_BYTES, parseSpec, validateSpec } from "./validate.ts";
 
 const mapping = { containerID: 0, hostID: 100_000, size: 1000 };
 const linux = { namespaces: [{ type: "mount" }, { type: "uts" }] };
@@ -12,6 +12,9 @@ const withProcess = (process: object) => ({ ...valid, process: { ...valid.proces
 const withLinux = (more: object) => ({ ...valid, linux: { ...linux, ...more } });
 const userns = (more: object = {}) =>
   withLinux({ namespaces: [{ type: "mount" }, { type: "user" }], uidMappings: [mapping], gidMappings: [mapping], ...more });
+
+const netDevices = (devices: object) => withLinux({ namespaces: [{ type: "network" }], netDevices: devices });
+const seccomp = (more: object) => withLinux({ seccomp: { defaultAction: "SCMP_ACT_ALLOW", ...more } });
 
 const faults: [unknown, string][] = [
   [null, "want an object, got null"],
@@ -36,10 +39,26 @@ const faults: [unknown, string][] = [
     withProcess({ rlimits: [{ type: "RLIMIT_CPU", soft: 2, hard: 1 }] }),
     "process.rlimits[0].soft: must not be above the hard limit 1, got 2",
   ],
+  [withProcess({ capabilities: { bounding: [1] } }), "process.capabilities.bounding[0]: want a string, got 1"],
+  [withProcess({ env: ["PATH=/", "LANG"] }), 'process.env[1]: want "NAME=value", got "LANG"'],
+  [withProcess({ env: ["=x"] }), 'process.env[0]: want "NAME=value", got "=x"'],
   [
-    withProcess({ capabilities: { bounding: ["KILL"] } }),
-    'process.capabilities.bounding[0]: want a capability\'s name, CAP_..., got "KILL"',
+    withProcess({ terminal: true, consoleSize: { height: 65_536, width: 1 } }),
+    "process.consoleSize.height: want 0 to 65535, got 65536",
   ],
+  [
+    withProcess({ scheduler: { policy: "SCHED_BATCH", priority: 5 } }),
+    "process.scheduler.priority: only SCHED_FIFO and SCHED_RR have one, not SCHED_BATCH",
+  ],
+  [withProcess({ scheduler: { policy: "SCHED_RR" } }), "process.scheduler.priority: SCHED_RR needs one from 1 to 99"],
+  [
+    withProcess({ scheduler: { policy: "SCHED_OTHER", period: 5 } }),
+    "process.scheduler.period: only SCHED_DEADLINE has it, not SCHED_OTHER",
+  ],
+  [withProcess({ scheduler: { policy: "SCHED_OTHER", nice: 20 } }), "process.scheduler.nice: want -20 to 19, got 20"],
+  [withProcess({ scheduler: { policy: "SCHED_OTHER", flags: ["x"] } }), "process.scheduler.flags[0]: want one of SCHED_FLAG_"],
+  [withProcess({ ioPriority: { class: "IOPRIO_CLASS_BE", priority: 8 } }), "process.ioPriority.priority: want 0 to 7, got 8"],
+  [withProcess({ execCPUAffinity: { initial: "a" } }), 'process.execCPUAffinity.initial: want a list like "0-2,7", got "a"'],
   [withLinux({ namespaces: [{ type: "mount" }, { type: "mount" }] }), "linux.namespaces[1].type: mount is listed twice"],
   [
     withLinux({ namespaces: [{ type: "disk" }] }),
@@ -75,8 +94,62 @@ const faults: [unknown, string][] = [
   ],
   [withLinux({ sysctl: { "net/../kernel/panic": "1" } }), 'linux.sysctl["net/../kernel/panic"]: is no kernel parameter\'s name'],
   [withLinux({ devices: [{ type: "c", path: "/dev/x", major: 1 }] }), "linux.devices[0].minor: is missing"],
-  [{ ...valid, mounts: [{ destination: "data" }] }, 'mounts[0].destination: must be an absolute path, got "data"'],
+  [{ ...valid, mounts: [{ destination: "" }] }, "mounts[0].destination: must not be empty"],
   [{ ...valid, mounts: [{ destination: "/a", uidMappings: [mapping] }] }, "mounts[0]: uidMappings and gidMappings go together"],
+  [
+    withLinux({ sysctl: { "kernel.hostname": "a" } }),
+    'linux.sysctl["kernel.hostname"]: is what the specification\'s "hostname" is for',
+  ],
+  [
+    withLinux({ sysctl: { "user.max_user_namespaces": "1" } }),
+    'linux.sysctl["user.max_user_namespaces"]: needs a user namespace in linux.namespaces',
+  ],
+  [withLinux({ netDevices: { eth0: {} } }), 'linux.netDevices["eth0"]: needs a network namespace in linux.namespaces'],
+  [netDevices({ "a/b": {} }), 'linux.netDevices["a/b"]: is no network device\'s name'],
+  [netDevices({ eth0: { name: "sixteen-letters!" } }), 'linux.netDevices["eth0"].name: is no network device\'s name'],
+  [
+    netDevices({ eth0: { name: "eth1" }, eth1: {} }),
+    'linux.netDevices["eth1"]: would be "eth1" in the container, and so would "eth0"',
+  ],
+  [withLinux({ memoryPolicy: { mode: "MPOL_X" } }), "linux.memoryPolicy.mode: want one of MPOL_DEFAULT, MPOL_BIND,"],
+  [withLinux({ memoryPolicy: { mode: "MPOL_BIND" } }), "linux.memoryPolicy.nodes: MPOL_BIND needs at least one node"],
+  [
+    withLinux({ memoryPolicy: { mode: "MPOL_LOCAL", nodes: "0" } }),
+    'linux.memoryPolicy.nodes: MPOL_LOCAL takes no nodes, got "0"',
+  ],
+  [
+    withLinux({ memoryPolicy: { mode: "MPOL_BIND", nodes: "0", flags: ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"] } }),
+    "linux.memoryPolicy.flags: MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES exclude each other",
+  ],
+  [withLinux({ intelRdt: { closID: "a/b" } }), 'linux.intelRdt.closID: want the name of a directory, or "/", got "a/b"'],
+  [withLinux({ intelRdt: { memBwSchema: "L3:0=f" } }), 'linux.intelRdt.memBwSchema: must start with "MB:", got "L3:0=f"'],
+  [withLinux({ intelRdt: { schemata: ["L3:0=f\nMB:0=1"] } }), "linux.intelRdt.schemata[0]: must be one line"],
+  [
+    withLinux({ intelRdt: { enableCMT: true } }),
+    "linux.intelRdt.enableCMT: version 1.3 of the specification has enableMonitoring",
+  ],
+  [withLinux({ seccomp: { defaultAction: "SCMP_ACT_NOTIFY" } }), "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY is possible for"],
+  [withLinux({ seccomp: { defaultAction: "SCMP_ACT_X" } }), "linux.seccomp.defaultAction: want one of SCMP_ACT_KILL,"],
+  [seccomp({ flags: ["x"] }), "linux.seccomp.flags[0]: want one of SECCOMP_FILTER_FLAG_TSYNC,"],
+  [seccomp({ architectures: ["amd64"] }), "linux.seccomp.architectures[0]: want one of SCMP_ARCH_X86,"],
+  [seccomp({ listenerMetadata: "x" }), "linux.seccomp.listenerMetadata: needs linux.seccomp.listenerPath"],
+  [
+    seccomp({ syscalls: [{ names: [], action: "SCMP_ACT_LOG" }] }),
+    "linux.seccomp.syscalls[0].names: want at least 1 entry, got 0",
+  ],
+  [seccomp({ syscalls: [{ names: ["write"], action: "SCMP_ACT_NOTIFY" }] }), "linux.seccomp.syscalls[0]: SCMP_ACT_NOTIFY is not"],
+  [
+    seccomp({ syscalls: [{ names: ["dup"], action: "SCMP_ACT_LOG", args: [{ index: 6, value: 0, op: "SCMP_CMP_EQ" }] }] }),
+    "linux.seccomp.syscalls[0].args[0].index: want 0 to 5, got 6",
+  ],
+  [
+    seccomp({ syscalls: [{ names: ["dup"], action: "SCMP_ACT_LOG", args: [{ index: 0, value: 0, op: "==" }] }] }),
+    "linux.seccomp.syscalls[0].args[0].op: want one of SCMP_CMP_NE,",
+  ],
+  [
+    withLinux({ resources: { hugepageLimits: [{ pageSize: "2m", limit: 1 }] } }),
+    "linux.resources.hugepageLimits[0].pageSize: want a",
+  ],
 ];
 
 test.each(faults)("%j", (spec, message) => {
@@ -87,6 +160,33 @@ describe("a valid specification", () => {
   test("comes back without what the specification does not know, and without nulls", () => {
     const spec = { ...valid, hostname: "jar", windows: { deep: true }, annotations: { a: "b" }, hooks: null };
     expect(validateSpec(spec)).toEqual({ ...valid, hostname: "jar", annotations: { a: "b" } } as never);
+  });
+
+  test("has each variable of the environment once, the last", () => {
+    const env = ["A=1", "B=2", "A=3=4", "C=", "B=5"];
+    expect(validateSpec(withProcess({ env })).process?.env).toEqual(["A=3=4", "C=", "B=5"]);
+  });
+
+  test("is what Go leaves out, wherever that is written down empty", () => {
+    const spec = withLinux({
+      namespaces: [{ type: "mount", path: "" }],
+      rootfsPropagation: "",
+      resources: { devices: [{ allow: false, type: "", access: "rwm" }] },
+    });
+    expect(validateSpec({ ...spec, process: { cwd: "/", user: {} } })).toEqual({
+      ociVersion: "1.0.2",
+      process: { cwd: "/", user: { uid: 0, gid: 0 } },
+      linux: { namespaces: [{ type: "mount" }], resources: { devices: [{ allow: false, access: "rwm" }] } },
+    });
+  });
+
+  test.each(["1.0.0", "1.0.2-dev", "1.1.0+build", "1.3.0", "1.99.0"])("may be of version %s", (ociVersion) => {
+    expect(validateSpec({ ...valid, ociVersion }).ociVersion).toBe(ociVersion);
+  });
+
+  test("may name capabilities that no kernel has, and a console's size where there is none", () => {
+    const process = { capabilities: { bounding: ["CAP_CHOWN", "KILL"] }, consoleSize: { height: 70_000, width: 1 } };
+    expect(validateSpec(withProcess(process)).process).toMatchObject(process);
   });
 
   test("may say infinity in any way JSON can", () => {
@@ -142,6 +242,10 @@ describe("hostile input", () => {
         expect(() => parseSpec(text)).toThrow(InvalidSpec);
       }),
     );
+  });
+
+  test("a text beyond the limit is not even parsed", () => {
+    expect(() => parseSpec(" ".repeat(MAX_SPEC_BYTES + 1))).toThrow("config.json is longer than 16777216 bytes");
   });
 
   test("deep nesting and huge lists", () => {

@@ -5,12 +5,22 @@
 import { messageOf } from "../lib/errors.ts";
 import { check, InvalidSpec, show, withoutNulls } from "./schema.ts";
 import { spec as specShape } from "./shapes.ts";
-import type { IdMapping, Linux, NamespaceType, Spec } from "./spec.ts";
+import type { IdMapping, NamespaceType, Spec } from "./spec.ts";
+import { checkLinux } from "./validate-linux.ts";
+import { checkProcess, effectiveEnvironment } from "./validate-process.ts";
 
 export { InvalidSpec } from "./schema.ts";
 
-/** Parses and validates config.json's text. Throws InvalidSpec, whatever the text is. */
+/** Far above any real config.json, low enough for its parsed form not to fill the memory. */
+export const MAX_SPEC_BYTES = 16 * 2 ** 20;
+
+/**
+ * Parses and validates config.json's text. Throws InvalidSpec, whatever the text is. Whoever reads the file need not read
+ * more than MAX_SPEC_BYTES + 1 bytes of it.
+ */
 export function parseSpec(text: string): Spec {
+  if (text.length > MAX_SPEC_BYTES)
+    throw new InvalidSpec("", `config.json is longer than ${MAX_SPEC_BYTES} bytes; a container needs no such configuration`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -21,20 +31,22 @@ export function parseSpec(text: string): Spec {
 }
 
 /**
- * A specification that can be compiled, as a copy of the members the specification knows. Throws InvalidSpec with the path
- * of the first fault: `process.cwd: must be an absolute path, got "x"`.
+ * A specification that can be compiled, as a copy of the members the specification knows for Linux. Throws InvalidSpec with
+ * the path of the first fault: `process.cwd: must be an absolute path, got "x"`.
  */
 export function validateSpec(value: unknown): Spec {
   check(value, specShape, "");
   const spec = withoutNulls(value, specShape) as Spec;
+  const { process } = spec;
+  // Go's zero value: a user without ids is root
+  if (process?.user) process.user = { ...process.user, uid: process.user.uid ?? 0, gid: process.user.gid ?? 0 };
+  if (process?.env) process.env = effectiveEnvironment(process.env);
   checkVersion(spec.ociVersion);
   checkNamespaces(spec);
   checkMappings(spec);
   checkNames(spec);
-  checkProcess(spec);
-  checkDevices(spec.linux ?? {});
-  checkCgroupsPath(spec.linux?.cgroupsPath);
-  checkSysctls(spec.linux ?? {});
+  if (process) checkProcess(process);
+  checkLinux(spec.linux ?? {});
   return spec;
 }
 
@@ -114,60 +126,4 @@ function checkNames(spec: Spec): void {
   for (const field of ["hostname", "domainname"] as const) {
     if (spec[field] && !namespaceOf(spec, "uts")) throw new InvalidSpec(field, "needs a uts namespace in linux.namespaces");
   }
-}
-
-const RESOURCE = /^RLIMIT_(AS|CORE|CPU|DATA|FSIZE|LOCKS|MEMLOCK|MSGQUEUE|NICE|NOFILE|NPROC|RSS|RTPRIO|RTTIME|SIGPENDING|STACK)$/;
-
-function checkProcess({ process }: Spec): void {
-  if (!process) return;
-  if (process.args?.[0] === "") throw new InvalidSpec("process.args[0]", "must not be empty");
-  const seen = new Set<string>();
-  (process.rlimits ?? []).forEach(({ type, soft, hard }, i) => {
-    const path = `process.rlimits[${i}]`;
-    if (!RESOURCE.test(type))
-      throw new InvalidSpec(`${path}.type`, `unknown resource limit ${show(type)}; getrlimit(2) lists them`);
-    if (seen.has(type)) throw new InvalidSpec(`${path}.type`, `${type} is listed twice`);
-    seen.add(type);
-    const infinite = (value: number) => (value < 0 ? Number.POSITIVE_INFINITY : value);
-    if (infinite(soft) > infinite(hard))
-      throw new InvalidSpec(`${path}.soft`, `must not be above the hard limit ${hard}, got ${soft}`);
-  });
-}
-
-function checkDevices({ devices = [] }: Linux): void {
-  devices.forEach(({ type, major, minor }, i) => {
-    if (type === "p") return;
-    if (major === undefined) throw new InvalidSpec(`linux.devices[${i}].major`, "is missing");
-    if (minor === undefined) throw new InvalidSpec(`linux.devices[${i}].minor`, "is missing");
-  });
-}
-
-function checkCgroupsPath(path: string | undefined): void {
-  if (path?.split("/").includes("..")) throw new InvalidSpec("linux.cgroupsPath", `must not hold "..", got ${show(path)}`);
-}
-
-const IPC_SYSCTLS = new Set(
-  ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"].map((name) => `kernel.${name}`),
-);
-
-/** A kernel parameter that belongs to no namespace of the container's would change the host's. */
-function checkSysctls({ sysctl = {}, namespaces = [] }: Linux): void {
-  const has = (type: NamespaceType) => namespaces.some((namespace) => namespace.type === type);
-  for (const name of Object.keys(sysctl)) {
-    const path = `linux.sysctl[${show(name)}]`;
-    const dotted =
-      name.includes("/") && !(name.indexOf(".") >= 0 && name.indexOf(".") < name.indexOf("/")) ? name.replaceAll("/", ".") : name;
-    if (!/^[a-zA-Z0-9_]+([./][a-zA-Z0-9_.:@-]+)+$/.test(name) || dotted.includes(".."))
-      throw new InvalidSpec(path, "is no kernel parameter's name");
-    const type = namespaceOfSysctl(dotted);
-    if (!type) throw new InvalidSpec(path, "is not separate for each namespace and would change the host's");
-    if (!has(type)) throw new InvalidSpec(path, `needs a ${type} namespace in linux.namespaces`);
-  }
-}
-
-function namespaceOfSysctl(name: string): NamespaceType | undefined {
-  if (name.startsWith("net.")) return "network";
-  if (IPC_SYSCTLS.has(name) || name.startsWith("fs.mqueue.")) return "ipc";
-  if (name === "kernel.domainname" || name === "kernel.hostname") return "uts";
-  return undefined;
 }

@@ -6,7 +6,8 @@
  * **register** holds the file descriptor one operation returned, for later operations to use.
  *
  * Guarantees the executor gives:
- * - one operation makes exactly one system call, in list order; nothing else is called in the child;
+ * - one operation makes exactly one system call, in list order; nothing else is called in the child (`lookUp` makes two for
+ *   each file, `runHook` those of a whole process);
  * - an operation that fails with an errno in `accept` sets its `out` register to "unset" and the plan goes on;
  * - an operation that uses an unset register is skipped, and its own `out` becomes unset too;
  * - any other failure ends the plan and is reported as `{section, index, errno}`.
@@ -34,6 +35,8 @@ export const reg = {
   state: 5,
   /** Descriptor of memory.events (v2) or memory.oom_control (v1); the shim reads `oom_kill` from it at exit. */
   oom: 6,
+  /** The parent's end of the hand-shake socket, of which a child that has left the table holds a copy. */
+  peer: 7,
   /** File descriptors the engine passed when it spawned the shim: `passed`, `passed + 1`, ... */
   passed: 8,
   /** First register free for the compiler. */
@@ -163,12 +166,37 @@ export const signatures = {
   fail: { call: "", args: {} },
   /** A socket, for the ioctl that sets the loopback device up. */
   socket: { call: "socket", args: { domain: "int", type: "int", protocol: "int" } },
+  /**
+   * Child: goes on as a sibling of itself, clone3 with CLONE_PARENT, in the pid namespace that setns has chosen for children;
+   * what was cloned before ends. So a process is born into a pid namespace when nothing of the host is left about it.
+   */
+  fork: { call: "clone3", args: {} },
+  /** Child: succeeds if one of the files can be executed; else EACCES if there is one that cannot, or ENOENT. */
+  lookUp: { call: "faccessat2", args: { paths: "strs" } },
+  /**
+   * Child: waits for a byte from the FIFO `start`. From then on failures are reported to `result`, which execve closes.
+   * Nobody is at the hand-shake socket any more.
+   */
+  awaitStart: { call: "read", args: { start: "reg", result: "reg" } },
+  /** Child: tells of `event` and sends a descriptor along. One sendmsg on `reg.sync`. */
+  sendFd: { call: "sendmsg", args: { fd: "reg", event: "int" } },
+  /**
+   * Child: runs a program to its end with the file `state` as standard input; `timeout` in milliseconds, 0: none. Fails with
+   * execve's errno, ETIMEDOUT, or `hookStatus` | wait status.
+   */
+  runHook: { call: "clone3", args: { path: "str", argv: "strs", envp: "strs", state: "reg", timeout: "int" } },
 } as const satisfies Record<string, { call: string; args: Readonly<Record<string, ArgType>> }>;
 
 export type Kind = keyof typeof signatures;
 
-/** Events a child can notify. */
-export const event = { created: 1 } as const;
+/**
+ * Events a child can notify: it is there, in its namespaces (born); everything is mounted, the root not entered yet;
+ * filtered, with the listener; set up (created).
+ */
+export const event = { created: 1, mounted: 2, filtered: 3, born: 4 } as const;
+
+/** In the errno of a failed `runHook`: the hook ran, and its wait status is in the low 16 bits. */
+export const hookStatus = 0x10000;
 
 type ArgsOf<K extends Kind> = {
   readonly [A in keyof (typeof signatures)[K]["args"]]: (typeof signatures)[K]["args"][A] extends ArgType

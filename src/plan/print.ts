@@ -29,6 +29,7 @@ const fixedNames: Readonly<Record<number, string>> = {
   [reg.sync]: "sync",
   [reg.state]: "state",
   [reg.oom]: "oom",
+  [reg.peer]: "peer",
 };
 
 /** Names registers after what was put into them; one register has another name each time it is used again. */
@@ -142,6 +143,11 @@ function callName(op: Op): string {
     case "await":
     case "release":
     case "fail":
+    case "fork":
+    case "lookUp":
+    case "awaitStart":
+    case "sendFd":
+    case "runHook":
       return op.kind;
     case "openProc":
       return "open /proc/CHILD";

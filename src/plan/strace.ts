@@ -100,7 +100,7 @@ const registersOf = (op: Op): number[] =>
 function registersAtClone({ before, after, supervision }: Plan): Set<number> {
   const streams = supervision.tty ? [] : [reg.stdin, reg.stdout, reg.stderr];
   const passed = Array.from({ length: reg.free - reg.passed }, (_, i) => reg.passed + i);
-  const set = new Set<number>([...streams, reg.sync, reg.state, ...passed]);
+  const set = new Set<number>([...streams, reg.sync, reg.peer, reg.state, ...passed]);
   for (const op of [...before, ...after]) {
     if (op.out !== undefined) set.add(op.out);
     if (op.kind === "close") set.delete(op.fd);

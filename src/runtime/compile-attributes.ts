@@ -20,8 +20,10 @@ function numberOf(table: Readonly<Record<string, number>>, name: string, field: 
 
 /** The parts that a container's first process has and an exec inherits. */
 export function compileContainerAttributes({ child, spec, input }: Context): void {
-  child.about("process", "get a session keyring of its own");
-  child.do({ kind: "keyctlJoin", name: `_ses.${input.id ?? "onggi"}`, accept: [errno.ENOSYS] });
+  if (!input.standalone?.noNewKeyring) {
+    child.about("process", "get a session keyring of its own");
+    child.do({ kind: "keyctlJoin", name: `_ses.${input.id ?? "onggi"}`, accept: [errno.ENOSYS] });
+  }
   const { personality, memoryPolicy } = spec.linux ?? {};
   if (personality) {
     const domain = numberOf({ LINUX: PER.PER_LINUX, LINUX32: PER.PER_LINUX32 }, personality.domain, "linux.personality.domain");
@@ -32,7 +34,7 @@ export function compileContainerAttributes({ child, spec, input }: Context): voi
   if (memoryPolicy) {
     const mode = numberOf(MPOL, memoryPolicy.mode, "linux.memoryPolicy.mode");
     const flags = (memoryPolicy.flags ?? []).map((flag) => numberOf(MPOL, flag, "linux.memoryPolicy.flags"));
-    const nodes = memoryPolicy.nodes ? parseBitList(memoryPolicy.nodes, "linux.memoryPolicy.nodes") : new Uint8Array(0);
+    const nodes = memoryPolicy.nodes?.trim() ? parseBitList(memoryPolicy.nodes, "linux.memoryPolicy.nodes") : new Uint8Array(0);
     child.about("process", "set the memory policy");
     // set_mempolicy(2) counts one bit more than it uses
     const maxnode = nodes.length === 0 ? 0 : 8 * nodes.length + 1;
@@ -65,6 +67,8 @@ export function compileAffinity(child: Writer, list: string, which: "initial" | 
 /** struct sched_attr, version 0, sched_setattr(2). */
 function schedAttr({ policy, nice = 0, priority = 0, flags = [], runtime = 0, deadline = 0, period = 0 }: Scheduler): Uint8Array {
   const view = new DataView(new ArrayBuffer(48));
+  if (policy === "SCHED_ISO")
+    throw new OnggiError("unsupported_spec", "process.scheduler.policy: Linux has reserved SCHED_ISO and never had it");
   const flagNames = flags.map((flag) => numberOf(SCHED, flag, "process.scheduler.flags"));
   view.setUint32(0, 48, true);
   view.setUint32(4, numberOf(SCHED, policy, "process.scheduler.policy"), true);

@@ -61,6 +61,12 @@ export class Writer {
     this.ops.push(Object.freeze({ ...call, out, group: this.group, why: this.why }) as Op);
   }
 
+  /** Goes on with what another writer has written. */
+  append(other: Writer): this {
+    this.ops.push(...other.ops);
+    return this;
+  }
+
   /** Closes what is in the registers; unset ones are skipped when the plan runs. */
   close(...registers: Reg[]): this {
     for (const fd of registers) {

@@ -7,6 +7,7 @@ import type { Writer } from "./compile-builder.ts";
 import { AT_EMPTY_PATH, type Context, PATH_DIRECTORY } from "./compile-context.ts";
 import { both, newFileSystem, ONTO, type PlannedMount, setAttributes, TREE } from "./compile-filesystem.ts";
 import { openTarget } from "./compile-targets.ts";
+import { type MountOptions, noMountOptions } from "./mount-options.ts";
 
 /** v2, whole or hybrid: the directory clone3 puts the child into. */
 export function compileCloneInto(before: Writer, { cloneInto }: CgroupJoin): Reg | undefined {
@@ -44,9 +45,8 @@ export function compileCgroupMount(context: Context, root: Reg, planned: Planned
   const { child, input } = context;
   const { destination } = planned;
   const { set } = both(planned.options);
-  const none = { bind: false, recursive: false, superFlags: [], propagation: [], idmap: false, copyUp: false } as const;
   const attributes = { set: set & ~MOUNT_ATTR.MOUNT_ATTR_RDONLY, clear: 0 };
-  const tmpfs = { ...none, attributes, recursiveAttributes: { set: 0, clear: 0 }, data: [["mode", "755"]] } as const;
+  const tmpfs: MountOptions = { ...noMountOptions, attributes, data: [["mode", "755"]] };
 
   child.about("cgroups", `mount ${destination}`);
   const place = openTarget(child, root, destination, { kind: "directory", strict: true });

@@ -5,7 +5,7 @@ import { AT_FDCWD, type Reg, type Supervision } from "../plan/ops.ts";
 import { AT, CLONE, O, RESOLVE } from "../sys/constants.ts";
 import type { CgroupJoin } from "./cgroups/types.ts";
 import { Registers, Writer } from "./compile-builder.ts";
-import type { HostFacts, RootSource } from "./types.ts";
+import type { CompiledFilter, HostFacts, RootSource, StandaloneProcess } from "./types.ts";
 
 export interface CreateInput {
   /** Validated (src/oci/validate.ts). */
@@ -14,21 +14,44 @@ export interface CreateInput {
   readonly facts: HostFacts;
   readonly cgroup: CgroupJoin;
   readonly supervision: Supervision;
-  /** A compiled filter: struct sock_filter each, and SECCOMP_FILTER_FLAG_*. */
-  readonly seccompProgram?: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly seccompProgram?: CompiledFilter | undefined;
   /** Directory that relative mount sources start from. */
   readonly bundle?: string | undefined;
   /** Names the session keyring. */
   readonly id?: string | undefined;
-  /** Sources of bind mounts that are no directories, as the specification spells them; see `bindSourceFiles`. */
+  /** Sources of bind mounts that are no directories, as the specification spells them; see `bindSources`. */
   readonly fileSources?: ReadonlySet<string> | undefined;
   /**
    * Mounts with id mappings other than the container's: index in `spec.mounts` -> index of the passed descriptor of a user
    * namespace that has them.
    */
   readonly mountUserns?: Readonly<Record<number, number>> | undefined;
+  /** Bind sources that are symbolic links and have the option copy-symlink -> where they lead to; see `bindSources`. */
+  readonly linkSources?: ReadonlyMap<string, string> | undefined;
+  /** Bind sources that are procfs: the only ones that may be mounted on /proc. */
+  readonly procSources?: ReadonlySet<string> | undefined;
+  /** Mode of the image's directory below each tmpfs: index in `spec.mounts` -> mode; see `tmpfsModes`. */
+  readonly tmpfsModes?: Readonly<Record<number, number>> | undefined;
+  /**
+   * Who writes the id maps of a new user namespace: the plan, or the caller, by newuidmap(1) and newgidmap(1), while the child
+   * waits for its release. Absent: the plan.
+   */
+  readonly idMapsBy?: "plan" | "caller" | undefined;
   /** Where pivot_root(2) cannot be (the host's root is an initramfs): MS_MOVE and chroot. */
   readonly noPivot?: boolean | undefined;
+  readonly standalone?: Standalone | undefined;
+}
+
+/** What a container has that is made by one command of an OCI runtime and left to its caller. */
+export interface Standalone extends StandaloneProcess {
+  /** Passed descriptor: a file with the container's state, for the hooks that run in the container. */
+  readonly hookState?: number | undefined;
+  /** The plan stops at `born`: others map the process's ids, or put it into a cgroup. */
+  readonly stopWhenBorn?: boolean | undefined;
+  /** The plan stops at `mounted`: there are hooks to run on the host, or devices to move. */
+  readonly stopWhenMounted: boolean;
+  /** Stay in the caller's session keyring. */
+  readonly noNewKeyring: boolean;
 }
 
 export const cloneFlags: Readonly<Record<NamespaceType, number>> = {
@@ -79,9 +102,11 @@ export class Context {
   readonly child: Writer;
   /**
    * Runs in the shim with the host's privileges, in the host's mount namespace. After clone3 when the container gets a user
-   * namespace of its own, because the id maps must exist then; before it otherwise, so that the child need not wait.
+   * namespace of its own, because the id maps must exist then; before it otherwise, so that the child need not wait. Without
+   * privileges there is nothing the shim could do better than the child: it is the child's part, once it is in its namespaces.
    */
   readonly host: Writer;
+  readonly unprivileged: boolean;
   readonly userns: UserNamespace | null;
   /** The pid namespace to join; set once it is open. */
   joinedPid: Reg | null = null;
@@ -99,7 +124,22 @@ export class Context {
     const { uidMappings = [], gidMappings = [] } = this.spec.linux ?? {};
     const kind = this.joins("user") ? "joined" : "new";
     this.userns = this.namespaces.has("user") ? { kind, fd: AT_FDCWD, uidMappings, gidMappings } : null;
-    this.host = this.userns?.kind === "new" ? this.after : this.before;
+    this.unprivileged = input.facts.unprivileged ?? false;
+    if (this.unprivileged && !this.userns) {
+      throw new OnggiError("not_permitted", "linux.namespaces: without root's privileges a container needs a user namespace");
+    }
+    const privileged = this.userns?.kind === "new" ? this.after : this.before;
+    this.host = this.unprivileged ? new Writer(registers) : privileged;
+  }
+
+  /** Only the shim can make mounts with the host's privileges for a container that has a user namespace. */
+  get shimMounts(): boolean {
+    return this.userns !== null && !this.unprivileged;
+  }
+
+  /** user_namespaces(7): who maps nothing but the own group must give setgroups(2) up for the namespace. */
+  get setgroupsDenied(): boolean {
+    return this.unprivileged && this.userns?.kind === "new" && this.input.idMapsBy !== "caller";
   }
 
   /** The container gets a new namespace of this type. */
@@ -133,13 +173,15 @@ export class Context {
     return writer.keep({ kind: "open", dir: this.proc, path: "ns/pid", flags, mode: 0, resolve: 0 });
   }
 
-  /** The host's id for one of the container's. */
+  /** One of the container's ids as whoever writes `host` has it: in the shim the host's, in the child the container's own. */
   hostUid(id: number): number {
-    return mapped(this.userns?.uidMappings ?? [], id, "user");
+    const uid = mapped(this.userns?.uidMappings ?? [], id, "user");
+    return this.unprivileged ? id : uid;
   }
 
   hostGid(id: number): number {
-    return mapped(this.userns?.gidMappings ?? [], id, "group");
+    const gid = mapped(this.userns?.gidMappings ?? [], id, "group");
+    return this.unprivileged ? id : gid;
   }
 }
 

@@ -35,16 +35,32 @@ describe("a whole plan", () => {
         close($overlay.fs)
         close($upper)
         close($work)
+      clone3(CLONE_NEWNS|CLONE_NEWPID|CLONE_INTO_CGROUP, cgroup=$c)
+      after
+      child
+        keyctl("_ses.c") or ENOSYS
+        umask(022)
+        mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, 0, 0, MS_SLAVE)
+        $host-root = openat2(AT_FDCWD, "/", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, 0)
+        move_mount($overlay, "", $host-root, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
+        close($host-root)
+        mkdirat($overlay, "dev", 0755) or EEXIST
+        $dev = openat2($overlay, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
         $dev.tree = open_tree(AT_FDCWD, "/dev", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
         mount_setattr($dev.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, 0, 0, MS_SLAVE)
+        move_mount($dev.tree, "", $dev, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
+        close($dev)
+        close($dev.tree)
+        mkdirat($overlay, "dev", 0755) or EEXIST
+        $dev#2 = openat2($overlay, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
         $tmpfs.fs = fsopen("tmpfs", FSOPEN_CLOEXEC)
         fsconfig string($tmpfs.fs, "source", "tmpfs")
-        fsconfig string($tmpfs.fs, "uid", "0")
-        fsconfig string($tmpfs.fs, "gid", "0")
         fsconfig string($tmpfs.fs, "mode", "755")
         fsconfig create($tmpfs.fs)
         $tmpfs = fsmount($tmpfs.fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID)
         close($tmpfs.fs)
+        move_mount($tmpfs, "", $dev#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
+        close($dev#2)
         umask(0)
         mknodat($tmpfs, "null", S_IFCHR|0666, makedev(1, 3))
         mknodat($tmpfs, "zero", S_IFCHR|0666, makedev(1, 5))
@@ -63,24 +79,6 @@ describe("a whole plan", () => {
         symlinkat("pts/ptmx", $tmpfs, "ptmx")
         mknodat($tmpfs, "console", S_IFREG|0600, makedev(0, 0))
         umask(022)
-      clone3(CLONE_NEWNS|CLONE_NEWPID|CLONE_INTO_CGROUP, cgroup=$c)
-      after
-      child
-        keyctl("_ses.c") or ENOSYS
-        umask(022)
-        mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, 0, 0, MS_SLAVE)
-        $host-root = openat2(AT_FDCWD, "/", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, 0)
-        move_mount($overlay, "", $host-root, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
-        close($host-root)
-        mkdirat($overlay, "dev", 0755) or EEXIST
-        $dev = openat2($overlay, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
-        move_mount($dev.tree, "", $dev, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
-        close($dev)
-        close($dev.tree)
-        mkdirat($overlay, "dev", 0755) or EEXIST
-        $dev#2 = openat2($overlay, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
-        move_mount($tmpfs, "", $dev#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
-        close($dev#2)
         mkdirat($overlay, "dev", 0755) or EEXIST
         $dev#3 = openat2($overlay, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
         mkdirat($dev#3, "pts", 0755) or EEXIST
@@ -112,6 +110,7 @@ describe("a whole plan", () => {
         dup3($slave, 0, 0)
         dup3($slave, 1, 0)
         dup3($slave, 2, 0)
+        close($peer)
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
         fchdir($overlay.dir)
         prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)

@@ -1,11 +1,12 @@
 /**
  * /dev, and the terminal.
  *
- * The shim fills the tmpfs while it is mounted nowhere: only the host's root may make device nodes, and in a detached mount
- * no path of the image is on the way. The nodes belong to the container's root.
+ * Beside a user namespace the shim fills the tmpfs while it is mounted nowhere: only the host's root may make device nodes.
+ * Otherwise the child does. Everything is named relative to the tmpfs, so no path of the image is on the way. The nodes belong
+ * to the container's root.
  */
 import type { LinuxDevice } from "../oci/spec.ts";
-import { type Reg, reg } from "../plan/ops.ts";
+import { AT_FDCWD, type Reg, reg } from "../plan/ops.ts";
 import { AT, FSMOUNT, FSOPEN, O, S, TIOC } from "../sys/constants.ts";
 import { errno } from "../sys/errno.ts";
 import type { Writer } from "./compile-builder.ts";
@@ -52,24 +53,24 @@ function devices({ spec }: Context): LinuxDevice[] {
   return [...all.values()];
 }
 
-/** Fills a /dev that the shim has just made; no mask of its own may weaken the nodes' modes. */
-export function fillDev(context: Context, dev: Reg): void {
-  const { host, spec } = context;
-  host.about("devices", "give the nodes the modes asked for").do({ kind: "umask", mask: 0 });
+/** Fills a /dev that was just made; no mask of the writer's may weaken the nodes' modes. */
+export function fillDev(context: Context, writer: Writer, dev: Reg): void {
+  const { spec } = context;
+  writer.about("devices", "give the nodes the modes asked for").do({ kind: "umask", mask: 0 });
   for (const device of devices(context)) {
     const path = cleanPath(device.path);
-    if (path.startsWith("/dev/")) makeNode(context, host, dev, path.slice("/dev/".length), device);
+    if (path.startsWith("/dev/")) makeNode(context, writer, dev, path.slice("/dev/".length), device);
   }
   const owner = { uid: context.hostUid(0), gid: context.hostGid(0) };
   for (const [path, target] of links) {
-    host.about("devices", `link /dev/${path}`).do({ kind: "symlink", target, dir: dev, path });
-    if (owner.uid !== 0) host.do({ kind: "chown", dir: dev, path, ...owner, flags: AT.AT_SYMLINK_NOFOLLOW });
+    writer.about("devices", `link /dev/${path}`).do({ kind: "symlink", target, dir: dev, path });
+    if (owner.uid !== 0) writer.do({ kind: "chown", dir: dev, path, ...owner, flags: AT.AT_SYMLINK_NOFOLLOW });
   }
   if (spec.process?.terminal) {
-    host.about("devices", "make the place of the console");
-    host.do({ kind: "mknod", dir: dev, path: "console", mode: S.S_IFREG | 0o600, dev: 0 });
+    writer.about("devices", "make the place of the console");
+    writer.do({ kind: "mknod", dir: dev, path: "console", mode: S.S_IFREG | 0o600, dev: 0 });
   }
-  host.about("devices", "back to the usual mask").do({ kind: "umask", mask: 0o022 });
+  writer.about("devices", "back to the usual mask").do({ kind: "umask", mask: 0o022 });
 }
 
 /** Makes a node below `base`; in a tree nobody else can change, so plain paths will do. */
@@ -87,11 +88,24 @@ function makeNode(
   for (let depth = 1; depth < parts.length; depth++) {
     writer.do({ kind: "mkdir", dir: base, path: parts.slice(0, depth).join("/"), mode: 0o755, accept: [errno.EEXIST] });
   }
+  if (context.unprivileged && type !== "p") {
+    bindNode(writer, base, parts.join("/"), cleanPath(device.path));
+    return;
+  }
   const mode = typeBits[type] | (fileMode & 0o7777);
   writer.do({ kind: "mknod", dir: base, path: parts.join("/"), mode, dev: deviceNumber(major, minor), accept });
   const owner = { uid: context.hostUid(uid), gid: context.hostGid(gid) };
   if (owner.uid !== 0 || owner.gid !== 0)
     writer.do({ kind: "chown", dir: base, path: parts.join("/"), ...owner, flags: AT.AT_SYMLINK_NOFOLLOW });
+}
+
+/** Without privileges no node can be made: the host's own is mounted on a file. */
+function bindNode(writer: Writer, base: Reg, path: string, hostPath: string): void {
+  writer.do({ kind: "mknod", dir: base, path, mode: S.S_IFREG | 0o600, dev: 0, accept: [errno.EEXIST] });
+  const flags = O.O_PATH | O.O_NOFOLLOW | O.O_CLOEXEC;
+  const place = writer.keep({ kind: "open", dir: base, path, flags, mode: 0, resolve: STRICTLY_BELOW });
+  const node = writer.keep({ kind: "openTree", dir: AT_FDCWD, path: hostPath, flags: TREE });
+  writer.do({ kind: "moveMount", from: node, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place, node);
 }
 
 /**

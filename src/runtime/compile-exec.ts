@@ -1,12 +1,14 @@
 /**
  * A further process in a running container.
  *
- * The shim makes it in the container's pid namespace and goes back; the child enters all other namespaces by the pidfd of the
- * container's first process in one setns(2), with the host's privileges, so it does not matter who owns which.
+ * The child is cloned outside, enters the container by the pidfd of its first process in one setns(2), with the host's
+ * privileges, so it does not matter who owns which namespace, and takes its streams. Then it has nothing of the host left
+ * but its memory, lets go of every other descriptor, and forks: only that process is born into the container's pid
+ * namespace, where others can see it, and find no way out through it (CVE-2016-9962).
  */
 import type { IdMapping, NamespaceType, Process } from "../oci/spec.ts";
-import { AT_FDCWD, type Plan, type Supervision } from "../plan/ops.ts";
-import { CLONE, O, RESOLVE } from "../sys/constants.ts";
+import { AT_FDCWD, type Plan, type Reg, reg, type Supervision } from "../plan/ops.ts";
+import { O, RESOLVE } from "../sys/constants.ts";
 import type { CgroupJoin } from "./cgroups/types.ts";
 import { compileAffinity, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
 import { Registers, Writer } from "./compile-builder.ts";
@@ -14,8 +16,16 @@ import { compileCgroupTasks, compileCloneInto } from "./compile-cgroups.ts";
 import { AT_EMPTY_PATH, cloneFlags, mapped, PATH_DIRECTORY } from "./compile-context.ts";
 import { NO_ID, openMaster, openSlave } from "./compile-devices.ts";
 import { privateProc } from "./compile-kernel.ts";
-import { compileProcess, compileRaisedLimits, compileStreamOwner } from "./compile-process.ts";
-import type { HostFacts } from "./types.ts";
+import {
+  compileLabelWrites,
+  compileOwnStreams,
+  compileProcess,
+  compileRaisedLimits,
+  compileSession,
+  compileStreamOwner,
+  compileStreams,
+} from "./compile-process.ts";
+import type { CompiledFilter, HostFacts, StandaloneProcess } from "./types.ts";
 
 export interface ExecInput {
   readonly process: Process;
@@ -30,25 +40,18 @@ export interface ExecInput {
   };
   readonly facts: HostFacts;
   readonly supervision: Supervision;
-  readonly seccompProgram?: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly seccompProgram?: CompiledFilter | undefined;
+  readonly standalone?: StandaloneProcess | undefined;
 }
 
 /** The plan of an exec. Its `created` point is the same as a container's, so the engine may send START at once. */
-export function compileExec({ process, target, facts, supervision, seccompProgram }: ExecInput): Plan {
+export function compileExec({ process, target, facts, supervision, seccompProgram, standalone }: ExecInput): Plan {
   const registers = new Registers();
   const [before, after, child] = [new Writer(registers), new Writer(registers), new Writer(registers)];
   const inUserns = target.namespaces.includes("user");
 
   before.about("namespaces", "hold the container's first process");
   const pidfd = before.keep({ kind: "pidfdOpen", pid: target.pid, flags: 0 });
-  if (target.namespaces.includes("pid")) {
-    before.about("namespaces", "remember the shim's own pid namespace");
-    const flags = O.O_RDONLY | O.O_CLOEXEC;
-    const own = before.keep({ kind: "open", dir: AT_FDCWD, path: "/proc/self/ns/pid", flags, mode: 0, resolve: 0 });
-    before.about("namespaces", "make the child in the container's pid namespace");
-    before.do({ kind: "setns", fd: pidfd, flags: CLONE.CLONE_NEWPID });
-    after.about("namespaces", "return to the shim's own pid namespace").do({ kind: "setns", fd: own, flags: CLONE.CLONE_NEWPID });
-  }
   const cgroup = compileCloneInto(before, target.cgroup);
   const uid = process.user?.uid ?? 0;
   compileStreamOwner(before, supervision, inUserns ? mapped(target.uidMappings ?? [], uid, "user") : uid);
@@ -64,8 +67,8 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
   }
   // before the container's mount namespace and user namespace are entered
   const proc = process.apparmorProfile || process.selinuxLabel ? privateProc(child) : undefined;
-  const labels = compileLabels(child, process, proc);
-  const joined = target.namespaces.filter((type) => type !== "pid").reduce((flags, type) => flags | cloneFlags[type], 0);
+  compileLabelWrites(child, compileLabels(child, process, proc));
+  const joined = target.namespaces.reduce((flags, type) => flags | cloneFlags[type], 0);
   if (joined !== 0) child.about("namespaces", "join the container").do({ kind: "setns", fd: pidfd, flags: joined });
   if (inUserns) {
     child.about("namespaces", "become root of the user namespace");
@@ -85,6 +88,8 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
       child.do({ kind: "chown", dir: terminal, path: "", uid, gid: NO_ID, flags: AT_EMPTY_PATH });
     }
   }
+  if (target.namespaces.includes("pid")) compileBirth(child, terminal, standalone);
+  else compileStreams(child, terminal, standalone?.preserveFds);
   child.about("process", "open the working directory");
   const cwd = child.keep({
     kind: "open",
@@ -94,7 +99,7 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
     mode: 0,
     resolve: RESOLVE.RESOLVE_NO_MAGICLINKS,
   });
-  compileProcess({ child, process, facts, seccompProgram, inUserns, cwd, terminal, labels });
+  compileProcess({ child, process, facts, seccompProgram, inUserns, cwd, standalone });
 
   return Object.freeze({
     before: Object.freeze(before.ops),
@@ -103,4 +108,20 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
     child: Object.freeze(child.ops),
     supervision,
   });
+}
+
+/**
+ * Everything but the streams, what the caller passes on and the hand-shake socket is closed, and the process is born into the
+ * pid namespace.
+ */
+function compileBirth(child: Writer, terminal: Reg | null, standalone: StandaloneProcess | undefined): void {
+  const first = 3 + (standalone?.preserveFds ?? 0);
+  compileOwnStreams(child, terminal);
+  // the one descriptor of the terminal that is left
+  if (terminal !== null) child.into(reg.stdin, { kind: "dup", fd: terminal, target: 0, flags: 0 });
+  child.about("stdio", "keep the hand-shake socket, and no other descriptor");
+  child.into(reg.sync, { kind: "dup", fd: reg.sync, target: first, flags: O.O_CLOEXEC });
+  child.do({ kind: "closeRange", first: first + 1, last: 0xffffffff, flags: 0 });
+  child.about("namespaces", "be born into the container's pid namespace").do({ kind: "fork" });
+  compileSession(child, terminal === null ? null : reg.stdin);
 }

@@ -1,5 +1,5 @@
 /** Making file systems and changing mounts, by descriptor. */
-import { OnggiError } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Mount } from "../oci/spec.ts";
 import type { Reg } from "../plan/ops.ts";
 import { FSMOUNT, FSOPEN, MOUNT_ATTR, MOVE_MOUNT, MS, OPEN_TREE } from "../sys/constants.ts";
@@ -36,15 +36,16 @@ export interface MadeMounts {
 export function newFileSystem(
   context: Context,
   writer: Writer,
-  { type, mount, options }: Pick<PlannedMount, "type" | "mount" | "options">,
+  planned: Pick<PlannedMount, "type" | "mount" | "options"> & { readonly index?: number },
   extra: readonly (readonly [string, string?])[] = [],
 ): Reg {
+  const { type, mount, options } = planned;
   const fs = writer.keep({ kind: "fsopen", fstype: type, flags: FSOPEN.FSOPEN_CLOEXEC });
   if (mount.source) writer.do({ kind: "fsconfigString", fs, key: "source", value: short(mount.source) });
   for (const key of options.superFlags) writer.do({ kind: "fsconfigFlag", fs, key });
   const label = context.spec.linux?.mountLabel;
   const labelled = label && !["proc", "sysfs", "cgroup", "cgroup2"].includes(type) ? [["context", label] as const] : [];
-  for (const [key, value] of [...extra, ...options.data, ...labelled]) {
+  for (const [key, value] of [...extra, ...imageMode(context, planned), ...idOptions(context, writer, planned), ...labelled]) {
     if (value === undefined) writer.do({ kind: "fsconfigFlag", fs, key });
     else writer.do({ kind: "fsconfigString", fs, key, value: short(value) });
   }
@@ -57,6 +58,32 @@ export function newFileSystem(
   const fd = writer.keep({ kind: "fsmount", fs, flags: FSMOUNT.FSMOUNT_CLOEXEC, attrs });
   writer.close(fs);
   return fd;
+}
+
+/** A tmpfs over a directory of the image has that directory's mode, as with runc, unless its options say another. */
+function imageMode({ input }: Context, { index }: { readonly index?: number }): [string, string][] {
+  const mode = index === undefined ? undefined : input.tmpfsModes?.[index];
+  return mode === undefined ? [] : [["mode", mode.toString(8)]];
+}
+
+/** Options that are ids, as whoever makes the file system has them; "gid=5" of a devpts the kernel takes only if 5 is mapped. */
+function idOptions(
+  context: Context,
+  writer: Writer,
+  { options, mount, index }: Pick<PlannedMount, "mount" | "options"> & { readonly index?: number },
+): (readonly [string, string?])[] {
+  return options.data.map((option): readonly [string, string?] => {
+    const [key, value] = option;
+    if (!context.userns || (key !== "uid" && key !== "gid") || !/^\d{1,10}$/.test(value ?? "")) return option;
+    try {
+      const id = Number(value);
+      const hostId = key === "uid" ? context.hostUid(id) : context.hostGid(id);
+      return [key, String(writer === context.child ? id : hostId)];
+    } catch (error) {
+      const where = index === undefined ? mount.destination : `mounts[${index}].options`;
+      throw new OnggiError("unmapped_id", `${where}: ${key}=${value}: ${messageOf(error)}`, { cause: error });
+    }
+  });
 }
 
 /** fsconfig(2) takes values of up to 255 bytes. */

@@ -88,8 +88,18 @@ function writeTimeOffsets({ before, spec }: Context): void {
 export function compileIdMaps(context: Context): void {
   const { after, userns } = context;
   if (userns?.kind !== "new") return;
-  const proc = context.proc;
   const { uidMappings, gidMappings } = userns;
+  const proc = context.proc;
+  if (context.input.idMapsBy === "caller") {
+    if (!context.unprivileged) holdUserNamespace(context, proc);
+    return;
+  }
+  if (context.setgroupsDenied) {
+    after.about("namespaces", "give up setgroups, which who maps only an own group must");
+    const flags = O.O_WRONLY | O.O_CLOEXEC;
+    const fd = after.keep({ kind: "open", dir: proc, path: "setgroups", flags, mode: 0, resolve: 0 });
+    after.do({ kind: "write", fd, data: utf8.encode("deny") }).close(fd);
+  }
   for (const [file, mappings] of [
     ["uid_map", uidMappings],
     ["gid_map", gidMappings],
@@ -100,8 +110,13 @@ export function compileIdMaps(context: Context): void {
     const lines = mappings.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join("");
     after.do({ kind: "write", fd, data: utf8.encode(lines) }).close(fd);
   }
+  if (!context.unprivileged) holdUserNamespace(context, proc);
+}
+
+function holdUserNamespace({ after, userns }: Context, proc: Reg): void {
   after.about("namespaces", "hold the user namespace, for id-mapped mounts");
-  userns.fd = after.keep({ kind: "open", dir: proc, path: "ns/user", flags: READ, mode: 0, resolve: 0 });
+  const fd = after.keep({ kind: "open", dir: proc, path: "ns/user", flags: READ, mode: 0, resolve: 0 });
+  if (userns) userns.fd = fd;
 }
 
 /** The shim goes back to where it was. */
@@ -112,15 +127,16 @@ export function compileRestore({ after }: Context, plan: NamespacePlan): void {
   }
 }
 
-/** The child's first part: join, become the namespace's root, unshare. */
-export function compileChildNamespaces({ child, userns }: Context, plan: NamespacePlan): void {
+/** The child's first part: join, become the namespace's root, unshare; without privileges also what is `host` otherwise. */
+export function compileChildNamespaces(context: Context, plan: NamespacePlan): void {
+  const { child, userns } = context;
   for (const { fd, type } of plan.childJoins) {
     child.about("namespaces", `join the ${type} namespace`).do({ kind: "setns", fd, flags: cloneFlags[type] });
   }
   if (userns) {
     // files the set-up makes belong to this user; the ids clone3 left are not mapped
     child.about("namespaces", "become root of the user namespace");
-    child.do({ kind: "setgroups", gids: new Uint8Array(0) });
+    if (!context.setgroupsDenied) child.do({ kind: "setgroups", gids: new Uint8Array(0) });
     child.do({ kind: "setresgid", rgid: 0, egid: 0, sgid: 0 });
     child.do({ kind: "setresuid", ruid: 0, euid: 0, suid: 0 });
   }
@@ -128,4 +144,5 @@ export function compileChildNamespaces({ child, userns }: Context, plan: Namespa
     const why = plan.childUnshares === CLONE.CLONE_NEWCGROUP ? "make the cgroup the root of a new cgroup namespace" : "unshare";
     child.about("namespaces", why).do({ kind: "unshare", flags: plan.childUnshares });
   }
+  if (context.unprivileged) child.append(context.host);
 }

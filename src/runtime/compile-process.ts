@@ -3,7 +3,7 @@
  *
  * Runs in the child, in the container's namespaces, as their root with every capability it was born with; each step gives
  * something up, so their order is the security argument:
- * 1. streams, then a descriptor table of its own, everything above 2 close-on-exec: no descriptor of the shim survives;
+ * 1. a descriptor table of its own, the streams, everything above 2 close-on-exec: no descriptor of the shim survives;
  * 2. a seccomp filter without no_new_privs needs CAP_SYS_ADMIN, so it is installed while that is there;
  * 3. the bounding set shrinks while CAP_SETPCAP is there; the user changes with capabilities kept; capset sets what remains;
  * 4. with no_new_privs the filter is installed last, after the hand-shake, so that it sees nothing of ours but execve.
@@ -12,66 +12,99 @@ import { OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import type { Process } from "../oci/spec.ts";
 import { event, type Reg, reg, type Supervision } from "../plan/ops.ts";
-import { CLONE, CLOSE_RANGE, PR, RLIMIT, TIOC } from "../sys/constants.ts";
+import { CLONE, CLOSE_RANGE, PR, RLIMIT, SECCOMP, TIOC } from "../sys/constants.ts";
 import { errno } from "../sys/errno.ts";
 import { capabilitiesIn, capabilityMask } from "./capabilities.ts";
 import type { Writer } from "./compile-builder.ts";
 import { AT_EMPTY_PATH } from "./compile-context.ts";
 import { NO_ID } from "./compile-devices.ts";
-import type { HostFacts } from "./types.ts";
+import type { CompiledFilter, HostFacts, StandaloneProcess } from "./types.ts";
 
 export interface ProcessInput {
   readonly child: Writer;
   readonly process: Process;
   readonly facts: HostFacts;
-  readonly seccompProgram?: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly seccompProgram?: CompiledFilter | undefined;
   readonly inUserns: boolean;
+  /** setgroups(2) is given up for the user namespace. */
+  readonly setgroupsDenied?: boolean;
   /** The working directory, held open. */
   readonly cwd: Reg;
-  /** The terminal's slave, null without terminal. */
-  readonly terminal: Reg | null;
-  /** /proc/self/attr/exec files, where a security module's label is to be set. */
-  readonly labels: readonly { readonly fd: Reg; readonly text: string }[];
+  /** What an OCI runtime's process has beyond an engine's. */
+  readonly standalone?: StandaloneProcess | undefined;
+  /** Runs just before execve, when the process has been started. */
+  readonly beforeExecve?: () => void;
 }
 
 const utf8 = new TextEncoder();
 const prctl = (option: number, arg2 = 0, arg3 = 0) => ({ kind: "prctl", option, arg2, arg3, arg4: 0, arg5: 0 }) as const;
 
+/** From the standard streams on, which `compileStreams` has set, to execve. */
 export function compileProcess(input: ProcessInput): void {
-  const { child, process, seccompProgram } = input;
-  compileStreams(input);
+  const { child, process, seccompProgram, standalone } = input;
   compileLimits(input);
-  for (const { fd, text } of input.labels) {
-    child.about("privileges", "set the security label of the program").do({ kind: "write", fd, data: utf8.encode(text) });
-  }
   child.about("process", "go to the working directory").do({ kind: "fchdir", fd: input.cwd });
   const seccomp = () => {
-    if (!seccompProgram) return;
-    child.about("seccomp", "allow only the profile's system calls");
-    child.do({ kind: "seccomp", flags: seccompProgram.flags, program: seccompProgram.program });
+    if (seccompProgram) compileSeccompFilter(child, seccompProgram);
   };
   if (!process.noNewPrivileges) seccomp();
   compileIdentity(input);
+  const paths = programPaths(process);
+  if (standalone) child.about("process", `see that ${process.args?.[0]} can be run`).do({ kind: "lookUp", paths });
   child.about("handshake", "set up: tell the engine").do({ kind: "notify", event: event.created });
   child.about("handshake", "wait for start").do({ kind: "await" });
+  const fifos = standalone?.fifos;
+  if (fifos) {
+    child.about("handshake", "wait for the start command");
+    child.do({ kind: "awaitStart", start: reg.passed + fifos.start, result: reg.passed + fifos.result });
+  }
+  input.beforeExecve?.();
   if (process.noNewPrivileges) seccomp();
-  compileExecve(child, process);
+  compileExecve(child, process, paths);
 }
 
-function compileStreams({ child, terminal }: ProcessInput): void {
-  child.about("process", "lead a session of its own").do({ kind: "setsid" });
-  if (terminal !== null) {
-    child
-      .about("stdio", "make the terminal the session's")
-      .do({ kind: "ioctlInt", fd: terminal, request: TIOC.TIOCSCTTY, value: 0 });
+/** To /proc/self/attr/exec: the label is taken on by the next execve, in this process or one that it forks. */
+export function compileLabelWrites(child: Writer, labels: readonly { readonly fd: Reg; readonly text: string }[]): void {
+  for (const { fd, text } of labels) {
+    child.about("privileges", "set the security label of the program").do({ kind: "write", fd, data: utf8.encode(text) });
   }
+}
+
+/** A filter with a listener hands it over before the process goes on: nobody else could answer what the filter asks. */
+function compileSeccompFilter(child: Writer, { program, flags }: CompiledFilter): void {
+  child.about("seccomp", "allow only the profile's system calls");
+  if (!(flags & SECCOMP.SECCOMP_FILTER_FLAG_NEW_LISTENER)) {
+    child.do({ kind: "seccomp", flags, program });
+    return;
+  }
+  const listener = child.keep({ kind: "seccomp", flags, program });
+  child.about("seccomp", "hand the listener to the agent").do({ kind: "sendFd", fd: listener, event: event.filtered });
+  child.close(listener).do({ kind: "await" });
+}
+
+/** The session, the terminal, and the streams; from here on the descriptors are the process's own. */
+export function compileStreams(child: Writer, terminal: Reg | null, preserveFds = 0): void {
+  compileSession(child, terminal);
+  compileOwnStreams(child, terminal);
+  child.about("stdio", "keep nobody waiting who waits for the shim's end");
+  child.do({ kind: "close", fd: reg.peer });
+  child.about("stdio", "let the program inherit nothing else");
+  child.do({ kind: "closeRange", first: 3 + preserveFds, last: 0xffffffff, flags: CLOSE_RANGE.CLOSE_RANGE_CLOEXEC });
+}
+
+export function compileSession(child: Writer, terminal: Reg | null): void {
+  child.about("process", "lead a session of its own").do({ kind: "setsid" });
+  if (terminal === null) return;
+  child.about("stdio", "make the terminal the session's");
+  child.do({ kind: "ioctlInt", fd: terminal, request: TIOC.TIOCSCTTY, value: 0 });
+}
+
+export function compileOwnStreams(child: Writer, terminal: Reg | null): void {
   child.about("stdio", "leave the shim's table of descriptors").do({ kind: "unshare", flags: CLONE.CLONE_FILES });
   const streams = terminal === null ? [reg.stdin, reg.stdout, reg.stderr] : [terminal, terminal, terminal];
   streams.forEach((fd, target) => {
     child.about("stdio", `set standard ${["input", "output", "error"][target]}`).do({ kind: "dup", fd, target, flags: 0 });
   });
-  child.about("stdio", "let the program inherit nothing else");
-  child.do({ kind: "closeRange", first: 3, last: 0xffffffff, flags: CLOSE_RANGE.CLOSE_RANGE_CLOEXEC });
 }
 
 /** The shim's part: pipes belong to whoever writes to them, so that a program may open /dev/stdout again. */
@@ -119,7 +152,7 @@ function compileLimits({ child, process }: ProcessInput): void {
   }
 }
 
-function compileIdentity({ child, process, facts, inUserns }: ProcessInput): void {
+function compileIdentity({ child, process, facts, inUserns, setgroupsDenied }: ProcessInput): void {
   const { user, capabilities } = process;
   // a new user namespace starts with every capability
   const available = inUserns ? -1n : ~capabilityBits(facts.unavailableCaps ?? []);
@@ -134,7 +167,13 @@ function compileIdentity({ child, process, facts, inUserns }: ProcessInput): voi
   const gids = new Uint8Array(Uint32Array.from(user?.additionalGids ?? []).buffer);
   const uid = user?.uid ?? 0;
   const gid = user?.gid ?? 0;
-  child.about("privileges", "take the groups").do({ kind: "setgroups", gids });
+  if (setgroupsDenied && gids.length > 0) {
+    throw new OnggiError(
+      "not_permitted",
+      "process.user.additionalGids: without privileges a user namespace that maps only the own group has no others",
+    );
+  }
+  if (!setgroupsDenied) child.about("privileges", "take the groups").do({ kind: "setgroups", gids });
   child.about("privileges", "become the user").do({ kind: "setresgid", rgid: gid, egid: gid, sgid: gid });
   child.do({ kind: "setresuid", ruid: uid, euid: uid, suid: uid });
   child.about("privileges", "stop keeping capabilities").do(prctl(PR.PR_SET_KEEPCAPS, 0));
@@ -161,20 +200,25 @@ const capabilityBits = (numbers: readonly number[]): bigint =>
 /** What execvp(3) searches when nothing is set. */
 const DEFAULT_PATH = "/bin:/usr/bin";
 
-function compileExecve(child: Writer, { args = [], env = [] }: Process): void {
-  const [program, ...rest] = args;
+/** Where execve looks for the program, in this order. */
+function programPaths({ args = [], env = [] }: Process): string[] {
+  const [program] = args;
   if (program === undefined) throw new OnggiError("invalid_spec", "process.args: a program is needed");
-  const argv = [program, ...rest];
-  child.about("process", `run ${program}`);
-  if (program.includes("/")) {
-    child.do({ kind: "execve", path: program, argv, envp: env });
-    return;
-  }
+  if (program.includes("/")) return [program];
   // the last one counts, as for a shell; an empty entry would be the working directory, where no program is looked for
   const path = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? DEFAULT_PATH;
-  const accept = [errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP];
-  for (const directory of path.split(":").filter((entry) => entry !== "" && program !== "")) {
-    child.do({ kind: "execve", path: `${directory}/${program}`, argv, envp: env, accept });
+  const directories = path.split(":").filter((entry) => entry !== "" && program !== "");
+  return directories.map((directory) => `${directory}/${program}`);
+}
+
+function compileExecve(child: Writer, { args = [], env = [] }: Process, paths: readonly string[]): void {
+  const argv = [...args];
+  child.about("process", `run ${argv[0]}`);
+  if (argv[0]?.includes("/")) {
+    child.do({ kind: "execve", path: argv[0], argv, envp: env });
+    return;
   }
+  const accept = [errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP];
+  for (const path of paths) child.do({ kind: "execve", path, argv, envp: env, accept });
   child.do({ kind: "fail" });
 }

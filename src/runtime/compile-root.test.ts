@@ -14,8 +14,6 @@ describe("a whole plan", () => {
     expect(lines(inputOf(specOf({ maskedPaths: ["/proc/acpi", "/proc/scsi"] }), { root, facts: old }))).toMatchInlineSnapshot(`
       "before
         $c = openat2(AT_FDCWD, "/sys/fs/cgroup/c", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, 0)
-        $dev.tree = open_tree(AT_FDCWD, "/dev", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
-        mount_setattr($dev.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, 0, 0, MS_SLAVE)
       clone3(CLONE_NEWNS|CLONE_NEWPID|CLONE_INTO_CGROUP, cgroup=$c)
       after
       child
@@ -26,6 +24,8 @@ describe("a whole plan", () => {
         $root = openat2(AT_FDCWD, "/c/root", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, 0)
         mkdirat($root, "dev", 0755) or EEXIST
         $dev = openat2($root, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+        $dev.tree = open_tree(AT_FDCWD, "/dev", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
+        mount_setattr($dev.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, 0, 0, MS_SLAVE)
         move_mount($dev.tree, "", $dev, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($dev)
         close($dev.tree)
@@ -69,6 +69,7 @@ describe("a whole plan", () => {
         dup3($stdin, 0, 0)
         dup3($stdout, 1, 0)
         dup3($stderr, 2, 0)
+        close($peer)
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
         fchdir($root.dir)
         prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)

@@ -6,6 +6,7 @@
  * overlay itself and its upper directory are not id-mapped: the upper directory holds host ids.
  */
 import { OnggiError } from "../lib/errors.ts";
+import type { Propagation } from "../oci/spec.ts";
 import { AT_FDCWD, type Reg, reg } from "../plan/ops.ts";
 import { FSMOUNT, FSOPEN, MNT, MOUNT_ATTR, MS } from "../sys/constants.ts";
 import { errno } from "../sys/errno.ts";
@@ -35,6 +36,8 @@ export function compileRootSource(context: Context): RootPlan {
     setPropagation(host, detached, propagation, AT_RECURSIVE);
     return { detached, mountpoint: root.path };
   }
+  if (context.unprivileged)
+    throw new OnggiError("not_permitted", "an overlay of layers takes root's privileges; give a directory as the root");
   if (!facts.overlayFds && "passed" in root.lower) {
     throw new OnggiError("kernel_too_old", "this kernel's overlayfs takes no descriptors; give the layers as directories");
   }
@@ -137,7 +140,7 @@ export function compileRootEntry(context: Context, { detached }: RootPlan, root:
   const propagation = rootPropagation(context);
   if (propagation !== 0 && propagation !== MS.MS_PRIVATE) {
     child.about("rootfs", `propagate mounts of the root as ${spec.linux?.rootfsPropagation}`);
-    setPropagation(child, root, propagation, 0);
+    setPropagation(child, root, propagation, spec.linux?.rootfsPropagation?.startsWith("r") ? AT_RECURSIVE : 0);
   }
 }
 
@@ -151,7 +154,7 @@ const propagationTypes = {
 /** What `rootfsPropagation` asks for, 0 when it asks for nothing. */
 export function rootPropagation({ spec }: Context): number {
   const asked = spec.linux?.rootfsPropagation;
-  return asked === undefined ? 0 : propagationTypes[asked];
+  return asked === undefined ? 0 : propagationTypes[asked.replace(/^r/, "") as Propagation];
 }
 
 export function setPropagation(writer: Context["host"], fd: Reg, propagation: number, flags: number): void {

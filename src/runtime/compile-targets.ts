@@ -21,6 +21,8 @@ export interface TargetOptions {
   readonly kind: "directory" | "file";
   /** No component may be a link: what is mounted there (procfs, sysfs) is trusted by its path (CVE-2019-19921). */
   readonly strict?: boolean;
+  /** The last component may be a link, which is then itself the target. */
+  readonly noFollow?: boolean;
 }
 
 /** Opens `path` below `root`, made when missing. The caller has said what it is about, and closes it. */
@@ -36,11 +38,20 @@ export function openTarget(writer: Writer, root: Reg, path: string, options: Tar
     parent = next;
   }
   const target =
-    options.kind === "directory"
+    options.kind === "directory" && !options.noFollow
       ? makeDirectory(writer, root, parent, parts, resolve)
-      : makeFile(writer, root, parent, parts, resolve);
+      : makeFile(writer, root, parent, parts, resolve, options.kind);
   if (parent !== root) writer.close(parent);
   return target;
+}
+
+/** Makes a link at `path`; fails with EEXIST where something is, were it the same link. */
+export function symlinkTarget(writer: Writer, root: Reg, path: string, target: string): void {
+  const parts = components(path);
+  writer.about("mounts", `link ${path} as its source is`);
+  const parent = openTarget(writer, root, parts.slice(0, -1).join("/"), { kind: "directory" });
+  writer.do({ kind: "symlink", target, dir: parent, path: parts.at(-1) as string });
+  if (parent !== root) writer.close(parent);
 }
 
 function openDirectory(writer: Writer, dir: Reg, path: string, resolve: number): Reg {
@@ -53,7 +64,12 @@ function makeDirectory(writer: Writer, root: Reg, parent: Reg, parts: string[], 
   return openDirectory(writer, root, parts.join("/"), resolve);
 }
 
-function makeFile(writer: Writer, root: Reg, parent: Reg, parts: string[], resolve: number): Reg {
+function makeFile(writer: Writer, root: Reg, parent: Reg, parts: string[], resolve: number, kind: TargetOptions["kind"]): Reg {
+  const flags = O.O_PATH | O.O_NOFOLLOW | O.O_CLOEXEC;
+  if (kind === "directory") {
+    writer.do({ kind: "mkdir", dir: parent, path: parts.at(-1) as string, mode: 0o755, accept: [errno.EEXIST] });
+    return writer.keep({ kind: "open", dir: root, path: parts.join("/"), flags, mode: 0, resolve });
+  }
   const create = O.O_WRONLY | O.O_CREAT | O.O_EXCL | O.O_CLOEXEC;
   const path = parts.at(-1) as string;
   const made = writer.keep({
@@ -66,6 +82,5 @@ function makeFile(writer: Writer, root: Reg, parent: Reg, parts: string[], resol
     accept: [errno.EEXIST, errno.ELOOP],
   });
   writer.close(made);
-  const flags = O.O_PATH | O.O_NOFOLLOW | O.O_CLOEXEC;
   return writer.keep({ kind: "open", dir: root, path: parts.join("/"), flags, mode: 0, resolve });
 }

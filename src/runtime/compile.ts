@@ -10,16 +10,24 @@
  */
 import { OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
-import type { Plan } from "../plan/ops.ts";
+import type { Plan, Reg } from "../plan/ops.ts";
 import { compileContainerAttributes, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
 import { compileCgroupTasks, compileCloneInto, compileOomWatch } from "./compile-cgroups.ts";
 import { Context, type CreateInput } from "./compile-context.ts";
 import { compileRootDevices, compileTerminal } from "./compile-devices.ts";
+import { compileBornStop, compileHooks, compileMountedStop } from "./compile-hooks.ts";
 import { compileLoopback, compileNames, compileSysctls } from "./compile-kernel.ts";
-import { compileMountSources, compileMounts } from "./compile-mounts.ts";
+import { compileMountSources } from "./compile-mount-sources.ts";
+import { compileMounts } from "./compile-mounts.ts";
 import { compileChildNamespaces, compileIdMaps, compileNamespaces, compileRestore } from "./compile-namespaces.ts";
 import { compileMaskedPaths, compileReadonlyPaths } from "./compile-paths.ts";
-import { compileProcess, compileRaisedLimits, compileStreamOwner } from "./compile-process.ts";
+import {
+  compileLabelWrites,
+  compileProcess,
+  compileRaisedLimits,
+  compileStreamOwner,
+  compileStreams,
+} from "./compile-process.ts";
 import { compileRootAttach, compileRootEntry, compileRootSource } from "./compile-root.ts";
 import { openTarget } from "./compile-targets.ts";
 
@@ -47,13 +55,16 @@ export function compileCreate(input: CreateInput): Plan {
   compileStreamOwner(host, input.supervision, context.hostUid(process.user?.uid ?? 0));
   const rootPlan = compileRootSource(context);
   const mounts = compileMountSources(context);
-  if (rootPlan.detached !== null) compileRootDevices(context, host, rootPlan.detached, mounts);
+  // without privileges they are bind mounts, which on older kernels need a place that is attached
+  const earlyDevices = rootPlan.detached !== null && !context.unprivileged;
+  if (earlyDevices) compileRootDevices(context, host, rootPlan.detached as Reg, mounts);
   compileRestore(context, namespaces);
   if (after.ops.length > 0) {
     after.about("handshake", "let the child go on").do({ kind: "release" });
     child.about("handshake", "wait until the shim has done its part").do({ kind: "await" });
   }
 
+  compileBornStop(context);
   compileChildNamespaces(context, namespaces);
   compileContainerAttributes(context);
   compileProcessAttributes(child, process);
@@ -61,7 +72,7 @@ export function compileCreate(input: CreateInput): Plan {
   compileLoopback(context);
   child.about("process", "make files with the modes asked for").do({ kind: "umask", mask: 0o022 });
   const root = compileRootAttach(context, rootPlan);
-  if (rootPlan.detached === null) compileRootDevices(context, child, root, mounts);
+  if (!earlyDevices) compileRootDevices(context, child, root, mounts);
   const made = compileMounts(context, root, mounts);
   const terminal = process.terminal ? compileTerminal(context, root, made) : null;
   compileSysctls(context, made);
@@ -70,9 +81,16 @@ export function compileCreate(input: CreateInput): Plan {
   compileMaskedPaths(context, root);
   child.about("process", "open the working directory");
   const cwd = openTarget(child, root, process.cwd, { kind: "directory" });
+  compileMountedStop(context);
+  compileHooks(context, "createContainer");
   compileRootEntry(context, rootPlan, root);
-  const { seccompProgram, facts } = input;
-  compileProcess({ child, process, facts, seccompProgram, inUserns: context.userns !== null, cwd, terminal, labels });
+  const { seccompProgram, facts, standalone } = input;
+  compileStreams(child, terminal, standalone?.preserveFds);
+  compileLabelWrites(child, labels);
+  const beforeExecve = () => compileHooks(context, "startContainer");
+  const inUserns = context.userns !== null;
+  const { setgroupsDenied } = context;
+  compileProcess({ child, process, facts, seccompProgram, inUserns, setgroupsDenied, cwd, standalone, beforeExecve });
 
   return Object.freeze({
     before: Object.freeze(before.ops),
@@ -88,9 +106,6 @@ function refuseUnsupported({ linux }: Spec): void {
   const refuse = (what: string, why: string) => {
     throw new OnggiError("unsupported_spec", `${what}: ${why}`);
   };
-  if (Object.keys(linux?.netDevices ?? {}).length > 0) refuse("linux.netDevices", "moving network devices is not supported");
-  if (Object.keys(linux?.intelRdt ?? {}).length > 0) refuse("linux.intelRdt", "cache allocation is not supported");
-  if (linux?.seccomp?.listenerPath) refuse("linux.seccomp.listenerPath", "a seccomp agent is not supported");
   const mount = linux?.namespaces?.find(({ type }) => type === "mount");
   if (!mount) refuse("linux.namespaces", "a new mount namespace is needed, or the container would change the host's mounts");
   if (mount?.path !== undefined) refuse("linux.namespaces", "joining a mount namespace would change the mounts of those in it");

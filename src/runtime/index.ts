@@ -6,7 +6,8 @@
  * host's privileges and runs in the shim. **Facts** are what this kernel can do, probed once by the engine.
  *
  * Life of a container's start: `specFromRequest` -> `compileCreate` -> the shim carries the plan out -> `compileExec` for each
- * further process. Pure but for `bindSourceFiles`: the same input gives the same plan, and nothing is looked up.
+ * further process. Pure but for what looks at the host (`probeHost`, `bindSources`, `tmpfsModes`, `readRootFile`): the same
+ * input gives the same plan.
  *
  * Guarantees. A plan leaves nothing of the host in the container's sight: paths of the image are resolved inside its root, by
  * descriptor, once. What a plan cannot do is refused with an OnggiError before anything is made.
@@ -18,7 +19,9 @@
 export * from "./bind-sources.ts";
 export * from "./capabilities.ts";
 export * from "./compile.ts";
+export * from "./facts.ts";
 export * from "./request.ts";
 export * from "./resources.ts";
+export * from "./rootfile.ts";
 export * from "./types.ts";
 export * from "./users.ts";

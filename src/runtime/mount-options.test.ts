@@ -60,7 +60,46 @@ describe("mount options", () => {
   test("of a bind mount are known by type or by option", () => {
     expect(parseMountOptions(["rbind", "ridmap"], undefined)).toMatchObject({ bind: true, recursive: true, idmap: "tree" });
     expect(parseMountOptions([], "bind")).toMatchObject({ bind: true, recursive: false, idmap: false });
-    expect(() => parseMountOptions(["bind", "size=1"], "none")).toThrow('mount option "size=1": not an option of a bind mount');
+    expect(parseMountOptions(["bind", "mode=755", "rw"], "none").data).toEqual([]);
+    expect(() => parseMountOptions(["bind", "readonly"], "none")).toThrow(
+      'mount option "readonly": not an option of a bind mount',
+    );
+  });
+
+  test("of crun's", () => {
+    expect(parseMountOptions(["rbind", "copy-symlink", "rsync", "rnomand"], "none")).toMatchObject({
+      copySymlink: true,
+      superFlags: ["sync", "nomand"],
+    });
+    expect(parseMountOptions(["bind", "src-nofollow", "dest-nofollow"], "none")).toMatchObject({
+      sourceNoFollow: true,
+      placeNoFollow: true,
+    });
+  });
+
+  const contradictions: [string[], string][] = [
+    [["idmap"], 'mount option "idmap": only bind mounts can be id-mapped'],
+    [["bind", "tmpcopyup"], 'mount option "tmpcopyup": is for a tmpfs, not a bind mount'],
+    [["bind", "copy-symlink", "src-nofollow"], 'mount option "copy-symlink": excludes src-nofollow and dest-nofollow'],
+    [["remount", "size=1m"], 'mount option "size": a remount changes the mount\'s own attributes here'],
+  ];
+  test.each(contradictions)("%j contradict each other", (options, message) => {
+    expect(() => parseMountOptions(options, "tmpfs")).toThrow(message);
+  });
+
+  /** Every name of config.md's table and of the kernel's mount(8). */
+  const known = [
+    ..."async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec".split(
+      " ",
+    ),
+    ..."noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime".split(" "),
+    ..."relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro".split(" "),
+    ..."rnodev rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent".split(" "),
+    ..."slave strictatime suid symfollow sync unbindable idmap ridmap".split(" "),
+  ];
+  test.each(known)("%s is no business of the file system's", (option) => {
+    const type = option === "idmap" || option === "ridmap" ? "bind" : "tmpfs";
+    expect(parseMountOptions([option], type).data).toEqual([]);
   });
 
   test("never set and clear the same bit, but for the field of access times, whatever is given", () => {

@@ -71,6 +71,12 @@ export const defaultDeviceRules: readonly DeviceRule[] = [
   character(136, undefined, "rwm"), // pts
 ];
 
+/** A specification's resources with what every container may do with devices (config-linux.md, "Default Devices"). */
+export const withDefaultDevices = (resources: LinuxResources = {}): LinuxResources => ({
+  ...resources,
+  devices: [...(resources.devices ?? []), ...defaultDeviceRules.slice(1)],
+});
+
 /** The default rules, then the devices given to the container, then rules in Docker's form: "c 42:* rmw". */
 export function deviceRules(
   devices: readonly { type: string; major?: number; minor?: number; access: string }[],

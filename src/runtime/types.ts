@@ -18,6 +18,11 @@ export interface HostFacts {
   readonly lastCap: number;
   /** Capabilities this host's root lacks in its bounding set (the host is a container itself); absent: none. */
   readonly unavailableCaps?: readonly number[];
+  /**
+   * We are not the host's root: a user, or root of a user namespace. The container then needs a user namespace of its own, and
+   * its first process does everything: nothing that needs the host's privileges is left to the shim.
+   */
+  readonly unprivileged?: boolean;
 }
 
 /** Where the root file system comes from. */
@@ -36,3 +41,17 @@ export type RootSource =
 
 /** Log, exit record and standard streams; see plan/ops.ts. */
 export type { Supervision } from "../plan/ops.ts";
+
+/** struct sock_filter each, and SECCOMP_FILTER_FLAG_*. */
+export interface CompiledFilter {
+  readonly program: Uint8Array;
+  readonly flags: number;
+}
+
+/** A process that no shim stays with. */
+export interface StandaloneProcess {
+  /** Descriptors from 3 on that the caller passes to the program. */
+  readonly preserveFds: number;
+  /** Passed descriptors: the FIFOs by which a later command starts the process. Absent: the hand-shake starts it. */
+  readonly fifos?: { readonly start: number; readonly result: number } | undefined;
+}

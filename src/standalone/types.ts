@@ -31,6 +31,8 @@ export interface CreateOptions {
   readonly noNewKeyring?: boolean;
   /** Descriptors 3 to 2 + n are passed on to the program. */
   readonly preserveFds?: number;
+  /** Of those the first n are sockets from systemd: the program is told by LISTEN_FDS=n and LISTEN_PID=1, sd_listen_fds(3). */
+  readonly listenFds?: number;
 }
 
 export interface RunOptions extends CreateOptions {
@@ -43,8 +45,10 @@ export interface RunOptions extends CreateOptions {
 
 export interface ExecOptions {
   readonly id: string;
-  /** The whole process, or what differs from the container's own. */
-  readonly process: Process | ExecOverrides;
+  /** The whole process ... */
+  readonly process?: Process;
+  /** ... or what differs from the container's own. */
+  readonly overrides?: ExecOverrides;
   readonly detach?: boolean;
   readonly consoleSocket?: string;
   readonly pidfdSocket?: string;
@@ -68,6 +72,43 @@ export interface ExecOverrides {
   readonly noNewPrivileges?: boolean;
   readonly apparmorProfile?: string;
   readonly selinuxLabel?: string;
+}
+
+/** Options of criu(8) that checkpoint and restore share. */
+export interface CriuOptions {
+  /** Directory of the image files, absolute; made by a checkpoint if need be. */
+  readonly imagePath: string;
+  /** Directory of criu's work files and logs, absolute; absent: the container's state directory. */
+  readonly workPath?: string;
+  readonly tcpEstablished?: boolean;
+  readonly externalUnixSockets?: boolean;
+  readonly shellJob?: boolean;
+  /** Restore memory on demand, by userfaultfd. */
+  readonly lazyPages?: boolean;
+  readonly fileLocks?: boolean;
+  /** Absent: "soft". */
+  readonly cgroupsMode?: "soft" | "full" | "strict" | "ignore";
+  readonly autoDedup?: boolean;
+}
+
+export interface CheckpointOptions extends CriuOptions {
+  readonly id: string;
+  /** Directory of an earlier pre-dump, relative to `imagePath`. */
+  readonly parentPath?: string;
+  readonly leaveRunning?: boolean;
+  readonly tcpSkipInFlight?: boolean;
+  readonly linkRemap?: boolean;
+  /** Descriptor that gets a zero byte once lazy pages are served. */
+  readonly statusFd?: number;
+  readonly pageServer?: { readonly address: string; readonly port: number };
+  /** Save memory only, and let the container run on. */
+  readonly preDump?: boolean;
+}
+
+export interface RestoreOptions extends RunOptions, CriuOptions {
+  /** "TYPE:NAME" */
+  readonly lsmProfile?: string;
+  readonly lsmMountContext?: string;
 }
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
@@ -113,6 +154,10 @@ export interface OciRuntime {
   stats(id: string): Promise<Stats>;
   /** Calls back for every OOM kill until the container has stopped. */
   watchOom(id: string, onOom: () => void): Promise<void>;
+  /** Absent: not supported. The container is deleted afterwards, unless it is left running. */
+  checkpoint?(options: CheckpointOptions): Promise<void>;
+  /** Absent: not supported. Resolves like `run`. */
+  restore?(options: RestoreOptions): Promise<number>;
 }
 
 /** runtime-spec, features.md. */

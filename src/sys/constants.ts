@@ -249,6 +249,7 @@ export const IOPRIO = /* @__PURE__ */ Object.freeze({
 // biome-ignore format: a table
 export const MPOL = /* @__PURE__ */ Object.freeze({
   MPOL_DEFAULT: 0, MPOL_PREFERRED: 1, MPOL_BIND: 2, MPOL_INTERLEAVE: 3, MPOL_LOCAL: 4, MPOL_PREFERRED_MANY: 5,
+  MPOL_WEIGHTED_INTERLEAVE: 6,
   MPOL_F_STATIC_NODES: 32768, MPOL_F_RELATIVE_NODES: 16384, MPOL_F_NUMA_BALANCING: 8192,
 } as const);
 

@@ -112,3 +112,15 @@ export function poll(fd: number, events: number, timeoutMs = -1): number {
   if (result < 0 && result !== -errno.EINTR) throw new SysError("ppoll", -result, { path: printable(fd) });
   return result > 0 ? request[1]! >>> 16 : 0;
 }
+
+/**
+ * poll(2) for several descriptors; one of -1 is left out.
+ * @returns the events of each, all 0 after the timeout or an interruption
+ */
+export function pollAll(requests: readonly { readonly fd: number; readonly events: number }[], timeoutMs = -1): number[] {
+  const set = new Int32Array(requests.flatMap(({ fd, events }) => [fd, events]));
+  const timeout = new BigInt64Array([BigInt(Math.trunc(timeoutMs / 1000)), BigInt(Math.round((timeoutMs % 1000) * 1e6))]);
+  const result = sysRaw("ppoll", set, requests.length, timeoutMs < 0 ? null : timeout, null, 8);
+  if (result < 0 && result !== -errno.EINTR) throw new SysError("ppoll", -result);
+  return requests.map((_, i) => (result > 0 ? set[2 * i + 1]! >>> 16 : 0));
+}

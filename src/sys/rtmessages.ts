@@ -208,6 +208,8 @@ export interface AddressSpec {
   /** RT_SCOPE_*; universe if absent. */
   readonly scope?: number;
   readonly broadcast?: string;
+  /** Other end of a point-to-point link; the prefix length then is that of this address. */
+  readonly peer?: string;
   /** IFA_F_*: IFA_F_NODAD makes an IPv6 address usable at once. */
   readonly flags?: number;
 }
@@ -217,7 +219,7 @@ function addressRequest(type: number, flags: number, spec: AddressSpec): Netlink
   const parts = [
     Uint8Array.from([familyOf(prefix), prefix.length, 0, spec.scope ?? 0, ...int32(spec.index)]),
     attr.bytes(IFA.IFA_LOCAL, prefix.bytes),
-    attr.bytes(IFA.IFA_ADDRESS, prefix.bytes),
+    attr.bytes(IFA.IFA_ADDRESS, spec.peer === undefined ? prefix.bytes : parseIp(spec.peer)),
   ];
   if (spec.broadcast !== undefined) parts.push(attr.bytes(IFA.IFA_BROADCAST, parseIp(spec.broadcast)));
   if (spec.flags !== undefined) parts.push(attr.u32(IFA.IFA_FLAGS, spec.flags));

@@ -55,6 +55,9 @@ export interface Address {
   readonly family: 4 | 6;
   readonly scope: number;
   readonly flags: number;
+  /** The other end of a point-to-point link, which then is what the prefix length belongs to. */
+  readonly peer?: string;
+  readonly broadcast?: string;
 }
 
 export interface Route {
@@ -111,6 +114,8 @@ export function decodeAddress(body: Uint8Array): Address | null {
   const has = decodeAttributes(body, 8);
   const ip = ipOf(has.get(IFA.IFA_LOCAL) ?? has.get(IFA.IFA_ADDRESS));
   if (ip === undefined) return null;
+  const peer = ipOf(has.get(IFA.IFA_ADDRESS));
+  const broadcast = ipOf(has.get(IFA.IFA_BROADCAST));
   return {
     index: viewOf(body).getUint32(4, true),
     ip,
@@ -118,6 +123,8 @@ export function decodeAddress(body: Uint8Array): Address | null {
     family: body[0] === AF.AF_INET ? 4 : 6,
     scope: body[3]!,
     flags: payload.u32(has.get(IFA.IFA_FLAGS)) ?? body[2]!,
+    ...(peer === undefined || peer === ip ? {} : { peer }),
+    ...(broadcast === undefined ? {} : { broadcast }),
   };
 }
 

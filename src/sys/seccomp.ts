@@ -4,7 +4,9 @@
  */
 import { dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { SysError } from "./errno.ts";
+import { SECCOMP } from "./constants.ts";
+import { errno, SysError } from "./errno.ts";
+import { sysRaw } from "./ffi.ts";
 import { close, memfd } from "./file.ts";
 import { lseek, readAll } from "./io.ts";
 
@@ -88,6 +90,10 @@ export function seccompSyscall(arch: number, name: string): number | null {
   const number = library().seccomp_syscall_resolve_name_arch(arch, ptr(text(name)));
   return number === -1 ? null : number;
 }
+
+/** True if the kernel knows all of these SECCOMP_FILTER_FLAG_*. It looks at the flags before it reads the filter, of which there is none. */
+export const seccompFlagsSupported = (flags: number): boolean =>
+  sysRaw("seccomp", SECCOMP.SECCOMP_SET_MODE_FILTER, flags, null) === -errno.EFAULT;
 
 /** A filter under construction. `close` it. */
 export class SeccompFilter {

@@ -6,8 +6,9 @@
  * or is a process or cgroup of this engine that was not there when it was started (the **snapshot**).
  */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { join } from "node:path";
+import { MNT, umount } from "../../src/sys/index.ts";
 
 export interface Snapshot {
   readonly cgroups: ReadonlySet<string>;
@@ -101,6 +102,35 @@ export function mountsBelow(base: string): string[] {
   }
   return [...found];
 }
+
+/**
+ * Takes off every mount whose mount point lies strictly below `base`, the deepest first: the one way a test or bench unmounts what
+ * a program it ran has left. Looks at this process's own mount namespace only. `base` is a directory from mkdtemp: anything but an
+ * absolute path of two components or more, without "." or "..", is a RangeError. What went away meanwhile is no error.
+ */
+export function unmountBelow(base: string): void {
+  const components = base.split("/").slice(1);
+  const plain = components.every((part) => part !== "" && part !== "." && part !== "..");
+  if (!base.startsWith("/") || components.length < 2 || !plain) throw new RangeError(`unmountBelow("${base}"): refused`);
+  if (!existsSync(base)) return;
+  const prefix = `${realpathSync(base)}/`;
+  const points = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => unescapeOctal(line.split(" ")[4] ?? ""))
+    .filter((point) => point.startsWith(prefix));
+  const depth = (path: string): number => path.split("/").length;
+  for (const point of points.sort((one, other) => depth(other) - depth(one))) {
+    try {
+      umount(point, MNT.MNT_DETACH | MNT.UMOUNT_NOFOLLOW);
+    } catch (error) {
+      if (!["EINVAL", "ENOENT"].includes((error as { code?: string }).code ?? "")) throw error;
+    }
+  }
+}
+
+/** Space, tab, newline and backslash are written as \ooo: proc_pid_mountinfo(5). */
+const unescapeOctal = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
 /**
  * The path below every hierarchy's root that holds the groups of the engine whose data root is `base`/root. Engines side by side

@@ -8,7 +8,7 @@ import { encode } from "../../src/plan/encode.ts";
 import type { Op, Plan } from "../../src/plan/ops.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../../src/runtime/cgroups/index.ts";
 import {
-  bindSourceFiles,
+  bindSources,
   type CreateInput,
   compileCreate,
   compileExec,
@@ -187,7 +187,7 @@ export async function run(options: Options): Promise<Result> {
       cgroup,
       supervision: { ...supervision, tty: spec.process?.terminal ?? false },
       id: "test",
-      fileSources: bindSourceFiles(spec),
+      ...bindSources(spec),
       ...input,
     });
     shim = await Shim.spawn({

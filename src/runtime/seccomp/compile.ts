@@ -36,7 +36,7 @@ export interface CompileOptions {
 }
 
 /** SECCOMP_FILTER_FLAG_* of linux/seccomp.h. */
-const FLAGS: Readonly<Record<string, number>> = {
+export const FLAGS: Readonly<Record<string, number>> = {
   SECCOMP_FILTER_FLAG_TSYNC: 1,
   SECCOMP_FILTER_FLAG_LOG: 2,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
@@ -52,7 +52,8 @@ const TREE_FROM = 32;
 /** Part of the cache key: what this file makes of a profile. */
 const FORMAT = 1;
 
-const OPERATORS: Readonly<Record<string, number>> = {
+/** The operators of conditions, by the specification's names. */
+export const OPERATORS: Readonly<Record<string, number>> = {
   SCMP_CMP_NE: SCMP_CMP.NE,
   SCMP_CMP_LT: SCMP_CMP.LT,
   SCMP_CMP_LE: SCMP_CMP.LE,

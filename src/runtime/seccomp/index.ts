@@ -9,6 +9,6 @@
  *     const section = seccompFor("default", { capabilities, arch: "x64", kernel: [6, 12] });
  *     const compiled = section && compileSeccomp(section, { cacheDir: "/var/lib/onggi/seccomp" });
  */
-export { type CompiledSeccomp, type CompileOptions, compileSeccomp } from "./compile.ts";
+export { type CompiledSeccomp, type CompileOptions, compileSeccomp, FLAGS, OPERATORS } from "./compile.ts";
 export { defaultSeccomp, parseProfile, resolveProfile, seccompFor } from "./profile.ts";
 export type { Condition, ConditionalProfile, ConditionalRule, SeccompContext } from "./types.ts";

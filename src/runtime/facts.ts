@@ -1,8 +1,9 @@
-/** Finds out, by trying, what this kernel can do. Runs once, when the engine starts; takes about a millisecond. */
+/**
+ * Finds out, by trying, what this kernel can do. A fact is looked up when it is first asked for: the engine asks for all, once,
+ * which takes about a millisecond; an invocation of the OCI runtime for few.
+ */
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import type { CgroupHostFacts } from "../runtime/cgroups/index.ts";
-import type { HostFacts } from "../runtime/types.ts";
 import {
   AT,
   close,
@@ -19,7 +20,8 @@ import {
   openat2,
   openTree,
 } from "../sys/index.ts";
-import { RANGE_SIZE, rangeOf } from "./idmap.ts";
+import { type CgroupHostFacts, cgroupFacts, detectCgroups } from "./cgroups/index.ts";
+import type { HostFacts } from "./types.ts";
 
 /** Whether `attempt` gets through; closes the descriptors it collected either way. */
 function works(attempt: (keep: (fd: number) => number) => void): boolean {
@@ -60,8 +62,7 @@ const probeCloneDetached = (): boolean => works((keep) => cloneTree(keep(mountFs
 
 const probeIdmap = (): boolean =>
   works((keep) => {
-    const { hostId } = rangeOf(0);
-    const map = `0 ${hostId} ${RANGE_SIZE}\n`;
+    const map = [{ containerID: 0, hostID: 2 ** 20, size: 1 }];
     const userns = keep(createUserNamespace(map, map));
     const tree = keep(mountFs("tmpfs", {}));
     mountSetattr(tree, "", AT.AT_EMPTY_PATH, { set: MOUNT_ATTR.MOUNT_ATTR_IDMAP, userns });
@@ -83,20 +84,54 @@ function missingCapabilities(lastCap: number): number[] {
   return Array.from({ length: lastCap + 1 }, (_, number) => number).filter((number) => (set & (1n << BigInt(number))) === 0n);
 }
 
-export function probeHost(cgroup: CgroupHostFacts): HostFacts {
-  const lastCap = procNumber("/proc/sys/kernel/cap_last_cap", 40);
+/** user_namespaces(7): the initial one maps every id to itself. */
+function isUnprivileged(): boolean {
+  if (process.geteuid?.() !== 0) return true;
+  try {
+    return readFileSync("/proc/self/uid_map", "utf8").trim().split(/\s+/).join(" ") !== "0 0 4294967295";
+  } catch {
+    return false; // a kernel without user namespaces
+  }
+}
+
+function kernelVersion(): readonly [number, number] {
   const [major = 0, minor = 0] = release()
     .split(".")
     .map((part) => Number.parseInt(part, 10));
-  return Object.freeze({
-    kernel: [major, minor] as const,
-    arch: process.arch === "arm64" ? ("arm64" as const) : ("x64" as const),
-    overlayFds: probeOverlayFds(),
-    cloneDetached: probeCloneDetached(),
-    idmap: probeIdmap(),
-    cgroup: cgroup.cgroup,
-    cgroupHierarchies: cgroup.cgroupHierarchies,
-    lastCap,
-    unavailableCaps: missingCapabilities(lastCap),
+  return [major, minor];
+}
+
+/** An object whose members are computed when they are first read, and kept. */
+function lazy<T extends object>(probes: { readonly [K in keyof T]-?: () => T[K] }): T {
+  const target = {} as T;
+  for (const name of Object.keys(probes) as (keyof T)[]) {
+    Object.defineProperty(target, name, {
+      enumerable: true,
+      configurable: true,
+      get() {
+        const value = probes[name]();
+        Object.defineProperty(target, name, { enumerable: true, value });
+        return value;
+      },
+    });
+  }
+  return target;
+}
+
+/** `cgroup`: what `cgroupFacts` says, where that is known already. */
+export function probeHost(cgroup?: CgroupHostFacts): HostFacts {
+  const found = lazy<{ cgroup: CgroupHostFacts }>({ cgroup: () => cgroup ?? cgroupFacts(detectCgroups()) });
+  const facts: HostFacts = lazy<HostFacts>({
+    kernel: kernelVersion,
+    arch: () => (process.arch === "arm64" ? "arm64" : "x64"),
+    overlayFds: probeOverlayFds,
+    cloneDetached: probeCloneDetached,
+    idmap: probeIdmap,
+    cgroup: () => found.cgroup.cgroup,
+    cgroupHierarchies: () => found.cgroup.cgroupHierarchies,
+    lastCap: () => procNumber("/proc/sys/kernel/cap_last_cap", 40),
+    unavailableCaps: () => missingCapabilities(facts.lastCap),
+    unprivileged: isUnprivileged,
   });
+  return facts;
 }

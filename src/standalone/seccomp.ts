@@ -1,0 +1,34 @@
+/** Seccomp filters, and the agents that answer for them (config-linux.md, "Seccomp"). */
+import { OnggiError } from "../lib/errors.ts";
+import type { Spec } from "../oci/spec.ts";
+import { type CompiledSeccomp, compileSeccomp } from "../runtime/seccomp/index.ts";
+import type { ContainerRecord } from "./directory.ts";
+import { hookState } from "./hooks.ts";
+import type { Host } from "./host.ts";
+import { sendDescriptor } from "./sockets.ts";
+import type { Status } from "./types.ts";
+
+const NEW_LISTENER = 8;
+
+export function seccompOf(host: Host, { linux }: Spec): { program: CompiledSeccomp } | null {
+  const section = linux?.seccomp;
+  if (!section) return null;
+  const program = compileSeccomp(section, { cacheDir: `${host.root}/.cache` });
+  if (program.flags & NEW_LISTENER && !section.listenerPath) {
+    throw new OnggiError("invalid_spec", "linux.seccomp.listenerPath: is missing; SCMP_ACT_NOTIFY needs an agent");
+  }
+  return { program };
+}
+
+/** The container process state, with the listener (runtime-spec, "The Container Process State"). */
+export function sendListener(record: ContainerRecord, status: Status, pid: number, listener: number): void {
+  const { listenerPath = "", listenerMetadata } = record.spec.linux?.seccomp ?? {};
+  const state = {
+    ociVersion: record.spec.ociVersion,
+    fds: ["seccompFd"],
+    pid,
+    ...(listenerMetadata === undefined ? {} : { metadata: listenerMetadata }),
+    state: hookState(record, status, pid),
+  };
+  sendDescriptor("seccomp agent", listenerPath, JSON.stringify(state), listener);
+}

@@ -1,0 +1,244 @@
+/** What create and run have in common: from a bundle to a process that stands at `created`. */
+import { OnggiError } from "../lib/errors.ts";
+import { nowNs, rfc3339 } from "../lib/time.ts";
+import type { OneShot } from "../native/oneshot.ts";
+import type { Spec } from "../oci/spec.ts";
+import type { Plan, Supervision } from "../plan/ops.ts";
+import { bindSources, tmpfsModes } from "../runtime/bind-sources.ts";
+import type { CgroupJoin } from "../runtime/cgroups/index.ts";
+import { compileCreate } from "../runtime/compile.ts";
+import { withDefaultDevices } from "../runtime/resources.ts";
+import { O, S } from "../sys/constants.ts";
+import { close, memfd, mknodat, openat, openDir } from "../sys/file.ts";
+import { ftruncate, writeAll } from "../sys/io.ts";
+import { readBundle, rootOf } from "./bundle.ts";
+import { cgroupOf, type OwnCgroup } from "./cgroup.ts";
+import { ContainerDirectory, type ContainerRecord, RESULT_FIFO, START_FIFO } from "./directory.ts";
+import { withHome, withListenFds } from "./environment.ts";
+import { stepsAfterStart } from "./failure.ts";
+import { type HandOverOptions, handOver } from "./hand-over.ts";
+import { hookState, runHooks } from "./hooks.ts";
+import type { Host } from "./host.ts";
+import { launch } from "./launch.ts";
+import { identityOf, type ProcessIdentity } from "./process.ts";
+import { seccompOf, sendListener } from "./seccomp.ts";
+import type { CreateOptions, Status } from "./types.ts";
+
+/** A container whose first process waits to be started. */
+export interface SetUp {
+  readonly front: OneShot;
+  readonly directory: ContainerDirectory;
+  readonly record: ContainerRecord;
+  readonly plan: Plan;
+  readonly init: ProcessIdentity;
+  /** The terminal's master, if nobody was to be sent it; the caller closes it. */
+  readonly master: number | null;
+  /** Takes everything away that has been made. */
+  undo(): Promise<void>;
+}
+
+/** A process that nobody supervises. */
+export const supervision = (tty: boolean): Supervision => ({
+  tty,
+  openStdin: true,
+  stdinOnce: false,
+  log: null,
+  exitPath: null,
+  durable: false,
+});
+
+/** The join of a process without a cgroup of its own. */
+export const noCgroup: CgroupJoin = { cloneInto: null, tasks: [], oom: null };
+
+/** Descriptors that a plan is passed, in the order of its registers. */
+class Passed {
+  readonly fds: number[] = [];
+
+  add(fd: number): number {
+    return this.fds.push(fd) - 1;
+  }
+
+  close(): void {
+    for (const fd of this.fds.splice(0)) close(fd);
+  }
+}
+
+/**
+ * `detached`: nobody of ours stays with the process. `byFifo`: a later command starts it; otherwise the front does. Refuses
+ * what it can before anything is made. When it throws, everything that was made is gone.
+ */
+export async function setUp(
+  host: Host,
+  front: OneShot,
+  options: CreateOptions,
+  { detached, byFifo }: { readonly detached: boolean; readonly byFifo: boolean },
+): Promise<SetUp> {
+  const { bundle, id } = options;
+  const spec = readBundle(bundle);
+  const process = spec.process;
+  if (!process) throw new OnggiError("invalid_spec", "process: is missing");
+  checkTerminal(options, !!process.terminal, detached);
+  const rootfs = rootOf(spec, bundle);
+  const complete: Spec = { ...spec, process: withListenFds(withHome(process, rootfs), options.listenFds ?? 0) };
+  const cgroup = cgroupOf(host, spec, id);
+  const record: ContainerRecord = {
+    version: 1,
+    id,
+    bundle,
+    rootfs,
+    created: rfc3339(nowNs()),
+    owner: ownerOf(globalThis.process.geteuid?.() ?? 0),
+    systemdCgroup: host.systemdCgroup,
+    cgroupPath: cgroup?.path ?? null,
+    spec: complete,
+  };
+  const passed = new Passed();
+  try {
+    const job = new Job(host, front, options, record, cgroup, passed);
+    return await job.run(byFifo);
+  } finally {
+    passed.close();
+  }
+}
+
+const ownerOf = (uid: number): string => (uid === 0 ? "root" : (globalThis.process.env.USER ?? String(uid)));
+
+/** Throws OnggiError `invalid_terminal`. */
+export function checkTerminal({ consoleSocket }: HandOverOptions, terminal: boolean, detached: boolean): void {
+  if (terminal && detached && consoleSocket === undefined) {
+    throw new OnggiError("invalid_terminal", "cannot allocate tty if onggi-runtime will detach without setting console socket");
+  }
+  if (consoleSocket !== undefined && !(terminal && detached)) {
+    throw new OnggiError("invalid_terminal", "cannot use console socket if onggi-runtime will not detach or allocate tty");
+  }
+}
+
+/** One set-up under way. */
+class Job {
+  private readonly host: Host;
+  private readonly front: OneShot;
+  private readonly options: CreateOptions;
+  private readonly record: ContainerRecord;
+  private readonly cgroup: OwnCgroup | null;
+  private readonly passed: Passed;
+  private hookStateFd: number | null = null;
+
+  constructor(
+    host: Host,
+    front: OneShot,
+    options: CreateOptions,
+    record: ContainerRecord,
+    cgroup: OwnCgroup | null,
+    passed: Passed,
+  ) {
+    this.host = host;
+    this.front = front;
+    this.options = options;
+    this.record = record;
+    this.cgroup = cgroup;
+    this.passed = passed;
+  }
+
+  async run(byFifo: boolean): Promise<SetUp> {
+    const { record, host, cgroup } = this;
+    const seccomp = seccompOf(host, record.spec);
+    const fifos = byFifo ? { start: this.passed.add(-1), result: this.passed.add(-1) } : undefined;
+    const plan = this.compile(seccomp?.program, fifos);
+    const directory = ContainerDirectory.make(host.root, record.id);
+    const undo = async () => {
+      if (cgroup) await cgroup.manager.remove(cgroup.path);
+      directory.remove();
+    };
+    try {
+      directory.write(record);
+      if (fifos) this.makeFifos(directory, fifos);
+      if (!host.systemdCgroup) this.makeCgroup();
+      const { pid, master } = launch(this.front, plan, directory.path, this.passed.fds, {
+        born: (pid) => this.makeCgroup(pid),
+        mounted: (pid) => this.mounted(pid),
+        filtered: (pid, listener) => sendListener(record, "creating", pid, listener),
+      });
+      const init = identityOf(pid);
+      directory.writeInit(init);
+      if (fifos) directory.writeSteps(stepsAfterStart(plan));
+      this.writeHookState("created", pid);
+      return { front: this.front, directory, record, plan, init, master: handOver(this.options, { pid, master }), undo };
+    } catch (error) {
+      await undo().catch(() => {}); // what led here is the better thing to tell
+      directory.close();
+      throw error;
+    }
+  }
+
+  private compile(
+    program: Parameters<typeof compileCreate>[0]["seccompProgram"],
+    fifos?: { start: number; result: number },
+  ): Plan {
+    const { record, host, options, cgroup } = this;
+    const { spec } = record;
+    const { hooks = {} } = spec;
+    const inContainer = (hooks.createContainer?.length ?? 0) + (hooks.startContainer?.length ?? 0) > 0;
+    if (inContainer) {
+      this.hookStateFd = memfd("onggi-state");
+    }
+    return compileCreate({
+      spec,
+      root: { kind: "directory", path: record.rootfs },
+      facts: host.facts,
+      cgroup: cgroup && !host.systemdCgroup ? cgroup.manager.join(cgroup.path) : noCgroup,
+      supervision: supervision(!!spec.process?.terminal),
+      seccompProgram: program,
+      bundle: record.bundle,
+      id: record.id,
+      ...bindSources(spec, record.bundle),
+      tmpfsModes: this.tmpfsModes(),
+      noPivot: options.noPivot,
+      standalone: {
+        preserveFds: options.preserveFds ?? 0,
+        fifos,
+        hookState: this.hookStateFd === null ? undefined : this.passed.add(this.hookStateFd),
+        stopWhenBorn: host.systemdCgroup,
+        stopWhenMounted: (hooks.prestart?.length ?? 0) + (hooks.createRuntime?.length ?? 0) > 0 || inContainer,
+        noNewKeyring: options.noNewKeyring ?? false,
+      },
+    });
+  }
+
+  /** systemd makes a scope only around a process: that one is put there instead of joining by itself. */
+  private makeCgroup(pid?: number): void {
+    const { cgroup, record } = this;
+    cgroup?.manager.create(cgroup.path, withDefaultDevices(record.spec.linux?.resources), pid === undefined ? {} : { pid });
+  }
+
+  private tmpfsModes(): Record<number, number> {
+    const root = openDir(this.record.rootfs);
+    try {
+      return tmpfsModes(this.record.spec, root);
+    } finally {
+      close(root);
+    }
+  }
+
+  /** Opened for reading and writing: neither end then waits for the other, and the child is both reader and writer. */
+  private makeFifos(directory: ContainerDirectory, { start, result }: { start: number; result: number }): void {
+    for (const [index, name] of [
+      [start, START_FIFO],
+      [result, RESULT_FIFO],
+    ] as const) {
+      mknodat(directory.fd, name, S.S_IFIFO | 0o600);
+      this.passed.fds[index] = openat(directory.fd, name, O.O_RDWR | O.O_CLOEXEC);
+    }
+  }
+
+  private mounted(pid: number): void {
+    this.writeHookState("creating", pid);
+    runHooks("prestart", this.record, "creating", pid);
+    runHooks("createRuntime", this.record, "creating", pid);
+  }
+
+  private writeHookState(status: Status, pid: number): void {
+    if (this.hookStateFd === null) return;
+    ftruncate(this.hookStateFd, 0);
+    writeAll(this.hookStateFd, JSON.stringify(hookState(this.record, status, pid)), 0);
+  }
+}
