@@ -67,6 +67,12 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
       for (let tries = 0; cgroups.processes(path).length === 0 && tries < 500; tries++) await Bun.sleep(2);
     }
 
+    /** Gives the group a process that stays: systemd removes a group with its last one. */
+    async function inhabit(path: string, join: CgroupJoin): Promise<void> {
+      run(join, "busybox sleep 100");
+      await joined(path);
+    }
+
     beforeAll(() => {
       scratch = mkdtempSync(`${tmpdir()}/onggi-cgroups-`);
     });
@@ -137,8 +143,7 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
       const path = newPath();
       const join = cgroups.create(path, { memory: { limit: 32 * MIB } });
       expect(cgroups.stats(path).memory.limitBytes).toBe(32 * MIB);
-      // systemd removes a group with its last process
-      run(join, "busybox sleep 100");
+      await inhabit(path, join);
       const child = run(join, "busybox dd if=/dev/zero of=/dev/null bs=512M count=1; echo $?");
       expect(await new Response(child.stdout).text()).toContain("137");
       expect(cgroups.stats(path).memory.oomKills).toBeGreaterThan(0);
@@ -228,6 +233,7 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
     test("a device that is not allowed cannot be opened, before and after updates", async () => {
       const path = newPath();
       const join = cgroups.create(path, { devices: [DENY_ALL, NULL_DEVICE] });
+      await inhabit(path, join);
       const script = "busybox head -c 1 /dev/zero > /dev/null 2>&1 && echo zero; echo x > /dev/null && echo null";
       const opens = async (): Promise<string> => (await new Response(run(join, script).stdout).text()).trim().replace("\n", " ");
       expect(await opens()).toBe("null");
