@@ -3,9 +3,9 @@
  *
  * Pure: the same input gives the same plan, nothing is looked up. The order of a container's start:
  *
- *     before   shim    open namespaces, cgroup, and (without a new user namespace) what the host must give
+ *     before   shim    open namespaces, cgroup, and (without a new user namespace) the root
  *     clone3           all new namespaces at once
- *     after    shim    id maps, what the host must give, cgroup v1; then the child is released
+ *     after    shim    id maps, beside a user namespace what only the host can give; then the child is released
  *     child    child   namespaces, root attached, mounts, /dev, terminal, masks, root entered, privileges, execve
  */
 import { OnggiError } from "../lib/errors.ts";

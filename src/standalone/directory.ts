@@ -15,7 +15,7 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
 import { LOCK, O } from "../sys/constants.ts";
 import { isErrno } from "../sys/errno.ts";
-import { close, flock, open, openat } from "../sys/file.ts";
+import { close, flock, open } from "../sys/file.ts";
 import { fstat } from "../sys/stat.ts";
 import type { Steps } from "./failure.ts";
 import { checkId } from "./id.ts";
@@ -48,20 +48,14 @@ const notFound = (id: string, cause: unknown) =>
 
 export class ContainerDirectory {
   readonly path: string;
-  /** Open for as long as this object. */
+  /** Open for as long as this object: the lock hangs on it. */
   readonly fd: number;
   private readonly id: string;
-  /**
-   * The lock hangs on an open file of its own: the container's process is given `fd` and holds it until it is started, and a
-   * lock lasts for as long as any copy of its descriptor.
-   */
-  private readonly lock: number | null;
 
-  private constructor(id: string, path: string, fd: number, lock: number | null) {
+  private constructor(id: string, path: string, fd: number) {
     this.id = id;
     this.path = path;
     this.fd = fd;
-    this.lock = lock;
   }
 
   /** Makes the directory and locks it. Throws OnggiError `container_exists`. */
@@ -90,12 +84,10 @@ export class ContainerDirectory {
         if (isErrno(error, "ENOENT", "ENOTDIR")) throw notFound(id, error);
         throw error;
       }
-      if (lock === "none") return new ContainerDirectory(id, path, fd, null);
+      if (lock === "none") return new ContainerDirectory(id, path, fd);
       flock(fd, LOCK.LOCK_EX);
       // whoever had it locked may have deleted it, and somebody made it anew
-      if (isStill(fd, path)) {
-        return new ContainerDirectory(id, path, openat(fd, ".", O.O_RDONLY | O.O_DIRECTORY | O.O_CLOEXEC), fd);
-      }
+      if (isStill(fd, path)) return new ContainerDirectory(id, path, fd);
       close(fd);
     }
   }
@@ -151,7 +143,6 @@ export class ContainerDirectory {
   /** Ends the lock. Idempotent use is not needed: once. */
   close(): void {
     close(this.fd);
-    if (this.lock !== null) close(this.lock);
   }
 
   private writeWhole(name: string, text: string): void {
