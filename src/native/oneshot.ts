@@ -9,10 +9,11 @@
  *     front.exit(0);
  */
 import { OnggiError } from "../lib/errors.ts";
-import { F } from "../sys/constants.ts";
+import { F, POLL } from "../sys/constants.ts";
 import { isErrno } from "../sys/errno.ts";
 import { close, fcntl, memfd } from "../sys/file.ts";
-import { writeAll } from "../sys/io.ts";
+import { poll, writeAll } from "../sys/io.ts";
+import { getppid } from "../sys/process.ts";
 import { recvFds, sendFds } from "../sys/socket.ts";
 import { type Failure, indexOf, sectionOf, waitStatus } from "./protocol.ts";
 
@@ -29,6 +30,8 @@ const order = { go: 1, wait: 2, leave: 3, launch: 16, exit: 17 } as const;
 const answer = { event: 1, created: 2, started: 3, failed: 4, exit: 5 } as const;
 const waitFlags = { subreaper: 1, terminal: 2 } as const;
 const MESSAGE_MAX = 256;
+/** How long an answer is waited for before the front is looked after, in milliseconds. */
+const PATIENCE = 100;
 const VARIABLE = "ONGGI_FRONT";
 
 /** The front ended, or was killed, before it was told to. */
@@ -87,8 +90,11 @@ export class OneShot {
   /** The socket to the front, for poll(2). */
   readonly fd: number;
 
+  private readonly front: number;
+
   private constructor(fd: number) {
     this.fd = fd;
+    this.front = getppid();
   }
 
   /** @throws OnggiError `no_front` when this program was not started by one */
@@ -157,6 +163,9 @@ export class OneShot {
 
   private receive(): { data: Uint8Array; fds: readonly number[] } {
     let received: ReturnType<typeof recvFds>;
+    // A process that shares the front's descriptors keeps the socket open when the front is killed: that it is there still is
+    // known by its being this program's parent.
+    while (poll(this.fd, POLL.POLLIN, PATIENCE) === 0) if (getppid() !== this.front) throw new FrontGone();
     try {
       received = recvFds(this.fd, MESSAGE_MAX, 1);
     } catch (error) {

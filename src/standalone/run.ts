@@ -48,8 +48,10 @@ async function runSetUp(
     throw error;
   }
   if (options.detach) return 0;
+  // others may pause, update or delete it while it runs
+  directory.unlock();
   front.wait({ subreaper: !options.noSubreaper, terminal: master !== null });
   const exitCode = master === null ? waitExit(front) : proxyTerminal(front, master);
-  if (!options.keep) await destroyContainer(new Container(host, directory, record), warn);
+  if (!options.keep && directory.lockAgain()) await destroyContainer(new Container(host, directory, record), warn);
   return exitCode;
 }
