@@ -185,7 +185,9 @@ function compileIdentity({ child, process, facts, inUserns, setgroupsDenied }: P
     inheritable: mask(capabilities?.inheritable),
   });
   child.about("privileges", "set the ambient capabilities").do(prctl(PR.PR_CAP_AMBIENT, PR.PR_CAP_AMBIENT_CLEAR_ALL));
-  for (const number of capabilitiesIn(mask(capabilities?.ambient))) {
+  // the kernel takes only those that are permitted and inheritable, capabilities(7); runc leaves the others out as well
+  const ambient = mask(capabilities?.ambient) & mask(capabilities?.permitted) & mask(capabilities?.inheritable);
+  for (const number of capabilitiesIn(ambient)) {
     child.do(prctl(PR.PR_CAP_AMBIENT, PR.PR_CAP_AMBIENT_RAISE, number));
   }
   child.about("process", "set the file mode mask").do({ kind: "umask", mask: user?.umask ?? 0o022 });

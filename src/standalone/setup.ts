@@ -14,6 +14,7 @@ import { withDefaultDevices } from "../runtime/resources.ts";
 import { O, S } from "../sys/constants.ts";
 import { close, memfd, mknodat, openat, openDir } from "../sys/file.ts";
 import { ftruncate, writeAll } from "../sys/io.ts";
+import { getegid, geteuid } from "../sys/process.ts";
 import { readBundle, rootOf } from "./bundle.ts";
 import { cgroupOf, type OwnCgroup } from "./cgroup.ts";
 import { ContainerDirectory, type ContainerRecord, RESULT_FIFO, START_FIFO } from "./directory.ts";
@@ -149,7 +150,7 @@ class Job {
     this.passed = passed;
     const { linux = {} } = record.spec;
     const mapped = host.facts.unprivileged && linux.namespaces?.some(({ type, path }) => type === "user" && path === undefined);
-    this.idMapsBy = mapped && needsMapTools(linux, process.geteuid?.() ?? 0, process.getegid?.() ?? 0) ? "caller" : "plan";
+    this.idMapsBy = mapped && needsMapTools(linux, geteuid(), getegid()) ? "caller" : "plan";
   }
 
   async run(byFifo: boolean): Promise<SetUp> {
@@ -203,6 +204,7 @@ class Job {
       spec,
       mountUserns: maps.mountUserns,
       idMapsBy: this.idMapsBy,
+      mountsInOrder: true,
       root: { kind: "directory", path: record.rootfs },
       facts: host.facts,
       cgroup: cgroup && !host.systemdCgroup ? cgroup.manager.join(cgroup.path) : noCgroup,

@@ -75,7 +75,7 @@ class PrivateDocker implements Docker {
     this.#options = options;
     const own = { DOCKER_HOST: `unix://${this.base.at("docker.sock")}`, DOCKER_CONFIG: this.base.at("config") };
     this.env = { ...(process.env as Record<string, string>), ...own };
-    this.client = new CommandLine([DOCKER], { env: own, cwd: this.base.path, timeout: 60_000 });
+    this.client = new CommandLine([DOCKER], { env: own, cwd: this.base.path, timeout: 30_000 });
   }
 
   get pids(): readonly number[] {

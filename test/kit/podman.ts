@@ -46,7 +46,7 @@ export function makePodman(runtime: string): Podman {
     ...["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"],
   ];
   const env = { CONTAINERS_CONF: configuration, TMPDIR: base.path };
-  const client = new CommandLine([PODMAN, ...flags], { cwd: base.path, env, timeout: 60_000 });
+  const client = new CommandLine([PODMAN, ...flags], { cwd: base.path, env, timeout: 30_000 });
   const removeAll = async (): Promise<void> => {
     await client.run(["pod", "rm", "-f", "-a", "-t", "0"]);
     await client.run(["rm", "-f", "-a", "-t", "0"]);

@@ -1,6 +1,6 @@
 /** The OCI runtime under containerd's own shim, driven by `ctr`: every call the shim makes of a runtime. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import type { CallOptions, RunningCall } from "../kit/command.ts";
 import { type Containerd, containerdUnavailable, startContainerd } from "../kit/containerd.ts";
 import { memoryLimit } from "../kit/control.ts";
@@ -47,14 +47,15 @@ const task = async (id: string): Promise<{ pid: number; status: string } | null>
 };
 const pidOf = async (id: string): Promise<number> => (await task(id))!.pid;
 
-/** Pids of the processes a task has, by `ctr tasks ps`; `commands` gives their command lines. */
+/** Pids of the processes a task has, by `ctr tasks ps`; `commands` gives the command lines of those that are still there. */
 const pidsOf = async (id: string): Promise<number[]> =>
   (await ok("tasks", "ps", id))
     .split("\n")
     .slice(1)
     .map((line) => Number(line.split(/\s+/)[0]));
 const commands = async (id: string): Promise<string[]> =>
-  (await pidsOf(id)).map((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim());
+  (await pidsOf(id)).map((pid) => commandOf(pid).replaceAll("\0", " ").trim()).filter(Boolean);
+const commandOf = (pid: number): string => (existsSync(`/proc/${pid}`) ? readFileSync(`/proc/${pid}/cmdline`, "utf8") : "");
 
 let execs = 0;
 const exec = (id: string, flags: readonly string[], command: readonly string[], options?: CallOptions) =>
@@ -164,6 +165,12 @@ describe.skipIf(reason !== null)("containerd", () => {
       const missing = await exec(id, [], ["no-such-command"]);
       expect(missing.code).not.toBe(0);
       expect(missing.stderr).toContain("executable file not found in $PATH");
+      await remove(id);
+    });
+
+    test("execs that end at once: no end is missed", async () => {
+      const id = await sleeping();
+      for (let index = 0; index < 40; index += 1) expect((await exec(id, [], ["sh", "-c", `exit ${index}`])).code).toBe(index);
       await remove(id);
     });
 

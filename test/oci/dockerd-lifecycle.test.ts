@@ -127,7 +127,7 @@ dockerSuite("dockerd's lifecycle of containers", { flags: ["--live-restore"], le
     });
 
     test("events tell of create, start, exec, kill and death with its status", async () => {
-      const since = String(Date.now() / 1000);
+      const since = String(Math.floor(Date.now() / 1000));
       const id = await user.sleeping();
       await user.ok("exec", id, "true");
       await user.ok("kill", "-s", "KILL", id);
