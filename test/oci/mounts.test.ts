@@ -109,8 +109,10 @@ testNewer("an id-mapped mount shows the host's ids as its own mappings say", asy
 });
 
 testNewer("idmap takes the container's own mappings: files of the host's root are the container's root's", async () => {
-  const mount = bind(["bind", "idmap"]);
-  expect(await output("stat -c %u:%g /mnt/file", userNamespace(), withMount(mount))).toBe("0:0\n");
+  const bundle = runtime.bundle(["stat", "-c", "%u:%g", "/mnt/file"], userNamespace(), withMount(bind(["bind", "idmap"])));
+  mkdirSync(join(bundle.rootfs, "mnt"));
+  const { stdout, stderr } = await runtime.call(["run", "--bundle", bundle.directory, bundle.id]);
+  expect({ stdout, stderr }).toEqual({ stdout: "0:0\n", stderr: "" });
 });
 
 test("the default devices are there and are what they are called", async () => {
@@ -132,9 +134,9 @@ test("the default devices are there and are what they are called", async () => {
 test("devices asked for have their numbers, modes and owners, and the cgroup decides about their use", async () => {
   const devices: Change = (spec) => {
     spec.linux!.devices = [
-      { path: "/dev/extra/zero", type: "c", major: 1, minor: 5, fileMode: 0o640, uid: 7, gid: 8 },
+      { path: "/dev/extra/zero", type: "c", major: 1, minor: 5, fileMode: 0o644, uid: 7, gid: 8 },
       { path: "/dev/pipe", type: "p", fileMode: 0o600 },
-      { path: "/dev/memory", type: "c", major: 1, minor: 1 },
+      { path: "/dev/memory", type: "c", fileMode: 0o666, major: 1, minor: 1 },
     ];
     spec.linux!.resources!.devices = [
       { allow: false, access: "rwm" },
@@ -144,7 +146,7 @@ test("devices asked for have their numbers, modes and owners, and the cgroup dec
   const script =
     "stat -c '%F %t:%T %a %u:%g' /dev/extra/zero; stat -c %F /dev/pipe; head -c 1 /dev/extra/zero | wc -c; cat /dev/memory 2>&1 | head -c 60";
   expect(await output(script, devices)).toBe(
-    "character special file 1:5 640 7:8\nfifo\n1\ncat: can't open '/dev/memory': Operation not permitted\n",
+    "character special file 1:5 644 7:8\nfifo\n1\ncat: can't open '/dev/memory': Operation not permitted\n",
   );
 });
 
@@ -186,7 +188,7 @@ test.each([
   ["unbindable", /unbindable/],
 ] as const)("rootfsPropagation %s", async (rootfsPropagation, expected) => {
   const { stdout, code } = await runtime.shell(
-    "grep ' / / \\| / rw\\| / ro' /proc/self/mountinfo | grep -v ' /dev' | head -1 | sed 's/ - .*//' | cut -d ' ' -f 7-",
+    `awk '$5 == "/"' /proc/self/mountinfo | sed 's/ - .*//' | cut -d ' ' -f 7-`,
     (spec) => {
       spec.linux!.rootfsPropagation = rootfsPropagation;
     },

@@ -97,18 +97,18 @@ test("a quota of a tenth of a processor is kept", async () => {
 
 test("devices are refused by default and allowed by rule, the last that fits decides", async () => {
   const rules: Change = (spec) => {
-    spec.linux!.devices = [{ path: "/dev/loopctl", type: "c", major: 10, minor: 237 }];
+    spec.linux!.devices = [{ path: "/dev/loopctl", type: "c", fileMode: 0o666, major: 10, minor: 237 }];
     spec.linux!.resources!.devices = [
       { allow: false, access: "rwm" },
-      { allow: true, type: "c", major: 10, access: "rw" },
+      { allow: true, type: "c", major: 10, minor: 237, access: "rw" },
       { allow: false, type: "c", major: 10, minor: 237, access: "w" },
     ];
   };
-  const { stdout } = await runtime.shell(
+  const { stdout, stderr } = await runtime.shell(
     "(: < /dev/loopctl) 2>/dev/null; echo $?; (: > /dev/loopctl) 2>/dev/null; echo $?; echo x > /dev/null && echo null",
     rules,
   );
-  expect(stdout).toBe("0\n1\nnull\n");
+  expect({ stdout, stderr }).toEqual({ stdout: "0\n1\nnull\n", stderr: "" });
 });
 
 test("an out-of-memory kill is told by events", async () => {

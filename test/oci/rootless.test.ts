@@ -19,6 +19,8 @@ const under = [
 ];
 
 beforeAll(() => {
+  // the runtime's log is made beside the test's own files
+  chmodSync(runtime.base, 0o1777);
   mkdirSync(home);
   chownSync(home, UID, UID);
   mkdirSync(join(runtime.base, "etc"));
@@ -79,7 +81,8 @@ test("life from create to delete, with exec, as that user", async () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   }
   expect(JSON.parse((await call(["state", one.id])).stdout)).toMatchObject({ id: one.id, status: "running" });
-  expect((await call(["exec", one.id, "id", "-u"])).stdout).toBe("0\n");
+  const { stdout, stderr } = await call(["exec", one.id, "id", "-u"]);
+  expect({ stdout, stderr }).toEqual({ stdout: "0\n", stderr: "" });
   expect((await call(["delete", "--force", one.id])).code).toBe(0);
   await runtime.expectNothingLeft(one.id);
 });
