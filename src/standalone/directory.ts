@@ -11,7 +11,7 @@
  * A directory is made by whoever creates the container and locked (flock) by whoever changes it, so half of a creation is seen
  * by nobody but `delete --force`.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
 import type { RdtGroup } from "../runtime/intel-rdt.ts";
@@ -49,6 +49,9 @@ const SHARE = "rdt.json";
 const notFound = (id: string, cause: unknown) =>
   new OnggiError("container_not_found", `container does not exist: ${id}`, { cause });
 
+const exists = (id: string, cause?: unknown) =>
+  new OnggiError("container_exists", `container with given ID already exists: ${id}`, { cause });
+
 export class ContainerDirectory {
   readonly path: string;
   /** Open for as long as this object: the lock hangs on it. */
@@ -61,6 +64,12 @@ export class ContainerDirectory {
     this.fd = fd;
   }
 
+  /** Throws OnggiError `container_exists`: before anything is looked at that belongs to the one that exists. */
+  static refuseExisting(root: string, id: string): void {
+    checkId(id);
+    if (existsSync(`${root}/${id}`)) throw exists(id);
+  }
+
   /** Makes the directory and locks it. Throws OnggiError `container_exists`. */
   static make(root: string, id: string): ContainerDirectory {
     checkId(id);
@@ -70,7 +79,7 @@ export class ContainerDirectory {
       mkdirSync(path, { mode: 0o700 });
     } catch (error) {
       if (!isErrno(error, "EEXIST")) throw error;
-      throw new OnggiError("container_exists", `container with given ID already exists: ${id}`, { cause: error });
+      throw exists(id, error);
     }
     return ContainerDirectory.at(root, id, "wait");
   }

@@ -81,6 +81,7 @@ export async function setUp(
   { detached, byFifo }: { readonly detached: boolean; readonly byFifo: boolean },
 ): Promise<SetUp> {
   const { bundle, id } = options;
+  ContainerDirectory.refuseExisting(host.root, id);
   const spec = withJoinedIdMaps(readBundle(bundle));
   const process = spec.process;
   if (!process) throw new OnggiError("invalid_spec", "process: is missing");
