@@ -46,12 +46,12 @@ export interface Context {
   readonly call: Caller;
   /** Calls the engine that runs. Throws EngineUnreachable. */
   readonly callRunning: Caller;
-  /** Starts an engine in the background unless one answers. True if it did. */
-  startEngine(): Promise<boolean>;
+  /** Starts an engine in the background unless one answers. True if it did. Without `cgroupDriver` the environment says which. */
+  startEngine(cgroupDriver?: string): Promise<boolean>;
   /** Ends this process at once. */
   exit(code: number): never;
   /** Serves as the engine until it is stopped. */
-  serveEngine(): Promise<void>;
+  serveEngine(cgroupDriver?: string): Promise<void>;
 }
 
 /** Writes one line. */

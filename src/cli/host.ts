@@ -11,7 +11,7 @@ export interface HostOptions {
   version: string;
   /** Loads what reaches the terminal: system calls, which this layer does not make. */
   terminal: () => Promise<Terminal>;
-  serveEngine: (locations: { root: string; run: string; socket: string }) => Promise<void>;
+  serveEngine: (options: { root: string; run: string; socket: string; cgroupDriver: string | undefined }) => Promise<void>;
 }
 
 /** Reasons to start an engine: nobody is there. */
@@ -30,14 +30,14 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
 
     const callRunning: Context["callRunning"] = (name, request, handlers, signal) =>
       call(socket, name, request, handlers, signal);
-    const startEngine = async (): Promise<boolean> => {
+    const startEngine = async (cgroupDriver?: string): Promise<boolean> => {
       try {
         await callRunning("ping", {});
         return false;
       } catch (error) {
         if (!isAbsent(error)) throw error;
       }
-      await launch(where);
+      await launch(where, cgroupDriver);
       return true;
     };
     return {
@@ -64,16 +64,17 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
         return callRunning(name, request, handlers, signal);
       },
       exit: (code) => process.exit(code),
-      serveEngine: () => options.serveEngine(where),
+      serveEngine: (cgroupDriver) => options.serveEngine({ ...where, cgroupDriver: cgroupDriver ?? env.ONGGI_CGROUP_DRIVER }),
     };
   };
 }
 
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
 
-async function launch(where: { root: string; run: string; socket: string }): Promise<void> {
+async function launch(where: { root: string; run: string; socket: string }, cgroupDriver?: string): Promise<void> {
   const { selfCommand, startEngine } = await import("./engine-process.ts");
-  await startEngine(where, selfCommand(process.execPath, process.argv[1]));
+  const flags = cgroupDriver === undefined ? [] : ["--cgroup-driver", cgroupDriver];
+  await startEngine(where, selfCommand(process.execPath, process.argv[1]), flags);
 }
 
 const absolute = (path: string, cwd: string): string => (path.startsWith("/") ? path.replace(/(.)\/+$/, "$1") : `${cwd}/${path}`);

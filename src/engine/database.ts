@@ -23,7 +23,8 @@ export interface ContainerRecord {
   readonly slot: number | null;
   /** Why it has no user namespace; empty when it has one. */
   readonly isolationReason: string;
-  readonly cgroupPath: string;
+  /** Chosen anew when it is started by an engine with another cgroup driver. */
+  cgroupPath: string;
   readonly logFile: string;
   state: ContainerState;
   /** The boot in which it was last started: after another boot nothing of it can be alive. */

@@ -42,10 +42,20 @@ export interface ExecInput {
   readonly supervision: Supervision;
   readonly seccompProgram?: CompiledFilter | undefined;
   readonly standalone?: StandaloneProcess | undefined;
+  /** setgroups(2) was given up for the container's user namespace. */
+  readonly setgroupsDenied?: boolean | undefined;
 }
 
 /** The plan of an exec. Its `created` point is the same as a container's, so the engine may send START at once. */
-export function compileExec({ process, target, facts, supervision, seccompProgram, standalone }: ExecInput): Plan {
+export function compileExec({
+  process,
+  target,
+  facts,
+  supervision,
+  seccompProgram,
+  standalone,
+  setgroupsDenied = false,
+}: ExecInput): Plan {
   const registers = new Registers();
   const [before, after, child] = [new Writer(registers), new Writer(registers), new Writer(registers)];
   const inUserns = target.namespaces.includes("user");
@@ -72,7 +82,7 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
   if (joined !== 0) child.about("namespaces", "join the container").do({ kind: "setns", fd: pidfd, flags: joined });
   if (inUserns) {
     child.about("namespaces", "become root of the user namespace");
-    child.do({ kind: "setgroups", gids: new Uint8Array(0) });
+    if (!setgroupsDenied) child.do({ kind: "setgroups", gids: new Uint8Array(0) });
     child.do({ kind: "setresgid", rgid: 0, egid: 0, sgid: 0 });
     child.do({ kind: "setresuid", ruid: 0, euid: 0, suid: 0 });
   }
@@ -99,7 +109,7 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
     mode: 0,
     resolve: RESOLVE.RESOLVE_NO_MAGICLINKS,
   });
-  compileProcess({ child, process, facts, seccompProgram, inUserns, cwd, standalone });
+  compileProcess({ child, process, facts, seccompProgram, inUserns, setgroupsDenied, cwd, standalone });
 
   return Object.freeze({
     before: Object.freeze(before.ops),

@@ -40,6 +40,8 @@ function decode(context: Context, mount: Mount, index: number): PlannedMount {
   const destination = cleanPath(mount.destination);
   if (destination === "/") throw new OnggiError("invalid_mount", `mounts[${index}].destination: "/" is the root's own place`);
   const type = options.bind ? "bind" : (mount.type ?? "none");
+  if (type === "none" && !options.remount)
+    throw new OnggiError("invalid_mount", `mounts[${index}].type: a mount that is no bind mount needs a file system's type`);
   const planned = { index, mount, destination, type, options, detached: null };
   refuseOverProc(context, planned);
   if (mount.uidMappings && !options.bind)

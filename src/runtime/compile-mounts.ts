@@ -20,12 +20,23 @@ import { hidesCgroups, isOwnDev, newDev, openBindSource } from "./compile-mount-
 import { rootPropagation } from "./compile-root.ts";
 import { openTarget, symlinkTarget } from "./compile-targets.ts";
 
-/** In the specification's order. */
+/**
+ * Binds are made before procfs: one whose place turns out to lie in /proc, by a link in the image, is then below procfs, not over
+ * it or a part of it (CVE-2019-16884). What the specification itself places in /proc comes after procfs all the same.
+ */
+function procfsAfterBinds(planned: readonly PlannedMount[]): PlannedMount[] {
+  const inProc = ({ destination }: PlannedMount) => destination === "/proc" || destination.startsWith("/proc/");
+  const lastBind = planned.findLastIndex((one) => one.type === "bind" && !inProc(one));
+  const early = planned.slice(0, lastBind + 1);
+  return [...early.filter((one) => !inProc(one)), ...early.filter(inProc), ...planned.slice(lastBind + 1)];
+}
+
+/** In the specification's order, but for procfs. */
 export function compileMounts(context: Context, root: Reg, planned: readonly PlannedMount[]): MadeMounts {
   const made: { -readonly [K in keyof MadeMounts]: MadeMounts[K] } = {};
   const late: Reg[] = [];
   const aside = openAside(context, planned);
-  for (const one of planned) {
+  for (const one of procfsAfterBinds(planned)) {
     if (compileSpecialMount(context, root, one)) continue;
     const fd = attach(context, root, one, aside);
     const readonly = isLateReadonly(one.type) && (both(one.options).set & MOUNT_ATTR.MOUNT_ATTR_RDONLY) !== 0;

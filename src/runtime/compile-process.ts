@@ -177,13 +177,17 @@ function compileIdentity({ child, process, facts, inUserns, setgroupsDenied }: P
   child.about("privileges", "become the user").do({ kind: "setresgid", rgid: gid, egid: gid, sgid: gid });
   child.do({ kind: "setresuid", ruid: uid, euid: uid, suid: uid });
   child.about("privileges", "stop keeping capabilities").do(prctl(PR.PR_SET_KEEPCAPS, 0));
-  const permitted = mask(capabilities?.permitted);
-  const inheritable = mask(capabilities?.inheritable);
   child.about("privileges", "set the capabilities");
-  child.do({ kind: "capset", effective: mask(capabilities?.effective), permitted, inheritable });
+  child.do({
+    kind: "capset",
+    effective: mask(capabilities?.effective),
+    permitted: mask(capabilities?.permitted),
+    inheritable: mask(capabilities?.inheritable),
+  });
   child.about("privileges", "set the ambient capabilities").do(prctl(PR.PR_CAP_AMBIENT, PR.PR_CAP_AMBIENT_CLEAR_ALL));
-  // What is not both permitted and inheritable cannot be raised: capabilities(7). `runc spec` asks for it, and runc leaves it out.
-  for (const number of capabilitiesIn(mask(capabilities?.ambient) & permitted & inheritable)) {
+  // the kernel takes only those that are permitted and inheritable, capabilities(7); runc leaves the others out as well
+  const ambient = mask(capabilities?.ambient) & mask(capabilities?.permitted) & mask(capabilities?.inheritable);
+  for (const number of capabilitiesIn(ambient)) {
     child.do(prctl(PR.PR_CAP_AMBIENT, PR.PR_CAP_AMBIENT_RAISE, number));
   }
   child.about("process", "set the file mode mask").do({ kind: "umask", mask: user?.umask ?? 0o022 });

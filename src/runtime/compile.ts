@@ -10,8 +10,9 @@
  */
 import { OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
-import type { Plan, Reg } from "../plan/ops.ts";
+import { type Plan, type Reg, reg } from "../plan/ops.ts";
 import { compileContainerAttributes, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
+import type { Writer } from "./compile-builder.ts";
 import { compileCgroupTasks, compileCloneInto, compileOomWatch } from "./compile-cgroups.ts";
 import { Context, type CreateInput } from "./compile-context.ts";
 import { compileRootDevices, compileTerminal } from "./compile-devices.ts";
@@ -49,7 +50,7 @@ export function compileCreate(input: CreateInput): Plan {
   const cgroup = compileCloneInto(before, input.cgroup);
   compileOomWatch(before, input.cgroup);
   compileIdMaps(context);
-  compileCgroupTasks(before, child, input.cgroup);
+  const tasks = compileCgroupTasks(before, child, input.cgroup);
   compileOomScore(after, () => context.proc, process.oomScoreAdj);
   if (context.userns) compileRaisedLimits(after, process);
   compileStreamOwner(host, input.supervision, context.hostUid(process.user?.uid ?? 0));
@@ -86,6 +87,8 @@ export function compileCreate(input: CreateInput): Plan {
   compileRootEntry(context, rootPlan, root);
   const { seccompProgram, facts, standalone } = input;
   compileStreams(child, terminal, standalone?.preserveFds);
+  // it may wait for long, in a pid namespace with others, and what it holds is the host's
+  if (standalone) forget(child, [...tasks, ...(cgroup === undefined ? [] : [cgroup]), reg.oom, reg.state]);
   compileLabelWrites(child, labels);
   const beforeExecve = () => compileHooks(context, "startContainer");
   const inUserns = context.userns !== null;
@@ -99,6 +102,12 @@ export function compileCreate(input: CreateInput): Plan {
     child: Object.freeze(child.ops),
     supervision: input.supervision,
   });
+}
+
+/** Closes what the shim needs and the child does not, now that each has a table of its own. */
+function forget(child: Writer, registers: readonly Reg[]): void {
+  child.about("stdio", "hold nothing of the host's while waiting");
+  for (const fd of registers) child.do({ kind: "close", fd });
 }
 
 /** What a plan has no operations for is refused, never left out in silence. */

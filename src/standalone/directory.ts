@@ -4,6 +4,7 @@
  *     state.json  what the container is: written whole before anything of it is made
  *     init        pid and start time of its first process: written when there is one
  *     steps.json  what a created process still has to do
+ *     rdt.json    its group of resctrl, if it has one
  *     start       FIFO the created process waits at; gone once it has been told to start
  *     result      FIFO by which a started process says that it failed
  *
@@ -13,6 +14,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
+import type { RdtGroup } from "../runtime/intel-rdt.ts";
 import { LOCK, O } from "../sys/constants.ts";
 import { isErrno } from "../sys/errno.ts";
 import { close, flock, open } from "../sys/file.ts";
@@ -42,6 +44,7 @@ export const RESULT_FIFO = "result";
 const RECORD = "state.json";
 const INIT = "init";
 const STEPS = "steps.json";
+const SHARE = "rdt.json";
 
 const notFound = (id: string, cause: unknown) =>
   new OnggiError("container_not_found", `container does not exist: ${id}`, { cause });
@@ -124,6 +127,20 @@ export class ContainerDirectory {
 
   readSteps(): Steps {
     return JSON.parse(readFileSync(`${this.path}/${STEPS}`, "utf8")) as Steps;
+  }
+
+  /** Its group of resctrl. */
+  writeShare(group: RdtGroup): void {
+    this.writeWhole(SHARE, JSON.stringify(group));
+  }
+
+  readShare(): RdtGroup | null {
+    try {
+      return JSON.parse(readFileSync(`${this.path}/${SHARE}`, "utf8")) as RdtGroup;
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return null;
+      throw error;
+    }
   }
 
   /** Null before there is a process. */

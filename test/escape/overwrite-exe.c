@@ -53,14 +53,20 @@ static void attack(const char *pid) {
   close(held);
 }
 
+static double seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 int main(int argc, char **argv) {
   if (argc < 2 || argc > 16 || stat("/proc/self/exe", &own[owned++]) != 0) return 2;
   for (int i = 2; i < argc; i++)
     if (stat(argv[i], &own[owned++]) != 0) return 2;
   puts("up");
   fflush(stdout);
-  time_t end = time(NULL) + atoi(argv[1]);
-  while (time(NULL) < end) {
+  double end = seconds() + atoi(argv[1]);
+  while (seconds() < end) {
     DIR *proc = opendir("/proc");
     if (!proc) return 2;
     for (struct dirent *entry = readdir(proc); entry; entry = readdir(proc))

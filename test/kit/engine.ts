@@ -20,7 +20,7 @@ import {
   slowness,
   type TerminalCall,
 } from "./command.ts";
-import { descriptorCount, engineGroup, expectNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
+import { descriptorCount, engineGroup, engineGroups, expectNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
 
 export { slowness } from "./command.ts";
 
@@ -93,14 +93,21 @@ class TestEngine implements Engine {
 
   readonly base: string;
   readonly #before: Snapshot;
+  readonly #driver: string | undefined;
 
   constructor(base: string, before: Snapshot, env: Readonly<Record<string, string>>) {
     this.base = base;
     this.#before = before;
     this.root = join(base, "root");
     this.run = join(base, "run");
+    this.#driver = env.ONGGI_CGROUP_DRIVER ?? process.env.ONGGI_CGROUP_DRIVER;
     const own = { ONGGI_ROOT: this.root, ONGGI_RUN: this.run, NO_COLOR: "1" };
     this.#command = new CommandLine(onggiCommand, { cwd: base, env: { ...own, ...env } });
+  }
+
+  /** The group this engine's containers lie below. */
+  get #group(): string {
+    return engineGroup(this.base, this.#driver);
   }
 
   spawn(args: readonly string[], options: CallOptions = {}): RunningCall {
@@ -127,10 +134,8 @@ class TestEngine implements Engine {
     const found = list[0]!;
     const groups = found.State?.Pid ? readFileSync(`/proc/${found.State.Pid}/cgroup`, "utf8") : "";
     const asked = (found as { HostConfig?: { CgroupParent?: string } }).HostConfig?.CgroupParent;
-    if (groups !== "" && !asked && !groups.includes(`${engineGroup(this.base)}/`)) {
-      throw new Error(
-        `the leak check looks for cgroups below ${engineGroup(this.base)}, but container ${container} is in\n${groups}`,
-      );
+    if (groups !== "" && !asked && !groups.includes(`${this.#group}/`)) {
+      throw new Error(`the leak check looks for cgroups below ${this.#group}, but container ${container} is in\n${groups}`);
     }
     return found;
   }
@@ -165,7 +170,7 @@ class TestEngine implements Engine {
       8 * slowness,
       (line) =>
         line.startsWith(`processes: ${engine} `) ||
-        (line.startsWith("cgroups: ") && line.endsWith(engineGroup(this.base))) ||
+        (line.startsWith("cgroups: ") && engineGroups(this.base).some((group) => line.endsWith(group))) ||
         (/^(mounts|loops): /.test(line) && line.includes(`${this.root}/images/`)),
     );
     const containers = join(this.root, "containers");

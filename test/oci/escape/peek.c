@@ -107,13 +107,19 @@ static void look_at_program(int pid) {
   if (mem >= 0) close(mem);
 }
 
+static double seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
   secret = argv[2];
   puts("up");
   fflush(stdout);
   int own = getpid();
-  for (time_t end = time(NULL) + atoi(argv[1]); time(NULL) < end;) {
+  for (double end = seconds() + atoi(argv[1]); seconds() < end;) {
     DIR *proc = opendir("/proc");
     if (!proc) return 2;
     for (struct dirent *entry = readdir(proc); entry; entry = readdir(proc)) {
