@@ -182,6 +182,14 @@ static long do_fork(const struct context *context) {
   return pid;
 }
 
+// A seccomp filter that is already loaded may forbid the question, with an errno of its choice: many an older profile does not
+// know faccessat2. Then a mode bit must do, and execve has the last word.
+static bool may_execute(const char *path, const struct stat *status) {
+  if (!S_ISREG(status->st_mode)) return false;
+  if (syscall(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS) == 0) return true;
+  return errno != EACCES && (status->st_mode & 0111) != 0;
+}
+
 // The first of several files that may be executed; as execvp(3) and the shells do, but without running it.
 static long do_look_up(const struct context *context, const struct plan_op *op) {
   bool denied = false;
@@ -189,10 +197,10 @@ static long do_look_up(const struct context *context, const struct plan_op *op) 
     struct stat status;
     if (syscall(SYS_newfstatat, AT_FDCWD, *path, &status, 0) != 0) {
       denied |= errno == EACCES;
-    } else if (!S_ISREG(status.st_mode) || syscall(SYS_faccessat2, AT_FDCWD, *path, X_OK, AT_EACCESS) != 0) {
-      denied = true;
-    } else {
+    } else if (may_execute(*path, &status)) {
       return 0;
+    } else {
+      denied = true;
     }
   }
   errno = denied ? EACCES : ENOENT;

@@ -48,6 +48,13 @@ test("a condition on an argument", async () => {
   expect(stdout).toBe("refused\nsent\n");
 });
 
+test("a profile older than faccessat2 leaves the program to execve", async () => {
+  for (const errnoRet of [1, 38]) {
+    const old = filter({ syscalls: [{ names: ["faccessat2"], action: "SCMP_ACT_ERRNO", errnoRet }] });
+    expect(await runtime.shell("echo runs", old)).toMatchObject({ code: 0, stdout: "runs\n" });
+  }
+});
+
 test("a filter that allows little: what is not named is refused", async () => {
   const { code, stdout } = await runtime.shell(
     "echo runs",
