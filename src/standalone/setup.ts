@@ -57,7 +57,7 @@ export const supervision = (tty: boolean): Supervision => ({
 /** The join of a process without a cgroup of its own. */
 export const noCgroup: CgroupJoin = { cloneInto: null, tasks: [], oom: null };
 
-/** Descriptors that a plan is passed, in the order of its registers. */
+/** Descriptors that a plan is passed, in the order of its registers; -1 is one that is not there yet. */
 class Passed {
   readonly fds: number[] = [];
 
@@ -66,7 +66,7 @@ class Passed {
   }
 
   close(): void {
-    for (const fd of this.fds.splice(0)) close(fd);
+    for (const fd of this.fds.splice(0)) if (fd >= 0) close(fd);
   }
 }
 

@@ -185,6 +185,15 @@ test.each(wrongValues)("%s = %j has no meaning", async (path, value) => {
   await expectRefusal(runtime.bundle(["true"], setting(path, value)));
 });
 
+testNewer("without a mount namespace of its own, or with another's", async () => {
+  await expectRefusal(
+    runtime.bundle(["true"], setting("linux.namespaces", [{ type: "uts" }])),
+    "a new mount namespace is needed",
+  );
+  const joined = [{ type: "uts" }, { type: "mount", path: "/proc/self/ns/mnt" }];
+  await expectRefusal(runtime.bundle(["true"], setting("linux.namespaces", joined)), "joining a mount namespace");
+});
+
 const members: [string, string][] = [
   ["process", "process"],
   ["root", "root"],
