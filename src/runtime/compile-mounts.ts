@@ -21,30 +21,31 @@ import { rootPropagation } from "./compile-root.ts";
 import { openTarget, symlinkTarget } from "./compile-targets.ts";
 
 /**
- * Binds are made before procfs: one whose place turns out to lie in /proc, by a link in the image, is then below procfs, not over
- * it or a part of it (CVE-2019-16884). What the specification itself places in /proc comes after procfs all the same.
+ * In the specification's order, but that nothing is put on /proc before the last bind mount: a bind whose place turns out to lie
+ * in /proc, by a link in the image, is then below procfs, not over it or a part of it (CVE-2019-16884). Made, and by Linux 6.8
+ * and later listed, in its turn procfs is all the same.
  */
-function procfsAfterBinds(planned: readonly PlannedMount[]): PlannedMount[] {
-  const inProc = ({ destination }: PlannedMount) => destination === "/proc" || destination.startsWith("/proc/");
-  const lastBind = planned.findLastIndex((one) => one.type === "bind" && !inProc(one));
-  const early = planned.slice(0, lastBind + 1);
-  return [...early.filter((one) => !inProc(one)), ...early.filter(inProc), ...planned.slice(lastBind + 1)];
-}
-
-/** In the specification's order, but for procfs. */
 export function compileMounts(context: Context, root: Reg, planned: readonly PlannedMount[]): MadeMounts {
   const made: { -readonly [K in keyof MadeMounts]: MadeMounts[K] } = {};
   const late: Reg[] = [];
   const aside = openAside(context, planned);
-  for (const one of procfsAfterBinds(planned)) {
-    if (compileSpecialMount(context, root, one)) continue;
-    const fd = attach(context, root, one, aside);
+  const mount = (one: PlannedMount, ready?: Reg) => {
+    if (compileSpecialMount(context, root, one)) return;
+    const fd = attach(context, root, one, aside, ready);
     const readonly = isLateReadonly(one.type) && (both(one.options).set & MOUNT_ATTR.MOUNT_ATTR_RDONLY) !== 0;
     const name = keptMounts[`${one.type} ${one.destination}`];
     if (name) made[name] = fd;
     if (readonly) late.push(fd);
     else if (!name) context.child.close(fd);
-  }
+  };
+  const lastBind = planned.findLastIndex((one) => one.type === "bind" && !inProc(one));
+  const held: { readonly one: PlannedMount; readonly ready: Reg | undefined }[] = [];
+  planned.forEach((one, i) => {
+    const { remount, copyUp } = one.options;
+    if (i < lastBind && inProc(one)) held.push({ one, ready: remount || copyUp ? undefined : makeInTurn(context, one, aside) });
+    else mount(one);
+    if (i === lastBind) for (const { one, ready } of held) mount(one, ready);
+  });
   for (const fd of late) {
     context.child.about("mounts", "make the tmpfs read-only, now that everything below it is mounted");
     setAttributes(context.child, fd, { set: MOUNT_ATTR.MOUNT_ATTR_RDONLY, clear: 0 }, 0);
@@ -52,6 +53,8 @@ export function compileMounts(context: Context, root: Reg, planned: readonly Pla
   if (aside) context.child.close(aside.directory, aside.file);
   return made;
 }
+
+const inProc = ({ destination }: PlannedMount): boolean => destination === "/proc" || destination.startsWith("/proc/");
 
 const keptMounts: Readonly<Record<string, keyof MadeMounts>> = {
   "proc /proc": "proc",
@@ -85,7 +88,8 @@ function compileRemount({ child }: Context, root: Reg, { destination, options, i
   child.close(place);
 }
 
-function attach(context: Context, root: Reg, planned: PlannedMount, aside: Aside | null): Reg {
+/** `ready`: the mount, if it is made already. */
+function attach(context: Context, root: Reg, planned: PlannedMount, aside: Aside | null, ready?: Reg): Reg {
   const { child, input } = context;
   const { destination, type, options, mount } = planned;
   child.about(groupOf(destination), `mount ${destination}`);
@@ -96,7 +100,7 @@ function attach(context: Context, root: Reg, planned: PlannedMount, aside: Aside
     strict,
     noFollow: options.placeNoFollow,
   });
-  const fd = planned.detached === null ? make(context, planned, place) : inTurn(context, planned.detached, planned, aside);
+  const fd = ready ?? makeInTurn(context, planned, aside, place);
   child.about(groupOf(destination), `mount ${destination}`);
   child.do({ kind: "moveMount", from: fd, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place);
   if (!options.bind) propagate(child, fd, options.propagation);
@@ -138,10 +142,16 @@ function inTurn(context: Context, detached: Reg, { options, destination, mount }
   return copy;
 }
 
-function make(context: Context, planned: PlannedMount, place: Reg): Reg {
+/** `place`: what tmpcopyup copies. */
+function makeInTurn(context: Context, planned: PlannedMount, aside: Aside | null, place?: Reg): Reg {
+  return planned.detached === null ? make(context, planned, place) : inTurn(context, planned.detached, planned, aside);
+}
+
+function make(context: Context, planned: PlannedMount, place?: Reg): Reg {
   if (planned.options.bind) return openBindSource(context, context.child, planned);
   if (isOwnDev(planned)) return newDev(context, context.child, planned);
-  return planned.options.copyUp ? copyUp(context, planned, place) : newFileSystem(context, context.child, planned);
+  if (planned.options.copyUp && place !== undefined) return copyUp(context, planned, place);
+  return newFileSystem(context, context.child, planned);
 }
 
 const groupOf = (destination: string) => (destination === "/dev" || destination.startsWith("/dev/") ? "devices" : "mounts");

@@ -92,6 +92,16 @@ test("mounts are made in their order: a later one on top of, or below, an earlie
   expect(await output("cat /mnt/file /mnt/below/file", ...changes)).toBe("content\nsecond\n");
 });
 
+test("mountinfo has them in their order, procfs before the bind mounts too", async () => {
+  const more = [bind(["bind"]), { destination: "/proc/uptime", type: "bind", source: join(source(), "file"), options: ["bind"] }];
+  const script = "awk '$5 ~ /^\\/(proc|dev|sys|mnt)/ { print $5 }' /proc/self/mountinfo";
+  const found = (
+    await output(script, ...more.map((mount) => withMount(mount)), withMount({ ...bind(["bind"]), destination: "/mnt/last" }))
+  ).trim();
+  const expected = ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/mnt", "/proc/uptime", "/mnt/last"];
+  expect(found.split("\n").filter((point) => expected.includes(point))).toEqual(expected);
+});
+
 test("a mount point that is a link leads inside the root", async () => {
   const bundle = runtime.bundle(["sh", "-c", "cat /real/file"], withMount({ ...bind(["bind"]), destination: "/link" }));
   mkdirSync(join(bundle.rootfs, "real"));
