@@ -48,18 +48,18 @@ function memory(memory: LinuxResources["memory"], state: V1State): LimitWrite[] 
   if (swap > 0 && limit > 0 && swap < limit) {
     invalidLimit("memory.swap", swap, `it is memory and swap together, so at least memory.limit (${limit})`);
   }
-  const bytes = (name: string, file: string, value: number, optional?: true): LimitWrite[] => {
+  const bytes = (name: string, file: string, value: number, more: Partial<LimitWrite> = {}): LimitWrite[] => {
     if (value === 0 || (value === -1 && state.fresh)) return [];
-    const write = { limit: `memory.${name}`, controller: "memory", file, value: integer(`memory.${name}`, value, -1) };
-    return [optional ? { ...write, optional } : write];
+    return [{ limit: `memory.${name}`, controller: "memory", file, value: integer(`memory.${name}`, value, -1), ...more }];
   };
   const limits = bytes("limit", "memory.limit_in_bytes", limit);
-  const swaps = bytes("swap", "memory.memsw.limit_in_bytes", swap, memory.swap ? undefined : true);
+  const swaps = bytes("swap", "memory.memsw.limit_in_bytes", swap, memory.swap ? {} : { optional: true });
   const swapFirst = !state.fresh && (swap === -1 || (state.memoryLimit !== null && state.memoryLimit < swap));
   const writes = [
     ...(swapFirst ? [...swaps, ...limits] : [...limits, ...swaps]),
     ...bytes("reservation", "memory.soft_limit_in_bytes", reservation),
-    ...bytes("kernel", "memory.kmem.limit_in_bytes", kernel),
+    // kernels since 5.16 refuse it, the newest say yes and do nothing
+    ...bytes("kernel", "memory.kmem.limit_in_bytes", kernel, { readBack: true }),
     ...bytes("kernelTCP", "memory.kmem.tcp.limit_in_bytes", kernelTCP),
   ];
   if (swappiness !== -1) {

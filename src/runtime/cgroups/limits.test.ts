@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import type { LinuxResources } from "../../oci/spec.ts";
-import type { LimitWrite } from "./limits.ts";
+import { apply, type LimitWrite } from "./limits.ts";
 import { limitsV1 } from "./limits-v1.ts";
 import { ioWeightOf, limitsV2, weightOfShares } from "./limits-v2.ts";
 
@@ -94,6 +97,20 @@ describe("v1", () => {
       "memory.oom_control = 1",
     ]);
     expect(v1({ memory: { swappiness: -1, disableOOMKiller: false } })).toEqual([]);
+  });
+
+  test("a limit of kernel memory that is taken without effect is an error", () => {
+    const directory = mkdtempSync(join(tmpdir(), "onggi-limits-"));
+    const writes = limitsV1({ memory: { kernel: 8192 } }, { fresh: true, memoryLimit: null });
+    try {
+      // a plain file keeps what follows the four digits, so the value stays as large as the kernel's "unlimited"
+      writeFileSync(join(directory, "memory.kmem.limit_in_bytes"), "9223372036854771712\n");
+      expect(() => apply(writes, () => directory)).toThrow(/memory.kernel = "8192": this kernel takes it, but without effect/);
+      writeFileSync(join(directory, "memory.kmem.limit_in_bytes"), "");
+      apply(writes, () => directory);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   test("an idle group takes no shares; one that wakes takes them after", () => {

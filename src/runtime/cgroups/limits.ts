@@ -4,6 +4,7 @@
  * `limits-v1.ts` and `limits-v2.ts` turn resources into a list of `LimitWrite`, purely; `apply` makes the writes.
  * In all of it 0 or undefined is "not asked for" and -1 is "no limit", as the runtime specification and Docker have it.
  */
+import { readFileSync } from "node:fs";
 import { OnggiError } from "../../lib/errors.ts";
 import { close, isErrno, O, open, SysError, write } from "../../sys/index.ts";
 
@@ -19,6 +20,8 @@ export interface LimitWrite {
   readonly otherwise?: { readonly file: string; readonly value: string };
   /** EINVAL may only mean that a later write of the list must come first: it is tried again at the end. */
   readonly retry?: true;
+  /** A number that the kernel may take without effect: it is read back, and must not be larger (it is rounded down to pages). */
+  readonly readBack?: true;
 }
 
 /** Throws `invalid_cgroup_limit`. */
@@ -84,6 +87,7 @@ export function apply(writes: readonly LimitWrite[], directoryOf: (controller: s
     const directory = directoryOf(write.controller);
     try {
       applyOne(file, write, directory);
+      if (write.readBack) checkEffect(write, directory);
       return true;
     } catch (error) {
       if (mayRetry && write.retry && isErrno(error, "EINVAL")) return false;
@@ -130,6 +134,17 @@ function applyOne(target: OneFile, { file, value, optional, otherwise }: LimitWr
     if (!otherwise) throw error;
     target.write(`${directory}/${otherwise.file}`, otherwise.value);
   }
+}
+
+/** Throws `cgroup_limit_unsupported`. */
+function checkEffect({ limit, file, value }: LimitWrite, directory: string): void {
+  const path = `${directory}/${file}`;
+  const now = readFileSync(path, "utf8").trim();
+  if (BigInt(value) < 0n || BigInt(now) <= BigInt(value)) return;
+  throw new OnggiError(
+    "cgroup_limit_unsupported",
+    `limit ${limit} = ${JSON.stringify(value)}: this kernel takes it, but without effect: ${path} is ${now}`,
+  );
 }
 
 function describe(write: LimitWrite, directory: string, error: unknown): unknown {
