@@ -23,18 +23,14 @@ export function runcBundle(base: string): Bundle {
   };
 }
 
-/**
- * A directory with the busybox tree and what `runc spec` writes, without a terminal. Without ambient capabilities too: as
- * they are not inheritable, the kernel has none of them, which runc passes over and onggi-runtime reports.
- */
+/** A directory with the busybox tree and what `runc spec` writes, without a terminal. */
 export function makeBundle(directory: string, args: readonly string[]): void {
   mkdirSync(directory, { recursive: true });
   makeBusyboxTree(join(directory, "rootfs"));
   sh(["runc", "spec"], { cwd: directory });
   const file = join(directory, "config.json");
   const spec = JSON.parse(readFileSync(file, "utf8")) as Spec & { process: Process };
-  const { ambient: _, ...capabilities } = spec.process.capabilities ?? {};
-  spec.process = { ...spec.process, terminal: false, args: [...args], capabilities };
+  spec.process = { ...spec.process, terminal: false, args: [...args] };
   spec.root = { ...spec.root!, readonly: false };
   writeFileSync(file, JSON.stringify(spec));
 }

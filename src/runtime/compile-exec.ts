@@ -8,7 +8,7 @@
  */
 import type { IdMapping, NamespaceType, Process } from "../oci/spec.ts";
 import { AT_FDCWD, type Plan, type Reg, reg, type Supervision } from "../plan/ops.ts";
-import { O, RESOLVE } from "../sys/constants.ts";
+import { O, RESOLVE, SIG } from "../sys/constants.ts";
 import type { CgroupJoin } from "./cgroups/types.ts";
 import { compileAffinity, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
 import { Registers, Writer } from "./compile-builder.ts";
@@ -19,6 +19,7 @@ import { privateProc } from "./compile-kernel.ts";
 import {
   compileLabelWrites,
   compileOwnStreams,
+  compileParentDeath,
   compileProcess,
   compileRaisedLimits,
   compileSession,
@@ -70,6 +71,7 @@ export function compileExec({
   if (inUserns) compileRaisedLimits(after, process);
 
   if (process.execCPUAffinity?.initial) compileAffinity(child, process.execCPUAffinity.initial, "initial");
+  if (standalone) compileParentDeath(child, SIG.SIGKILL);
   compileCgroupTasks(before, child, target.cgroup);
   if (after.ops.length > 0) {
     after.about("handshake", "let the child go on").do({ kind: "release" });
@@ -99,7 +101,10 @@ export function compileExec({
     }
   }
   if (target.namespaces.includes("pid")) compileBirth(child, terminal, standalone);
-  else compileStreams(child, terminal, standalone?.preserveFds);
+  else {
+    compileStreams(child, terminal, standalone?.preserveFds);
+    if (standalone) compileParentDeath(child, 0);
+  }
   child.about("process", "open the working directory");
   const cwd = child.keep({
     kind: "open",

@@ -11,6 +11,7 @@
 import { OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
 import { type Plan, type Reg, reg } from "../plan/ops.ts";
+import { SIG } from "../sys/constants.ts";
 import { compileContainerAttributes, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
 import type { Writer } from "./compile-builder.ts";
 import { compileCgroupTasks, compileCloneInto, compileOomWatch } from "./compile-cgroups.ts";
@@ -24,6 +25,7 @@ import { compileChildNamespaces, compileIdMaps, compileNamespaces, compileRestor
 import { compileMaskedPaths, compileReadonlyPaths } from "./compile-paths.ts";
 import {
   compileLabelWrites,
+  compileParentDeath,
   compileProcess,
   compileRaisedLimits,
   compileStreamOwner,
@@ -65,6 +67,7 @@ export function compileCreate(input: CreateInput): Plan {
     child.about("handshake", "wait until the shim has done its part").do({ kind: "await" });
   }
 
+  if (input.standalone) compileParentDeath(child, SIG.SIGKILL);
   compileBornStop(context);
   compileChildNamespaces(context, namespaces);
   compileContainerAttributes(context);
@@ -87,6 +90,7 @@ export function compileCreate(input: CreateInput): Plan {
   compileRootEntry(context, rootPlan, root);
   const { seccompProgram, facts, standalone } = input;
   compileStreams(child, terminal, standalone?.preserveFds);
+  if (standalone) compileParentDeath(child, 0);
   // it may wait for long, in a pid namespace with others, and what it holds is the host's
   if (standalone) forget(child, [...tasks, ...(cgroup === undefined ? [] : [cgroup]), reg.oom, reg.state]);
   compileLabelWrites(child, labels);

@@ -64,7 +64,7 @@ export class ContainerDirectory {
     this.fd = fd;
   }
 
-  /** Throws OnggiError `container_exists`: before anything is looked at that belongs to the one that exists. */
+  /** Throws OnggiError `container_exists`. */
   static refuseExisting(root: string, id: string): void {
     checkId(id);
     if (existsSync(`${root}/${id}`)) throw exists(id);
@@ -160,6 +160,17 @@ export class ContainerDirectory {
       if (isErrno(error, "ENOENT")) return null;
       throw error;
     }
+  }
+
+  /** Lets others change the container for a while. */
+  unlock(): void {
+    flock(this.fd, LOCK.LOCK_UN);
+  }
+
+  /** Locks it again. False: somebody has deleted it meanwhile, and what has its name now is another container. */
+  lockAgain(): boolean {
+    flock(this.fd, LOCK.LOCK_EX);
+    return isStill(this.fd, this.path);
   }
 
   remove(): void {

@@ -18,7 +18,7 @@ import type { ProcessIdentity } from "./process.ts";
 import { seccompOf, sendListener } from "./seccomp.ts";
 import { checkTerminal, noCgroup, supervision } from "./setup.ts";
 import { ignoreSignals } from "./signals.ts";
-import { proxyTerminal } from "./terminal.ts";
+import { copySize, proxyTerminal } from "./terminal.ts";
 import type { ExecOptions } from "./types.ts";
 
 /** The program's exit code; 0 with `detach`. */
@@ -52,13 +52,16 @@ function runProcess(host: Host, front: OneShot, container: Container, init: Proc
   const created = launch(front, plan, [], { filtered });
   const master = handOver(options, created);
   try {
-    if (!options.detach) ignoreSignals();
+    if (!options.detach) {
+      ignoreSignals();
+      if (master !== null) copySize(master);
+      front.wait({ subreaper: false, terminal: master !== null });
+    }
     release(front, plan, { filtered });
     if (options.detach) {
       front.leave();
       return 0;
     }
-    front.wait({ subreaper: false, terminal: master !== null });
     return master === null ? waitExit(front) : proxyTerminal(front, master);
   } finally {
     if (master !== null) close(master);

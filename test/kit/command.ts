@@ -51,6 +51,9 @@ export interface Size {
   readonly rows: number;
 }
 
+/** What to type into a shell to have a program in the foreground, and what is seen once Ctrl-C would reach it and not the shell. */
+export const IN_FOREGROUND = { typed: "sh -c 'echo in \"\"foreground; exec sleep 500'\n", seen: /in foreground\r*\n/ } as const;
+
 /** Starts a command with pipes; its standard input stays open unless `stdin` is given. */
 export function startCommand(words: readonly string[], options: CallOptions = {}): RunningCall {
   const started = performance.now();

@@ -1,7 +1,7 @@
 /** The OCI runtime under containerd's own shim, driven by `ctr`: every call the shim makes of a runtime. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
-import type { CallOptions, RunningCall } from "../kit/command.ts";
+import { type CallOptions, IN_FOREGROUND, type RunningCall } from "../kit/command.ts";
 import { type Containerd, containerdUnavailable, startContainerd } from "../kit/containerd.ts";
 import { memoryLimit } from "../kit/control.ts";
 import { eventually, gone, isAlive } from "../kit/engine.ts";
@@ -179,8 +179,8 @@ describe.skipIf(reason !== null)("containerd", () => {
       const fifo = ["--fifo-dir", containerd.base.at("fifo")];
       const call = containerd.client.terminal(["tasks", "exec", ...fifo, "-t", "--exec-id", "tty", id, "sh"]);
       await call.until("# ");
-      call.write("sleep 500\n");
-      await Bun.sleep(200);
+      call.write(IN_FOREGROUND.typed);
+      await call.until(IN_FOREGROUND.seen);
       call.write("\x03");
       call.write("echo status $?; exit 6\n");
       await call.until("status 130");

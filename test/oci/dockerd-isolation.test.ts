@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "
 import type { PrivateBase } from "../kit/base.ts";
 import { control, cpuQuota, memoryLimit, pidsLimit } from "../kit/control.ts";
 import { eventually } from "../kit/engine.ts";
+import { skipLoudly } from "../kit/skip.ts";
 import { dockerSuite, IMAGE } from "./docker-suite.ts";
 
 const status = (field: string): string => `grep ${field}: /proc/self/status | cut -f 2`;
@@ -165,7 +166,22 @@ dockerSuite("dockerd's isolation of containers", { leftByDocker }, (user) => {
       );
     });
 
-    // Not here: --privileged asks for CAP_SYS_RESOURCE, which is not in this machine's bounding set; runc fails as well.
+    test("--privileged, also of exec: every capability Docker knows and the host has; the host's devices", async () => {
+      const { stderr, code } = await user.run(["--privileged", IMAGE, "true"]);
+      if (code !== 0 && stderr.includes("unable to apply caps")) {
+        skipLoudly("--privileged under dockerd: runc cannot do without the capabilities that this host does not have");
+        return;
+      }
+      const known = (1n << 38n) - 1n; // as of Docker 20.10; later ones know more
+      const capabilities = (text: string): bigint => BigInt(`0x${/^Cap(?:Bnd|Eff):\t(\w+)$/m.exec(text)![1]}`) & known;
+      const all = capabilities(/^CapBnd.*/m.exec(readFileSync("/proc/self/status", "utf8"))![0]);
+      const words = await user.says(["--privileged"], "grep CapEff /proc/self/status; ls /dev");
+      expect(capabilities(words)).toBe(all);
+      expect(words.split("\n")).toContain("kmsg");
+      const id = await user.sleeping();
+      expect(capabilities(await user.ok("exec", "--privileged", id, "grep", "CapEff", "/proc/self/status"))).toBe(all);
+      await user.remove(id);
+    });
   });
 
   describe("namespaces", () => {

@@ -1,7 +1,7 @@
 /** The OCI runtime under podman and its monitor conmon: containers, pods, user namespaces. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { type CallOptions, startCommand } from "../kit/command.ts";
+import { type CallOptions, IN_FOREGROUND, startCommand } from "../kit/command.ts";
 import { cpuQuota, memoryLimit, pidsLimit } from "../kit/control.ts";
 import { eventually, gone, isAlive } from "../kit/engine.ts";
 import { busyboxArchive, makeBusyboxTree } from "../kit/images.ts";
@@ -65,8 +65,10 @@ describe.skipIf(reason !== null)("podman", () => {
       await call.until(/30 100\r+\n/);
       call.resize(132, 43);
       await Bun.sleep(300);
-      call.write("stty size; sleep 500\n");
+      call.write("stty size\n");
       await call.until(/43 132\r+\n/);
+      call.write(IN_FOREGROUND.typed);
+      await call.until(IN_FOREGROUND.seen);
       call.write("\x03");
       call.write("echo status $?; exit 4\n");
       await call.until("status 130");
@@ -144,8 +146,10 @@ describe.skipIf(reason !== null)("podman", () => {
       const words = ["exec", "-it", id, "sh", "-c", `${ATTACHED} exec sh`];
       const call = podman.client.terminal(words, { columns: 90, rows: 20 });
       await call.until("# ");
-      call.write("stty size; sleep 500\n");
+      call.write("stty size\n");
       await call.until(/20 90\r+\n/);
+      call.write(IN_FOREGROUND.typed);
+      await call.until(IN_FOREGROUND.seen);
       call.write("\x03");
       call.write("echo status $?; exit 6\n");
       await call.until("status 130");

@@ -13,7 +13,7 @@ import type { LinuxResources } from "../../oci/spec.ts";
 import { Dbus, DbusError } from "./dbus.ts";
 import { type Variant, variant } from "./dbus-message.ts";
 import { exists } from "./files.ts";
-import { until } from "./lifecycle.ts";
+import { PATIENCE, until } from "./lifecycle.ts";
 import { weightOfShares } from "./limits-v2.ts";
 import { checkPath } from "./paths.ts";
 import { isSlice, scopeOf } from "./scopes.ts";
@@ -27,9 +27,6 @@ const MANAGER = {
   path: "/org/freedesktop/systemd1",
   interface: "org.freedesktop.systemd1.Manager",
 } as const;
-
-/** How long a scope that has just ended may keep its name, in milliseconds. */
-const NAME_PATIENCE = 1000;
 
 /** How long the place-holder stays if the container's process never comes, in seconds. */
 const PLACE_HELD = 60;
@@ -181,7 +178,7 @@ export class SystemdCgroups implements CgroupManager {
     const there = exists(this.#mountpoint + path);
     if (there) await this.#files.kill(path);
     if (unit) this.#stop(unit);
-    if (unit && there) await until(() => !exists(this.#mountpoint + path), 1000);
+    if (unit && there) await until(() => !exists(this.#mountpoint + path), PATIENCE / 5);
     this.#places.delete(path);
     await this.#files.remove(path);
   }
@@ -204,7 +201,7 @@ export class SystemdCgroups implements CgroupManager {
 
   /** The job's path. A scope of that name that has ended is taken away first: systemd does it too, but when it finds the time. */
   #startJob(path: string, unit: string, properties: Properties): unknown {
-    for (const end = performance.now() + NAME_PATIENCE; ; Bun.sleepSync(5)) {
+    for (const end = performance.now() + PATIENCE; ; Bun.sleepSync(5)) {
       try {
         this.#bus?.forgetSignals();
         return this.#call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", properties, []])[0];
@@ -271,7 +268,7 @@ export class SystemdCgroups implements CgroupManager {
   #abandon(path: string, unit: string, place: Bun.Subprocess): void {
     this.#leave(path, place);
     this.#stop(unit);
-    const end = performance.now() + NAME_PATIENCE;
+    const end = performance.now() + PATIENCE;
     while (exists(this.#mountpoint + path) && performance.now() < end) Bun.sleepSync(5);
   }
 
