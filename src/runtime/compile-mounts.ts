@@ -1,7 +1,7 @@
 /** The child's part of the mounts: what is not made yet is made, and each is attached to a place that is held open. */
 import { OnggiError } from "../lib/errors.ts";
 import { AT_FDCWD, type Reg } from "../plan/ops.ts";
-import { FSMOUNT, FSOPEN, MOUNT_ATTR, MS, O } from "../sys/constants.ts";
+import { FSMOUNT, FSOPEN, MAGIC, MOUNT_ATTR, MS, O } from "../sys/constants.ts";
 import { compileCgroupMount } from "./compile-cgroups.ts";
 import { AT_EMPTY_PATH, AT_RECURSIVE, type Context, PATH_DIRECTORY } from "./compile-context.ts";
 import { fillDev } from "./compile-devices.ts";
@@ -20,23 +20,12 @@ import { hidesCgroups, isOwnDev, newDev, openBindSource } from "./compile-mount-
 import { rootPropagation } from "./compile-root.ts";
 import { openTarget, symlinkTarget } from "./compile-targets.ts";
 
-/**
- * Binds are made before procfs: one whose place turns out to lie in /proc, by a link in the image, is then below procfs, not over
- * it or a part of it (CVE-2019-16884). What the specification itself places in /proc comes after procfs all the same.
- */
-function procfsAfterBinds(planned: readonly PlannedMount[]): PlannedMount[] {
-  const inProc = ({ destination }: PlannedMount) => destination === "/proc" || destination.startsWith("/proc/");
-  const lastBind = planned.findLastIndex((one) => one.type === "bind" && !inProc(one));
-  const early = planned.slice(0, lastBind + 1);
-  return [...early.filter((one) => !inProc(one)), ...early.filter(inProc), ...planned.slice(lastBind + 1)];
-}
-
-/** In the specification's order, but for procfs. */
+/** In the specification's order. */
 export function compileMounts(context: Context, root: Reg, planned: readonly PlannedMount[]): MadeMounts {
   const made: { -readonly [K in keyof MadeMounts]: MadeMounts[K] } = {};
   const late: Reg[] = [];
   const aside = openAside(context, planned);
-  for (const one of procfsAfterBinds(planned)) {
+  for (const one of planned) {
     if (compileSpecialMount(context, root, one)) continue;
     const fd = attach(context, root, one, aside);
     const readonly = isLateReadonly(one.type) && (both(one.options).set & MOUNT_ATTR.MOUNT_ATTR_RDONLY) !== 0;
@@ -96,6 +85,11 @@ function attach(context: Context, root: Reg, planned: PlannedMount, aside: Aside
     strict,
     noFollow: options.placeNoFollow,
   });
+  // a link in the image may lead there, where what the specification names has been judged already (CVE-2019-16884)
+  if (options.bind && destination !== "/proc" && !destination.startsWith("/proc/")) {
+    child.about(groupOf(destination), "let nothing but procfs be in /proc");
+    child.do({ kind: "refuseFs", fd: place, magic: MAGIC.PROC_SUPER_MAGIC });
+  }
   const fd = planned.detached === null ? make(context, planned, place) : inTurn(context, planned.detached, planned, aside);
   child.about(groupOf(destination), `mount ${destination}`);
   child.do({ kind: "moveMount", from: fd, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place);
