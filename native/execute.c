@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/uio.h>
 
 #include "calls.h"
@@ -240,6 +241,14 @@ static long do_prlimit(const struct context *context, const struct plan_op *op) 
   return syscall(SYS_prlimit64, context->child, op->args[0], limit, NULL);
 }
 
+static long refuse_fs(int fd, uint64_t magic) {
+  struct statfs found;
+  if (syscall(SYS_fstatfs, fd, &found) != 0) return -1;
+  if ((uint64_t)found.f_type != magic) return 0;
+  errno = EPERM;
+  return -1;
+}
+
 // What each argument of a call is made of: a descriptor, a pointer, its length, a number.
 #define FD(i) fd_of(context, op, i)
 #define PTR(i) data_of(context, op, i)
@@ -276,6 +285,7 @@ static long run(struct context *context, const struct plan_op *op) {
     case OP_FSMOUNT: return syscall(SYS_fsmount, FD(0), NUM(1), NUM(2));
     case OP_OPEN_TREE: return syscall(SYS_open_tree, FD(0), PTR(1), NUM(2));
     case OP_MOVE_MOUNT: return syscall(SYS_move_mount, FD(0), PTR(1), FD(2), PTR(3), NUM(4));
+    case OP_REFUSE_FS: return refuse_fs(FD(0), NUM(1));
     case OP_MOUNT_SETATTR: return do_mount_setattr(context, op, false);
     case OP_MOUNT_IDMAP: return do_mount_setattr(context, op, true);
     case OP_MOUNT: return syscall(SYS_mount, PTR(0), PTR(1), PTR(2), NUM(3), PTR(4));

@@ -48,6 +48,7 @@
   X(OP_FSMOUNT, "fsmount", "rii", 1) \
   X(OP_OPEN_TREE, "openTree", "rsi", 1) \
   X(OP_MOVE_MOUNT, "moveMount", "rsrsi", 0) \
+  X(OP_REFUSE_FS, "refuseFs", "ri", 0) \
   X(OP_MOUNT_SETATTR, "mountSetattr", "rsiiii", 0) \
   X(OP_MOUNT_IDMAP, "mountIdmap", "rir", 0) \
   X(OP_MOUNT, "mount", "sssis", 0) \
@@ -89,6 +90,6 @@
 #define PLAN_OP_NUMBER(number, name, types, returns) number,
 enum op_kind { PLAN_OPS(PLAN_OP_NUMBER) };
 #undef PLAN_OP_NUMBER
-#define OP_KINDS 60
+#define OP_KINDS 61
 
 #endif

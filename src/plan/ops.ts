@@ -111,6 +111,8 @@ export const signatures = {
     call: "move_mount",
     args: { from: "reg", fromPath: "str", to: "reg", toPath: "str", flags: "int" },
   },
+  /** Fails with EPERM if `fd` lies on a file system of the type `magic`, statfs(2). */
+  refuseFs: { call: "fstatfs", args: { fd: "reg", magic: "int" } },
   /** mount_setattr without an id map. */
   mountSetattr: {
     call: "mount_setattr",

@@ -44,12 +44,14 @@ describe("a whole plan", () => {
         close($host-root)
         mkdirat($overlay, "dev", 0755) or EEXIST
         $dev = openat2($overlay, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+        fstatfs($dev, 40864)
         $dev.tree = open_tree(AT_FDCWD, "/dev", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
         move_mount($dev.tree, "", $dev, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($dev)
         close($dev.tree)
         mkdirat($overlay, "data", 0755) or EEXIST
         $data = openat2($overlay, "data", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+        fstatfs($data, 40864)
         $data.tree = open_tree(AT_FDCWD, "/srv/data", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
         mount_setattr($data.tree, "", AT_EMPTY_PATH, MOUNT_ATTR_NODEV, 0, 0)
         mount_setattr($data.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0)
@@ -63,6 +65,7 @@ describe("a whole plan", () => {
         close($hosts)
         $hosts#2 = openat2($overlay, "etc/hosts", O_NOFOLLOW|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
         close($etc)
+        fstatfs($hosts#2, 40864)
         $hosts.tree = open_tree(AT_FDCWD, "/bundle/hosts", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC)
         move_mount($hosts.tree, "", $hosts#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($hosts#2)
@@ -217,9 +220,14 @@ describe("a whole plan", () => {
         close($host-root)
         mkdirat($overlay, "dev", 0755) or EEXIST
         $dev = openat2($overlay, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+        fstatfs($dev, 40864)
         move_mount($dev.tree, "", $dev, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($dev)
         close($dev.tree)
+        mkdirat($overlay, "proc", 0755) or EEXIST
+        $proc#2 = openat2($overlay, "proc", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_IN_ROOT)
+        move_mount($proc, "", $proc#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
+        close($proc#2)
         mkdirat($overlay, "sys", 0755) or EEXIST
         $sys = openat2($overlay, "sys", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_IN_ROOT)
         move_mount($sysfs, "", $sys, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
@@ -227,13 +235,10 @@ describe("a whole plan", () => {
         close($sysfs)
         mkdirat($overlay, "vol", 0755) or EEXIST
         $vol = openat2($overlay, "vol", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+        fstatfs($vol, 40864)
         move_mount($vol.tree, "", $vol, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($vol)
         close($vol.tree)
-        mkdirat($overlay, "proc", 0755) or EEXIST
-        $proc#2 = openat2($overlay, "proc", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_IN_ROOT)
-        move_mount($proc, "", $proc#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
-        close($proc#2)
         $overlay.dir = openat2($overlay, ".", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
         fchdir($overlay)
         pivot_root(".", ".")

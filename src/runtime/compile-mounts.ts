@@ -1,7 +1,7 @@
 /** The child's part of the mounts: what is not made yet is made, and each is attached to a place that is held open. */
 import { OnggiError } from "../lib/errors.ts";
 import { AT_FDCWD, type Reg } from "../plan/ops.ts";
-import { FSMOUNT, FSOPEN, MOUNT_ATTR, MS, O } from "../sys/constants.ts";
+import { FSMOUNT, FSOPEN, MAGIC, MOUNT_ATTR, MS, O } from "../sys/constants.ts";
 import { compileCgroupMount } from "./compile-cgroups.ts";
 import { AT_EMPTY_PATH, AT_RECURSIVE, type Context, PATH_DIRECTORY } from "./compile-context.ts";
 import { fillDev } from "./compile-devices.ts";
@@ -20,32 +20,20 @@ import { hidesCgroups, isOwnDev, newDev, openBindSource } from "./compile-mount-
 import { rootPropagation } from "./compile-root.ts";
 import { openTarget, symlinkTarget } from "./compile-targets.ts";
 
-/**
- * In the specification's order, but that nothing is put on /proc before the last bind mount: a bind whose place turns out to lie
- * in /proc, by a link in the image, is then below procfs, not over it or a part of it (CVE-2019-16884). Made, and by Linux 6.8
- * and later listed, in its turn procfs is all the same.
- */
+/** In the specification's order. */
 export function compileMounts(context: Context, root: Reg, planned: readonly PlannedMount[]): MadeMounts {
   const made: { -readonly [K in keyof MadeMounts]: MadeMounts[K] } = {};
   const late: Reg[] = [];
   const aside = openAside(context, planned);
-  const mount = (one: PlannedMount, ready?: Reg) => {
-    if (compileSpecialMount(context, root, one)) return;
-    const fd = attach(context, root, one, aside, ready);
+  for (const one of planned) {
+    if (compileSpecialMount(context, root, one)) continue;
+    const fd = attach(context, root, one, aside);
     const readonly = isLateReadonly(one.type) && (both(one.options).set & MOUNT_ATTR.MOUNT_ATTR_RDONLY) !== 0;
     const name = keptMounts[`${one.type} ${one.destination}`];
     if (name) made[name] = fd;
     if (readonly) late.push(fd);
     else if (!name) context.child.close(fd);
-  };
-  const lastBind = planned.findLastIndex((one) => one.type === "bind" && !inProc(one));
-  const held: { readonly one: PlannedMount; readonly ready: Reg | undefined }[] = [];
-  planned.forEach((one, i) => {
-    const { remount, copyUp } = one.options;
-    if (i < lastBind && inProc(one)) held.push({ one, ready: remount || copyUp ? undefined : makeInTurn(context, one, aside) });
-    else mount(one);
-    if (i === lastBind) for (const { one, ready } of held) mount(one, ready);
-  });
+  }
   for (const fd of late) {
     context.child.about("mounts", "make the tmpfs read-only, now that everything below it is mounted");
     setAttributes(context.child, fd, { set: MOUNT_ATTR.MOUNT_ATTR_RDONLY, clear: 0 }, 0);
@@ -53,8 +41,6 @@ export function compileMounts(context: Context, root: Reg, planned: readonly Pla
   if (aside) context.child.close(aside.directory, aside.file);
   return made;
 }
-
-const inProc = ({ destination }: PlannedMount): boolean => destination === "/proc" || destination.startsWith("/proc/");
 
 const keptMounts: Readonly<Record<string, keyof MadeMounts>> = {
   "proc /proc": "proc",
@@ -88,8 +74,7 @@ function compileRemount({ child }: Context, root: Reg, { destination, options, i
   child.close(place);
 }
 
-/** `ready`: the mount, if it is made already. */
-function attach(context: Context, root: Reg, planned: PlannedMount, aside: Aside | null, ready?: Reg): Reg {
+function attach(context: Context, root: Reg, planned: PlannedMount, aside: Aside | null): Reg {
   const { child, input } = context;
   const { destination, type, options, mount } = planned;
   child.about(groupOf(destination), `mount ${destination}`);
@@ -100,7 +85,12 @@ function attach(context: Context, root: Reg, planned: PlannedMount, aside: Aside
     strict,
     noFollow: options.placeNoFollow,
   });
-  const fd = ready ?? makeInTurn(context, planned, aside, place);
+  // a link in the image may lead there, where what the specification names has been judged already (CVE-2019-16884)
+  if (options.bind && destination !== "/proc" && !destination.startsWith("/proc/")) {
+    child.about(groupOf(destination), "let nothing but procfs be in /proc");
+    child.do({ kind: "refuseFs", fd: place, magic: MAGIC.PROC_SUPER_MAGIC });
+  }
+  const fd = planned.detached === null ? make(context, planned, place) : inTurn(context, planned.detached, planned, aside);
   child.about(groupOf(destination), `mount ${destination}`);
   child.do({ kind: "moveMount", from: fd, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place);
   if (!options.bind) propagate(child, fd, options.propagation);
@@ -142,16 +132,10 @@ function inTurn(context: Context, detached: Reg, { options, destination, mount }
   return copy;
 }
 
-/** `place`: what tmpcopyup copies. */
-function makeInTurn(context: Context, planned: PlannedMount, aside: Aside | null, place?: Reg): Reg {
-  return planned.detached === null ? make(context, planned, place) : inTurn(context, planned.detached, planned, aside);
-}
-
-function make(context: Context, planned: PlannedMount, place?: Reg): Reg {
+function make(context: Context, planned: PlannedMount, place: Reg): Reg {
   if (planned.options.bind) return openBindSource(context, context.child, planned);
   if (isOwnDev(planned)) return newDev(context, context.child, planned);
-  if (planned.options.copyUp && place !== undefined) return copyUp(context, planned, place);
-  return newFileSystem(context, context.child, planned);
+  return planned.options.copyUp ? copyUp(context, planned, place) : newFileSystem(context, context.child, planned);
 }
 
 const groupOf = (destination: string) => (destination === "/dev" || destination.startsWith("/dev/") ? "devices" : "mounts");

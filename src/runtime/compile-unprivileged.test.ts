@@ -60,10 +60,14 @@ test("a single id: setgroups is given up, devices are the host's, /sys is bound,
       $host-root = openat2(AT_FDCWD, "/", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, 0)
       move_mount($rootfs.tree, "", $host-root, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
       close($host-root)
+      mkdirat($rootfs.tree, "proc", 0755) or EEXIST
+      $proc = openat2($rootfs.tree, "proc", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_IN_ROOT)
       $proc.fs = fsopen("proc", FSOPEN_CLOEXEC)
       fsconfig create($proc.fs)
-      $proc = fsmount($proc.fs, FSMOUNT_CLOEXEC, 0)
+      $proc#2 = fsmount($proc.fs, FSMOUNT_CLOEXEC, 0)
       close($proc.fs)
+      move_mount($proc#2, "", $proc, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
+      close($proc)
       mkdirat($rootfs.tree, "dev", 0755) or EEXIST
       $dev = openat2($rootfs.tree, "dev", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
       $tmpfs.fs = fsopen("tmpfs", FSOPEN_CLOEXEC)
@@ -126,6 +130,7 @@ test("a single id: setgroups is given up, devices are the host's, /sys is bound,
       umask(022)
       mkdirat($rootfs.tree, "sys", 0755) or EEXIST
       $sys = openat2($rootfs.tree, "sys", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+      fstatfs($sys, 40864)
       $sys.tree = open_tree(AT_FDCWD, "/sys", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
       mount_setattr($sys.tree, "", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID, 0, 0)
       mount_setattr($sys.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, 0, 0, MS_SLAVE)
@@ -134,16 +139,13 @@ test("a single id: setgroups is given up, devices are the host's, /sys is bound,
       close($sys.tree)
       mkdirat($rootfs.tree, "data", 0755) or EEXIST
       $data = openat2($rootfs.tree, "data", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
+      fstatfs($data, 40864)
       $data.tree = open_tree(AT_FDCWD, "/home/user/data", OPEN_TREE_CLONE|AT_RECURSIVE|OPEN_TREE_CLOEXEC)
       mount_setattr($data.tree, "", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0)
       mount_setattr($data.tree, "", AT_EMPTY_PATH|AT_RECURSIVE, 0, 0, MS_SLAVE)
       move_mount($data.tree, "", $data, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
       close($data)
       close($data.tree)
-      mkdirat($rootfs.tree, "proc", 0755) or EEXIST
-      $proc#2 = openat2($rootfs.tree, "proc", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_IN_ROOT)
-      move_mount($proc, "", $proc#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
-      close($proc#2)
       $rootfs.tree.dir = openat2($rootfs.tree, ".", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
       fchdir($rootfs.tree)
       pivot_root(".", ".")

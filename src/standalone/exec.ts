@@ -5,6 +5,7 @@ import type { Process } from "../oci/spec.ts";
 import type { Plan } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import { compileExec } from "../runtime/compile-exec.ts";
+import type { CompiledSeccomp } from "../runtime/seccomp/index.ts";
 import { isErrno } from "../sys/errno.ts";
 import { close } from "../sys/file.ts";
 import { getegid, geteuid } from "../sys/process.ts";
@@ -22,11 +23,11 @@ import { copySize, proxyTerminal } from "./terminal.ts";
 import type { ExecOptions } from "./types.ts";
 
 /** The program's exit code; 0 with `detach`. */
-export function execInContainer(host: Host, front: OneShot, options: ExecOptions): number {
+export async function execInContainer(host: Host, front: OneShot, options: ExecOptions): Promise<number> {
   const container = Container.open(host, options.id, "none");
   try {
     const init = execTarget(container, options);
-    return runProcess(host, front, container, init, options);
+    return await runProcess(host, front, container, init, options);
   } finally {
     container.close();
   }
@@ -43,11 +44,18 @@ function execTarget(container: Container, { ignorePaused }: ExecOptions): Proces
   return container.living();
 }
 
-function runProcess(host: Host, front: OneShot, container: Container, init: ProcessIdentity, options: ExecOptions): number {
+async function runProcess(
+  host: Host,
+  front: OneShot,
+  container: Container,
+  init: ProcessIdentity,
+  options: ExecOptions,
+): Promise<number> {
   const { record } = container;
   const process = withHomeOf(execProcess(container, options), init, record.rootfs);
   checkTerminal(options, !!process.terminal, !!options.detach);
-  const plan = compile(host, container, init, process, options);
+  const filter = await seccompOf(host, record.spec);
+  const plan = compile(host, container, init, process, filter, options);
   const filtered = (pid: number, listener: number) => sendListener(record, "running", pid, listener);
   const created = launch(front, plan, [], { filtered });
   const master = handOver(options, created);
@@ -68,7 +76,14 @@ function runProcess(host: Host, front: OneShot, container: Container, init: Proc
   }
 }
 
-function compile(host: Host, container: Container, init: ProcessIdentity, process: Process, options: ExecOptions): Plan {
+function compile(
+  host: Host,
+  container: Container,
+  init: ProcessIdentity,
+  process: Process,
+  filter: CompiledSeccomp | null,
+  options: ExecOptions,
+): Plan {
   const { spec } = container.record;
   const { cgroup } = container;
   return compileExec({
@@ -81,7 +96,7 @@ function compile(host: Host, container: Container, init: ProcessIdentity, proces
     },
     facts: host.facts,
     supervision: supervision(!!process.terminal),
-    seccompProgram: seccompOf(host, spec)?.program,
+    seccompProgram: filter ?? undefined,
     setgroupsDenied: host.facts.unprivileged && !needsMapTools(spec.linux ?? {}, geteuid(), getegid()),
     standalone: { preserveFds: options.preserveFds ?? 0 },
   });

@@ -32,7 +32,7 @@ export function ociRuntime(options: RuntimeOptions, front: OneShot, warn: (messa
     create: (create) => createContainer(host, front, create),
     start: (id) => change(id, (container) => startContainer(container, warn)),
     run: (run) => runContainer(host, front, run, warn),
-    exec: async (exec) => execInContainer(host, front, exec),
+    exec: (exec) => execInContainer(host, front, exec),
     kill: (id, signal, all = false) => inspect(id, (container) => killContainer(container, signal, all)),
     delete: (id, force = false) => deleteContainer(host, id, force, warn),
     state: (id) => inspect(id, (container) => container.state()),

@@ -1,19 +1,22 @@
 /** What is done on the host for a container whose first process waits: ids, cgroup, cache shares, network devices. */
 import type { Spec } from "../oci/spec.ts";
 import { joinRdtGroup, makeRdtGroup, type RdtGroup, resctrlMount } from "../runtime/intel-rdt.ts";
-import { moveNetDevices } from "../runtime/net-devices.ts";
 import { O } from "../sys/constants.ts";
 import { close, open } from "../sys/file.ts";
 
-export function giveNetDevices({ linux }: Spec, pid: number): void {
+/** What gives a process the devices that the specification moves; null: there are none, and netlink is not loaded. */
+export async function netDevicesOf({ linux }: Spec): Promise<((pid: number) => void) | null> {
   const devices = linux?.netDevices;
-  if (!devices || Object.keys(devices).length === 0) return;
-  const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
-  try {
-    moveNetDevices(netns, devices);
-  } finally {
-    close(netns);
-  }
+  if (!devices || Object.keys(devices).length === 0) return null;
+  const { moveNetDevices } = await import("../runtime/net-devices.ts");
+  return (pid) => {
+    const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
+    try {
+      moveNetDevices(netns, devices);
+    } finally {
+      close(netns);
+    }
+  };
 }
 
 /** A group of resctrl, and where that is mounted. */

@@ -1,7 +1,7 @@
 /** Seccomp filters, and the agents that answer for them (config-linux.md, "Seccomp"). */
 import { OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
-import { type CompiledSeccomp, compileSeccomp } from "../runtime/seccomp/index.ts";
+import type { CompiledSeccomp } from "../runtime/seccomp/index.ts";
 import type { ContainerRecord } from "./directory.ts";
 import { hookState } from "./hooks.ts";
 import type { Host } from "./host.ts";
@@ -10,14 +10,16 @@ import type { Status } from "./types.ts";
 
 const NEW_LISTENER = 8;
 
-export function seccompOf(host: Host, { linux }: Spec): { program: CompiledSeccomp } | null {
+/** Null without a filter; the compiler is loaded for those that have one. */
+export async function seccompOf(host: Host, { linux }: Spec): Promise<CompiledSeccomp | null> {
   const section = linux?.seccomp;
   if (!section) return null;
+  const { compileSeccomp } = await import("../runtime/seccomp/index.ts");
   const program = compileSeccomp(section, { cacheDir: `${host.root}/.cache` });
   if (program.flags & NEW_LISTENER && !section.listenerPath) {
     throw new OnggiError("invalid_spec", "linux.seccomp.listenerPath: is missing; SCMP_ACT_NOTIFY needs an agent");
   }
-  return { program };
+  return program;
 }
 
 /** The container process state, with the listener (runtime-spec, "The Container Process State"). */

@@ -25,7 +25,7 @@ import { hookState, runHooks } from "./hooks.ts";
 import type { Host } from "./host.ts";
 import { mountUserNamespaces } from "./id-maps.ts";
 import { launch } from "./launch.ts";
-import { type CacheShare, giveNetDevices, joinCacheShare, makeCacheShare } from "./outside.ts";
+import { type CacheShare, joinCacheShare, makeCacheShare, netDevicesOf } from "./outside.ts";
 import { mapIdsByTools, needsMapTools } from "./own-maps.ts";
 import { identityOf, type ProcessIdentity } from "./process.ts";
 import { seccompOf, sendListener } from "./seccomp.ts";
@@ -133,6 +133,7 @@ class Job {
   private readonly passed: Passed;
   private hookStateFd: number | null = null;
   private share: CacheShare | null = null;
+  private netDevices: ((pid: number) => void) | null = null;
   private readonly idMapsBy: "plan" | "caller";
 
   constructor(
@@ -156,9 +157,10 @@ class Job {
 
   async run(byFifo: boolean): Promise<SetUp> {
     const { record, host, cgroup } = this;
-    const seccomp = seccompOf(host, record.spec);
+    const seccomp = await seccompOf(host, record.spec);
+    this.netDevices = await netDevicesOf(record.spec);
     const fifos = byFifo ? { start: this.passed.add(-1), result: this.passed.add(-1) } : undefined;
-    const plan = this.compile(seccomp?.program, fifos);
+    const plan = this.compile(seccomp ?? undefined, fifos);
     const directory = ContainerDirectory.make(host.root, record.id);
     const undo = async () => {
       if (cgroup) await cgroup.manager.remove(cgroup.path);
@@ -228,8 +230,7 @@ class Job {
   }
 
   private stopsWhenBorn(): boolean {
-    const { intelRdt, netDevices = {} } = this.record.spec.linux ?? {};
-    const outside = intelRdt !== undefined || Object.keys(netDevices).length > 0;
+    const outside = this.record.spec.linux?.intelRdt !== undefined || this.netDevices !== null;
     return this.host.systemdCgroup || this.idMapsBy === "caller" || outside;
   }
 
@@ -264,7 +265,7 @@ class Job {
     if (this.idMapsBy === "caller") mapIdsByTools(pid, linux);
     if (this.host.systemdCgroup) this.makeCgroup(pid);
     if (this.share) joinCacheShare(this.share, pid);
-    giveNetDevices(this.record.spec, pid);
+    this.netDevices?.(pid);
   }
 
   private mounted(pid: number): void {

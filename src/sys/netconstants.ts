@@ -2,127 +2,127 @@
 
 /** Protocols and socket options of netlink(7). */
 // biome-ignore format: a table
-export const NETLINK = /* @__PURE__ */ Object.freeze({
+export const NETLINK = {
   NETLINK_ROUTE: 0, NETLINK_NETFILTER: 12, NETLINK_GENERIC: 16, SOL_NETLINK: 270, NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11,
   NETLINK_GET_STRICT_CHK: 12,
-} as const);
+} as const;
 
 /** Message types of netlink itself. */
 // biome-ignore format: a table
-export const NLMSG = /* @__PURE__ */ Object.freeze({
+export const NLMSG = {
   NLMSG_NOOP: 1, NLMSG_ERROR: 2, NLMSG_DONE: 3, NLMSG_OVERRUN: 4,
-} as const);
+} as const;
 
 /** Message flags. */
 // biome-ignore format: a table
-export const NLM_F = /* @__PURE__ */ Object.freeze({
+export const NLM_F = {
   NLM_F_REQUEST: 1, NLM_F_MULTI: 2, NLM_F_ACK: 4, NLM_F_DUMP_INTR: 0x10, NLM_F_DUMP: 0x300, NLM_F_REPLACE: 0x100,
   NLM_F_EXCL: 0x200, NLM_F_CREATE: 0x400, NLM_F_APPEND: 0x800, NLM_F_CAPPED: 0x100, NLM_F_ACK_TLVS: 0x200,
-} as const);
+} as const;
 
 /** Attributes of an error message. */
 // biome-ignore format: a table
-export const NLMSGERR = /* @__PURE__ */ Object.freeze({
+export const NLMSGERR = {
   NLMSGERR_ATTR_MSG: 1, NLMSGERR_ATTR_OFFS: 2,
-} as const);
+} as const;
 
 /** Bits of an attribute's type. */
 // biome-ignore format: a table
-export const NLA = /* @__PURE__ */ Object.freeze({
+export const NLA = {
   NLA_F_NESTED: 0x8000, NLA_F_NET_BYTEORDER: 0x4000,
-} as const);
+} as const;
 
 /** Message types of rtnetlink(7). */
 // biome-ignore format: a table
-export const RTM = /* @__PURE__ */ Object.freeze({
+export const RTM = {
   RTM_NEWLINK: 16, RTM_DELLINK: 17, RTM_GETLINK: 18, RTM_SETLINK: 19, RTM_NEWADDR: 20, RTM_DELADDR: 21, RTM_GETADDR: 22,
   RTM_NEWROUTE: 24, RTM_DELROUTE: 25, RTM_GETROUTE: 26, RTM_NEWNEIGH: 28, RTM_DELNEIGH: 29, RTM_GETNEIGH: 30,
-} as const);
+} as const;
 
 /** Link flags, netdevice(7). */
 // biome-ignore format: a table
-export const IFF = /* @__PURE__ */ Object.freeze({
+export const IFF = {
   IFF_UP: 1, IFF_BROADCAST: 2, IFF_LOOPBACK: 8, IFF_RUNNING: 0x40, IFF_NOARP: 0x80, IFF_PROMISC: 0x100, IFF_MULTICAST: 0x1000,
   IFF_LOWER_UP: 0x10000,
-} as const);
+} as const;
 
 /** Link attributes. */
 // biome-ignore format: a table
-export const IFLA = /* @__PURE__ */ Object.freeze({
+export const IFLA = {
   IFLA_ADDRESS: 1, IFLA_BROADCAST: 2, IFLA_IFNAME: 3, IFLA_MTU: 4, IFLA_LINK: 5, IFLA_MASTER: 10, IFLA_PROTINFO: 12,
   IFLA_TXQLEN: 13, IFLA_OPERSTATE: 16, IFLA_LINKINFO: 18, IFLA_NET_NS_PID: 19, IFLA_IFALIAS: 20, IFLA_NET_NS_FD: 28,
   IFLA_EXT_MASK: 29, IFLA_LINK_NETNSID: 37, IFLA_GSO_MAX_SIZE: 41,
-} as const);
+} as const;
 
 /** Attributes within IFLA_LINKINFO. */
 // biome-ignore format: a table
-export const IFLA_INFO = /* @__PURE__ */ Object.freeze({
+export const IFLA_INFO = {
   IFLA_INFO_KIND: 1, IFLA_INFO_DATA: 2, IFLA_INFO_SLAVE_KIND: 4, IFLA_INFO_SLAVE_DATA: 5,
-} as const);
+} as const;
 
 /** Attributes of a veth link's data. */
 // biome-ignore format: a table
-export const VETH = /* @__PURE__ */ Object.freeze({
+export const VETH = {
   VETH_INFO_PEER: 1,
-} as const);
+} as const;
 
 /** Attributes of a bridge's data. */
 // biome-ignore format: a table
-export const IFLA_BR = /* @__PURE__ */ Object.freeze({
+export const IFLA_BR = {
   IFLA_BR_FORWARD_DELAY: 1, IFLA_BR_HELLO_TIME: 2, IFLA_BR_AGEING_TIME: 4, IFLA_BR_STP_STATE: 5, IFLA_BR_VLAN_FILTERING: 7,
   IFLA_BR_MCAST_SNOOPING: 23,
-} as const);
+} as const;
 
 /** Attributes of a bridge's port. */
 // biome-ignore format: a table
-export const IFLA_BRPORT = /* @__PURE__ */ Object.freeze({
+export const IFLA_BRPORT = {
   IFLA_BRPORT_MODE: 4, IFLA_BRPORT_LEARNING: 8, IFLA_BRPORT_UNICAST_FLOOD: 9, IFLA_BRPORT_NEIGH_SUPPRESS: 32,
   IFLA_BRPORT_ISOLATED: 33,
-} as const);
+} as const;
 
 /** Attributes of a vxlan link's data. */
 // biome-ignore format: a table
-export const IFLA_VXLAN = /* @__PURE__ */ Object.freeze({
+export const IFLA_VXLAN = {
   IFLA_VXLAN_ID: 1, IFLA_VXLAN_GROUP: 2, IFLA_VXLAN_LINK: 3, IFLA_VXLAN_LOCAL: 4, IFLA_VXLAN_TTL: 5, IFLA_VXLAN_LEARNING: 7,
   IFLA_VXLAN_PROXY: 11, IFLA_VXLAN_L2MISS: 13, IFLA_VXLAN_L3MISS: 14, IFLA_VXLAN_PORT: 15, IFLA_VXLAN_GROUP6: 16,
   IFLA_VXLAN_LOCAL6: 17,
-} as const);
+} as const;
 
 /** Address attributes and flags. */
 // biome-ignore format: a table
-export const IFA = /* @__PURE__ */ Object.freeze({
+export const IFA = {
   IFA_ADDRESS: 1, IFA_LOCAL: 2, IFA_LABEL: 3, IFA_BROADCAST: 4, IFA_FLAGS: 8, IFA_F_NODAD: 2, IFA_F_TENTATIVE: 0x40,
   IFA_F_PERMANENT: 0x80, IFA_F_NOPREFIXROUTE: 0x200,
-} as const);
+} as const;
 
 /** Route attributes. */
 // biome-ignore format: a table
-export const RTA = /* @__PURE__ */ Object.freeze({
+export const RTA = {
   RTA_DST: 1, RTA_OIF: 4, RTA_GATEWAY: 5, RTA_PRIORITY: 6, RTA_PREFSRC: 7, RTA_METRICS: 8, RTA_TABLE: 15, RTAX_MTU: 2,
   RTNH_F_ONLINK: 4,
-} as const);
+} as const;
 
 /** Routing tables, scopes, origins and route types. */
 // biome-ignore format: a table
-export const RT = /* @__PURE__ */ Object.freeze({
+export const RT = {
   RT_TABLE_MAIN: 254, RT_TABLE_LOCAL: 255, RT_TABLE_COMPAT: 252, RT_SCOPE_UNIVERSE: 0, RT_SCOPE_LINK: 253, RT_SCOPE_HOST: 254,
   RTPROT_KERNEL: 2, RTPROT_BOOT: 3, RTPROT_STATIC: 4, RTN_UNICAST: 1, RTN_LOCAL: 2, RTN_BLACKHOLE: 6, RTN_UNREACHABLE: 7,
-} as const);
+} as const;
 
 /** Neighbour attributes. */
 // biome-ignore format: a table
-export const NDA = /* @__PURE__ */ Object.freeze({
+export const NDA = {
   NDA_DST: 1, NDA_LLADDR: 2, NDA_VLAN: 5, NDA_PORT: 6, NDA_VNI: 7, NDA_IFINDEX: 8, NDA_MASTER: 9,
-} as const);
+} as const;
 
 /** Neighbour states. */
 // biome-ignore format: a table
-export const NUD = /* @__PURE__ */ Object.freeze({
+export const NUD = {
   NUD_REACHABLE: 2, NUD_STALE: 4, NUD_NOARP: 0x40, NUD_PERMANENT: 0x80,
-} as const);
+} as const;
 
 /** Neighbour flags. */
 // biome-ignore format: a table
-export const NTF = /* @__PURE__ */ Object.freeze({
+export const NTF = {
   NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_ROUTER: 0x80,
-} as const);
+} as const;

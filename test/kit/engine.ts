@@ -86,6 +86,15 @@ export function startEngine(options: { base?: string; env?: Readonly<Record<stri
   return new TestEngine(base, before, options.env ?? {});
 }
 
+/** Empty for a process that has ended meanwhile. */
+function groupsOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
 class TestEngine implements Engine {
   readonly root: string;
   readonly run: string;
@@ -132,7 +141,7 @@ class TestEngine implements Engine {
   async inspect(container: string): Promise<Inspected> {
     const list = JSON.parse(await this.ok(["inspect", container])) as Inspected[];
     const found = list[0]!;
-    const groups = found.State?.Pid ? readFileSync(`/proc/${found.State.Pid}/cgroup`, "utf8") : "";
+    const groups = found.State?.Pid ? groupsOf(found.State.Pid) : "";
     const asked = (found as { HostConfig?: { CgroupParent?: string } }).HostConfig?.CgroupParent;
     if (groups !== "" && !asked && !groups.includes(`${this.#group}/`)) {
       throw new Error(`the leak check looks for cgroups below ${this.#group}, but container ${container} is in\n${groups}`);

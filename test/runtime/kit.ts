@@ -2,7 +2,7 @@
 import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Shim } from "../../src/native/shim.ts";
+import { type AttachOptions, Shim, ShimGone } from "../../src/native/shim.ts";
 import type { Process, Spec } from "../../src/oci/spec.ts";
 import { encode } from "../../src/plan/encode.ts";
 import type { Op, Plan } from "../../src/plan/ops.ts";
@@ -203,12 +203,17 @@ export async function run(options: Options): Promise<Result> {
     });
     let output = "";
     const decoder = new TextDecoder();
-    const attachment = await shim.attach(0, {
+    const options: AttachOptions = {
       stdout: true,
       stderr: true,
       onOutput: (_, data) => {
         output += decoder.decode(data, { stream: true });
       },
+    };
+    // a shim whose plan has failed at once may be gone before anybody could attach
+    const attachment = await shim.attach(0, options).catch((error: unknown) => {
+      if (error instanceof ShimGone) return null;
+      throw error;
     });
     const created = await shim.main.created.catch(() => undefined);
     if (created) shim.start();
@@ -218,7 +223,7 @@ export async function run(options: Options): Promise<Result> {
       await shim.kill(0, 9).catch(() => {});
     }
     const exit = await shim.main.exited;
-    await attachment.ended;
+    await attachment?.ended;
     return { exitCode: exit.exitCode, output: output.replaceAll("\r\n", "\n"), failure: describe(plan, shim.main.failure), plan };
   } finally {
     shim?.release();

@@ -5,7 +5,6 @@
  * a system call newer than every one the profile names answers ENOSYS instead of the default action, because programs
  * take ENOSYS as "try the older call" and EPERM as the end (`enosys.ts`).
  */
-import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { OnggiError } from "../../lib/errors.ts";
 import type { Seccomp, SeccompAction, SeccompRule } from "../../oci/spec.ts";
@@ -102,7 +101,7 @@ export function canonical(value: unknown): string {
 
 function digestOf({ listenerPath: _path, listenerMetadata: _metadata, ...profile }: Seccomp): string {
   const key = `${FORMAT} ${seccompVersion()} ${process.arch} ${canonical(profile)}`;
-  return createHash("sha256").update(key).digest("hex");
+  return new Bun.CryptoHasher("sha256").update(key).digest("hex");
 }
 
 function compile(profile: Seccomp): CompiledSeccomp {
@@ -246,7 +245,7 @@ function flagsOf(profile: Seccomp): number {
 const MAGIC = 0x4342_474f; // "OGBC"
 const HEADER = 4 + 4 + 32;
 
-const checksum = (bytes: Uint8Array): Buffer => createHash("sha256").update(bytes).digest();
+const checksum = (bytes: Uint8Array): Buffer => new Bun.CryptoHasher("sha256").update(bytes).digest();
 
 /** u32 magic, u32 flags, SHA-256 of the program, the program. Anything that does not hold together counts as missing. */
 function readCached(file: string): CompiledSeccomp | null {
@@ -267,7 +266,7 @@ function writeCached(file: string, { program, flags }: CompiledSeccomp): void {
   const header = Buffer.alloc(8);
   header.writeUInt32LE(MAGIC, 0);
   header.writeUInt32LE(flags, 4);
-  const temporary = `${file}.${randomUUID()}`;
+  const temporary = `${file}.${crypto.randomUUID()}`;
   try {
     mkdirSync(file.slice(0, file.lastIndexOf("/")), { recursive: true, mode: 0o700 });
     writeFileSync(temporary, Buffer.concat([header, checksum(program), program]), { mode: 0o600 });
