@@ -21,6 +21,13 @@ export interface Signals {
   on(name: string, listener: () => void): () => void;
 }
 
+/** What an engine is started with. */
+export interface EngineFlags {
+  /** OCI runtimes: name -> path. */
+  readonly runtimes: Readonly<Record<string, string>>;
+  readonly defaultRuntime?: string;
+}
+
 export type Caller = <K extends CallName>(
   name: K,
   request: Calls[K]["request"],
@@ -47,11 +54,11 @@ export interface Context {
   /** Calls the engine that runs. Throws EngineUnreachable. */
   readonly callRunning: Caller;
   /** Starts an engine in the background unless one answers. True if it did. */
-  startEngine(): Promise<boolean>;
+  startEngine(flags?: EngineFlags): Promise<boolean>;
   /** Ends this process at once. */
   exit(code: number): never;
   /** Serves as the engine until it is stopped. */
-  serveEngine(): Promise<void>;
+  serveEngine(flags: EngineFlags): Promise<void>;
 }
 
 /** Writes one line. */

@@ -34,12 +34,13 @@ export function selfCommand(execPath: string, script: string | undefined): strin
  * the others end with 0, upon which their callers go on waiting for the one that did. When that one does not answer, because
  * it was just about to stop, they try again. Throws EngineStartFailed with the log's tail.
  */
-export async function startEngine(locations: Locations, self: readonly string[]): Promise<void> {
+export async function startEngine(locations: Locations, self: readonly string[], flags: readonly string[] = []): Promise<void> {
   const { root, run, socket } = locations;
   const log = openLog(root);
   const logged = fstatSync(log).size;
   const spawn = () => {
-    const engine = Bun.spawn([...self, "--root", root, "--run", run, "engine", "start", "--foreground", "--if-absent"], {
+    const command = [...self, "--root", root, "--run", run, "engine", "start", "--foreground", "--if-absent", ...flags];
+    const engine = Bun.spawn(command, {
       // the start directory must not stay busy for as long as the engine lives
       cwd: "/",
       detached: true,

@@ -11,6 +11,8 @@ import { Shim } from "../native/shim.ts";
 import { SIG } from "../sys/index.ts";
 import { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
+import { deleteByRuntime } from "./foreign.ts";
+import { forgetExecs } from "./foreign-exec.ts";
 import { containerPaths } from "./layout.ts";
 import { deleteContainer } from "./remove.ts";
 import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";
@@ -59,6 +61,8 @@ async function settle(context: Context, container: Container): Promise<boolean> 
       );
   } else if (record.request.autoRemove) {
     await deleteContainer(context, container);
+  } else {
+    await deleteByRuntime(context, record);
   }
   return false;
 }
@@ -74,6 +78,7 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
     // an exec whose client went with the engine before it was told to start would wait for ever
     const waiting = execs.filter(({ state }) => state === "creating" || state === "created");
     await Promise.all(waiting.map((exec) => shim.kill(exec.process, SIG.SIGKILL).catch(() => {})));
+    forgetExecs(context, record);
     container.shim = shim;
     if (record.state.status !== "paused") record.state.status = "running";
     record.state.pid = main.pid;
@@ -88,6 +93,7 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
   await shim.kill(0, SIG.SIGKILL, true).catch(() => {});
   await shim.main.exited.catch(() => {});
   shim.release();
+  await deleteByRuntime(context, record);
   await context.cgroups.remove(record.cgroupPath);
   return false;
 }
