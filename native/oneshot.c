@@ -161,13 +161,12 @@ static void hear(void) {
   }
 }
 
-static void child_ended(void) {
+static void child_ended(pid_t pid) {
   int status = 0;
-  pid_t pid = target;
   hear();
   while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR) continue;
   if (setup_process(&setup) != pid) {
-    watch_process(setup_process(&setup)); // what was cloned has forked what goes on
+    if (target == pid) watch_process(setup_process(&setup)); // what was cloned has forked what goes on
     return;
   }
   close(pidfd);
@@ -268,9 +267,10 @@ _Noreturn void oneshot_main(int socket, pid_t onggi) {
   if (geteuid() == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   for (;;) {
     struct pollfd ready[3] = {{orders, POLLIN, 0}, {setup.sync, POLLIN, 0}, {pidfd, POLLIN, 0}};
+    pid_t watched = target; // what is heard may change it
     if (poll(ready, 3, -1) < 0) continue;
     if (ready[1].revents) hear();
-    if (ready[2].revents) child_ended();
+    if (ready[2].revents) child_ended(watched);
     if (ready[0].revents) take_order();
   }
 }

@@ -2,6 +2,7 @@ import { OnggiError } from "../lib/errors.ts";
 import { SetupFailed, ShimGone } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
+import { SIG } from "../sys/constants.ts";
 import { errno } from "../sys/errno.ts";
 import { attachOptions, type ClientStreams, type Size, serve } from "./attach.ts";
 import type { Container } from "./container.ts";
@@ -10,6 +11,7 @@ import type { ContainerRecord } from "./database.ts";
 import { foreignExec } from "./foreign-exec.ts";
 import { describe } from "./list.ts";
 import { execPlan } from "./prepare.ts";
+import { inTime } from "./runtime-command.ts";
 import { explainFailure } from "./start.ts";
 import type { ExecRequest } from "./types.ts";
 
@@ -77,8 +79,9 @@ export async function execInContainer(
   const served = attachment ? serve(shim, attachment, client) : undefined;
   try {
     shim.start(process.number);
-    await process.started;
+    await (record.runtime ? inTime(`${record.runtime.name} exec`, process.started) : process.started);
   } catch (error) {
+    await shim.kill(process.number, SIG.SIGKILL).catch(() => {}); // a runtime that does not end
     throw explain(error);
   } finally {
     done();

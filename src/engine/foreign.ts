@@ -61,8 +61,10 @@ export function makeBundle(
 ): { passedFds: number[]; release: () => void } {
   const { config, state, log } = runtimePaths(context, record);
   for (const path of [state, log]) rmSync(path, { recursive: true, force: true });
+  // crun takes no newer version than it knows; nothing newer is in it that a runtime has not said it can do
+  const ociVersion = "1.0.2";
   const root = { ...spec.root, path: record.request.rootfs ?? "rootfs" };
-  writeFileSync(config, JSON.stringify({ ...withConsole(spec, size), root }), { mode: 0o600 });
+  writeFileSync(config, JSON.stringify({ ...withConsole(spec, size), ociVersion, root }), { mode: 0o600 });
   const { uidMappings, gidMappings } = spec.linux ?? {};
   if (!uidMappings || !gidMappings) return { passedFds: [], release: () => {} };
   const userns = createUserNamespace(uidMappings, gidMappings);

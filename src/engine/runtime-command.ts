@@ -118,14 +118,15 @@ export function explainRuntime(
   const handedOver = error instanceof SetupFailed && error.failure.section === "child" && error.failure.index === null;
   if (!handedOver && !(error instanceof RuntimeFailed)) return undefined;
   const reason = error instanceof RuntimeFailed ? error.reason : (lastError(log) ?? error.failure.text);
+  const said = reason.startsWith(runtime.name) ? reason : `${runtime.name}: ${reason}`;
   const about = JSON.stringify(command);
   const named = [about, `\`${command}\``, ` ${command}:`, "open executable"].some((text) => reason.includes(text));
   if (named && /not found in \$PATH|no such file or directory/i.test(reason)) {
     const where = command.includes("/") ? "no such file" : "executable file not found in $PATH";
-    return new StartFailed("command_not_found", `cannot ${doing}: ${about}: ${where} (${runtime.name}: ${reason})`, 127);
+    return new StartFailed("command_not_found", `cannot ${doing}: ${about}: ${where} (${said})`, 127);
   }
   if (named && /permission denied|exec format error|is a directory/i.test(reason)) {
-    return new StartFailed("command_not_executable", `cannot ${doing}: ${about} (${runtime.name}: ${reason})`, 126);
+    return new StartFailed("command_not_executable", `cannot ${doing}: ${about} (${said})`, 126);
   }
-  return new StartFailed("start_failed", `cannot ${doing}: ${runtime.name}: ${reason}`, 125);
+  return new StartFailed("start_failed", `cannot ${doing}: ${said}`, 125);
 }
