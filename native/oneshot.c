@@ -31,7 +31,7 @@ static pid_t helper;
 static struct plan plan;
 static struct setup setup;
 static int pidfd = -1;
-static bool created, told, left;
+static bool created, told, left, waits;
 static volatile pid_t target; // who gets the signals that are meant for the program
 
 static void tell(uint32_t answer, const void *payload, size_t length, int fd) {
@@ -164,6 +164,11 @@ static void hear(void) {
 static void child_ended(pid_t pid) {
   int status = 0;
   hear();
+  if (setup_process(&setup) == pid && told && !waits) {
+    close(pidfd); // it has run, and if it is left to the caller its status is, too
+    pidfd = -1;
+    return;
+  }
   while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR) continue;
   if (setup_process(&setup) != pid) {
     if (target == pid) watch_process(setup_process(&setup)); // what was cloned has forked what goes on
@@ -236,6 +241,8 @@ static void take_order(void) {
       return;
     case ORDER_WAIT:
       stand_for_program(words[1]);
+      waits = true;
+      if (target > 0) watch_process(target); // it may have ended already
       return;
     case ORDER_LEAVE:
       left = true;
