@@ -8,6 +8,8 @@ export const repository = resolve(import.meta.dirname, "..");
 export interface Contestant {
   readonly name: string;
   readonly command: (round: number) => readonly string[];
+  /** What the stopwatch itself is started under, outside the measured time: `nsenter` into a namespace. */
+  readonly under?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly before?: (round: number) => void | Promise<void>;
@@ -31,10 +33,16 @@ const stopwatch = (() => {
 /** Milliseconds from posix_spawn to the end of wait. Throws when the command fails. */
 export function time(
   command: readonly string[],
-  options: { env?: Readonly<Record<string, string>>; cwd?: string; runs?: number; width?: number } = {},
+  options: {
+    env?: Readonly<Record<string, string>>;
+    cwd?: string;
+    runs?: number;
+    width?: number;
+    under?: readonly string[];
+  } = {},
 ): number {
   const many = options.runs ? ["-n", String(options.runs), "-p", String(options.width ?? 1)] : [];
-  const result = Bun.spawnSync([stopwatch, ...many, ...command], {
+  const result = Bun.spawnSync([...(options.under ?? []), stopwatch, ...many, ...command], {
     ...(options.env ? { env: options.env } : {}),
     ...(options.cwd ? { cwd: options.cwd } : {}),
     stdin: "ignore",
@@ -44,6 +52,23 @@ export function time(
   if (result.exitCode !== 0)
     throw new Error(`${command.join(" ")} exited with ${result.exitCode}: ${result.stderr.toString().trim().slice(-500)}`);
   return Number(result.stdout.toString()) / 1e6;
+}
+
+/**
+ * Bytes that the largest of all the processes of a command has had resident at its peak. The command leaves one process behind,
+ * whose pid it writes to `pidFile`: that one is killed, and counted with the rest. Throws when the command fails.
+ */
+export function peakMemory(command: readonly string[], pidFile: string): number {
+  const errors = `${pidFile}.stderr`;
+  const result = Bun.spawnSync([stopwatch, "-m", pidFile, ...command], {
+    stdin: "ignore",
+    stdout: "pipe",
+    // a file: the process that is left behind holds it, and a pipe would have to wait for that one's end
+    stderr: Bun.file(errors),
+  });
+  if (result.exitCode !== 0)
+    throw new Error(`${command.join(" ")} exited with ${result.exitCode}: ${readFileSync(errors, "utf8").trim().slice(-500)}`);
+  return Number(result.stdout.toString()) * 1024;
 }
 
 /**
@@ -60,6 +85,7 @@ export async function interleave(contestants: readonly Contestant[], rounds: num
       const ms = time(contestant.command(number), {
         ...(contestant.env ? { env: contestant.env } : {}),
         ...(contestant.cwd ? { cwd: contestant.cwd } : {}),
+        ...(contestant.under ? { under: contestant.under } : {}),
       });
       await contestant.after?.(number);
       if (round >= 0) samples[contestant.name]!.push(ms);

@@ -1,8 +1,8 @@
 #!/usr/bin/env bun
 /**
- * `make bench`: onggi against Debian's runc, docker.io and podman on this machine, as ratios; see README.md here.
+ * `make bench`: onggi against Debian's runc, crun, docker.io and podman on this machine, as ratios; see README.md here.
  *
- *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,memory,load,stages] [--files N] [--json FILE]
+ *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,memory,load,runtime,stages] [--files N] [--json FILE]
  *
  * Prints the table and writes every sample to build/bench.json. Exits with 0 whether targets are met or not.
  */
@@ -16,12 +16,13 @@ import { bootstrapBusybox, busyboxArchive } from "../test/kit/images.ts";
 import { repository } from "./measure.ts";
 import { kernelFloors, met, type Report, type Row, spread, table } from "./report.ts";
 import { podman, runcBundle } from "./rivals.ts";
+import { ociRuntime } from "./runtime.ts";
 import * as sections from "./sections.ts";
 
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "30" },
-    only: { type: "string", default: "run,exec,throughput,memory,load,stages" },
+    only: { type: "string", default: "run,exec,throughput,memory,load,runtime,stages" },
     files: { type: "string", default: "20000" },
     json: { type: "string", default: join(repository, "build/bench.json") },
   },
@@ -45,6 +46,7 @@ try {
   await measure("throughput", () => sections.throughput(field, 50, 8, Math.max(3, Math.round(rounds / 6))));
   await measure("memory", () => sections.memory(field));
   await measure("load", () => sections.loadFiles(field, Number(values.files), rounds));
+  await measure("runtime", () => ociRuntime(base, rounds));
   const stages = wanted.has("stages") ? await sections.stages(field, rounds) : [];
   print({ machine: { ...machine(), ...versions }, rows, stages, floors });
 } finally {
@@ -60,6 +62,9 @@ try {
 
 async function assemble(): Promise<{ field: sections.Field; versions: Record<string, string> }> {
   const versions: Record<string, string> = { bun: Bun.version };
+  const runc = existsSync("/usr/sbin/runc") ? runcBundle(base) : null;
+  if (runc) versions.runc = runc.version;
+  if ([...wanted].every((name) => name === "runtime")) return { field: nobody(runc), versions };
   let engine: Engine | null = null;
   let onggiNote = "";
   try {
@@ -85,8 +90,6 @@ async function assemble(): Promise<{ field: sections.Field; versions: Record<str
       dockerNote = `docker does not run: ${(error instanceof Error ? error.message : String(error)).split("\n").pop()}`;
     }
   }
-  const runc = existsSync("/usr/sbin/runc") ? runcBundle(base) : null;
-  if (runc) versions.runc = runc.version;
   const rival = wanted.has("run") ? podman(base) : "not asked for";
   if (typeof rival === "string") process.stderr.write(`bench: without podman (${rival})\n`);
   else {
@@ -103,6 +106,12 @@ async function assemble(): Promise<{ field: sections.Field; versions: Record<str
     base,
   };
   return { field, versions };
+}
+
+/** Engines that no section asks for are not started. */
+function nobody(runc: sections.Field["runc"]): sections.Field {
+  const note = "not asked for";
+  return { ...{ onggi: null, onggiNote: note, docker: null, dockerNote: note, podman: null }, runc, base };
 }
 
 function machine(): Record<string, string | number> {

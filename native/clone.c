@@ -15,7 +15,8 @@ static void close_registers(struct process *process) {
   const int32_t *reg = shared->own_table ? shared->kept : shared->reg;
   bool keep[REG_COUNT] = {false};
   if (!process->failed && reg[REG_OOM] >= 0) {
-    process->oom = reg[REG_OOM];
+    process->oom.fd = reg[REG_OOM];
+    watch_set(&process->oom, EPOLLPRI);
     keep[REG_OOM] = true;
   }
   if (!process->failed && reg[REG_PTY_MASTER] >= 0 && (process->supervision & SUPERVISE_TTY)) {

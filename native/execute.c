@@ -20,6 +20,7 @@
 #include "plan.h"
 
 #define UNSHARE_FILES 0x400
+#define OPEN_TRIES 128
 
 static int fd_of(const struct context *context, const struct plan_op *op, int i) {
   return op->args[i] == 0xffffff9cu ? AT_FDCWD : context->shared->reg[op->args[i]];
@@ -213,9 +214,16 @@ static long do_release(const struct context *context) {
   return syscall(SYS_sendto, context->sync, &byte, 1, 0x4000 /* MSG_NOSIGNAL */, NULL, 0);
 }
 
+// With RESOLVE_IN_ROOT or RESOLVE_BENEATH the kernel gives up with EAGAIN when something was renamed or mounted anywhere on
+// the machine while it went through a ".."; openat2(2) says to try again.
 static long do_open(const struct context *context, const struct plan_op *op) {
   struct open2_how how = {op->args[2], op->args[3], op->args[4]};
-  return syscall(SYS_openat2, fd_of(context, op, 0), data_of(context, op, 1), &how, sizeof how);
+  long fd = -1;
+  for (int tries = 0; tries < OPEN_TRIES; tries++) {
+    fd = syscall(SYS_openat2, fd_of(context, op, 0), data_of(context, op, 1), &how, sizeof how);
+    if (fd >= 0 || errno != EAGAIN) break;
+  }
+  return fd;
 }
 
 // Of the child once it exists, otherwise of the process that makes the call.

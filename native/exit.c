@@ -31,17 +31,27 @@ void process_fail(struct process *process, enum section section, uint32_t index,
   clients_resume(WAIT_LAUNCH);
 }
 
-// "oom_kill N" of memory.events and memory.oom_control.
-static bool oom_killed(int fd) {
+// "oom_kill N" of memory.events and memory.oom_control. False too where the group is gone; the descriptor is then closed.
+static bool oom_killed(struct watch *watch) {
   char text[512];
-  ssize_t length = fd >= 0 ? pread(fd, text, sizeof text - 1, 0) : -1;
-  if (length <= 0) return false;
+  ssize_t length = watch->fd >= 0 ? pread(watch->fd, text, sizeof text - 1, 0) : -1;
+  if (length <= 0) {
+    watch_close(watch);
+    return false;
+  }
   text[length] = 0;
   for (const char *line = text; line; line = strchr(line, '\n')) {
     if (*line == '\n') line++;
     if (strncmp(line, "oom_kill ", 9) == 0) return strtoul(line + 9, NULL, 10) > 0;
   }
   return false;
+}
+
+// Seen as it happens, not only at the end: systemd removes a group as soon as it is empty, and its counters with it.
+void oom_ready(struct process *process) {
+  if (!oom_killed(&process->oom)) return;
+  process->exit_flags |= EXIT_OOM;
+  watch_close(&process->oom);
 }
 
 // fsync of the directory that a path relative to the state directory lies in.
@@ -106,10 +116,8 @@ void process_ended(struct process *process, int wait_status) {
   process->exited_at = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
   process->reaped = true;
   process->wait_status = wait_status;
-  // Now, not when the streams are at their end: systemd removes a group as soon as it is empty.
-  if (oom_killed(process->oom)) process->exit_flags |= EXIT_OOM;
-  if (process->oom >= 0) close(process->oom);
-  process->oom = -1;
+  oom_ready(process);
+  watch_close(&process->oom);
   for (struct process *other = processes; other && process->number == 0; other = other->next) {
     if (other == process || other->pid <= 0 || other->reaped) continue;
     (void)process_succeeded(other);

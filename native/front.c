@@ -76,7 +76,8 @@ static pid_t start_helper(const char *path, char **arguments, char **environment
   pid_t pid = vfork();
   if (pid != 0) return pid;
   execve(path, arguments, environment);
-  _exit(127);
+  (void)fail(path);
+  _exit(1);
 }
 
 // A copy of this program that can be neither written to nor grown nor unsealed.

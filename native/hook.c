@@ -23,7 +23,8 @@ static _Noreturn void become_hook(const char *path, char **argv, char **envp, in
   if (failed >= 0 && syscall(SYS_close_range, 3, ~0u, RANGE_CLOEXEC) == 0) syscall(SYS_execve, path, argv, envp);
   int error = errno;
   syscall(SYS_write, report, &error, sizeof error);
-  for (;;) syscall(SYS_exit_group, 127);
+  syscall(SYS_exit_group, 127);
+  __builtin_trap(); // the container's filter refuses exit_group
 }
 
 // What execve failed with, 0 if it did not.

@@ -71,8 +71,12 @@ void complain(const char *what, int error) {
 void watch_set(struct watch *watch, uint32_t events) {
   if (watch->fd < 0 || watch->events == events) return;
   struct epoll_event event = {.events = events, .data.ptr = watch};
+  // A plain file in a control file's place is never waited for (EPERM), only read at the end.
   int op = watch->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
-  if (epoll_ctl(set, op, watch->fd, &event) != 0) complain("cannot watch a descriptor", errno);
+  if (epoll_ctl(set, op, watch->fd, &event) != 0) {
+    if (errno == EPERM) return;
+    complain("cannot watch a descriptor", errno);
+  }
   watch->events = events;
 }
 
@@ -227,6 +231,9 @@ static void dispatch(struct watch *watch, uint32_t events) {
       return;
     case WATCH_CONSOLE:
       console_ready(watch->owner);
+      return;
+    case WATCH_OOM:
+      oom_ready(watch->owner);
       return;
   }
 }

@@ -31,7 +31,7 @@ static pid_t helper;
 static struct plan plan;
 static struct setup setup;
 static int pidfd = -1;
-static bool created, told, left, waits;
+static bool created, told, left;
 static volatile pid_t target; // who gets the signals that are meant for the program
 
 static void tell(uint32_t answer, const void *payload, size_t length, int fd) {
@@ -62,7 +62,7 @@ static void tell_failed(enum section section, uint32_t index, int error, const c
   tell(ANSWER_FAILED, payload, sizeof words + length, -1);
 }
 
-// Ends the container that nobody will look after, and this program.
+// Ends and reaps the container that nobody will look after, and ends this program.
 static _Noreturn void leave(int status) {
   if (setup.child > 0 && !left) {
     pid_t process = setup_process(&setup);
@@ -92,6 +92,12 @@ static void watch_process(pid_t pid) {
   target = pid;
 }
 
+// What was cloned has forked what goes on, and has nothing left to do but end.
+static void watch_forked(void) {
+  while (waitpid(target, NULL, __WALL) < 0 && errno == EINTR) continue;
+  watch_process(setup_process(&setup));
+}
+
 static void launch(const int *fds, int count) {
   struct plan_error error = {"no plan", NO_INDEX};
   size_t length = 0;
@@ -119,7 +125,7 @@ static void hear_created(void) {
   const int32_t *reg = setup.shared->own_table ? setup.shared->kept : setup.shared->reg;
   int master = (plan.supervision & SUPERVISE_TTY) ? reg[REG_PTY_MASTER] : -1;
   pid_t pid = setup_process(&setup);
-  if (pid != target) watch_process(pid);
+  if (pid != target) watch_forked();
   created = true;
   tell(ANSWER_CREATED, &pid, sizeof pid, master);
   bool keep[REG_COUNT] = {false};
@@ -161,23 +167,27 @@ static void hear(void) {
   }
 }
 
-static void child_ended(pid_t pid) {
-  int status = 0;
+// The process that has ended stays a zombie until this program goes: one that is left belongs to the caller, who will be its
+// parent then and must not miss its end.
+static int peek_status(pid_t pid) {
+  siginfo_t info = {0};
+  while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | __WALL) < 0 && errno == EINTR) continue;
+  if (info.si_code == CLD_EXITED) return (info.si_status & 0xff) << 8;
+  return info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+static void child_ended(void) {
+  pid_t pid = target;
   hear();
-  if (setup_process(&setup) == pid && told && !waits) {
-    close(pidfd); // it has run, and if it is left to the caller its status is, too
-    pidfd = -1;
-    return;
-  }
-  while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR) continue;
+  if (target != pid) return;
   if (setup_process(&setup) != pid) {
-    if (target == pid) watch_process(setup_process(&setup)); // what was cloned has forked what goes on
+    watch_forked();
     return;
   }
+  int status = peek_status(pid);
   close(pidfd);
   pidfd = -1;
   target = 0;
-  left = true; // there is nothing to end any more
   tell_failed(SECTION_CHILD, NO_INDEX, 0, "ended before execve, without a word");
   tell(ANSWER_EXIT, &status, sizeof status, -1);
 }
@@ -229,7 +239,8 @@ static void take_order(void) {
   struct iovec vector = {words, sizeof words};
   struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   ssize_t length = recvmsg(orders, &message, MSG_CMSG_CLOEXEC);
-  if (length < 0 && errno == EINTR) return;
+  // ECONNRESET: `onggi` has gone without hearing the last answer. It comes before the orders that are still to be read.
+  if (length < 0 && (errno == EINTR || errno == ECONNRESET)) return;
   if (length < (ssize_t)sizeof *words) helper_ended();
   int count = take_fds(&message, fds);
   switch (words[0]) {
@@ -241,8 +252,6 @@ static void take_order(void) {
       return;
     case ORDER_WAIT:
       stand_for_program(words[1]);
-      waits = true;
-      if (target > 0) watch_process(target); // it may have ended already
       return;
     case ORDER_LEAVE:
       left = true;
@@ -273,11 +282,12 @@ _Noreturn void oneshot_main(int socket, pid_t onggi) {
   // an unprivileged one is reached by its own user only, and newuidmap(1) must be able to look at it
   if (geteuid() == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   for (;;) {
+    pid_t watched = target;
     struct pollfd ready[3] = {{orders, POLLIN, 0}, {setup.sync, POLLIN, 0}, {pidfd, POLLIN, 0}};
-    pid_t watched = target; // what is heard may change it
     if (poll(ready, 3, -1) < 0) continue;
     if (ready[1].revents) hear();
-    if (ready[2].revents) child_ended(watched);
+    // what was just heard may have made another process the one to watch
+    if (ready[2].revents && target == watched) child_ended();
     if (ready[0].revents) take_order();
   }
 }

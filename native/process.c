@@ -26,13 +26,13 @@ struct process *process_new(uint16_t number) {
   if (!process) return NULL;
   process->number = number;
   process->state = STATE_CREATING;
-  process->oom = -1;
   process->log.fd = -1;
   process->console = (struct watch){WATCH_CONSOLE, -1, 0, process};
   process->sync = (struct watch){WATCH_SYNC, -1, 0, process};
   process->in = (struct watch){WATCH_INPUT, -1, 0, process};
   process->out[0] = (struct watch){WATCH_STDOUT, -1, 0, process};
   process->out[1] = (struct watch){WATCH_STDERR, -1, 0, process};
+  process->oom = (struct watch){WATCH_OOM, -1, 0, process};
   struct process **end = &processes;
   while (*end) end = &(*end)->next;
   return *end = process;

@@ -86,7 +86,7 @@ enum { ATTACH_LOSSLESS = 1, EXEC_LOSSLESS = 8, KILL_ALL = 1, EXIT_OOM = 1, EXIT_
 enum { WAIT_NOTHING = -1, WAIT_LAUNCH = -2, WAIT_RESUMED = -3 };
 
 // A descriptor in the epoll set, with what is done when it is ready.
-enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_CLIENT, WATCH_SYNC, WATCH_INPUT, WATCH_STDOUT, WATCH_STDERR, WATCH_CONSOLE };
+enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_CLIENT, WATCH_SYNC, WATCH_INPUT, WATCH_STDOUT, WATCH_STDERR, WATCH_OOM, WATCH_CONSOLE };
 struct watch {
   enum watch_kind kind;
   int fd; // -1: none
@@ -107,12 +107,11 @@ struct process {
   bool failed, reaped, held, stdin_claimed;
   struct plan plan;
   struct setup setup; // `shared` is set while it is set up
-  struct watch sync, in, out[2];
+  struct watch sync, in, out[2], oom;
   char *pid_path, *console_path; // while a runtime makes the process; see runtime.c
   bool handed;                   // the runtime has its descriptors
   bool adopted;                  // it is what a runtime has made
   struct watch console;          // where the runtime sends the terminal
-  int oom;
   struct log log;
   char *exit_path;
   enum section section; // where set-up failed, with index, errno and a word about it
@@ -158,6 +157,7 @@ uint64_t now_ns(void);
 void complain(const char *what, int error);
 // Sets the events a descriptor is watched for; 0 takes it out of the set.
 void watch_set(struct watch *watch, uint32_t events);
+void oom_ready(struct process *process);
 // Takes it out of the set and closes it.
 void watch_close(struct watch *watch);
 // Memory for moving data, one piece per slot, mapped once. Its pages go back to the kernel when the loop has nothing to

@@ -27,16 +27,29 @@ function codeOf(attempt: () => unknown): string {
   return "nothing was thrown";
 }
 
-export function cgroupSuite(name: string, open: () => CgroupManager): void {
+/** Where the suite's groups are, by a word of its own: all below `base`, the groups themselves directly below `parent`. */
+export interface SuiteNames {
+  readonly base: string;
+  readonly parent: string;
+  group(number: number): string;
+}
+
+const plainNames = (word: string): SuiteNames => ({
+  base: `/onggi-test-${word}`,
+  parent: `/onggi-test-${word}/engine`,
+  group: (number) => `/onggi-test-${word}/engine/c${number}`,
+});
+
+export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = plainNames): void {
   describe(name, () => {
     const cgroups = open();
-    const base = `/onggi-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
+    const names = namesFor(`${process.pid}x${Math.random().toString(36).slice(2, 8)}`);
     const has = (...controllers: string[]): boolean => controllers.every((controller) => cgroups.controllers.has(controller));
     let scratch = "";
     let count = 0;
     let running: Bun.Subprocess[] = [];
 
-    const newPath = (): string => `${base}/engine/c${count++}`;
+    const newPath = (): string => names.group(count++);
 
     /** Runs a shell script whose shell has joined the group before its first line. */
     function run(join: CgroupJoin, script: string): Bun.Subprocess<"ignore", "pipe", "pipe"> {
@@ -54,16 +67,22 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
       for (let tries = 0; cgroups.processes(path).length === 0 && tries < 500; tries++) await Bun.sleep(2);
     }
 
+    /** Gives the group a process that stays: systemd removes a group with its last one. */
+    async function inhabit(path: string, join: CgroupJoin): Promise<void> {
+      run(join, "busybox sleep 100");
+      await joined(path);
+    }
+
     beforeAll(() => {
       scratch = mkdtempSync(`${tmpdir()}/onggi-cgroups-`);
     });
     afterEach(async () => {
-      for (const path of cgroups.children(`${base}/engine`)) await cgroups.remove(path);
+      for (const path of cgroups.children(names.parent)) await cgroups.remove(path);
       for (const child of running) child.kill("SIGKILL");
       running = [];
     });
     afterAll(async () => {
-      await cgroups.remove(base);
+      await cgroups.remove(names.base);
       rmSync(scratch, { recursive: true, force: true });
     });
 
@@ -75,7 +94,7 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
       for (const file of files) expect(existsSync(file)).toBe(true);
       if (has("memory")) expect(readFileSync(join.oom as string, "utf8")).toContain("oom_kill 0");
       expect(cgroups.join(path)).toEqual(join);
-      expect(cgroups.children(`${base}/engine`)).toEqual([path]);
+      expect(cgroups.children(names.parent)).toEqual([path]);
       expect(cgroups.processes(path)).toEqual([]);
       await cgroups.remove(path);
       for (const file of files) expect(existsSync(file)).toBe(false);
@@ -83,9 +102,31 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
       expect(cgroups.children(path)).toEqual([]);
     });
 
+    test("occupied says whether somebody lives there", async () => {
+      const path = newPath();
+      expect(cgroups.occupied(path)).toBe(false);
+      const join = cgroups.create(path, {});
+      expect(cgroups.occupied(path)).toBe(false);
+      run(join, "busybox sleep 100");
+      await joined(path);
+      expect(cgroups.occupied(path)).toBe(true);
+      await cgroups.kill(path);
+      expect(cgroups.occupied(path)).toBe(false);
+    });
+
+    test("remove leaves the groups above and beside alone", async () => {
+      const [path, other] = [newPath(), newPath()];
+      cgroups.create(path, {});
+      run(cgroups.create(other, {}), "busybox sleep 100");
+      await joined(other);
+      await cgroups.remove(path);
+      expect(cgroups.children(names.parent)).toEqual([other]);
+      expect(cgroups.processes(other).length).toBeGreaterThan(0);
+    });
+
     test("a group that was removed behind its back with its parent is made again", async () => {
       cgroups.create(newPath(), {});
-      await open().remove(`${base}/engine`);
+      await open().remove(names.parent);
       const join = cgroups.create(newPath(), {});
       const child = run(join, "exit 7");
       expect(await child.exited).toBe(7);
@@ -102,6 +143,7 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
       const path = newPath();
       const join = cgroups.create(path, { memory: { limit: 32 * MIB } });
       expect(cgroups.stats(path).memory.limitBytes).toBe(32 * MIB);
+      await inhabit(path, join);
       const child = run(join, "busybox dd if=/dev/zero of=/dev/null bs=512M count=1; echo $?");
       expect(await new Response(child.stdout).text()).toContain("137");
       expect(cgroups.stats(path).memory.oomKills).toBeGreaterThan(0);
@@ -191,6 +233,7 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
     test("a device that is not allowed cannot be opened, before and after updates", async () => {
       const path = newPath();
       const join = cgroups.create(path, { devices: [DENY_ALL, NULL_DEVICE] });
+      await inhabit(path, join);
       const script = "busybox head -c 1 /dev/zero > /dev/null 2>&1 && echo zero; echo x > /dev/null && echo null";
       const opens = async (): Promise<string> => (await new Response(run(join, script).stdout).text()).trim().replace("\n", " ");
       expect(await opens()).toBe("null");
@@ -214,10 +257,13 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
       };
       await joined(path);
       expect(await grows()).toBe(true);
+      expect(cgroups.isFrozen(path)).toBe(false);
       await cgroups.freeze(path, true);
       expect(await grows()).toBe(false);
       await cgroups.freeze(path, true);
+      expect(cgroups.isFrozen(path)).toBe(true);
       await cgroups.freeze(path, false);
+      expect(cgroups.isFrozen(path)).toBe(false);
       expect(await grows()).toBe(true);
       await cgroups.freeze(path, true);
       await cgroups.kill(path);
@@ -270,6 +316,10 @@ export function cgroupSuite(name: string, open: () => CgroupManager): void {
         expect(stats.memory.maxUsageBytes).toBeGreaterThanOrEqual(stats.memory.usageBytes);
       }
       if (has("pids")) expect(stats.pids.current).toBeGreaterThanOrEqual(1);
+      const { detail } = cgroups.stats(path, { detail: true });
+      if (has("memory")) expect(detail?.memory.usage.usage).toBeGreaterThan(0);
+      if (has("cpuacct")) expect(detail?.perCpu.totalNs.some((value) => value > 0)).toBe(true);
+      if (has("memory")) expect(Object.keys(detail?.memory.raw ?? {})).toContain("pgfault");
     });
 
     test.skipIf(!has("hugetlb") || !existsSync("/sys/kernel/mm/hugepages/hugepages-2048kB"))("huge pages are limited", () => {

@@ -22,7 +22,7 @@ const mounts =
   };
 
 // before 6.8 the list is in the order of attaching, which is the specification's anyway
-test("mountinfo lists the mounts in the specification's order", async () => {
+test.each([true, false])("mountinfo lists the mounts in the specification's order, user namespace: %p", async (userns) => {
   let wanted: string[] = [];
   const change = (spec: Spec) => {
     spec.mounts?.push(
@@ -32,7 +32,9 @@ test("mountinfo lists the mounts in the specification's order", async () => {
     );
     wanted = spec.mounts!.map(({ destination }) => destination);
   };
-  const { output } = await sh(image, "cut -d' ' -f5 /proc/self/mountinfo", { userns: false, change });
+  const script = "cut -d' ' -f5 /proc/self/mountinfo";
+  const { output, failure } = await sh(image, script, { userns, change, input: { mountsInOrder: true } });
+  expect(failure).toBeNull();
   const all = output.trim().split("\n");
   const listed = all.filter((path, i) => wanted.includes(path) && all.indexOf(path) === i);
   expect(listed).toEqual(wanted);

@@ -336,6 +336,7 @@ test("engine status by Go names", async () => {
     containers: { running: 1, paused: 0, stopped: 2 },
     images: 3,
     cgroup: "v1" as const,
+    cgroupDriver: "cgroupfs" as const,
     kernel: "6.18",
     features: { erofs: true, idmap: false },
     rssBytes: 1024 ** 2,

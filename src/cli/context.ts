@@ -25,7 +25,8 @@ export interface Signals {
 export interface EngineFlags {
   /** OCI runtimes: name -> path. */
   readonly runtimes: Readonly<Record<string, string>>;
-  readonly defaultRuntime?: string;
+  readonly defaultRuntime: string | undefined;
+  readonly cgroupDriver: string | undefined;
 }
 
 export type Caller = <K extends CallName>(
@@ -53,7 +54,7 @@ export interface Context {
   readonly call: Caller;
   /** Calls the engine that runs. Throws EngineUnreachable. */
   readonly callRunning: Caller;
-  /** Starts an engine in the background unless one answers. True if it did. */
+  /** Starts an engine in the background unless one answers. True if it did. What is not given the environment says. */
   startEngine(flags?: EngineFlags): Promise<boolean>;
   /** Ends this process at once. */
   exit(code: number): never;

@@ -28,7 +28,7 @@ export function selfCommand(execPath: string, script: string | undefined): strin
 }
 
 /**
- * Starts an engine of its own session with its output in `<root>/engine.log`, and waits until the socket answers.
+ * Starts an engine, with more `flags` of `engine start`, of its own session with its output in `<root>/engine.log`, and waits until the socket answers.
  *
  * Any number of callers at once end with one engine: every one they spawn asks for the lock of the data root, one gets it, and
  * the others end with 0, upon which their callers go on waiting for the one that did. When that one does not answer, because
@@ -39,8 +39,8 @@ export async function startEngine(locations: Locations, self: readonly string[],
   const log = openLog(root);
   const logged = fstatSync(log).size;
   const spawn = () => {
-    const command = [...self, "--root", root, "--run", run, "engine", "start", "--foreground", "--if-absent", ...flags];
-    const engine = Bun.spawn(command, {
+    const serve = ["engine", "start", "--foreground", "--if-absent", ...flags];
+    const engine = Bun.spawn([...self, "--root", root, "--run", run, ...serve], {
       // the start directory must not stay busy for as long as the engine lives
       cwd: "/",
       detached: true,

@@ -1,13 +1,14 @@
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
-import { type EngineFlags, line } from "./context.ts";
+import { type Context, type EngineFlags, line } from "./context.ts";
 import { UsageError } from "./errors.ts";
-import { bool, list, text } from "./flags.ts";
+import { bool, choice, list, text } from "./flags.ts";
 
 export const command = define({
   usage: "[flags]",
   summary: "start the engine, unless one runs",
   flags: {
+    "cgroup-driver": choice("", ["cgroupfs", "systemd"], "who makes the cgroups (ONGGI_CGROUP_DRIVER, or cgroupfs)"),
     foreground: bool("", "serve in this process until it is told to stop"),
     runtime: list("", "NAME=PATH", "an OCI runtime that containers may name"),
     "default-runtime": text("", "NAME", "OCI runtime of containers that name none (onggi)"),
@@ -17,12 +18,15 @@ export const command = define({
   examples: [
     ["engine start --foreground", "for a service manager"],
     ["engine start --runtime kata=/usr/bin/kata-runtime", "for onggi run --runtime kata"],
+    ["engine start --cgroup-driver systemd", "cgroups as systemd scopes (cgroup v2)"],
   ],
   async run(context, values) {
-    const flags = engineFlags(values.runtime, values["default-runtime"]);
+    const flags = engineFlags(values.runtime, values["default-runtime"], values["cgroup-driver"]);
     if (!values.foreground) {
+      const driver = values["cgroup-driver"];
       const started = await context.startEngine(flags);
       const { pid } = await context.callRunning("ping", {});
+      if (!started && driver !== undefined) await checkDriver(context, driver);
       await line(context.stdout, started ? `engine started, pid ${pid}` : `engine runs already, pid ${pid}`);
       if (!started && (values.runtime || values["default-runtime"])) {
         throw new OnggiError("engine_running", "it keeps the runtimes it was started with; stop it first: onggi engine stop");
@@ -43,7 +47,7 @@ export const command = define({
 });
 
 /** Throws UsageError. */
-function engineFlags(runtimes: readonly string[] = [], defaultRuntime: string | undefined): EngineFlags {
+function engineFlags(runtimes: readonly string[] = [], defaultRuntime?: string, cgroupDriver?: string): EngineFlags {
   const named = runtimes.map((given) => {
     const [name = "", path = ""] = given.split(/=(.*)/s);
     if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) || !path.startsWith("/")) {
@@ -51,5 +55,15 @@ function engineFlags(runtimes: readonly string[] = [], defaultRuntime: string | 
     }
     return [name, path];
   });
-  return { runtimes: Object.fromEntries(named), ...(defaultRuntime === undefined ? {} : { defaultRuntime }) };
+  return { runtimes: Object.fromEntries(named), defaultRuntime, cgroupDriver };
+}
+
+/** An engine that runs already keeps its driver. */
+async function checkDriver(context: Context, wanted: string): Promise<void> {
+  const { cgroupDriver } = await context.callRunning("status", {});
+  if (cgroupDriver === wanted) return;
+  throw new OnggiError(
+    "engine_running",
+    `the engine that runs has the ${cgroupDriver} cgroup driver, not ${wanted}: stop it first (onggi engine stop; containers run on)`,
+  );
 }

@@ -28,7 +28,7 @@ export const command = define({
       ["images", String(status.images)],
       ["memory", binarySize(status.rssBytes)],
       ["kernel", status.kernel],
-      ["cgroups", status.cgroup],
+      ["cgroups", `${status.cgroup}, ${status.cgroupDriver} driver`],
       ["features", features.join(", ") || "none"],
     ];
     for (const [name, value] of rows) await line(context.stdout, `${`${name}:`.padEnd(12)}${value}`);

@@ -64,7 +64,8 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
         return callRunning(name, request, handlers, signal);
       },
       exit: (code) => process.exit(code),
-      serveEngine: (flags) => options.serveEngine(where, flags),
+      serveEngine: (flags) =>
+        options.serveEngine(where, { ...flags, cgroupDriver: flags.cgroupDriver ?? env.ONGGI_CGROUP_DRIVER }),
     };
   };
 }
@@ -72,14 +73,18 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
 
 /** Flags as the background engine's command line. */
-const words = ({ runtimes, defaultRuntime }: EngineFlags = { runtimes: {} }): string[] => [
-  ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
-  ...(defaultRuntime === undefined ? [] : ["--default-runtime", defaultRuntime]),
-];
+function words({ runtimes, defaultRuntime, cgroupDriver }: EngineFlags): string[] {
+  const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
+  return [
+    ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
+    ...option("--default-runtime", defaultRuntime),
+    ...option("--cgroup-driver", cgroupDriver),
+  ];
+}
 
 async function launch(where: { root: string; run: string; socket: string }, flags?: EngineFlags): Promise<void> {
   const { selfCommand, startEngine } = await import("./engine-process.ts");
-  await startEngine(where, selfCommand(process.execPath, process.argv[1]), words(flags));
+  await startEngine(where, selfCommand(process.execPath, process.argv[1]), flags ? words(flags) : []);
 }
 
 const absolute = (path: string, cwd: string): string => (path.startsWith("/") ? path.replace(/(.)\/+$/, "$1") : `${cwd}/${path}`);

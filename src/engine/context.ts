@@ -2,6 +2,7 @@ import type { ImageStore } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
 import type { HostFacts } from "../runtime/types.ts";
+import type { CgroupRoots } from "./cgroups.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
@@ -19,8 +20,8 @@ export interface Context {
   readonly events: EventBus;
   readonly images: ImageStore;
   readonly cgroups: CgroupManager;
-  /** The group all of this engine's containers lie below. */
-  readonly cgroupRoot: string;
+  /** The groups that this engine's containers lie below. */
+  readonly cgroupRoots: CgroupRoots;
   readonly facts: HostFacts;
   readonly slots: IdSlots;
   readonly shimPath: string;

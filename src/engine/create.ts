@@ -4,6 +4,7 @@ import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { generateName } from "../lib/names.ts";
 import { NEVER, nowNs } from "../lib/time.ts";
+import { containerCgroup } from "./cgroups.ts";
 import { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
@@ -97,7 +98,7 @@ export function draft(context: Context, request: ContainerRequest): ContainerRec
     args: commandOf(request, image),
     slot: null,
     isolationReason: noUserNamespaceReason(request, context, runtime),
-    cgroupPath: `${request.cgroupParent ?? context.cgroupRoot}/${id}`,
+    cgroupPath: containerCgroup(context.cgroups.driver, context.cgroupRoots.own, id, request.cgroupParent),
     ...(runtime ? { runtime } : {}),
     logFile: log.driver === "cri" ? "container.log" : `${id}-json.log`,
     state: { status: "created", pid: 0, exitCode: 0, oomKilled: false, error: "", startedAt: NEVER, finishedAt: NEVER },

@@ -24,7 +24,8 @@ export interface ContainerRecord {
   readonly slot: number | null;
   /** Why it has no user namespace; empty when it has one. */
   readonly isolationReason: string;
-  readonly cgroupPath: string;
+  /** Chosen anew when it is started by an engine with another cgroup driver. */
+  cgroupPath: string;
   /** The program that makes it; absent or null: onggi itself. */
   readonly runtime?: ForeignRuntime | null;
   readonly logFile: string;

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
@@ -11,6 +10,7 @@ import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/inde
 import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
+import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import { createContainer, hasBinds } from "./create.ts";
@@ -51,6 +51,8 @@ export interface EngineOptions {
   readonly run: string;
   readonly version: string;
   readonly runtimes?: RuntimeOptions | undefined;
+  /** Who makes the containers' cgroups: "cgroupfs" (by default) or "systemd". */
+  readonly cgroupDriver?: string | undefined;
   /** Where the engine's own messages go. */
   readonly log: (message: string) => void;
 }
@@ -78,14 +80,18 @@ const textOf = (path: string): string => {
   }
 };
 
-/** Opens the engine of one data root. Throws LockHeld where one is open already. */
+/**
+ * Opens the engine of one data root. Throws LockHeld where one is open already, `invalid_cgroup_driver`, `cgroup_unavailable` or
+ * `dbus_unavailable` for a cgroup driver that cannot be had.
+ */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const layout = layoutOf(options.root, options.run);
   const runtimes = new Runtimes(options.version, options.runtimes);
+  const driver = cgroupDriverOf(options.cgroupDriver || "cgroupfs");
   makeLayout(layout);
   const lock = takeLock(layout.lock);
   const cgroupLayout = detectCgroups("/");
-  const cgroups = openCgroups({ layout: cgroupLayout });
+  const cgroups = openCgroups({ layout: cgroupLayout, systemd: driver === "systemd" });
   const facts = probeHost(cgroupFacts(cgroupLayout));
   const context: Context = {
     layout,
@@ -96,7 +102,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     events: new EventBus(),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     cgroups,
-    cgroupRoot: `/onggi-${createHash("sha256").update(layout.root).digest("hex").slice(0, 8)}`,
+    cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: shimInMemory(),
@@ -325,6 +331,7 @@ export class Engine {
       containers: { running: count("running"), paused: count("paused"), stopped: count("created", "exited", "dead", "removing") },
       images: images.list().length,
       cgroup: cgroups.version,
+      cgroupDriver: cgroups.driver,
       kernel: release(),
       features: {
         overlayFds: facts.overlayFds,
@@ -348,7 +355,9 @@ export class Engine {
     }
     await Promise.allSettled(context.background);
     if (![...context.containers.values()].some(({ isUp }) => isUp)) {
-      await context.cgroups.remove(context.cgroupRoot).catch((error: unknown) => context.log(`remove cgroup: ${error}`));
+      for (const group of Object.values(context.cgroupRoots)) {
+        await context.cgroups.remove(group).catch((error: unknown) => context.log(`remove cgroup: ${error}`));
+      }
     }
     context.images.close();
     context.table.close();

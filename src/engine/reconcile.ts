@@ -9,6 +9,7 @@ import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Shim } from "../native/shim.ts";
 import { SIG } from "../sys/index.ts";
+import { containerOf } from "./cgroups.ts";
 import { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
 import { deleteByRuntime } from "./foreign.ts";
@@ -100,11 +101,7 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
 
 /** Deletes what no container owns. */
 async function removeStrangers(context: Context): Promise<void> {
-  for (const child of context.cgroups.children(context.cgroupRoot)) {
-    const container = context.containers.get(child.slice(child.lastIndexOf("/") + 1));
-    if (container?.isUp) continue;
-    await context.cgroups.remove(child).catch((error: unknown) => context.log(`remove cgroup ${child}: ${error}`));
-  }
+  await removeStrangeCgroups(context);
   for (const name of readdirSync(context.layout.containers)) {
     if (context.containers.has(name)) continue;
     await stopStranger(join(context.layout.containers, name));
@@ -114,6 +111,18 @@ async function removeStrangers(context: Context): Promise<void> {
     for (const name of readdirSync(context.layout.trash))
       await rm(join(context.layout.trash, name), { recursive: true, force: true });
   });
+}
+
+/** Groups whose container does not run, made by an engine with either driver. */
+async function removeStrangeCgroups(context: Context): Promise<void> {
+  const { cgroups, cgroupRoots, containers } = context;
+  const remove = (path: string) => cgroups.remove(path).catch((error: unknown) => context.log(`remove cgroup ${path}: ${error}`));
+  for (const root of [cgroupRoots.own, cgroupRoots.other]) {
+    const groups = cgroups.children(root);
+    const strange = groups.filter((path) => !containers.get(containerOf(path) ?? "")?.isUp);
+    for (const path of strange) await remove(path);
+    if (root === cgroupRoots.other && groups.length > 0 && strange.length === groups.length) await remove(root);
+  }
 }
 
 /** Ends a shim whose container has no record. */

@@ -9,6 +9,7 @@ import type { Plan } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import { SIG } from "../sys/constants.ts";
 import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
+import { containerCgroup } from "./cgroups.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
@@ -89,9 +90,11 @@ export function startContainer(context: Context, container: Container, options: 
     let shim: Shim | undefined;
     let plan: Plan | undefined;
     try {
+      const { cgroups, cgroupRoots } = context;
+      record.cgroupPath = containerCgroup(cgroups.driver, cgroupRoots.own, record.id, record.request.cgroupParent);
       const spec = container.takeSpec() ?? specOf(context, record);
       trace?.mark("specification");
-      const join = context.cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
+      const join = cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
       trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
       const prepared = prepare(context, record, spec, join, options.size);
       plan = prepared.plan;

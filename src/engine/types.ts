@@ -152,6 +152,7 @@ export interface EngineStatus {
   containers: { running: number; paused: number; stopped: number };
   images: number;
   cgroup: "v1" | "v2" | "hybrid";
+  cgroupDriver: "cgroupfs" | "systemd";
   kernel: string;
   /** What this kernel can do, as probed at start. */
   features: Record<string, boolean>;

@@ -36,3 +36,9 @@ test("the shape has exactly the specification's properties", () => {
   expect(typesAreComplete).toBe(true);
   expect([...shapePaths(specShape, "")].sort()).toEqual(all);
 });
+test("the document says what becomes of each of them", async () => {
+  const text = await Bun.file(new URL("../../docs/oci-runtime.md", import.meta.url)).text();
+  const rows = [...text.matchAll(/^\| `([^`]+)` \| (done|kernel|refused|ignored) \| .+ \|$/gm)].map(([, path]) => path as string);
+  expect(rows.filter((path, i) => rows.indexOf(path) !== i)).toEqual([]);
+  expect(rows.sort()).toEqual(all);
+});

@@ -44,7 +44,7 @@ const process: Shape = object(
     env: strings,
     args: list(text(), 1),
     commandLine: text(),
-    user: object({}, { uid: id, gid: id, umask: whole(0, 0o7777), additionalGids: list(id), username: text() }),
+    user: object({}, { uid: id, gid: id, umask: whole(0, 0o777), additionalGids: list(id), username: text() }),
     rlimits: list(object({ type: text(), soft: whole(-1), hard: whole(-1) })),
     apparmorProfile: text(),
     selinuxLabel: text(),

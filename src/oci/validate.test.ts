@@ -3,9 +3,10 @@ import fc from "fast-check";
 import { inputOf } from "../../test/runtime/plans.ts";
 import { encode } from "../plan/encode.ts";
 import { compileCreate } from "../runtime/compile.ts";
+import { arbitrarySpec, mapping } from "./arbitrary.ts";
+import { olderProperties, properties } from "./properties.ts";
 import { InvalidSpec, MAX_SPEC_BYTES, parseSpec, validateSpec } from "./validate.ts";
 
-const mapping = { containerID: 0, hostID: 100_000, size: 1000 };
 const linux = { namespaces: [{ type: "mount" }, { type: "uts" }] };
 const valid = { ociVersion: "1.0.2", process: { cwd: "/", args: ["sh"], user: { uid: 0, gid: 0 } }, linux };
 const withProcess = (process: object) => ({ ...valid, process: { ...valid.process, ...process } });
@@ -252,6 +253,9 @@ describe("hostile input", () => {
     expect(() => parseSpec(`${"[".repeat(1_000_000)}`)).toThrow(InvalidSpec);
     const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`;
     expect(() => parseSpec(deep)).toThrow("ociVersion: is missing");
+    // a member that the specification does not know is parsed, but nobody walks it
+    const unknown = `{"ociVersion":"1.3.0","x":${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}}`;
+    expect(parseSpec(unknown)).toEqual({ ociVersion: "1.3.0" });
     const huge = withProcess({ env: Array.from({ length: 200_000 }, (_, i) => `V${i}=x`) });
     expect(validateSpec(huge).process?.env?.length).toBe(200_000);
     survives(JSON.parse('{"ociVersion":"1.0.0","__proto__":{"process":1},"process":{"cwd":"/","__proto__":{"x":1}}}'));
@@ -259,57 +263,48 @@ describe("hostile input", () => {
 });
 
 test("what is generated as valid passes, compiles and encodes", () => {
-  const path = fc.array(fc.stringMatching(/^[a-z.]{1,8}$/), { minLength: 1, maxLength: 4 }).map((parts) => `/${parts.join("/")}`);
-  const below = path.filter((text) => new URL(text, "file:///").pathname !== "/");
-  const caps = fc.subarray(["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN", "CAP_FUTURE"]);
-  const spec = fc.record(
-    {
-      ociVersion: fc.constantFrom("1.0.0", "1.0.2-dev", "1.2.0"),
-      root: fc.record({ path, readonly: fc.boolean() }),
-      hostname: fc.stringMatching(/^[a-z]{0,20}$/),
-      mounts: fc.array(
-        fc.oneof(
-          fc.record({
-            destination: below,
-            type: fc.constantFrom("proc", "tmpfs", "sysfs", "mqueue", "devpts", "cgroup"),
-            options: fc.subarray(["ro", "nosuid", "noatime", "rro", "mode=700", "sync"]),
-          }),
-          fc.record({
-            destination: below,
-            type: fc.constant("bind"),
-            source: path,
-            options: fc.subarray(["rbind", "ro", "rnodev", "rslave", "shared", "idmap"]),
-          }),
-        ),
-        { maxLength: 12 },
-      ),
-      process: fc.record({
-        terminal: fc.boolean(),
-        cwd: path,
-        args: fc.array(fc.stringMatching(/^[a-z/]{1,9}$/), { minLength: 1, maxLength: 3 }),
-        env: fc.array(fc.stringMatching(/^[A-Z]{1,4}=[a-z/:]{0,9}$/)),
-        user: fc.record({ uid: fc.nat(999), gid: fc.nat(999), additionalGids: fc.array(fc.nat(999), { maxLength: 4 }) }),
-        noNewPrivileges: fc.boolean(),
-        oomScoreAdj: fc.integer({ min: -1000, max: 1000 }),
-        capabilities: fc.record({ bounding: caps, effective: caps, ambient: caps }),
-        rlimits: fc.constantFrom([], [{ type: "RLIMIT_NOFILE", soft: 5, hard: -1 }]),
-      }),
-      linux: fc.subarray(["pid", "network", "ipc", "cgroup", "time"]).map((types) => ({
-        namespaces: ["mount", "uts", "user", ...types].map((type) => ({ type })),
-        uidMappings: [mapping],
-        gidMappings: [mapping],
-        maskedPaths: ["/proc/kcore", "/a"],
-        readonlyPaths: ["/proc/sys"],
-        ...(types.includes("time") ? { timeOffsets: { monotonic: { secs: -5 } } } : {}),
-      })),
-    },
-    { requiredKeys: ["ociVersion", "process", "linux"] },
-  );
   fc.assert(
-    fc.property(spec, (value) => {
+    fc.property(arbitrarySpec, (value) => {
       const checked = validateSpec(JSON.parse(JSON.stringify(value)));
       expect(encode(compileCreate(inputOf(checked, { bundle: "/b" }))).length).toBeGreaterThan(0);
+      // a second time there is nothing left to put right
+      expect(validateSpec(checked)).toEqual(checked);
     }),
-    { numRuns: 200 },
+    { numRuns: 300 },
   );
 });
+
+/** Puts a value at a property's path, making what leads there. */
+function put(target: Record<string, unknown>, property: string, value: unknown): void {
+  let holder: unknown = target;
+  const steps = property.match(/[^.[\]{}]+|\[\]|\{\}/g) as string[];
+  steps.forEach((step, i) => {
+    const key = step === "[]" ? 0 : step === "{}" ? "name" : step;
+    const at = holder as Record<string | number, unknown>;
+    if (i === steps.length - 1) at[key] = value;
+    else if (typeof at[key] !== "object" || at[key] === null) at[key] = steps[i + 1] === "[]" ? [] : {};
+    holder = at[key];
+  });
+}
+
+test("any JSON value in any property is taken, or refused where it stands", () => {
+  const mutated = fc.tuple(arbitrarySpec, fc.constantFrom(...properties, ...olderProperties), fc.jsonValue({ maxDepth: 3 }));
+  fc.assert(
+    fc.property(mutated, ([spec, property, value]) => {
+      const changed = JSON.parse(JSON.stringify(spec));
+      put(changed, property, value);
+      let refusal: unknown;
+      try {
+        validateSpec(changed);
+      } catch (error) {
+        refusal = error;
+      }
+      if (refusal === undefined) return;
+      expect(refusal).toBeInstanceOf(InvalidSpec);
+      const { path, message } = refusal as InvalidSpec;
+      expect(path).not.toBe("");
+      expect(message).toStartWith(`${path}: `);
+    }),
+    { numRuns: 2000 },
+  );
+}, 60_000);

@@ -58,7 +58,7 @@ export function tmpfsModes(spec: Spec, root: number): Record<number, number> {
     const options = parseMountOptions(names ?? [], type);
     const inImage = !covered.some((above) => isWithin(path, above));
     covered.push(path);
-    if (type !== "tmpfs" || options.bind || options.remount || options.copyUp || !inImage) return;
+    if (type !== "tmpfs" || options.bind || options.remount || !inImage) return;
     const mode = modeOf(root, path.slice(1));
     if (mode !== undefined) modes[index] = mode;
   });

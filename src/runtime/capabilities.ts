@@ -1,5 +1,6 @@
 /** Capability names and sets, capabilities(7). A set is a bit mask, bit n for capability number n. */
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 import { CAP } from "../sys/constants.ts";
 
 const numbers: Readonly<Record<string, number>> = CAP;
@@ -30,7 +31,7 @@ export const allCapabilities = (lastCap: number): string[] => capabilityNames.fi
 export function capabilityMask(names: readonly string[] | undefined, lastCap: number): bigint {
   let mask = 0n;
   for (const name of names ?? []) {
-    const number = numbers[name];
+    const number = lookUp(numbers, name);
     if (number !== undefined && number <= lastCap) mask |= 1n << BigInt(number);
   }
   return mask;

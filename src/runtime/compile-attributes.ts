@@ -34,10 +34,12 @@ export function compileContainerAttributes({ child, spec, input }: Context): voi
   if (memoryPolicy) {
     const mode = numberOf(MPOL, memoryPolicy.mode, "linux.memoryPolicy.mode");
     const flags = (memoryPolicy.flags ?? []).map((flag) => numberOf(MPOL, flag, "linux.memoryPolicy.flags"));
-    const nodes = memoryPolicy.nodes?.trim() ? parseBitList(memoryPolicy.nodes, "linux.memoryPolicy.nodes") : new Uint8Array(0);
+    const bits = memoryPolicy.nodes?.trim() ? parseBitList(memoryPolicy.nodes, "linux.memoryPolicy.nodes") : new Uint8Array(0);
+    // set_mempolicy(2) counts one bit more than it uses, no nodes as 1; the mask is as long as it says
+    const maxnode = 8 * bits.length + 1;
+    const nodes = new Uint8Array(bits.length + 8);
+    nodes.set(bits);
     child.about("process", "set the memory policy");
-    // set_mempolicy(2) counts one bit more than it uses
-    const maxnode = nodes.length === 0 ? 0 : 8 * nodes.length + 1;
     child.do({ kind: "setMempolicy", mode: flags.reduce((all, flag) => all | flag, mode), nodes, maxnode });
   }
 }

@@ -18,16 +18,17 @@ export function compileCloneInto(before: Writer, { cloneInto }: CgroupJoin): Reg
 
 /**
  * v1 and hybrid: the child moves itself into the cgroup of each hierarchy, before it does anything else. The shim opens the
- * files, because the kernel judges a write by the opener's credentials.
+ * files, because the kernel judges a write by the opener's credentials. Returns their registers.
  */
-export function compileCgroupTasks(before: Writer, child: Writer, { tasks }: CgroupJoin): void {
+export function compileCgroupTasks(before: Writer, child: Writer, { tasks }: CgroupJoin): Reg[] {
   const self = new TextEncoder().encode("0");
-  for (const path of tasks) {
+  return tasks.map((path) => {
     before.about("cgroups", "open the cgroup for the process to enter");
     const flags = O.O_WRONLY | O.O_CLOEXEC;
     const fd = before.keep({ kind: "open", dir: AT_FDCWD, path, flags, mode: 0, resolve: 0 });
     child.about("cgroups", "enter the cgroup").do({ kind: "write", fd, data: self });
-  }
+    return fd;
+  });
 }
 
 export function compileOomWatch(before: Writer, { oom }: CgroupJoin): void {

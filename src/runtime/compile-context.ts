@@ -33,6 +33,11 @@ export interface CreateInput {
   /** Mode of the image's directory below each tmpfs: index in `spec.mounts` -> mode; see `tmpfsModes`. */
   readonly tmpfsModes?: Readonly<Record<number, number>> | undefined;
   /**
+   * Beside a user namespace too, let mountinfo list the mounts in the specification's order; see `compile-mount-sources.ts`.
+   * Two calls more for each mount that the shim makes; mounts that are to be shared or unbindable keep their place.
+   */
+  readonly mountsInOrder?: boolean | undefined;
+  /**
    * Who writes the id maps of a new user namespace: the plan, or the caller, by newuidmap(1) and newgidmap(1), while the child
    * waits for its release. Absent: the plan.
    */

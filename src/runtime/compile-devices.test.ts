@@ -132,3 +132,9 @@ describe("a whole plan", () => {
     `);
   });
 });
+
+test("/dev/ptmx is the container's own, whatever device is listed under that name", () => {
+  const mounts = [{ destination: "/dev", type: "tmpfs", source: "tmpfs" }];
+  const plan = lines(inputOf(specOf({ devices: [{ type: "c", path: "/dev/ptmx", major: 5, minor: 2 }] }, { mounts })));
+  expect(plan.match(/.*"ptmx".*/g)?.map((line) => line.trim())).toEqual([expect.stringMatching(/^symlinkat\("pts\/ptmx"/)]);
+});

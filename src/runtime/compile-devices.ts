@@ -46,10 +46,14 @@ const typeBits: Readonly<Record<LinuxDevice["type"], number>> = {
 export const deviceNumber = (major: number, minor: number): number =>
   ((minor & 0xff) | ((major & 0xfff) << 8)) + (minor >>> 8) * 0x100000;
 
-/** Every device of the container; what the specification says about a path outweighs the default. */
+/**
+ * Every device of the container; what the specification says about a path outweighs the default. Not /dev/ptmx, which a privileged
+ * container of Docker's lists among the host's: it stays the link into the container's own devpts.
+ */
 function devices({ spec }: Context): LinuxDevice[] {
   const all = new Map([...defaultDevices, ttyDevice].map((device) => [device.path, device]));
   for (const device of spec.linux?.devices ?? []) all.set(cleanPath(device.path), device);
+  all.delete("/dev/ptmx");
   return [...all.values()];
 }
 

@@ -91,3 +91,16 @@ describe("a whole plan", () => {
     `);
   });
 });
+
+test("ambient are those capabilities that may be: permitted and inheritable", () => {
+  const capabilities = {
+    bounding: ["CAP_CHOWN", "CAP_DAC_OVERRIDE"],
+    permitted: ["CAP_CHOWN"],
+    inheritable: ["CAP_CHOWN", "CAP_DAC_OVERRIDE"],
+    ambient: ["CAP_CHOWN", "CAP_DAC_OVERRIDE"],
+  };
+  const raised = (more: object) =>
+    exec({ process: { ...process, capabilities: { ...capabilities, ...more } } }).match(/AMBIENT_RAISE, \w+/g);
+  expect(raised({})).toEqual(["AMBIENT_RAISE, CAP_CHOWN"]);
+  expect(raised({ inheritable: [] })).toBe(null);
+});

@@ -8,7 +8,7 @@
  */
 import type { IdMapping, NamespaceType, Process } from "../oci/spec.ts";
 import { AT_FDCWD, type Plan, type Reg, reg, type Supervision } from "../plan/ops.ts";
-import { O, RESOLVE } from "../sys/constants.ts";
+import { O, RESOLVE, SIG } from "../sys/constants.ts";
 import type { CgroupJoin } from "./cgroups/types.ts";
 import { compileAffinity, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
 import { Registers, Writer } from "./compile-builder.ts";
@@ -19,6 +19,7 @@ import { privateProc } from "./compile-kernel.ts";
 import {
   compileLabelWrites,
   compileOwnStreams,
+  compileParentDeath,
   compileProcess,
   compileRaisedLimits,
   compileSession,
@@ -42,10 +43,20 @@ export interface ExecInput {
   readonly supervision: Supervision;
   readonly seccompProgram?: CompiledFilter | undefined;
   readonly standalone?: StandaloneProcess | undefined;
+  /** setgroups(2) was given up for the container's user namespace. */
+  readonly setgroupsDenied?: boolean | undefined;
 }
 
 /** The plan of an exec. Its `created` point is the same as a container's, so the engine may send START at once. */
-export function compileExec({ process, target, facts, supervision, seccompProgram, standalone }: ExecInput): Plan {
+export function compileExec({
+  process,
+  target,
+  facts,
+  supervision,
+  seccompProgram,
+  standalone,
+  setgroupsDenied = false,
+}: ExecInput): Plan {
   const registers = new Registers();
   const [before, after, child] = [new Writer(registers), new Writer(registers), new Writer(registers)];
   const inUserns = target.namespaces.includes("user");
@@ -60,6 +71,7 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
   if (inUserns) compileRaisedLimits(after, process);
 
   if (process.execCPUAffinity?.initial) compileAffinity(child, process.execCPUAffinity.initial, "initial");
+  if (standalone) compileParentDeath(child, SIG.SIGKILL);
   compileCgroupTasks(before, child, target.cgroup);
   if (after.ops.length > 0) {
     after.about("handshake", "let the child go on").do({ kind: "release" });
@@ -72,7 +84,7 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
   if (joined !== 0) child.about("namespaces", "join the container").do({ kind: "setns", fd: pidfd, flags: joined });
   if (inUserns) {
     child.about("namespaces", "become root of the user namespace");
-    child.do({ kind: "setgroups", gids: new Uint8Array(0) });
+    if (!setgroupsDenied) child.do({ kind: "setgroups", gids: new Uint8Array(0) });
     child.do({ kind: "setresgid", rgid: 0, egid: 0, sgid: 0 });
     child.do({ kind: "setresuid", ruid: 0, euid: 0, suid: 0 });
   }
@@ -89,7 +101,10 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
     }
   }
   if (target.namespaces.includes("pid")) compileBirth(child, terminal, standalone);
-  else compileStreams(child, terminal, standalone?.preserveFds);
+  else {
+    compileStreams(child, terminal, standalone?.preserveFds);
+    if (standalone) compileParentDeath(child, 0);
+  }
   child.about("process", "open the working directory");
   const cwd = child.keep({
     kind: "open",
@@ -99,7 +114,7 @@ export function compileExec({ process, target, facts, supervision, seccompProgra
     mode: 0,
     resolve: RESOLVE.RESOLVE_NO_MAGICLINKS,
   });
-  compileProcess({ child, process, facts, seccompProgram, inUserns, cwd, standalone });
+  compileProcess({ child, process, facts, seccompProgram, inUserns, setgroupsDenied, cwd, standalone });
 
   return Object.freeze({
     before: Object.freeze(before.ops),

@@ -6,8 +6,10 @@
  */
 import type { Hook } from "../oci/spec.ts";
 import { event, reg } from "../plan/ops.ts";
+import { SIG } from "../sys/constants.ts";
 import type { Writer } from "./compile-builder.ts";
 import type { Context } from "./compile-context.ts";
+import { compileParentDeath } from "./compile-process.ts";
 
 /** Somebody has to do something about the process, as the host sees it, before it does anything. */
 export function compileBornStop({ child, input }: Context): void {
@@ -19,6 +21,8 @@ export function compileBornStop({ child, input }: Context): void {
 /** Somebody has to do something between the mounts and the entry of the root. */
 export function compileMountedStop({ child, input }: Context): void {
   if (!input.standalone?.stopWhenMounted) return;
+  // a change of the user has taken it back
+  compileParentDeath(child, SIG.SIGKILL);
   child.about("handshake", "mounted: tell the runtime, and wait until it has run its hooks");
   child.do({ kind: "notify", event: event.mounted }).do({ kind: "await" });
 }

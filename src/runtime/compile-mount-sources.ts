@@ -40,18 +40,24 @@ function decode(context: Context, mount: Mount, index: number): PlannedMount {
   const destination = cleanPath(mount.destination);
   if (destination === "/") throw new OnggiError("invalid_mount", `mounts[${index}].destination: "/" is the root's own place`);
   const type = options.bind ? "bind" : (mount.type ?? "none");
+  if (type === "none" && !options.remount)
+    throw new OnggiError("invalid_mount", `mounts[${index}].type: a mount that is no bind mount needs a file system's type`);
   const planned = { index, mount, destination, type, options, detached: null };
   refuseOverProc(context, planned);
   if (mount.uidMappings && !options.bind)
     throw new OnggiError("invalid_mount", `mounts[${index}].uidMappings: only bind mounts can be id-mapped`);
-  if (type === "cgroup") return { ...planned, type: context.input.facts.cgroup === "v2" ? "cgroup2" : "cgroup" };
-  return hostsView(context, planned) ?? planned;
+  const known = type === "cgroup" && context.input.facts.cgroup === "v2" ? { ...planned, type: "cgroup2" } : planned;
+  return hostsView(context, known) ?? known;
 }
+
+/** Without privileges nobody has given a user's container a cgroup: what could be mounted would show the groups of others. */
+export const hidesCgroups = ({ input, unprivileged }: Context, { type }: PlannedMount): boolean =>
+  unprivileged && (type === "cgroup" || type === "cgroup2") && input.cgroup.cloneInto === null && input.cgroup.tasks.length === 0;
 
 /** Without privileges nobody can mount a view of a namespace the container does not own: the host's own is shown. */
 function hostsView(context: Context, planned: PlannedMount): PlannedMount | null {
   const view = lookUp(viewOf, planned.type);
-  if (!context.unprivileged || !view || context.ownsItsView(view.namespace)) return null;
+  if (!context.unprivileged || !view || context.ownsItsView(view.namespace) || hidesCgroups(context, planned)) return null;
   const options: MountOptions = { ...planned.options, bind: true, recursive: true, data: [], superFlags: [] };
   return { ...planned, type: "bind", options, mount: { ...planned.mount, source: view.host } };
 }

@@ -220,10 +220,6 @@ describe("a whole plan", () => {
         move_mount($dev.tree, "", $dev, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($dev)
         close($dev.tree)
-        mkdirat($overlay, "proc", 0755) or EEXIST
-        $proc#2 = openat2($overlay, "proc", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_IN_ROOT)
-        move_mount($proc, "", $proc#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
-        close($proc#2)
         mkdirat($overlay, "sys", 0755) or EEXIST
         $sys = openat2($overlay, "sys", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_IN_ROOT)
         move_mount($sysfs, "", $sys, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
@@ -234,6 +230,10 @@ describe("a whole plan", () => {
         move_mount($vol.tree, "", $vol, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         close($vol)
         close($vol.tree)
+        mkdirat($overlay, "proc", 0755) or EEXIST
+        $proc#2 = openat2($overlay, "proc", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS|RESOLVE_IN_ROOT)
+        move_mount($proc, "", $proc#2, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
+        close($proc#2)
         $overlay.dir = openat2($overlay, ".", O_DIRECTORY|O_CLOEXEC|O_PATH, 0, RESOLVE_NO_MAGICLINKS|RESOLVE_IN_ROOT)
         fchdir($overlay)
         pivot_root(".", ".")

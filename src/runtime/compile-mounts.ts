@@ -1,9 +1,9 @@
 /** The child's part of the mounts: what is not made yet is made, and each is attached to a place that is held open. */
 import { OnggiError } from "../lib/errors.ts";
-import type { Reg } from "../plan/ops.ts";
-import { FSMOUNT, FSOPEN, MOUNT_ATTR, O } from "../sys/constants.ts";
+import { AT_FDCWD, type Reg } from "../plan/ops.ts";
+import { FSMOUNT, FSOPEN, MOUNT_ATTR, MS, O } from "../sys/constants.ts";
 import { compileCgroupMount } from "./compile-cgroups.ts";
-import { AT_RECURSIVE, type Context, PATH_DIRECTORY } from "./compile-context.ts";
+import { AT_EMPTY_PATH, AT_RECURSIVE, type Context, PATH_DIRECTORY } from "./compile-context.ts";
 import { fillDev } from "./compile-devices.ts";
 import {
   both,
@@ -14,17 +14,31 @@ import {
   type PlannedMount,
   propagate,
   setAttributes,
+  TREE,
 } from "./compile-filesystem.ts";
-import { isOwnDev, newDev, openBindSource } from "./compile-mount-sources.ts";
+import { hidesCgroups, isOwnDev, newDev, openBindSource } from "./compile-mount-sources.ts";
+import { rootPropagation } from "./compile-root.ts";
 import { openTarget, symlinkTarget } from "./compile-targets.ts";
 
-/** In the specification's order. */
+/**
+ * Binds are made before procfs: one whose place turns out to lie in /proc, by a link in the image, is then below procfs, not over
+ * it or a part of it (CVE-2019-16884). What the specification itself places in /proc comes after procfs all the same.
+ */
+function procfsAfterBinds(planned: readonly PlannedMount[]): PlannedMount[] {
+  const inProc = ({ destination }: PlannedMount) => destination === "/proc" || destination.startsWith("/proc/");
+  const lastBind = planned.findLastIndex((one) => one.type === "bind" && !inProc(one));
+  const early = planned.slice(0, lastBind + 1);
+  return [...early.filter((one) => !inProc(one)), ...early.filter(inProc), ...planned.slice(lastBind + 1)];
+}
+
+/** In the specification's order, but for procfs. */
 export function compileMounts(context: Context, root: Reg, planned: readonly PlannedMount[]): MadeMounts {
   const made: { -readonly [K in keyof MadeMounts]: MadeMounts[K] } = {};
   const late: Reg[] = [];
-  for (const one of planned) {
+  const aside = openAside(context, planned);
+  for (const one of procfsAfterBinds(planned)) {
     if (compileSpecialMount(context, root, one)) continue;
-    const fd = attach(context, root, one);
+    const fd = attach(context, root, one, aside);
     const readonly = isLateReadonly(one.type) && (both(one.options).set & MOUNT_ATTR.MOUNT_ATTR_RDONLY) !== 0;
     const name = keptMounts[`${one.type} ${one.destination}`];
     if (name) made[name] = fd;
@@ -35,6 +49,7 @@ export function compileMounts(context: Context, root: Reg, planned: readonly Pla
     context.child.about("mounts", "make the tmpfs read-only, now that everything below it is mounted");
     setAttributes(context.child, fd, { set: MOUNT_ATTR.MOUNT_ATTR_RDONLY, clear: 0 }, 0);
   }
+  if (aside) context.child.close(aside.directory, aside.file);
   return made;
 }
 
@@ -52,13 +67,8 @@ function compileSpecialMount(context: Context, root: Reg, one: PlannedMount): bo
   const link = input.linkSources?.get(one.mount.source ?? "");
   if (one.options.remount) compileRemount(context, root, one);
   else if (link !== undefined && one.options.copySymlink) symlinkTarget(child, root, one.destination, link);
-  else if (one.type === "cgroup" || one.type === "cgroup2") {
-    // nobody has given the group to this user: what could be mounted would show the groups of others
-    const delegated = input.cgroup.cloneInto !== null || input.cgroup.tasks.length > 0;
-    if (context.unprivileged && !delegated) return true;
-    if (one.type === "cgroup2") return false;
-    compileCgroupMount(context, root, one);
-  } else return false;
+  else if (one.type === "cgroup" && !hidesCgroups(context, one)) compileCgroupMount(context, root, one);
+  else return hidesCgroups(context, one);
   return true;
 }
 
@@ -75,7 +85,7 @@ function compileRemount({ child }: Context, root: Reg, { destination, options, i
   child.close(place);
 }
 
-function attach(context: Context, root: Reg, planned: PlannedMount): Reg {
+function attach(context: Context, root: Reg, planned: PlannedMount, aside: Aside | null): Reg {
   const { child, input } = context;
   const { destination, type, options, mount } = planned;
   child.about(groupOf(destination), `mount ${destination}`);
@@ -86,13 +96,46 @@ function attach(context: Context, root: Reg, planned: PlannedMount): Reg {
     strict,
     noFollow: options.placeNoFollow,
   });
-  const fd = planned.detached ?? make(context, planned, place);
+  const fd = planned.detached === null ? make(context, planned, place) : inTurn(context, planned.detached, planned, aside);
   child.about(groupOf(destination), `mount ${destination}`);
   child.do({ kind: "moveMount", from: fd, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place);
   if (!options.bind) propagate(child, fd, options.propagation);
   // attached first: devices that are bind mounts need a place in the namespace
   if (isOwnDev(planned) && planned.detached === null) fillDev(context, child, fd);
   return fd;
+}
+
+/** Two places of the host's that the container will not see. */
+interface Aside {
+  readonly directory: Reg;
+  readonly file: Reg;
+}
+
+function openAside({ child, input }: Context, planned: readonly PlannedMount[]): Aside | null {
+  if (!input.mountsInOrder || planned.every(({ detached }) => detached === null)) return null;
+  child.about("mounts", "open places out of the container's sight");
+  const open = (path: string) =>
+    child.keep({ kind: "open", dir: AT_FDCWD, path, flags: O.O_PATH | O.O_CLOEXEC, mode: 0, resolve: 0 });
+  return { directory: open("/proc"), file: open("/proc/version") };
+}
+
+/**
+ * What the shim has made, as a copy that is made now: a mount's place in the kernel's list is decided when it is made. Only what
+ * is mounted in the child's namespace can be copied by it, so the original first goes aside, and away with the host's root. A
+ * shared mount must not: what is then mounted on it would reach its peers.
+ */
+function inTurn(context: Context, detached: Reg, { options, destination, mount }: PlannedMount, aside: Aside | null): Reg {
+  const { child, input } = context;
+  const asked = [...options.propagation, rootPropagation(context)];
+  const stays = asked.some((type) => (type & (MS.MS_SHARED | MS.MS_UNBINDABLE)) !== 0);
+  if (!aside || stays) return detached;
+  child.about(groupOf(destination), `list ${destination} where the specification has it`);
+  const file = options.bind && input.fileSources?.has(mount.source as string);
+  const to = file ? aside.file : aside.directory;
+  child.do({ kind: "moveMount", from: detached, fromPath: "", to, toPath: "", flags: ONTO });
+  const copy = child.keep({ kind: "openTree", dir: detached, path: "", flags: TREE | AT_EMPTY_PATH | AT_RECURSIVE });
+  child.close(detached);
+  return copy;
 }
 
 function make(context: Context, planned: PlannedMount, place: Reg): Reg {
@@ -116,7 +159,8 @@ function copyUp(context: Context, planned: PlannedMount, place: Reg): Reg {
     );
   }
   const memory = newFileSystem(context, child, planned);
-  const mode = Number.parseInt(planned.options.data.find(([key]) => key === "mode")?.[1] ?? "755", 8);
+  const asked = planned.options.data.find(([key]) => key === "mode")?.[1];
+  const mode = asked === undefined ? (input.tmpfsModes?.[planned.index] ?? 0o755) : Number.parseInt(asked, 8);
   const below = ["upper", "work"].map((path) => {
     child.do({ kind: "mkdir", dir: memory, path, mode: path === "upper" ? mode : 0o700 });
     return child.keep({ kind: "open", dir: memory, path, flags: PATH_DIRECTORY | O.O_NOFOLLOW, mode: 0, resolve: 0 });

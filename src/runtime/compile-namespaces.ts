@@ -13,7 +13,7 @@
 import { OnggiError } from "../lib/errors.ts";
 import type { NamespaceType } from "../oci/spec.ts";
 import { AT_FDCWD, type Reg } from "../plan/ops.ts";
-import { CLONE, O } from "../sys/constants.ts";
+import { CLONE, O, PR } from "../sys/constants.ts";
 import { type Context, cloneFlags, namespaceFiles } from "./compile-context.ts";
 
 const READ = O.O_RDONLY | O.O_CLOEXEC;
@@ -67,8 +67,18 @@ export function compileNamespaces(context: Context): NamespacePlan {
       flags |= cloneFlags[type];
     }
   }
+  if (mapsOwnUser(context)) {
+    before.about("namespaces", "let this user write the maps of the process to come");
+    before.do(dumpable(true));
+  }
   return { flags, restore, childJoins, childUnshares };
 }
+
+/** proc(5): the files of a process that is not dumpable belong to root; the shim's are not, so that no container can trace it. */
+const dumpable = (on: boolean) =>
+  ({ kind: "prctl", option: PR.PR_SET_DUMPABLE, arg2: on ? 1 : 0, arg3: 0, arg4: 0, arg5: 0 }) as const;
+
+const mapsOwnUser = ({ unprivileged, userns }: Context): boolean => unprivileged && userns?.kind === "new";
 
 function openNamespace({ before }: Context, path: string): Reg {
   return before.keep({ kind: "open", dir: AT_FDCWD, path, flags: READ, mode: 0, resolve: 0 });
@@ -90,6 +100,7 @@ export function compileIdMaps(context: Context): void {
   if (userns?.kind !== "new") return;
   const { uidMappings, gidMappings } = userns;
   const proc = context.proc;
+  if (mapsOwnUser(context)) after.about("namespaces", "let nobody trace the shim again").do(dumpable(false));
   if (context.input.idMapsBy === "caller") {
     if (!context.unprivileged) holdUserNamespace(context, proc);
     return;
@@ -133,6 +144,7 @@ export function compileChildNamespaces(context: Context, plan: NamespacePlan): v
   for (const { fd, type } of plan.childJoins) {
     child.about("namespaces", `join the ${type} namespace`).do({ kind: "setns", fd, flags: cloneFlags[type] });
   }
+  if (mapsOwnUser(context)) child.about("namespaces", "let nobody trace the process").do(dumpable(false));
   if (userns) {
     // files the set-up makes belong to this user; the ids clone3 left are not mapped
     child.about("namespaces", "become root of the user namespace");

@@ -47,19 +47,22 @@ export function compileProcess(input: ProcessInput): void {
   const seccomp = () => {
     if (seccompProgram) compileSeccompFilter(child, seccompProgram);
   };
+  const fifos = standalone?.fifos;
+  // an agent takes the listener while there is somebody to pass it on
+  const handsOver = fifos !== undefined && seccompProgram !== undefined && hasListener(seccompProgram);
   if (!process.noNewPrivileges) seccomp();
   compileIdentity(input);
   const paths = programPaths(process);
   if (standalone) child.about("process", `see that ${process.args?.[0]} can be run`).do({ kind: "lookUp", paths });
+  if (process.noNewPrivileges && handsOver) seccomp();
   child.about("handshake", "set up: tell the engine").do({ kind: "notify", event: event.created });
   child.about("handshake", "wait for start").do({ kind: "await" });
-  const fifos = standalone?.fifos;
   if (fifos) {
     child.about("handshake", "wait for the start command");
     child.do({ kind: "awaitStart", start: reg.passed + fifos.start, result: reg.passed + fifos.result });
   }
   input.beforeExecve?.();
-  if (process.noNewPrivileges) seccomp();
+  if (process.noNewPrivileges && !handsOver) seccomp();
   compileExecve(child, process, paths);
 }
 
@@ -70,16 +73,28 @@ export function compileLabelWrites(child: Writer, labels: readonly { readonly fd
   }
 }
 
+const hasListener = ({ flags }: CompiledFilter): boolean => (flags & SECCOMP.SECCOMP_FILTER_FLAG_NEW_LISTENER) !== 0;
+
 /** A filter with a listener hands it over before the process goes on: nobody else could answer what the filter asks. */
-function compileSeccompFilter(child: Writer, { program, flags }: CompiledFilter): void {
+function compileSeccompFilter(child: Writer, filter: CompiledFilter): void {
+  const { program, flags } = filter;
   child.about("seccomp", "allow only the profile's system calls");
-  if (!(flags & SECCOMP.SECCOMP_FILTER_FLAG_NEW_LISTENER)) {
+  if (!hasListener(filter)) {
     child.do({ kind: "seccomp", flags, program });
     return;
   }
   const listener = child.keep({ kind: "seccomp", flags, program });
   child.about("seccomp", "hand the listener to the agent").do({ kind: "sendFd", fd: listener, event: event.filtered });
   child.close(listener).do({ kind: "await" });
+}
+
+/**
+ * While the process shares its parent's table of descriptors it holds both ends of the hand-shake socket, and would not see
+ * the parent's end there: the kernel kills it then. A change of the user takes that back (prctl(2)); nothing waits after it.
+ */
+export function compileParentDeath(child: Writer, signal: number): void {
+  const why = signal === 0 ? "outlive the parent again" : "end with the parent, while its descriptors are shared";
+  child.about("handshake", why).do(prctl(PR.PR_SET_PDEATHSIG, signal));
 }
 
 /** The session, the terminal, and the streams; from here on the descriptors are the process's own. */
@@ -185,7 +200,9 @@ function compileIdentity({ child, process, facts, inUserns, setgroupsDenied }: P
     inheritable: mask(capabilities?.inheritable),
   });
   child.about("privileges", "set the ambient capabilities").do(prctl(PR.PR_CAP_AMBIENT, PR.PR_CAP_AMBIENT_CLEAR_ALL));
-  for (const number of capabilitiesIn(mask(capabilities?.ambient))) {
+  // the kernel takes only those that are permitted and inheritable, capabilities(7); runc leaves the others out as well
+  const ambient = mask(capabilities?.ambient) & mask(capabilities?.permitted) & mask(capabilities?.inheritable);
+  for (const number of capabilitiesIn(ambient)) {
     child.do(prctl(PR.PR_CAP_AMBIENT, PR.PR_CAP_AMBIENT_RAISE, number));
   }
   child.about("process", "set the file mode mask").do({ kind: "umask", mask: user?.umask ?? 0o022 });

@@ -10,7 +10,7 @@ import type { Propagation } from "../oci/spec.ts";
 import { AT_FDCWD, type Reg, reg } from "../plan/ops.ts";
 import { FSMOUNT, FSOPEN, MNT, MOUNT_ATTR, MS } from "../sys/constants.ts";
 import { errno } from "../sys/errno.ts";
-import { AT_EMPTY_PATH, AT_RECURSIVE, type Context, PATH_DIRECTORY } from "./compile-context.ts";
+import { AT_EMPTY_PATH, AT_RECURSIVE, type Context, type CreateInput, PATH_DIRECTORY } from "./compile-context.ts";
 import { ONTO, TREE } from "./compile-filesystem.ts";
 import type { RootSource } from "./types.ts";
 
@@ -94,6 +94,12 @@ export function compileRootAttach(context: Context, { detached, mountpoint }: Ro
     child.do(overlayMount(input.root, mountpoint));
     return child.keep(open(mountpoint));
   }
+  if (attachedBelow(input)) {
+    child.about("rootfs", "attach the root file system where it lies, for the hooks that look for it there");
+    const place = child.keep(open(mountpoint));
+    child.do({ kind: "moveMount", from: detached, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place);
+    return detached;
+  }
   // On top of "/": the one directory that a container's root can reach whatever the modes of the engine's directories are.
   // Paths still start at the host's root below it, until pivot_root.
   child.about("rootfs", "attach the root file system");
@@ -105,6 +111,10 @@ export function compileRootAttach(context: Context, { detached, mountpoint }: Ro
 /** The overlay by mount(2), for kernels whose overlayfs takes no descriptors. */
 export const overlayMount = (root: RootSource, target: string) =>
   ({ kind: "mount", source: "overlay", target, fstype: "overlay", flags: 0, data: overlayOptions(root as Overlay) }) as const;
+
+/** Hooks get the root's path, on the host and in the container's mount namespace (config.md, "createContainer Hooks"). */
+const attachedBelow = ({ root, standalone }: CreateInput): boolean =>
+  root.kind === "directory" && (standalone?.stopWhenMounted ?? false);
 
 /** mount(2) data is one page; overlayfs splits it at commas and the lower directories at colons. */
 function overlayOptions({ lower, upper, work }: Overlay): string {
@@ -133,7 +143,8 @@ export function compileRootEntry(context: Context, { detached }: RootPlan, root:
     child.do({ kind: "umount", target: "/proc", ...gone }).do({ kind: "umount", target: "/sys", ...gone });
     child.about("rootfs", "make it this process's root, on top of the host's");
     // a detached root was attached there to begin with
-    if (detached === null) child.do({ kind: "mount", source: ".", target: "/", fstype: "", flags: MS.MS_MOVE, data: "" });
+    if (detached === null || attachedBelow(input))
+      child.do({ kind: "mount", source: ".", target: "/", fstype: "", flags: MS.MS_MOVE, data: "" });
     child.do({ kind: "chroot", path: "." });
   } else {
     child.about("rootfs", "make it the root of this mount namespace").do({ kind: "pivotRoot", newRoot: ".", putOld: "." });

@@ -289,6 +289,7 @@ describe("what a plan cannot do is refused", () => {
     ["a joined mount namespace", specOf({ namespaces: [{ type: "mount", path: "/x" }] }), "unsupported_spec"],
     ["no program", specOf({}, { process: { ...process, args: [] } }), "invalid_spec"],
     ["a mount on the root", specOf({}, { mounts: [{ destination: "/a/..", type: "tmpfs" }] }), "invalid_mount"],
+    ["a mount of no type", specOf({}, { mounts: [{ destination: "/a", source: "/x", options: ["ro"] }] }), "invalid_mount"],
     [
       "a relative source without bundle",
       specOf({}, { mounts: [{ destination: "/a", type: "bind", source: "x" }] }),

@@ -3,15 +3,17 @@
  *
  * Pure: the same input gives the same plan, nothing is looked up. The order of a container's start:
  *
- *     before   shim    open namespaces, cgroup, and (without a new user namespace) what the host must give
+ *     before   shim    open namespaces, cgroup, and (without a new user namespace) the root
  *     clone3           all new namespaces at once
- *     after    shim    id maps, what the host must give, cgroup v1; then the child is released
+ *     after    shim    id maps, beside a user namespace what only the host can give; then the child is released
  *     child    child   namespaces, root attached, mounts, /dev, terminal, masks, root entered, privileges, execve
  */
 import { OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
-import type { Plan, Reg } from "../plan/ops.ts";
+import { type Plan, type Reg, reg } from "../plan/ops.ts";
+import { SIG } from "../sys/constants.ts";
 import { compileContainerAttributes, compileLabels, compileOomScore, compileProcessAttributes } from "./compile-attributes.ts";
+import type { Writer } from "./compile-builder.ts";
 import { compileCgroupTasks, compileCloneInto, compileOomWatch } from "./compile-cgroups.ts";
 import { Context, type CreateInput } from "./compile-context.ts";
 import { compileRootDevices, compileTerminal } from "./compile-devices.ts";
@@ -23,6 +25,7 @@ import { compileChildNamespaces, compileIdMaps, compileNamespaces, compileRestor
 import { compileMaskedPaths, compileReadonlyPaths } from "./compile-paths.ts";
 import {
   compileLabelWrites,
+  compileParentDeath,
   compileProcess,
   compileRaisedLimits,
   compileStreamOwner,
@@ -49,7 +52,7 @@ export function compileCreate(input: CreateInput): Plan {
   const cgroup = compileCloneInto(before, input.cgroup);
   compileOomWatch(before, input.cgroup);
   compileIdMaps(context);
-  compileCgroupTasks(before, child, input.cgroup);
+  const tasks = compileCgroupTasks(before, child, input.cgroup);
   compileOomScore(after, () => context.proc, process.oomScoreAdj);
   if (context.userns) compileRaisedLimits(after, process);
   compileStreamOwner(host, input.supervision, context.hostUid(process.user?.uid ?? 0));
@@ -64,6 +67,7 @@ export function compileCreate(input: CreateInput): Plan {
     child.about("handshake", "wait until the shim has done its part").do({ kind: "await" });
   }
 
+  if (input.standalone) compileParentDeath(child, SIG.SIGKILL);
   compileBornStop(context);
   compileChildNamespaces(context, namespaces);
   compileContainerAttributes(context);
@@ -86,6 +90,9 @@ export function compileCreate(input: CreateInput): Plan {
   compileRootEntry(context, rootPlan, root);
   const { seccompProgram, facts, standalone } = input;
   compileStreams(child, terminal, standalone?.preserveFds);
+  if (standalone) compileParentDeath(child, 0);
+  // it may wait for long, in a pid namespace with others, and what it holds is the host's
+  if (standalone) forget(child, [...tasks, ...(cgroup === undefined ? [] : [cgroup]), reg.oom, reg.state]);
   compileLabelWrites(child, labels);
   const beforeExecve = () => compileHooks(context, "startContainer");
   const inUserns = context.userns !== null;
@@ -99,6 +106,12 @@ export function compileCreate(input: CreateInput): Plan {
     child: Object.freeze(child.ops),
     supervision: input.supervision,
   });
+}
+
+/** Closes what the shim needs and the child does not, now that each has a table of its own. */
+function forget(child: Writer, registers: readonly Reg[]): void {
+  child.about("stdio", "hold nothing of the host's while waiting");
+  for (const fd of registers) child.do({ kind: "close", fd });
 }
 
 /** What a plan has no operations for is refused, never left out in silence. */

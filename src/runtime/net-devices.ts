@@ -45,16 +45,18 @@ export function moveNetDevices(netns: number, devices: NonNullable<Linux["netDev
   const wanted = Object.entries(devices);
   if (wanted.length === 0) return;
   const home = open("/proc/thread-self/ns/net", O.O_RDONLY | O.O_CLOEXEC);
-  const outside = new Rtnetlink();
-  const inside = Rtnetlink.inNamespace(netns);
+  const sockets: Rtnetlink[] = [];
   try {
     refuseOwnNamespace(home, netns, wanted[0]?.[0] as string);
+    const outside = new Rtnetlink();
+    sockets.push(outside);
+    const inside = Rtnetlink.inNamespace(netns);
+    sockets.push(inside);
     const taken = new Set(inside.linkList().map(({ name }) => name));
     const moves = wanted.map(([device, { name }]) => plan(outside, taken, device, name || device));
     moveAll(outside, inside, { home, netns }, moves);
   } finally {
-    outside.close();
-    inside.close();
+    for (const socket of sockets) socket.close();
     close(home);
   }
 }
@@ -66,11 +68,17 @@ function moveAll(
   moves: readonly Move[],
 ): void {
   const made: { move: Move; index: number }[] = [];
+  let where = "linux.netDevices";
   try {
-    for (const move of moves) made.push({ move, index: moveOne(outside, inside, netns, move) });
+    for (const move of moves) {
+      where = move.where;
+      const index = moveOne(outside, inside, netns, move);
+      made.push({ move, index });
+      inside.batch([...move.addresses.map((address) => addAddress({ ...address, index })), setLink({ index, up: true })]);
+    }
   } catch (error) {
     for (const { move, index } of made.reverse()) takeBack(outside, inside, home, move, index);
-    throw error;
+    throw error instanceof OnggiError ? error : invalid(where, messageOf(error), error);
   }
 }
 
@@ -108,22 +116,11 @@ const specOf = ({ index, ip, prefixLength, scope, flags, peer, broadcast }: Addr
 });
 
 /** Returns the device's index in the container, which is another if that number is taken there. */
-function moveOne(outside: Rtnetlink, inside: Rtnetlink, netns: number, move: Move): number {
-  const { where, link, name, addresses } = move;
-  try {
-    const before = new Set(inside.linkList().map(({ index }) => index));
-    outside.setLinkNetns(link.index, netns, name);
-    const moved = inside.linkList().find(({ index }) => !before.has(index));
-    if (moved === undefined) return invalid(where, "it is not in the container's network namespace after the move");
-    inside.batch([
-      ...addresses.map((address) => addAddress({ ...address, index: moved.index })),
-      setLink({ index: moved.index, up: true }),
-    ]);
-    return moved.index;
-  } catch (error) {
-    if (error instanceof OnggiError) throw error;
-    return invalid(where, messageOf(error), error);
-  }
+function moveOne(outside: Rtnetlink, inside: Rtnetlink, netns: number, { where, link, name }: Move): number {
+  const before = new Set(inside.linkList().map(({ index }) => index));
+  outside.setLinkNetns(link.index, netns, name);
+  const moved = inside.linkList().find(({ index }) => !before.has(index));
+  return moved?.index ?? invalid(where, "it is not in the container's network namespace after the move");
 }
 
 /** Best effort: what fails here must not hide why it is done. */

@@ -3,7 +3,7 @@ import { readFileSync, realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
-import { parseSpec } from "../oci/validate.ts";
+import { InvalidSpec, parseSpec } from "../oci/validate.ts";
 
 /** No honest configuration is longer; one of this length is still read in a tenth of a second. */
 const LIMIT = 16 * 2 ** 20;
@@ -27,7 +27,8 @@ export function readBundle(bundle: string): Spec {
 
 /** The root directory, absolute and without links. Throws OnggiError `rootfs_missing`. */
 export function rootOf(spec: Spec, bundle: string): string {
-  const path = resolve(bundle, spec.root?.path ?? "rootfs");
+  if (!spec.root) throw new InvalidSpec("root", "is missing");
+  const path = resolve(bundle, spec.root.path);
   try {
     const real = realpathSync(path);
     if (statSync(real).isDirectory()) return real;

@@ -1,5 +1,6 @@
 /** `delete`: everything a container has left. */
 import { OnggiError } from "../lib/errors.ts";
+import { removeRdtGroup } from "../runtime/intel-rdt.ts";
 import { SIG } from "../sys/constants.ts";
 import { isErrno } from "../sys/errno.ts";
 import { Container } from "./container.ts";
@@ -63,6 +64,8 @@ export async function destroyContainer(container: Container, warn: (message: str
   if (cgroup?.manager.isFrozen(cgroup.path)) await attempt(() => cgroup.manager.freeze(cgroup.path, false));
   if (init) await attempt(() => killAndWait(init));
   if (cgroup) await attempt(() => cgroup.manager.remove(cgroup.path));
+  const share = directory.readShare();
+  if (share) await attempt(() => removeRdtGroup(share));
   if (errors.length > 0) throw errors[0];
   directory.remove();
   tryHooks("poststop", record, "stopped", 0, warn);

@@ -4,15 +4,17 @@
  *     state.json  what the container is: written whole before anything of it is made
  *     init        pid and start time of its first process: written when there is one
  *     steps.json  what a created process still has to do
+ *     rdt.json    its group of resctrl, if it has one
  *     start       FIFO the created process waits at; gone once it has been told to start
  *     result      FIFO by which a started process says that it failed
  *
  * A directory is made by whoever creates the container and locked (flock) by whoever changes it, so half of a creation is seen
  * by nobody but `delete --force`.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
+import type { RdtGroup } from "../runtime/intel-rdt.ts";
 import { LOCK, O } from "../sys/constants.ts";
 import { isErrno } from "../sys/errno.ts";
 import { close, flock, open } from "../sys/file.ts";
@@ -42,9 +44,13 @@ export const RESULT_FIFO = "result";
 const RECORD = "state.json";
 const INIT = "init";
 const STEPS = "steps.json";
+const SHARE = "rdt.json";
 
 const notFound = (id: string, cause: unknown) =>
   new OnggiError("container_not_found", `container does not exist: ${id}`, { cause });
+
+const exists = (id: string, cause?: unknown) =>
+  new OnggiError("container_exists", `container with given ID already exists: ${id}`, { cause });
 
 export class ContainerDirectory {
   readonly path: string;
@@ -58,6 +64,12 @@ export class ContainerDirectory {
     this.fd = fd;
   }
 
+  /** Throws OnggiError `container_exists`. */
+  static refuseExisting(root: string, id: string): void {
+    checkId(id);
+    if (existsSync(`${root}/${id}`)) throw exists(id);
+  }
+
   /** Makes the directory and locks it. Throws OnggiError `container_exists`. */
   static make(root: string, id: string): ContainerDirectory {
     checkId(id);
@@ -67,7 +79,7 @@ export class ContainerDirectory {
       mkdirSync(path, { mode: 0o700 });
     } catch (error) {
       if (!isErrno(error, "EEXIST")) throw error;
-      throw new OnggiError("container_exists", `container with given ID already exists: ${id}`, { cause: error });
+      throw exists(id, error);
     }
     return ContainerDirectory.at(root, id, "wait");
   }
@@ -126,6 +138,20 @@ export class ContainerDirectory {
     return JSON.parse(readFileSync(`${this.path}/${STEPS}`, "utf8")) as Steps;
   }
 
+  /** Its group of resctrl. */
+  writeShare(group: RdtGroup): void {
+    this.writeWhole(SHARE, JSON.stringify(group));
+  }
+
+  readShare(): RdtGroup | null {
+    try {
+      return JSON.parse(readFileSync(`${this.path}/${SHARE}`, "utf8")) as RdtGroup;
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return null;
+      throw error;
+    }
+  }
+
   /** Null before there is a process. */
   readInit(): ProcessIdentity | null {
     try {
@@ -134,6 +160,17 @@ export class ContainerDirectory {
       if (isErrno(error, "ENOENT")) return null;
       throw error;
     }
+  }
+
+  /** Lets others change the container for a while. */
+  unlock(): void {
+    flock(this.fd, LOCK.LOCK_UN);
+  }
+
+  /** Locks it again. False: somebody has deleted it meanwhile, and what has its name now is another container. */
+  lockAgain(): boolean {
+    flock(this.fd, LOCK.LOCK_EX);
+    return isStill(this.fd, this.path);
   }
 
   remove(): void {

@@ -7,16 +7,18 @@ import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import { compileExec } from "../runtime/compile-exec.ts";
 import { isErrno } from "../sys/errno.ts";
 import { close } from "../sys/file.ts";
+import { getegid, geteuid } from "../sys/process.ts";
 import { Container } from "./container.ts";
 import { withHome } from "./environment.ts";
 import { handOver } from "./hand-over.ts";
 import type { Host } from "./host.ts";
 import { launch, release, waitExit } from "./launch.ts";
+import { needsMapTools } from "./own-maps.ts";
 import type { ProcessIdentity } from "./process.ts";
 import { seccompOf, sendListener } from "./seccomp.ts";
 import { checkTerminal, noCgroup, supervision } from "./setup.ts";
 import { ignoreSignals } from "./signals.ts";
-import { proxyTerminal } from "./terminal.ts";
+import { copySize, proxyTerminal } from "./terminal.ts";
 import type { ExecOptions } from "./types.ts";
 
 /** The program's exit code; 0 with `detach`. */
@@ -47,16 +49,19 @@ function runProcess(host: Host, front: OneShot, container: Container, init: Proc
   checkTerminal(options, !!process.terminal, !!options.detach);
   const plan = compile(host, container, init, process, options);
   const filtered = (pid: number, listener: number) => sendListener(record, "running", pid, listener);
-  const created = launch(front, plan, container.directory.path, [], { filtered });
+  const created = launch(front, plan, [], { filtered });
   const master = handOver(options, created);
   try {
-    if (!options.detach) ignoreSignals();
+    if (!options.detach) {
+      ignoreSignals();
+      if (master !== null) copySize(master);
+      front.wait({ subreaper: false, terminal: master !== null });
+    }
     release(front, plan, { filtered });
     if (options.detach) {
       front.leave();
       return 0;
     }
-    front.wait({ subreaper: false, terminal: master !== null });
     return master === null ? waitExit(front) : proxyTerminal(front, master);
   } finally {
     if (master !== null) close(master);
@@ -77,6 +82,7 @@ function compile(host: Host, container: Container, init: ProcessIdentity, proces
     facts: host.facts,
     supervision: supervision(!!process.terminal),
     seccompProgram: seccompOf(host, spec)?.program,
+    setgroupsDenied: host.facts.unprivileged && !needsMapTools(spec.linux ?? {}, geteuid(), getegid()),
     standalone: { preserveFds: options.preserveFds ?? 0 },
   });
 }

@@ -69,10 +69,10 @@ export function features(version: string): Features {
       seccomp: seccomp.features,
       apparmor: on,
       selinux: on,
-      intelRdt: off,
+      intelRdt: { ...on, schemata: true, monitoring: true },
       memoryPolicy: { modes: policies.filter((name) => !isFlag(name)), flags: policies.filter(isFlag) },
       mountExtensions: { idmap: on },
-      netDevices: off,
+      netDevices: on,
     },
     annotations: {
       "io.onggi.version": version,

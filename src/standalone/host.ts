@@ -13,7 +13,11 @@ export class Host {
   private knownCgroups: CgroupManager | undefined;
   private knownSystemd: CgroupManager | undefined;
 
-  constructor({ root, systemdCgroup, rootless }: RuntimeOptions) {
+  /** Takes what has gone wrong and changes nothing. */
+  readonly warn: (message: string) => void;
+
+  constructor({ root, systemdCgroup, rootless }: RuntimeOptions, warn: (message: string) => void) {
+    this.warn = warn;
     this.root = root;
     this.systemdCgroup = systemdCgroup;
     this.rootless = rootless === "auto" ? process.geteuid?.() !== 0 : rootless;

@@ -1,6 +1,8 @@
 import { OnggiError } from "../lib/errors.ts";
 import type { OneShot } from "../native/oneshot.ts";
+import type { IntelRdt } from "../oci/spec.ts";
 import { statsForEvents } from "../runtime/cgroups/events-shape.ts";
+import { resctrlMount, updateRdtGroup } from "../runtime/intel-rdt.ts";
 import { Container, withContainer } from "./container.ts";
 import { createContainer } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
@@ -23,7 +25,7 @@ function cgroupOf({ cgroup, record }: Container) {
 
 /** `warn` is told what has gone wrong and changes nothing. */
 export function ociRuntime(options: RuntimeOptions, front: OneShot, warn: (message: string) => void): OciRuntime {
-  const host = new Host(options);
+  const host = new Host(options, warn);
   const inspect = <T>(id: string, use: (container: Container) => T | Promise<T>) => withContainer(host, id, "none", use);
   const change = <T>(id: string, use: (container: Container) => T | Promise<T>) => withContainer(host, id, "wait", use);
   return {
@@ -38,10 +40,11 @@ export function ociRuntime(options: RuntimeOptions, front: OneShot, warn: (messa
     processes: (id) => inspect(id, (container) => cgroupOf(container).manager.processes(cgroupOf(container).path)),
     pause: (id) => change(id, (container) => freeze(container, true)),
     resume: (id) => change(id, (container) => freeze(container, false)),
-    update: (id, resources) =>
+    update: (id, resources, rdt) =>
       change(id, (container) => {
-        const { manager, path } = cgroupOf(container);
         container.living();
+        if (rdt) updateShare(container, rdt);
+        const { manager, path } = cgroupOf(container);
         manager.update(path, resources);
       }),
     stats: (id) =>
@@ -52,6 +55,12 @@ export function ociRuntime(options: RuntimeOptions, front: OneShot, warn: (messa
       }),
     watchOom: (id, onOom) => inspect(id, (container) => watchOom(container, onOom)),
   };
+}
+
+function updateShare({ directory, record }: Container, rdt: IntelRdt): void {
+  const share = directory.readShare();
+  if (!share) throw new OnggiError("intel_rdt", `container ${record.id} has no group of resctrl (linux.intelRdt)`);
+  updateRdtGroup(share, rdt, resctrlMount());
 }
 
 /** Nothing for what is being made, or deleted meanwhile. */

@@ -3,7 +3,8 @@
 import type { OneShot } from "../native/oneshot.ts";
 import { encode } from "../plan/encode.ts";
 import { event, type Plan } from "../plan/ops.ts";
-import { close, openDir } from "../sys/file.ts";
+import { O } from "../sys/constants.ts";
+import { close, open } from "../sys/file.ts";
 import { failureOf } from "./failure.ts";
 
 export interface LaunchHandlers {
@@ -22,21 +23,17 @@ export interface Created {
 }
 
 /**
- * Returns when the process stands at `created`. `passed` stay the caller's. Throws OnggiError for a plan that failed; what a handler throws ends the process too, when the front ends.
+ * Returns when the process stands at `created`. `passed` stay the caller's. Throws OnggiError for a plan that failed; what a
+ * handler throws ends the process too, when the front ends.
  */
-export function launch(
-  front: OneShot,
-  plan: Plan,
-  stateDirectory: string,
-  passed: readonly number[],
-  handlers: LaunchHandlers,
-): Created {
-  // not the descriptor that is locked: the process keeps what it gets until execve, and would keep the lock
-  const directory = openDir(stateDirectory);
+export function launch(front: OneShot, plan: Plan, passed: readonly number[], handlers: LaunchHandlers): Created {
+  // The front keeps no state. A directory in its place would be inherited by the process until execve: it would keep the lock, and
+  // show the host's tree to whoever may look at it.
+  const none = open("/dev/null", O.O_PATH);
   try {
-    front.launch(encode(plan), [directory, ...passed]);
+    front.launch(encode(plan), [none, ...passed]);
   } finally {
-    close(directory);
+    close(none);
   }
   for (;;) {
     const answer = front.next();

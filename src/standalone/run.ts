@@ -9,7 +9,7 @@ import { release, waitExit } from "./launch.ts";
 import { sendListener } from "./seccomp.ts";
 import { type SetUp, setUp } from "./setup.ts";
 import { ignoreSignals } from "./signals.ts";
-import { proxyTerminal } from "./terminal.ts";
+import { copySize, proxyTerminal } from "./terminal.ts";
 import type { RunOptions } from "./types.ts";
 
 /** The program's exit code; 0 with `detach`. */
@@ -39,7 +39,11 @@ async function runSetUp(
   const { record, plan, init, master, directory } = container;
   const filtered = (pid: number, listener: number) => sendListener(record, "creating", pid, listener);
   try {
-    if (!options.detach) ignoreSignals();
+    if (!options.detach) {
+      ignoreSignals();
+      if (master !== null) copySize(master);
+      front.wait({ subreaper: !options.noSubreaper, terminal: master !== null });
+    }
     release(front, plan, { filtered });
     tryHooks("poststart", record, "running", init.pid, warn);
     if (options.detach) front.leave();
@@ -48,8 +52,9 @@ async function runSetUp(
     throw error;
   }
   if (options.detach) return 0;
-  front.wait({ subreaper: !options.noSubreaper, terminal: master !== null });
+  // others may pause, update or delete it while it runs
+  directory.unlock();
   const exitCode = master === null ? waitExit(front) : proxyTerminal(front, master);
-  if (!options.keep) await destroyContainer(new Container(host, directory, record), warn);
+  if (!options.keep && directory.lockAgain()) await destroyContainer(new Container(host, directory, record), warn);
   return exitCode;
 }

@@ -7,10 +7,14 @@ import type { Plan, Supervision } from "../plan/ops.ts";
 import { bindSources, tmpfsModes } from "../runtime/bind-sources.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import { compileCreate } from "../runtime/compile.ts";
+import { checkHostSupport } from "../runtime/host-support.ts";
+import { removeRdtGroup } from "../runtime/intel-rdt.ts";
+import { checkNamespaces, withJoinedIdMaps } from "../runtime/namespaces.ts";
 import { withDefaultDevices } from "../runtime/resources.ts";
 import { O, S } from "../sys/constants.ts";
 import { close, memfd, mknodat, openat, openDir } from "../sys/file.ts";
 import { ftruncate, writeAll } from "../sys/io.ts";
+import { getegid, geteuid } from "../sys/process.ts";
 import { readBundle, rootOf } from "./bundle.ts";
 import { cgroupOf, type OwnCgroup } from "./cgroup.ts";
 import { ContainerDirectory, type ContainerRecord, RESULT_FIFO, START_FIFO } from "./directory.ts";
@@ -19,7 +23,10 @@ import { stepsAfterStart } from "./failure.ts";
 import { type HandOverOptions, handOver } from "./hand-over.ts";
 import { hookState, runHooks } from "./hooks.ts";
 import type { Host } from "./host.ts";
+import { mountUserNamespaces } from "./id-maps.ts";
 import { launch } from "./launch.ts";
+import { type CacheShare, giveNetDevices, joinCacheShare, makeCacheShare } from "./outside.ts";
+import { mapIdsByTools, needsMapTools } from "./own-maps.ts";
 import { identityOf, type ProcessIdentity } from "./process.ts";
 import { seccompOf, sendListener } from "./seccomp.ts";
 import type { CreateOptions, Status } from "./types.ts";
@@ -74,12 +81,15 @@ export async function setUp(
   { detached, byFifo }: { readonly detached: boolean; readonly byFifo: boolean },
 ): Promise<SetUp> {
   const { bundle, id } = options;
-  const spec = readBundle(bundle);
+  ContainerDirectory.refuseExisting(host.root, id);
+  const spec = withJoinedIdMaps(readBundle(bundle));
   const process = spec.process;
   if (!process) throw new OnggiError("invalid_spec", "process: is missing");
   checkTerminal(options, !!process.terminal, detached);
   const rootfs = rootOf(spec, bundle);
   const complete: Spec = { ...spec, process: withListenFds(withHome(process, rootfs), options.listenFds ?? 0) };
+  checkNamespaces(spec);
+  for (const warning of checkHostSupport(spec, { facts: host.facts })) host.warn(warning);
   const cgroup = cgroupOf(host, spec, id);
   const record: ContainerRecord = {
     version: 1,
@@ -122,6 +132,8 @@ class Job {
   private readonly cgroup: OwnCgroup | null;
   private readonly passed: Passed;
   private hookStateFd: number | null = null;
+  private share: CacheShare | null = null;
+  private readonly idMapsBy: "plan" | "caller";
 
   constructor(
     host: Host,
@@ -137,6 +149,9 @@ class Job {
     this.record = record;
     this.cgroup = cgroup;
     this.passed = passed;
+    const { linux = {} } = record.spec;
+    const mapped = host.facts.unprivileged && linux.namespaces?.some(({ type, path }) => type === "user" && path === undefined);
+    this.idMapsBy = mapped && needsMapTools(linux, geteuid(), getegid()) ? "caller" : "plan";
   }
 
   async run(byFifo: boolean): Promise<SetUp> {
@@ -147,14 +162,17 @@ class Job {
     const directory = ContainerDirectory.make(host.root, record.id);
     const undo = async () => {
       if (cgroup) await cgroup.manager.remove(cgroup.path);
+      if (this.share) removeRdtGroup(this.share.group);
       directory.remove();
     };
     try {
       directory.write(record);
       if (fifos) this.makeFifos(directory, fifos);
       if (!host.systemdCgroup) this.makeCgroup();
-      const { pid, master } = launch(this.front, plan, directory.path, this.passed.fds, {
-        born: (pid) => this.makeCgroup(pid),
+      this.share = makeCacheShare(record.spec, record.id);
+      if (this.share) directory.writeShare(this.share.group);
+      const { pid, master } = launch(this.front, plan, this.passed.fds, {
+        born: (pid) => this.born(pid),
         mounted: (pid) => this.mounted(pid),
         filtered: (pid, listener) => sendListener(record, "creating", pid, listener),
       });
@@ -181,8 +199,13 @@ class Job {
     if (inContainer) {
       this.hookStateFd = memfd("onggi-state");
     }
+    const maps = mountUserNamespaces(spec, { bundle: record.bundle, passedBefore: this.passed.fds.length });
+    for (const fd of maps.fds) this.passed.add(fd);
     return compileCreate({
       spec,
+      mountUserns: maps.mountUserns,
+      idMapsBy: this.idMapsBy,
+      mountsInOrder: true,
       root: { kind: "directory", path: record.rootfs },
       facts: host.facts,
       cgroup: cgroup && !host.systemdCgroup ? cgroup.manager.join(cgroup.path) : noCgroup,
@@ -197,11 +220,17 @@ class Job {
         preserveFds: options.preserveFds ?? 0,
         fifos,
         hookState: this.hookStateFd === null ? undefined : this.passed.add(this.hookStateFd),
-        stopWhenBorn: host.systemdCgroup,
+        stopWhenBorn: this.stopsWhenBorn(),
         stopWhenMounted: (hooks.prestart?.length ?? 0) + (hooks.createRuntime?.length ?? 0) > 0 || inContainer,
         noNewKeyring: options.noNewKeyring ?? false,
       },
     });
+  }
+
+  private stopsWhenBorn(): boolean {
+    const { intelRdt, netDevices = {} } = this.record.spec.linux ?? {};
+    const outside = intelRdt !== undefined || Object.keys(netDevices).length > 0;
+    return this.host.systemdCgroup || this.idMapsBy === "caller" || outside;
   }
 
   /** systemd makes a scope only around a process: that one is put there instead of joining by itself. */
@@ -228,6 +257,14 @@ class Job {
       mknodat(directory.fd, name, S.S_IFIFO | 0o600);
       this.passed.fds[index] = openat(directory.fd, name, O.O_RDWR | O.O_CLOEXEC);
     }
+  }
+
+  private born(pid: number): void {
+    const { linux = {} } = this.record.spec;
+    if (this.idMapsBy === "caller") mapIdsByTools(pid, linux);
+    if (this.host.systemdCgroup) this.makeCgroup(pid);
+    if (this.share) joinCacheShare(this.share, pid);
+    giveNetDevices(this.record.spec, pid);
   }
 
   private mounted(pid: number): void {

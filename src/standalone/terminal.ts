@@ -65,7 +65,9 @@ function copy(from: number, to: number, buffer: Uint8Array): boolean {
   }
 }
 
-function copySize(master: number): void {
+/** Gives a program's terminal the size of the caller's, if that is one; before the program looks at it. */
+export function copySize(master: number): void {
+  if (!isTerminal(INPUT)) return;
   const wanted = getWindowSize(INPUT);
   const present = getWindowSize(master);
   if (wanted.rows !== present.rows || wanted.columns !== present.columns) setWindowSize(master, wanted);

@@ -39,7 +39,14 @@ const general = [
 ].flatMap((line) => line.split(" "));
 
 /** Newer than the oldest headers this is built with, so compared where they have them. */
-const newer = ["FSCONFIG_CMD_CREATE_EXCL", "MOVE_MOUNT_BENEATH", "MFD_NOEXEC_SEAL", "MFD_EXEC", "F_SEAL_EXEC"];
+const newer = [
+  "FSCONFIG_CMD_CREATE_EXCL",
+  "MOVE_MOUNT_BENEATH",
+  "MFD_NOEXEC_SEAL",
+  "MFD_EXEC",
+  "F_SEAL_EXEC",
+  "MPOL_WEIGHTED_INTERLEAVE",
+];
 /** The C library keeps two signals and hides one flag; the kernel's values stand in the table. */
 const kernels: Readonly<Record<string, number>> = {
   SIGRTMIN: 32,

@@ -137,6 +137,24 @@ describe("several engines side by side", () => {
     expect(stdout.trim()).toBe(two.root);
   });
 
+  test("a cgroup driver that is none, or cannot be had here, is an error at start", async () => {
+    const fresh = open();
+    const flag = await fresh.onggi(["engine", "start", "--cgroup-driver", "docker"]);
+    expect(flag.code).not.toBe(0);
+    expect(flag.stderr).toContain("--cgroup-driver");
+    const variable = await fresh.onggi(["ps"], { env: { ONGGI_CGROUP_DRIVER: "docker" } });
+    expect(variable.code).not.toBe(0);
+    expect(variable.stderr).toContain('no such cgroup driver: "docker"; it is cgroupfs or systemd');
+    if (!existsSync("/run/systemd/system")) {
+      const started = await fresh.onggi(["engine", "start", "--cgroup-driver", "systemd"]);
+      expect(started.code).not.toBe(0);
+      expect(started.stderr).toMatch(/the systemd driver needs (cgroup v2, this host has|a host that systemd runs)/);
+      expect(started.stderr).toContain("use the cgroupfs driver");
+    }
+    await fresh.ok(["engine", "start", "--cgroup-driver", "cgroupfs"]);
+    expect(await fresh.ok(["engine", "status"])).toMatch(/^cgroups: .*, cgroupfs driver$/m);
+  }, 60_000);
+
   test("an unusable root is an error that names it", async () => {
     const file = join(one.base, "a-file");
     writeFileSync(file, "");

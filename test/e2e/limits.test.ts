@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { control } from "../kit/control.ts";
 import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { skipLoudly } from "../kit/skip.ts";
@@ -11,15 +12,6 @@ beforeAll(async () => {
   await bootstrapBusybox(engine);
 }, 120_000);
 afterAll(() => engine.close(), 120_000);
-
-/** Reads a control file of the cgroup a process is in, by its names in v2 and v1. */
-function control(pid: number, v2: string, v1: { controller: string; file: string }): string {
-  const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n");
-  const own = lines.find((line) => line.split(":")[1]?.split(",").includes(v1.controller));
-  if (own) return readFileSync(join("/sys/fs/cgroup", v1.controller, own.split(":")[2]!, v1.file), "utf8").trim();
-  const unified = lines.find((line) => line.startsWith("0::"))!;
-  return readFileSync(join("/sys/fs/cgroup", unified.slice(3), v2), "utf8").trim();
-}
 
 async function started(...flags: string[]): Promise<{ id: string; pid: number }> {
   const id = await engine.ok(["run", "-d", ...flags, "busybox", "sleep", "1000"]);

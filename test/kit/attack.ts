@@ -1,6 +1,6 @@
 /** What escape tests share: images whose contents an attacker chose, attack programs, and marks on the host to look for. */
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type Engine, repository } from "./engine.ts";
 import { sh } from "./images.ts";
 import { type TarEntry, tar } from "./tar.ts";
@@ -53,8 +53,11 @@ export async function attackImage(
 }
 
 /** Compiles test/escape/NAME.c to a static program, once. */
-export function attackProgram(name: string): string {
-  const source = join(repository, "test/escape", `${name}.c`);
+export const attackProgram = (name: string): string => compileProgram(join(repository, "test/escape", `${name}.c`));
+
+/** Compiles a C file to a static program, once; what it is named after must be unique in the project. */
+export function compileProgram(source: string): string {
+  const name = basename(source, ".c");
   const file = join(repository, "build/cache/test", name);
   if (!existsSync(file) || statSync(file).mtimeMs < statSync(source).mtimeMs) {
     mkdirSync(join(repository, "build/cache/test"), { recursive: true });
@@ -66,8 +69,8 @@ export function attackProgram(name: string): string {
 export const SECRET = "this line is the host's alone";
 
 /** A file on the host that no container may read. */
-export function plantSecret(engine: Engine): string {
-  const file = join(engine.base, "host-secret");
+export function plantSecret({ base }: { readonly base: string }): string {
+  const file = join(base, "host-secret");
   writeFileSync(file, `${SECRET}\n`, { mode: 0o600 });
   return file;
 }

@@ -11,7 +11,18 @@
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { descriptorCount, engineGroup, expectNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
+import {
+  type CallOptions,
+  type CallResult,
+  CommandLine,
+  type RunningCall,
+  type Size,
+  slowness,
+  type TerminalCall,
+} from "./command.ts";
+import { descriptorCount, engineGroup, engineGroups, expectNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
+
+export { slowness } from "./command.ts";
 
 export const repository = resolve(import.meta.dirname, "../..");
 
@@ -23,47 +34,6 @@ export const onggiCommand: readonly string[] = (() => {
   return existsSync(built) ? [built] : [process.execPath, join(repository, "src/main.ts")];
 })();
 
-/** Emulated machines are some ten times slower: every limit of time is multiplied by this. */
-export const slowness = Number(process.env.ONGGI_SLOW ?? (process.env.ONGGI_IN_VM ? 5 : 1));
-
-export interface CallOptions {
-  readonly stdin?: string | Uint8Array | ReadableStream<Uint8Array>;
-  /** Milliseconds, before `slowness`; then SIGKILL and an error. Default 20,000. */
-  readonly timeout?: number;
-  readonly env?: Readonly<Record<string, string>>;
-  readonly cwd?: string;
-}
-
-export interface CallResult {
-  readonly stdout: string;
-  readonly stderr: string;
-  /** 128 + the signal when the command line itself was killed. */
-  readonly code: number;
-  readonly ms: number;
-}
-
-/** A command that goes on while the test does something else. */
-export interface RunningCall {
-  readonly process: Bun.Subprocess<"pipe", "pipe", "pipe">;
-  /** What has come so far. */
-  output(): string;
-  errors(): string;
-  /** Resolves when `output()` holds the text or matches; rejects after `ms` (default 10,000) or at the end without it. */
-  until(text: string | RegExp, ms?: number): Promise<void>;
-  readonly done: Promise<CallResult>;
-}
-
-/** A command on a terminal of its own. */
-export interface TerminalCall {
-  screen(): string;
-  write(text: string): void;
-  resize(columns: number, rows: number): void;
-  until(text: string | RegExp, ms?: number): Promise<void>;
-  /** Exit status. */
-  readonly done: Promise<number>;
-  kill(): void;
-}
-
 export interface Engine {
   readonly base: string;
   readonly root: string;
@@ -73,7 +43,7 @@ export interface Engine {
   /** As `onggi`, throws unless it exits with 0; returns standard output without the last newline. */
   ok(args: readonly string[], options?: CallOptions): Promise<string>;
   spawn(args: readonly string[], options?: CallOptions): RunningCall;
-  terminal(args: readonly string[], size?: { columns: number; rows: number }): TerminalCall;
+  terminal(args: readonly string[], size?: Size): TerminalCall;
   /** The object `onggi inspect` prints for one container. */
   inspect(container: string): Promise<Inspected>;
   /** The running engine's pid, starting one if need be. */
@@ -119,76 +89,33 @@ export function startEngine(options: { base?: string; env?: Readonly<Record<stri
 class TestEngine implements Engine {
   readonly root: string;
   readonly run: string;
-  readonly #running = new Set<{ kill(): void }>();
+  readonly #command: CommandLine;
 
   readonly base: string;
   readonly #before: Snapshot;
-  readonly #env: Readonly<Record<string, string>>;
+  readonly #driver: string | undefined;
 
   constructor(base: string, before: Snapshot, env: Readonly<Record<string, string>>) {
     this.base = base;
     this.#before = before;
-    this.#env = env;
     this.root = join(base, "root");
     this.run = join(base, "run");
+    this.#driver = env.ONGGI_CGROUP_DRIVER ?? process.env.ONGGI_CGROUP_DRIVER;
+    const own = { ONGGI_ROOT: this.root, ONGGI_RUN: this.run, NO_COLOR: "1" };
+    this.#command = new CommandLine(onggiCommand, { cwd: base, env: { ...own, ...env } });
   }
 
-  #environment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
-    return {
-      ...(process.env as Record<string, string>),
-      ONGGI_ROOT: this.root,
-      ONGGI_RUN: this.run,
-      NO_COLOR: "1",
-      ...this.#env,
-      ...extra,
-    };
+  /** The group this engine's containers lie below. */
+  get #group(): string {
+    return engineGroup(this.base, this.#driver);
   }
 
   spawn(args: readonly string[], options: CallOptions = {}): RunningCall {
-    const started = performance.now();
-    const child = Bun.spawn([...onggiCommand, ...args], {
-      cwd: options.cwd ?? this.base,
-      env: this.#environment(options.env),
-      stdin: "pipe",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const handle = { kill: () => child.kill("SIGKILL") };
-    this.#running.add(handle);
-    const limit = (options.timeout ?? 20_000) * slowness;
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      child.kill("SIGKILL");
-    }, limit);
-    const output = collect(child.stdout);
-    const errors = collect(child.stderr);
-    if (options.stdin !== undefined) void feed(child.stdin, options.stdin);
-    const done = (async (): Promise<CallResult> => {
-      await child.exited;
-      // A daemon that inherited the pipe must not hold the test.
-      await Promise.race([Promise.all([output.end, errors.end]), Bun.sleep(2000 * slowness)]);
-      clearTimeout(timer);
-      this.#running.delete(handle);
-      if (late) {
-        throw new Error(`onggi ${args.join(" ")}: no end after ${limit} ms\nstdout: ${output.text()}\nstderr: ${errors.text()}`);
-      }
-      return { stdout: output.text(), stderr: errors.text(), code: statusOf(child), ms: performance.now() - started };
-    })();
-    // A test that does not await it must not die of it.
-    done.catch(() => {});
-    return {
-      process: child,
-      output: output.text,
-      errors: errors.text,
-      until: (text, ms) => waitFor(output.text, text, ms, child.exited),
-      done,
-    };
+    return this.#command.spawn(args, options);
   }
 
   async onggi(args: readonly string[], options: CallOptions = {}): Promise<CallResult> {
-    const call = this.spawn(args, { stdin: "", ...options });
-    return await call.done;
+    return await this.#command.run(args, options);
   }
 
   async ok(args: readonly string[], options: CallOptions = {}): Promise<string> {
@@ -198,34 +125,8 @@ class TestEngine implements Engine {
     return stdout.replace(/\n$/, "");
   }
 
-  terminal(args: readonly string[], size = { columns: 80, rows: 24 }): TerminalCall {
-    let screen = "";
-    const decoder = new TextDecoder();
-    const child = Bun.spawn([...onggiCommand, ...args], {
-      cwd: this.base,
-      env: this.#environment({ TERM: "xterm" }),
-      terminal: {
-        cols: size.columns,
-        rows: size.rows,
-        data: (_terminal, data) => {
-          screen += decoder.decode(data, { stream: true });
-        },
-      },
-    });
-    const handle = { kill: () => child.kill("SIGKILL") };
-    this.#running.add(handle);
-    const done = child.exited.then(() => {
-      this.#running.delete(handle);
-      return statusOf(child);
-    });
-    return {
-      screen: () => screen,
-      write: (text) => void child.terminal!.write(text),
-      resize: (columns, rows) => child.terminal!.resize(columns, rows),
-      until: (text, ms) => waitFor(() => screen, text, ms, child.exited),
-      done,
-      kill: handle.kill,
-    };
+  terminal(args: readonly string[], size?: Size): TerminalCall {
+    return this.#command.terminal(args, size);
   }
 
   async inspect(container: string): Promise<Inspected> {
@@ -233,10 +134,8 @@ class TestEngine implements Engine {
     const found = list[0]!;
     const groups = found.State?.Pid ? readFileSync(`/proc/${found.State.Pid}/cgroup`, "utf8") : "";
     const asked = (found as { HostConfig?: { CgroupParent?: string } }).HostConfig?.CgroupParent;
-    if (groups !== "" && !asked && !groups.includes(`${engineGroup(this.base)}/`)) {
-      throw new Error(
-        `the leak check looks for cgroups below ${engineGroup(this.base)}, but container ${container} is in\n${groups}`,
-      );
+    if (groups !== "" && !asked && !groups.includes(`${this.#group}/`)) {
+      throw new Error(`the leak check looks for cgroups below ${this.#group}, but container ${container} is in\n${groups}`);
     }
     return found;
   }
@@ -259,7 +158,7 @@ class TestEngine implements Engine {
   }
 
   async expectClean(): Promise<void> {
-    for (const call of this.#running) call.kill();
+    this.#command.killRunning();
     if (!existsSync(this.root)) return;
     const all = (await this.ok(["ps", "-aq", "--no-trunc"])).split("\n").filter(Boolean);
     if (all.length > 0) await this.ok(["rm", "-f", ...all], { timeout: 60_000 });
@@ -271,7 +170,7 @@ class TestEngine implements Engine {
       8 * slowness,
       (line) =>
         line.startsWith(`processes: ${engine} `) ||
-        (line.startsWith("cgroups: ") && line.endsWith(engineGroup(this.base))) ||
+        (line.startsWith("cgroups: ") && engineGroups(this.base).some((group) => line.endsWith(group))) ||
         (/^(mounts|loops): /.test(line) && line.includes(`${this.root}/images/`)),
     );
     const containers = join(this.root, "containers");
@@ -340,60 +239,5 @@ export async function eventually(what: string, condition: () => boolean | Promis
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`not so after ${seconds * slowness} s: ${what}`);
     await Bun.sleep(20);
-  }
-}
-
-function statusOf(child: Pick<Bun.Subprocess, "exitCode" | "signalCode">): number {
-  if (child.exitCode !== null) return child.exitCode;
-  const signals: Record<string, number> = {
-    SIGHUP: 1,
-    SIGINT: 2,
-    SIGQUIT: 3,
-    SIGABRT: 6,
-    SIGKILL: 9,
-    SIGSEGV: 11,
-    SIGPIPE: 13,
-    SIGTERM: 15,
-  };
-  return 128 + (signals[child.signalCode ?? ""] ?? 0);
-}
-
-function collect(stream: ReadableStream<Uint8Array>): { text: () => string; end: Promise<void> } {
-  const decoder = new TextDecoder();
-  let text = "";
-  const end = (async () => {
-    for await (const chunk of stream) text += decoder.decode(chunk, { stream: true });
-  })();
-  return { text: () => text, end };
-}
-
-async function feed(sink: Bun.FileSink, input: string | Uint8Array | ReadableStream<Uint8Array>): Promise<void> {
-  try {
-    if (typeof input === "string" || input instanceof Uint8Array) {
-      if (input.length > 0) sink.write(input);
-    } else {
-      for await (const chunk of input) {
-        sink.write(chunk);
-        await sink.flush();
-      }
-    }
-    await sink.end();
-  } catch {
-    // the command ended before it had read everything
-  }
-}
-
-async function waitFor(text: () => string, wanted: string | RegExp, ms = 10_000, end: Promise<unknown>): Promise<void> {
-  const deadline = Date.now() + ms * slowness;
-  const matches = () => (typeof wanted === "string" ? text().includes(wanted) : wanted.test(text()));
-  let ended = false;
-  void end.then(async () => {
-    await Bun.sleep(300);
-    ended = true;
-  });
-  while (!matches()) {
-    if (ended || Date.now() > deadline)
-      throw new Error(`${wanted} did not appear${ended ? " before the end" : ""}; output so far:\n${text()}`);
-    await Bun.sleep(5);
   }
 }

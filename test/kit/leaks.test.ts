@@ -1,8 +1,8 @@
-import { afterAll, afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { descriptorCount, engineGroup, expectNoLeaks, findLeaks, formatLeaks, snapshot } from "./leaks.ts";
+import { descriptorCount, engineGroup, expectNoLeaks, findLeaks, formatLeaks, snapshot, unmountBelow } from "./leaks.ts";
 
 const base = mkdtempSync(join(tmpdir(), "onggi-leaks-"));
 const cleanups: (() => unknown)[] = [];
@@ -28,7 +28,7 @@ test("a mount below the base is found, in this namespace or in another one", () 
   const target = join(base, "mnt");
   mkdirSync(target, { recursive: true });
   run("mount", "-t", "tmpfs", "planted", target);
-  cleanups.push(() => run("umount", target));
+  cleanups.push(() => unmountBelow(base));
   expect(findLeaks(base, before).mounts.join("\n")).toContain(target);
 });
 
@@ -127,4 +127,30 @@ test("an open descriptor more is one more in the count", () => {
   };
   const [plain, one] = [start(), start(fd)];
   expect(descriptorCount(one)).toBe(descriptorCount(plain) + 1);
+});
+
+describe("unmountBelow", () => {
+  const points = (): string[] =>
+    readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .map((line) => line.split(" ")[4] ?? "");
+  const tmpfs = (target: string): void => {
+    mkdirSync(target, { recursive: true });
+    run("mount", "-t", "tmpfs", "planted", target);
+  };
+
+  test("takes off what lies below, stacked, nested or named with a space, and nothing beside it", () => {
+    const [own, beside] = [join(base, "own"), join(base, "own-beside")];
+    cleanups.push(() => unmountBelow(base));
+    for (const target of [beside, own, join(own, "a"), join(own, "a"), join(own, "a/b c"), join(own, "z")]) tmpfs(target);
+    unmountBelow(own);
+    expect(points().filter((point) => point.startsWith(base))).toEqual([beside, own]);
+    unmountBelow(own);
+  });
+
+  test.each(["", "/", "/tmp", "/tmp/", "//tmp", "/tmp/..", "/tmp/../proc", "tmp/x", "./x/y", "/tmp/x/"])("refuses %j", (path) => {
+    const before = points();
+    expect(() => unmountBelow(path)).toThrow(RangeError);
+    expect(points()).toEqual(before);
+  });
 });

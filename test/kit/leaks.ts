@@ -6,8 +6,9 @@
  * or is a process or cgroup of this engine that was not there when it was started (the **snapshot**).
  */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { join } from "node:path";
+import { MNT, umount } from "../../src/sys/index.ts";
 
 export interface Snapshot {
   readonly cgroups: ReadonlySet<string>;
@@ -40,7 +41,9 @@ export function findLeaks(base: string, before: Snapshot): Leaks {
   const processes = ourProcesses(base, before);
   return {
     mounts: mountsBelow(base),
-    cgroups: onggiCgroups(engineGroup(base)).filter((path) => !before.cgroups.has(path)),
+    cgroups: engineGroups(base)
+      .flatMap((group) => onggiCgroups(group))
+      .filter((path) => !before.cgroups.has(path)),
     processes: processes.map((pid) => describe(pid)),
     loops: loopsBelow(base),
     networkNamespaces: [...new Set(networkNamespaces(processes))].filter((name) => !before.networkNamespaces.has(name)),
@@ -101,20 +104,54 @@ export function mountsBelow(base: string): string[] {
 }
 
 /**
+ * Takes off every mount whose mount point lies strictly below `base`, the deepest first: the one way a test or bench unmounts what
+ * a program it ran has left. Looks at this process's own mount namespace only. `base` is a directory from mkdtemp: anything but an
+ * absolute path of two components or more, without "." or "..", is a RangeError. What went away meanwhile is no error.
+ */
+export function unmountBelow(base: string): void {
+  const components = base.split("/").slice(1);
+  const plain = components.every((part) => part !== "" && part !== "." && part !== "..");
+  if (!base.startsWith("/") || components.length < 2 || !plain) throw new RangeError(`unmountBelow("${base}"): refused`);
+  if (!existsSync(base)) return;
+  const prefix = `${realpathSync(base)}/`;
+  const points = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => unescapeOctal(line.split(" ")[4] ?? ""))
+    .filter((point) => point.startsWith(prefix));
+  const depth = (path: string): number => path.split("/").length;
+  for (const point of points.sort((one, other) => depth(other) - depth(one))) {
+    try {
+      umount(point, MNT.MNT_DETACH | MNT.UMOUNT_NOFOLLOW);
+    } catch (error) {
+      if (!["EINVAL", "ENOENT"].includes((error as { code?: string }).code ?? "")) throw error;
+    }
+  }
+}
+
+/** Space, tab, newline and backslash are written as \ooo: proc_pid_mountinfo(5). */
+const unescapeOctal = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+
+/**
  * The path below every hierarchy's root that holds the groups of the engine whose data root is `base`/root. Engines side by side
  * each have their own; \`TestEngine.inspect\` checks that containers really lie below it.
  */
-export const engineGroup = (base: string): string =>
-  `/onggi-${createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8)}`;
+export function engineGroup(base: string, driver = process.env.ONGGI_CGROUP_DRIVER): string {
+  const digest = createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8);
+  return driver === "systemd" ? `/onggi_${digest}.slice` : `/onggi-${digest}`;
+}
+
+/** The group of an engine with either cgroup driver. */
+export const engineGroups = (base: string): string[] => [engineGroup(base, "cgroupfs"), engineGroup(base, "systemd")];
 
 /** Directories of every hierarchy in or below a group, by default that of any engine. */
-export function onggiCgroups(group = "/onggi-"): string[] {
+export function onggiCgroups(group?: string): string[] {
   const found: string[] = [];
   const walk = (directory: string, depth: number): void => {
     if (depth > 6) return;
     for (const entry of entriesOf(directory)) {
       const path = join(directory, entry);
-      if (`${path}/`.includes(group.endsWith("-") ? group : `${group}/`)) found.push(path);
+      if (group === undefined ? /\/onggi[-_]/.test(path) : `${path}/`.includes(`${group}/`)) found.push(path);
       walk(path, depth + 1);
     }
   };
@@ -126,7 +163,8 @@ function ourProcesses(base: string, before: Snapshot): number[] {
   const all = pids().filter((pid) => pid !== process.pid && !before.processes.has(identity(pid)));
   return all.filter((pid) => {
     const command = textOf(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
-    if (textOf(`/proc/${pid}/cgroup`).includes(`${engineGroup(base)}/`)) return true;
+    const groups = textOf(`/proc/${pid}/cgroup`);
+    if (engineGroups(base).some((group) => groups.includes(`${group}/`))) return true;
     if (names(command, base) || names(textOf(`/proc/${pid}/environ`), base)) return true;
     return descriptorTargets(pid).some((target) => names(target, base));
   });

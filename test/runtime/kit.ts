@@ -3,7 +3,7 @@ import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Shim } from "../../src/native/shim.ts";
-import type { Spec } from "../../src/oci/spec.ts";
+import type { Process, Spec } from "../../src/oci/spec.ts";
 import { encode } from "../../src/plan/encode.ts";
 import type { Op, Plan } from "../../src/plan/ops.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../../src/runtime/cgroups/index.ts";
@@ -76,6 +76,8 @@ export interface Options {
   readonly change?: (spec: Spec) => void;
   readonly input?: Partial<CreateInput>;
   readonly passed?: readonly number[];
+  /** Run the shim as this user, with no privileges. */
+  readonly as?: number;
   /** A command line that is put before the shim's, such as strace's. */
   readonly tracer?: readonly string[];
   /** Called while the container runs; without it the container is run to its end. */
@@ -105,9 +107,9 @@ export class Running {
     this.upper = upper;
   }
 
-  async exec(command: readonly string[], options: Partial<ExecProcessInput> = {}): Promise<Result> {
+  async exec(command: readonly string[], options: Partial<ExecProcessInput> = {}, more: Partial<Process> = {}): Promise<Result> {
     const user = { uid: 0, gid: 0, additionalGids: [], home: "/root" };
-    const process = execProcess({ container: this.spec.process!, command, user, facts, ...options });
+    const process = { ...execProcess({ container: this.spec.process!, command, user, facts, ...options }), ...more };
     const plan = compileExec({
       process,
       target: {
@@ -156,12 +158,14 @@ let count = 0;
 
 /** Makes, starts and ends a container, and clears away everything it had. */
 export async function run(options: Options): Promise<Result> {
-  const { image, args, userns = true, request = {}, user, devices, change, input = {}, passed = [], tracer, during } = options;
+  const { image, args, userns = true, request = {}, user, devices, change, input = {}, passed = [], as, during } = options;
+  const tracer = as === undefined ? options.tracer : ["setpriv", "--reuid", `${as}`, "--regid", `${as}`, "--clear-groups"];
   const base = directory(0o700);
   for (const name of ["upper", "work", "mountpoint", "state"]) mkdirSync(join(base, name));
   const idMap = userns ? ID_MAP : null;
   const upper = join(base, "upper");
   if (idMap) chownSync(upper, idMap.hostId, idMap.hostId);
+  if (as !== undefined) for (const path of [base, join(base, "state")]) chownSync(path, as, as);
   const cgroupPath = `/onggi-runtime-test-${process.pid}/${count++}`;
   const spec = specFromRequest({
     request: { image: "test", ...request },

@@ -34,7 +34,7 @@ const INITS = ["plain", "systemd"] as const;
 type Init = (typeof INITS)[number];
 
 const SYSTEMD_SUITE: Suite = "trixie";
-const SYSTEMD_TESTS: readonly string[] = ["./test/systemd.test.ts", "./test/e2e/systemd.test.ts"];
+const SYSTEMD_TESTS: readonly string[] = ["./test/systemd.test.ts", "./test/e2e/systemd.test.ts", "./test/oci/systemd.test.ts"];
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({

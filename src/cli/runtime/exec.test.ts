@@ -15,17 +15,17 @@ const processFile = (value: unknown): string => {
 
 describe("by flags", () => {
   test.each([
-    [["x", "ls"], { process: { args: ["ls"], terminal: false } }],
+    [["x", "ls"], { overrides: { args: ["ls"], terminal: false } }],
     // from the id on nothing is a flag
-    [["x", "ls", "-t", "--cwd", "/"], { process: { args: ["ls", "-t", "--cwd", "/"], terminal: false } }],
-    [["x", "--", "ls"], { process: { args: ["--", "ls"], terminal: false } }],
-    [["-t", "x", "sh"], { process: { args: ["sh"], terminal: true } }],
-    [["-u", "5", "x", "id"], { process: { args: ["id"], terminal: false, user: { uid: 5 } } }],
-    [["--no-new-privs=false", "x", "id"], { process: { args: ["id"], terminal: false, noNewPrivileges: false } }],
-    [["--cgroup", "a/b", "x", "id"], { process: { args: ["id"], terminal: false }, cgroups: ["a/b"] }],
+    [["x", "ls", "-t", "--cwd", "/"], { overrides: { args: ["ls", "-t", "--cwd", "/"], terminal: false } }],
+    [["x", "--", "ls"], { overrides: { args: ["--", "ls"], terminal: false } }],
+    [["-t", "x", "sh"], { overrides: { args: ["sh"], terminal: true } }],
+    [["-u", "5", "x", "id"], { overrides: { args: ["id"], terminal: false, user: { uid: 5 } } }],
+    [["--no-new-privs=false", "x", "id"], { overrides: { args: ["id"], terminal: false, noNewPrivileges: false } }],
+    [["--cgroup", "a/b", "x", "id"], { overrides: { args: ["id"], terminal: false }, cgroups: ["a/b"] }],
     [
       ["--cgroup", "cpu,memory:a", "--cgroup", "pids:b", "x", "id"],
-      { process: { args: ["id"], terminal: false }, cgroups: ["cpu,memory:a", "pids:b"] },
+      { overrides: { args: ["id"], terminal: false }, cgroups: ["cpu,memory:a", "pids:b"] },
     ],
     [
       [
@@ -34,7 +34,7 @@ describe("by flags", () => {
         ["--apparmor", "prof", "--no-new-privs", "-c", "CAP_KILL", "-c", "CAP_CHOWN", "--ignore-paused", "x", "a", "b"],
       ].flat(),
       {
-        process: {
+        overrides: {
           args: ["a", "b"],
           terminal: true,
           cwd: "/tmp",
@@ -64,7 +64,7 @@ describe("by flags", () => {
   test("descriptors of systemd are not for an exec", async () => {
     const env = { LISTEN_FDS: "2", LISTEN_PID: String(process.pid) };
     const { calls } = await runtimeCommand(["exec", "x", "ls"], { env });
-    expect(calls).toEqual([["exec", { id: "x", process: { args: ["ls"], terminal: false } }]]);
+    expect(calls).toEqual([["exec", { id: "x", overrides: { args: ["ls"], terminal: false } }]]);
   });
 });
 

@@ -14,6 +14,13 @@ export const SYSTEM_BUS = "/run/dbus/system_bus_socket";
 /** How long an answer may take, in milliseconds. */
 const PATIENCE = 10_000;
 
+/** The bus itself, as it is called. */
+const BUS = {
+  destination: "org.freedesktop.DBus",
+  path: "/org/freedesktop/DBus",
+  interface: "org.freedesktop.DBus",
+} as const;
+
 export interface Call {
   readonly destination: string;
   readonly path: string;
@@ -50,12 +57,7 @@ export class Dbus {
     this.#fd = connect(path);
     try {
       this.#authenticate();
-      this.call({
-        destination: "org.freedesktop.DBus",
-        path: "/org/freedesktop/DBus",
-        interface: "org.freedesktop.DBus",
-        member: "Hello",
-      });
+      this.call({ ...BUS, member: "Hello" });
     } catch (error) {
       this.close();
       throw new OnggiError("dbus_unavailable", `D-Bus at ${path}: ${messageOf(error)}`, { cause: error });
@@ -78,6 +80,11 @@ export class Dbus {
       if (message.type === MESSAGE.error) throw new DbusError(call, message.error ?? "", String(message.body[0] ?? ""));
       if (message.type === MESSAGE.reply) return message.body;
     }
+  }
+
+  /** Asks the bus for the signals that a match rule covers. Throws DbusError. */
+  subscribe(rule: string): void {
+    this.call({ ...BUS, member: "AddMatch", signature: "s", body: [rule] });
   }
 
   /** Waits for a signal, of those that came since `forgetSignals` too. */

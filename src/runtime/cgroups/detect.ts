@@ -61,15 +61,16 @@ export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
  * A hierarchy mounted several times counts once, where /sys/fs/cgroup has it if it does.
  */
 export function detectCgroups(root = "/"): CgroupLayout {
-  const prefix = root.replace(/\/+$/, "");
+  const prefix = root === "/" ? "" : root.replace(/\/+$/, "");
   const mounts = parseCgroupMounts(tryReadText(`${prefix}/proc/self/mountinfo`) ?? "");
-  mounts.sort((a, b) => Number(!a.mountpoint.startsWith("/sys/fs/cgroup")) - Number(!b.mountpoint.startsWith("/sys/fs/cgroup")));
+  const isUsual = ({ mountpoint }: CgroupMount): boolean => mountpoint.startsWith("/sys/fs/cgroup");
+  mounts.sort((a, b) => Number(isUsual(b)) - Number(isUsual(a)));
   const v1: Hierarchy[] = [];
   let v2: Hierarchy | null = null;
   const seen = new Set<string>();
   for (const { mountpoint, type, options } of mounts) {
     if (type === "cgroup2") {
-      const controllers = (tryReadText(`${prefix}${mountpoint}/cgroup.controllers`) ?? "").trim().split(/\s+/).filter(Boolean);
+      const controllers = (tryReadText(`${prefix}${mountpoint}/cgroup.controllers`) ?? "").trim().split(" ").filter(Boolean);
       v2 ??= { mountpoint, controllers: new Set(controllers) };
       continue;
     }

@@ -1,19 +1,10 @@
 import { expect, test } from "bun:test";
 import { numbersOf, statsForEvents } from "./events-shape.ts";
-import { noStats } from "./stats.ts";
+import { noStats } from "./no-stats.ts";
 import { exact, parseBlkio, parseIoStat } from "./stats-detail.ts";
-import type { CgroupDetail } from "./types.ts";
-
-const entry = { limit: 0, usage: 0, max: 0, failures: 0 };
-const bare: CgroupDetail = {
-  perCpu: { totalNs: [], kernelNs: [], userNs: [] },
-  cpuset: {},
-  memory: { usage: entry, swap: entry, kernel: entry, kernelTCP: entry, raw: {} },
-  io: {},
-};
 
 test("what is 0 or empty is there or not as in runc", () => {
-  expect(JSON.stringify(statsForEvents({ ...noStats(), detail: bare }))).toBe(
+  expect(JSON.stringify(statsForEvents(noStats()))).toBe(
     '{"cpu":{"usage":{"kernel":0,"user":0},"throttling":{}},' +
       '"cpuset":{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"memory_spread_page":0,' +
       '"memory_spread_slab":0,"memory_pressure":0,"sched_load_balance":0,"sched_relax_domain_level":0},' +

@@ -4,6 +4,7 @@
  * Members that runc leaves out when they are 0 or empty are left out here. Numbers above 2^53 are JSON.rawJSON, so that the
  * text JSON.stringify makes has every digit.
  */
+import { noDetail } from "./no-stats.ts";
 import type { CgroupDetail, CgroupStats, IoEntry, MemoryEntry } from "./types.ts";
 
 declare global {
@@ -74,10 +75,9 @@ function memoryShape(stats: CgroupStats, detail: CgroupDetail): Shape {
   };
 }
 
-/** `stats` must have been asked for with its detail. */
+/** `stats` should have been asked for with its detail: without, what that holds is 0 or not there. */
 export function statsForEvents(stats: CgroupStats): Shape {
-  const { cpu, pids, hugetlb, detail } = stats;
-  if (!detail) throw new TypeError("statistics without their detail");
+  const { cpu, pids, hugetlb, detail = noDetail() } = stats;
   return {
     cpu: {
       usage: {

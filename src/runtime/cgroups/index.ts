@@ -47,7 +47,7 @@ export interface CgroupOptions {
 /** The cgroups of this host. Throws `cgroup_unavailable` if none is mounted, or if systemd is wanted and cannot be had. */
 export function openCgroups(options: CgroupOptions = {}): CgroupManager {
   const { root = "/", systemd = false, rootless = false } = options;
-  const prefix = root.replace(/\/+$/, "");
+  const prefix = root === "/" ? "" : root.replace(/\/+$/, "");
   const layout = options.layout ?? detectCgroups(root);
   const pageSizes = (): string[] => hugePageSizes(childNames(`${prefix}/sys/kernel/mm/hugepages`));
   const why = whyMissing(root);

@@ -16,16 +16,17 @@ export interface V1State {
 export function limitsV1(resources: LinuxResources, state: V1State): LimitWrite[] {
   const [key] = Object.keys(resources.unified ?? {});
   if (key !== undefined) unsupportedLimit(`unified[${key}]`, resources.unified?.[key], "v1");
+  // Asked for nothing, a function is not called: its first call costs a short-lived process more than the call.
   return [
-    ...cpuset(resources.cpu),
-    ...memory(resources.memory, state),
-    ...cpu(resources.cpu, state),
-    ...pids(resources.pids, state),
-    ...blkio(resources.blockIO),
-    ...hugetlb(resources.hugepageLimits),
-    ...devicesV1(resources.devices, state.devicesList),
-    ...network(resources.network),
-    ...rdma(resources.rdma),
+    ...(resources.cpu ? cpuset(resources.cpu) : []),
+    ...(resources.memory ? memory(resources.memory, state) : []),
+    ...(resources.cpu ? cpu(resources.cpu, state) : []),
+    ...(resources.pids ? pids(resources.pids, state) : []),
+    ...(resources.blockIO ? blkio(resources.blockIO) : []),
+    ...(resources.hugepageLimits ? hugetlb(resources.hugepageLimits) : []),
+    ...(resources.devices ? devicesV1(resources.devices, state.devicesList) : []),
+    ...(resources.network ? network(resources.network) : []),
+    ...(resources.rdma ? rdma(resources.rdma) : []),
   ];
 }
 

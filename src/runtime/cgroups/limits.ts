@@ -39,7 +39,8 @@ export function unsupportedLimit(limit: string, value: unknown, version: "v1" | 
 export function integer(limit: string, value: number, minimum: number): string {
   if (!Number.isInteger(value)) invalidLimit(limit, value, "an integer is needed");
   if (value < minimum) invalidLimit(limit, value, `at least ${minimum} is needed`);
-  return BigInt(value).toString();
+  // Not String: what is above 2^53 would come out rounded or with an exponent.
+  return Number.isSafeInteger(value) ? String(value) : BigInt(value).toString();
 }
 
 /** A page size as file names have it ("2MB"). It becomes part of a file name: nothing else passes. */
@@ -139,7 +140,8 @@ function describe(write: LimitWrite, directory: string, error: unknown): unknown
     return new OnggiError("cgroup_not_found", `${what}: the cgroup ${directory} is gone`, { cause: error });
   }
   if (isErrno(error, "ENOENT")) {
-    return new OnggiError("cgroup_limit_unsupported", `${what}: this kernel has no ${file}`, { cause: error });
+    const files = write.otherwise ? `${file} and no ${write.otherwise.file}` : file;
+    return new OnggiError("cgroup_limit_unsupported", `${what}: this kernel has no ${files}`, { cause: error });
   }
   const hint =
     write.file.startsWith("memory.") && isErrno(error, "EBUSY") ? " (more is in use than that and cannot be reclaimed)" : "";

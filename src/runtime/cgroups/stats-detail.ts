@@ -1,11 +1,10 @@
 /** What `runc events` tells of a group beyond `stats.ts`, from v1 or v2 files. A file that is missing counts as 0. */
 import { parsePairs, readNumber, tryReadText } from "./files.ts";
+import { noDetail } from "./no-stats.ts";
 import type { CgroupDetail, IoEntry, MemoryEntry } from "./types.ts";
 
 /** What a v2 file of "max" counts as: the kernel's largest number. */
 const UINT64_MAX = 2n ** 64n - 1n;
-
-const none = (): MemoryEntry => ({ limit: 0, usage: 0, max: 0, failures: 0 });
 
 /** A number in full: as a bigint where a double would round it. */
 export function exact(text: string): number | bigint {
@@ -90,7 +89,7 @@ export function detailV1(directoryOf: (controller: string) => string | null): Cg
   const memory = directoryOf("memory");
   const entry = (name: string): MemoryEntry =>
     memory === null
-      ? none()
+      ? noDetail().memory.usage
       : {
           limit: exactFile(`${memory}/memory.${name}limit_in_bytes`),
           usage: numberFile(`${memory}/memory.${name}usage_in_bytes`),
@@ -121,7 +120,8 @@ export function detailV1(directoryOf: (controller: string) => string | null): Cg
 
 /** Memory and swap are counted apart on v2; together they are what v1 calls swap. */
 export function detailV2(directory: string, controllers: ReadonlySet<string>): CgroupDetail {
-  const memory = { usage: none(), swap: none(), kernel: none(), kernelTCP: none(), raw: {} as Record<string, number | bigint> };
+  const detail = noDetail();
+  const { memory } = detail;
   if (controllers.has("memory")) {
     const failures = parsePairs(tryReadText(`${directory}/memory.events`) ?? "").get("max") ?? 0;
     const limit = exactFile(`${directory}/memory.max`);
@@ -137,10 +137,6 @@ export function detailV2(directory: string, controllers: ReadonlySet<string>): C
     };
     memory.raw = rawOf(tryReadText(`${directory}/memory.stat`) ?? "");
   }
-  return {
-    perCpu: { totalNs: [], kernelNs: [], userNs: [] },
-    cpuset: {},
-    memory,
-    io: controllers.has("io") ? parseIoStat(tryReadText(`${directory}/io.stat`) ?? "") : {},
-  };
+  if (controllers.has("io")) detail.io = parseIoStat(tryReadText(`${directory}/io.stat`) ?? "");
+  return detail;
 }

@@ -7,23 +7,6 @@ const UNLIMITED = 2 ** 62;
 
 const number = (path: string): number => readNumber(path) ?? 0;
 
-export const noStats = (): CgroupStats => ({
-  cpu: { usageNs: 0, userNs: 0, systemNs: 0, periods: 0, throttledPeriods: 0, throttledNs: 0 },
-  memory: {
-    usageBytes: 0,
-    limitBytes: 0,
-    cacheBytes: 0,
-    inactiveFileBytes: 0,
-    maxUsageBytes: 0,
-    swapBytes: 0,
-    failures: 0,
-    oomKills: 0,
-  },
-  pids: { current: 0, limit: 0 },
-  io: { readBytes: 0, writeBytes: 0, readOps: 0, writeOps: 0 },
-  hugetlb: {},
-});
-
 /** Fills `stats` with what the v1 hierarchies know; `directoryOf` is null for a controller that is not there. */
 export function readV1(
   stats: CgroupStats,

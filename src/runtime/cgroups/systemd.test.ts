@@ -39,7 +39,10 @@ describe("properties", () => {
       Slice: variant("s", "system.slice"),
       PIDs: variant("au", [42]),
       Delegate: variant("b", true),
+      TasksMax: variant("t", 2n ** 64n - 1n),
     });
+    const limited = startProperties("onggi-x.scope", "system.slice", 42, { pids: { limit: 7 } });
+    expect(limited.filter(([name]) => name === "TasksMax")).toEqual([["TasksMax", variant("t", 7n)]]);
   });
 
   test("lists that are none", () => {

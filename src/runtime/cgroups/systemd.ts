@@ -13,7 +13,7 @@ import type { LinuxResources } from "../../oci/spec.ts";
 import { Dbus, DbusError } from "./dbus.ts";
 import { type Variant, variant } from "./dbus-message.ts";
 import { exists } from "./files.ts";
-import { until } from "./lifecycle.ts";
+import { PATIENCE, until } from "./lifecycle.ts";
 import { weightOfShares } from "./limits-v2.ts";
 import { checkPath } from "./paths.ts";
 import { isSlice, scopeOf } from "./scopes.ts";
@@ -27,9 +27,6 @@ const MANAGER = {
   path: "/org/freedesktop/systemd1",
   interface: "org.freedesktop.systemd1.Manager",
 } as const;
-
-/** How long a scope that has just ended may keep its name, in milliseconds. */
-const NAME_PATIENCE = 1000;
 
 /** How long the place-holder stays if the container's process never comes, in seconds. */
 const PLACE_HELD = 60;
@@ -79,6 +76,9 @@ export function scopeProperties(resources: LinuxResources): Properties {
 /** What StartTransientUnit gets for a scope that holds `pid`. */
 export function startProperties(unit: string, slice: string, pid: number, resources: LinuxResources): Properties {
   const on = variant("b", true);
+  const limits = scopeProperties(resources);
+  // Without a word systemd would set its DefaultTasksMax.
+  const tasks = limits.some(([name]) => name === "TasksMax") ? [] : scopeProperties({ pids: { limit: -1 } });
   return [
     ["Description", variant("s", `onggi container ${unit.slice(0, -".scope".length)}`)],
     ["Slice", variant("s", slice)],
@@ -92,7 +92,8 @@ export function startProperties(unit: string, slice: string, pid: number, resour
     ["DefaultDependencies", variant("b", false)],
     // A scope that failed goes as well, or its name would stay taken.
     ["CollectMode", variant("s", "inactive-or-failed")],
-    ...scopeProperties(resources),
+    ...limits,
+    ...tasks,
   ];
 }
 
@@ -108,28 +109,26 @@ export class SystemdCgroups implements CgroupManager {
   /** Throws `dbus_unavailable` if the bus cannot be reached, DbusError if systemd is not on it. */
   constructor(options: V2Options) {
     this.#mountpoint = options.mountpoint;
-    this.#files = new V2Cgroups(options);
+    this.#files = new V2Cgroups({ ...options, shared: true });
     this.controllers = this.#files.controllers;
     this.#connect();
   }
 
   create(path: string, resources: LinuxResources, { pid }: CreateOptions = {}): CgroupJoin {
     const { unit, slice } = scopeOf(path);
-    if (pid !== undefined) {
-      this.#start(path, unit, startProperties(unit, slice, pid, resources));
-      this.#files.update(path, resources);
-      return this.join(path);
-    }
-    const place = Bun.spawn(["sleep", String(PLACE_HELD)], { stdio: ["ignore", "ignore", "ignore"] });
+    this.#files.check(resources);
+    const stdio = ["ignore", "ignore", "ignore"] as const;
+    const place = pid === undefined ? Bun.spawn(["sleep", String(PLACE_HELD)], { stdio: [...stdio] }) : null;
     try {
-      this.#start(path, unit, startProperties(unit, slice, place.pid, resources));
-      this.#places.set(path, place);
-      this.#files.update(path, resources);
+      this.#start(path, unit, startProperties(unit, slice, pid ?? place?.pid ?? 0, resources));
+      if (place) this.#places.set(path, place);
+      // Also hands down what systemd does not know of (hugetlb, rdma), from the root on.
+      this.#files.create(path, resources);
     } catch (error) {
-      this.#leave(path, place);
+      if (place) this.#abandon(path, unit, place);
       throw error;
     }
-    this.#awaitGuest(path, place);
+    if (place) this.#awaitGuest(path, place);
     return this.join(path);
   }
 
@@ -146,6 +145,7 @@ export class SystemdCgroups implements CgroupManager {
   }
 
   update(path: string, resources: LinuxResources): void {
+    this.#files.check(resources, path);
     const properties = scopeProperties(resources);
     if (properties.length && unitOf(path)) this.#call("SetUnitProperties", "sba(sv)", [unitOf(path), true, properties]);
     this.#files.update(path, resources);
@@ -178,7 +178,7 @@ export class SystemdCgroups implements CgroupManager {
     const there = exists(this.#mountpoint + path);
     if (there) await this.#files.kill(path);
     if (unit) this.#stop(unit);
-    if (unit && there) await until(() => !exists(this.#mountpoint + path), 1000);
+    if (unit && there) await until(() => !exists(this.#mountpoint + path), PATIENCE / 5);
     this.#places.delete(path);
     await this.#files.remove(path);
   }
@@ -201,7 +201,7 @@ export class SystemdCgroups implements CgroupManager {
 
   /** The job's path. A scope of that name that has ended is taken away first: systemd does it too, but when it finds the time. */
   #startJob(path: string, unit: string, properties: Properties): unknown {
-    for (const end = performance.now() + NAME_PATIENCE; ; Bun.sleepSync(5)) {
+    for (const end = performance.now() + PATIENCE; ; Bun.sleepSync(5)) {
       try {
         this.#bus?.forgetSignals();
         return this.#call("StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "fail", properties, []])[0];
@@ -242,6 +242,7 @@ export class SystemdCgroups implements CgroupManager {
     if (this.#bus) return this.#bus;
     const bus = new Dbus();
     try {
+      bus.subscribe(`type='signal',interface='${MANAGER.interface}',member='JobRemoved',path='${MANAGER.path}'`);
       bus.call({ ...MANAGER, member: "Subscribe" });
     } catch (error) {
       bus.close();
@@ -261,6 +262,14 @@ export class SystemdCgroups implements CgroupManager {
       this.#leave(path, place);
     }, 50);
     timer.unref();
+  }
+
+  /** Takes back a scope that holds nothing but its place-holder, and waits until systemd has done so. */
+  #abandon(path: string, unit: string, place: Bun.Subprocess): void {
+    this.#leave(path, place);
+    this.#stop(unit);
+    const end = performance.now() + PATIENCE;
+    while (exists(this.#mountpoint + path) && performance.now() < end) Bun.sleepSync(5);
   }
 
   #leave(path: string, place: Bun.Subprocess): void {

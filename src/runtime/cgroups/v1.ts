@@ -37,8 +37,9 @@ import {
 import { apply, checkControllers, type LimitWrite } from "./limits.ts";
 import { limitsV1 } from "./limits-v1.ts";
 import { limitsV2 } from "./limits-v2.ts";
+import { noStats } from "./no-stats.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
-import { noStats, readV1 } from "./stats.ts";
+import { readV1 } from "./stats.ts";
 import { detailV1 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
 import type { V2Cgroups } from "./v2.ts";
@@ -232,14 +233,14 @@ export class V1Cgroups implements CgroupManager {
       rdma: "rdma",
       unified: "unified",
     } as const satisfies Record<keyof LinuxResources, string>;
-    for (const key of Object.keys(controllerOf) as (keyof LinuxResources)[]) {
+    for (const key of Object.keys(resources) as (keyof LinuxResources)[]) {
       const controller = controllerOf[key];
       const onV1 = this.#byController.has(controller === "io" ? "blkio" : controller);
       const inTree = controller === "unified" || (!onV1 && controller !== "devices" && this.#unified.controllers.has(controller));
       Object.assign(inTree ? v2 : v1, { [key]: resources[key] });
     }
     // A wrong value is refused before anything is made.
-    limitsV2(v2, { fresh: true });
+    if (Object.keys(v2).length > 0) limitsV2(v2, { fresh: true });
     return { v1, v2 };
   }
 
@@ -292,7 +293,6 @@ export class V1Cgroups implements CgroupManager {
  */
 function seedCpuset(directory: string, isAncestor: boolean): void {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if (readText(`${directory}/${file}`).trim() !== "") continue;
     writeText(`${directory}/${file}`, readText(`${directory}/../${file}`).trim());
   }
   if (isAncestor) writeText(`${directory}/cgroup.clone_children`, "1");

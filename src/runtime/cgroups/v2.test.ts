@@ -101,6 +101,9 @@ describe("create", () => {
     expect(() => cgroups.create("/a/new", { pids: { limit: 5 } })).toThrow(
       /limit pids.limit = "5": this kernel has no .*\/a\/new\/pids.max/,
     );
+    expect(() => cgroups.create("/a/new", { blockIO: { weight: 500 } })).toThrow(
+      /limit blockIO.weight = "500": this kernel has no .*io.bfq.weight and no io.weight/,
+    );
     expect(cgroups.children("/a")).toEqual(["/a/c"]);
   });
 });
@@ -124,6 +127,33 @@ test("freeze and thaw wait for cgroup.events", async () => {
   put("cgroup.events", "populated 1\nfrozen 0\n");
   await cgroups.freeze("/a/c", false);
   expect(written()).toEqual({ "cgroup.freeze": "0" });
+});
+
+test("whether it is frozen, and whether somebody lives there", () => {
+  const { cgroups } = tree();
+  expect([cgroups.isFrozen("/a/c"), cgroups.occupied("/a/c"), cgroups.isFrozen("/a/x"), cgroups.occupied("/a/x")]).toEqual(
+    Array.from({ length: 4 }, () => false),
+  );
+  put("cgroup.events", "populated 1\nfrozen 1\n");
+  expect([cgroups.isFrozen("/a/c"), cgroups.occupied("/a/c")]).toEqual([true, true]);
+});
+
+test("memory in detail: with swap, as v1 counts it, and in full", () => {
+  const { cgroups } = tree();
+  const memory = () => cgroups.stats("/a/c", { detail: true }).detail?.memory;
+  put("memory.current", "100\n");
+  put("memory.swap.current", "8\n");
+  put("memory.max", "4096\n");
+  put("memory.swap.max", "1000\n");
+  put("memory.stat", "anon 1\nbig 9223372036854771712\n");
+  expect(memory()).toMatchObject({
+    usage: { limit: 4096, usage: 100 },
+    swap: { limit: 5096, usage: 108 },
+    raw: { anon: 1, big: 9223372036854771712n },
+  });
+  put("memory.swap.max", "max\n");
+  expect(memory()?.swap.limit).toBe(2n ** 64n - 1n);
+  expect(cgroups.stats("/a/c").detail).toBeUndefined();
 });
 
 test("kill writes cgroup.kill; statistics are read with their units", async () => {

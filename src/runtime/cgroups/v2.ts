@@ -8,7 +8,7 @@ import type { DeviceRule, LinuxResources } from "../../oci/spec.ts";
 import { isErrno } from "../../sys/index.ts";
 import { delegateTo } from "./delegate.ts";
 import { DeviceProgram } from "./device-program.ts";
-import { grantsEverything } from "./devices.ts";
+import { compileDeviceProgram, grantsEverything } from "./devices.ts";
 import {
   childNames,
   makeDirectory,
@@ -23,8 +23,9 @@ import {
 import { createFailed, freezeTimedOut, killAll, killByFile, killTimedOut, mustExist, removeTrees, until } from "./lifecycle.ts";
 import { apply, checkControllers, invalidLimit, type LimitWrite } from "./limits.ts";
 import { limitsV2 } from "./limits-v2.ts";
+import { noStats } from "./no-stats.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
-import { noStats, readV2 } from "./stats.ts";
+import { readV2 } from "./stats.ts";
 import { detailV2 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
 
@@ -38,6 +39,8 @@ export interface V2Options {
   readonly pageSizes: () => readonly string[];
   /** The caller may not load device programs: rules it cannot apply are passed over, as the kernel denies it mknod anyway. */
   readonly rootless?: boolean;
+  /** Somebody else hands controllers down as well, and takes them back: what was set up is looked at anew each time. */
+  readonly shared?: boolean;
 }
 
 /** Present in every v2 group, whatever cgroup.controllers says. */
@@ -52,6 +55,7 @@ export class V2Cgroups implements CgroupManager {
   readonly #whyMissing: (controller: string) => string;
   readonly #pageSizes: () => readonly string[];
   readonly #rootless: boolean;
+  readonly #shared: boolean;
   readonly #devices = new DeviceProgram();
   /** Groups whose subtree_control was set up by us: path -> the controllers their children have. */
   readonly #enabled = new Map<string, ReadonlySet<string>>();
@@ -62,12 +66,23 @@ export class V2Cgroups implements CgroupManager {
     this.#whyMissing = options.whyMissing;
     this.#pageSizes = options.pageSizes;
     this.#rootless = options.rootless ?? false;
+    this.#shared = options.shared ?? false;
     this.controllers = new Set([...options.controllers, ...BUILT_IN]);
   }
 
   /** No controller belongs to this tree: what is made in it needs nothing handed down. */
   get isBare(): boolean {
     return this.#delegated.length === 0;
+  }
+
+  /** Throws what `create`, or for a group that is there `update`, would throw before it changes anything. */
+  check(resources: LinuxResources, path?: string): void {
+    this.#limits(resources, path === undefined);
+    if (resources.devices?.length) compileDeviceProgram(resources.devices);
+    const { limit = 0, checkBeforeUpdate } = resources.memory ?? {};
+    if (path === undefined || !checkBeforeUpdate || limit <= 0) return;
+    const current = readNumber(`${this.#directory(path)}/memory.current`) ?? 0;
+    if (current > limit) invalidLimit("memory.limit", limit, `${current} bytes are in use, and checkBeforeUpdate is set`);
   }
 
   create(path: string, resources: LinuxResources): CgroupJoin {
@@ -92,12 +107,7 @@ export class V2Cgroups implements CgroupManager {
   }
 
   update(path: string, resources: LinuxResources): void {
-    const directory = this.#directory(path);
-    const { limit, checkBeforeUpdate } = resources.memory ?? {};
-    if (checkBeforeUpdate && limit !== undefined && limit > 0) {
-      const current = readNumber(`${directory}/memory.current`) ?? 0;
-      if (current > limit) invalidLimit("memory.limit", limit, `${current} bytes are in use, and checkBeforeUpdate is set`);
-    }
+    this.check(resources, path);
     this.#apply(path, this.#limits(resources, false), resources.devices ?? []);
   }
 
@@ -173,6 +183,8 @@ export class V2Cgroups implements CgroupManager {
   }
 
   #limits(resources: LinuxResources, fresh: boolean): LimitWrite[] {
+    // Beside v1 hierarchies this tree has no part in most limits.
+    if (Object.keys(resources).length === 0) return [];
     const writes = limitsV2(resources, { fresh });
     checkControllers(writes, this.controllers, this.#whyMissing);
     return writes;
@@ -193,7 +205,7 @@ export class V2Cgroups implements CgroupManager {
   #make(path: string, writes: readonly LimitWrite[], made: string[]): boolean {
     const needed = [...new Set(writes.map((write) => write.controller))].filter((name) => this.#delegated.includes(name));
     const parent = parentOf(path);
-    const enabled = this.#enabled.get(parent);
+    const enabled = this.#shared ? undefined : this.#enabled.get(parent);
     if (enabled && needed.every((name) => enabled.has(name))) {
       try {
         return this.#makeOne(path, made);
