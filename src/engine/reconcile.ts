@@ -7,7 +7,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Shim } from "../native/shim.ts";
+import { Shim, ShimGone } from "../native/shim.ts";
 import { SIG } from "../sys/index.ts";
 import { containerOf } from "./cgroups.ts";
 import { Container } from "./container.ts";
@@ -74,7 +74,12 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
   const { directory } = containerPaths(context.layout, record.id);
   const shim = await Shim.connect(directory).catch(() => null);
   if (!shim) return false;
-  const [main, ...execs] = await shim.status();
+  const processes = await shim.status().catch((error: unknown) => {
+    if (error instanceof ShimGone) return null;
+    throw error;
+  });
+  if (!processes) return false; // it ended just after it had greeted: its exit record is there
+  const [main, ...execs] = processes;
   if (main?.state === "running") {
     // an exec whose client went with the engine before it was told to start would wait for ever
     const waiting = execs.filter(({ state }) => state === "creating" || state === "created");
