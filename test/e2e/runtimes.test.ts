@@ -1,6 +1,6 @@
 /** Containers made by other OCI runtimes: runc, crun and onggi's own as a program. As root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, repository, slowness, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
@@ -36,6 +36,20 @@ function wrapped(base: string, path: string): string {
   writeFileSync(script, `#!/bin/sh\nexec unshare --mount --propagation slave sh -c '${inside}' crun "$@"\n`);
   chmodSync(script, 0o755);
   return script;
+}
+
+/** The shim whose state directory lies below a directory. */
+function shimBelow(directory: string): number | undefined {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  const found = pids.find((pid) => {
+    try {
+      if (!readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("onggi-shim")) return false;
+      return readlinkSync(`/proc/${pid}/fd/5`).startsWith(directory);
+    } catch {
+      return false; // gone meanwhile
+    }
+  });
+  return found === undefined ? undefined : Number(found);
 }
 
 describe.each(programs)("%s", (name, path) => {
@@ -266,6 +280,28 @@ describe.each(programs)("%s", (name, path) => {
         await engine.expectClean();
       }
       await restart();
+    },
+    limit * 2,
+  );
+
+  test(
+    "a shim killed while the runtime makes the container: nothing is left of either",
+    async () => {
+      for (let round = 0; round < rounds; round++) {
+        const call = engine.spawn(["run", "-d", "--name", "s", "busybox", "sleep", "5000"], { stdin: "" });
+        const moment = Date.now() + ((round + 0.5) * 100 * slowness) / rounds;
+        let shim: number | undefined;
+        await eventually("there is a shim", () => {
+          shim = shimBelow(join(engine.root, "containers"));
+          return shim !== undefined;
+        });
+        await Bun.sleep(Math.max(0, moment - Date.now()));
+        process.kill(shim as number, "SIGKILL");
+        await call.done;
+        await eventually("it does not run", async () => (await engine.ok(["ps", "-q"])) === "");
+        await engine.ok(["rm", "-f", "s"]);
+        await engine.expectClean();
+      }
     },
     limit * 2,
   );

@@ -148,3 +148,15 @@ test("a set-up that is called off ends the runtime too", async () => {
   expect(await shim.main.exited).toMatchObject({ neverStarted: true });
   expect(alive(Number(readFileSync(`${dir}/self`, "utf8")))).toBe(false);
 });
+
+test.each([
+  ["a console without a terminal", { tty: false, consolePath: "console" }],
+  ["a terminal without a console", { tty: true, consolePath: null }],
+])("%s is no plan", async (_, { tty, consolePath }) => {
+  const dir = stateDir();
+  const plan = runtime(dir, "true", { supervision: { tty: false } });
+  const supervision = { ...plan.supervision, tty, runtime: { pidPath: "pid", consolePath, started: false } };
+  const shim = await spawn({ ...plan, supervision }, dir);
+  const error: unknown = await shim.main.created.catch((reason: unknown) => reason);
+  expect((error as SetupFailed).failure.section).toBe("decode");
+});
