@@ -10,8 +10,8 @@ export const command = define({
   flags: {
     "cgroup-driver": choice("", ["cgroupfs", "systemd"], "who makes the cgroups (ONGGI_CGROUP_DRIVER, or cgroupfs)"),
     foreground: bool("", "serve in this process until it is told to stop"),
-    runtime: list("", "NAME=PATH", "an OCI runtime that containers may name"),
-    "default-runtime": text("", "NAME", "OCI runtime of containers that name none (onggi)"),
+    runtime: list("", "NAME=PATH", "an OCI runtime that containers may name (ONGGI_RUNTIMES, comma-separated)"),
+    "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
     "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
   },
   args: [0, 0],
@@ -21,7 +21,12 @@ export const command = define({
     ["engine start --cgroup-driver systemd", "cgroups as systemd scopes (cgroup v2)"],
   ],
   async run(context, values) {
-    const flags = engineFlags(values.runtime, values["default-runtime"], values["cgroup-driver"]);
+    const { ONGGI_RUNTIMES, ONGGI_DEFAULT_RUNTIME } = context.env;
+    const flags = engineFlags(
+      values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : []),
+      values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
+      values["cgroup-driver"],
+    );
     if (!values.foreground) {
       const driver = values["cgroup-driver"];
       const started = await context.startEngine(flags);
@@ -47,7 +52,7 @@ export const command = define({
 });
 
 /** Throws UsageError. */
-function engineFlags(runtimes: readonly string[] = [], defaultRuntime?: string, cgroupDriver?: string): EngineFlags {
+function engineFlags(runtimes: readonly string[], defaultRuntime?: string, cgroupDriver?: string): EngineFlags {
   const named = runtimes.map((given) => {
     const [name = "", path = ""] = given.split(/=(.*)/s);
     if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) || !path.startsWith("/")) {
