@@ -36,6 +36,9 @@ export function noUserNamespaceReason(
   if (runtime && hasBinds(request) && !context.runtimes.idmaps(runtime)) {
     return `runtime ${runtime.name} cannot show bind mounts with the container's ids`;
   }
+  if (runtime && request.devices?.some(({ hostPath, containerPath }) => hostPath !== containerPath)) {
+    return `runtime ${runtime.name} would look for a device by the name it has inside`;
+  }
   return "";
 }
 

@@ -8,6 +8,7 @@ import type { Size } from "./attach.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { withHeldCapabilities } from "./foreign.ts";
 import { execParts } from "./prepare.ts";
 import { callOf, explainRuntime, runtimePaths } from "./runtime-command.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
@@ -39,7 +40,7 @@ export function foreignExec(
   const file = (suffix: string) => join(directory, `${name}.${suffix}`);
   const pidPath = `${name}.pid`;
   const consolePath = supervision.tty ? `${name}.sock` : null;
-  writeFileSync(file("json"), JSON.stringify(process), { mode: 0o600 });
+  writeFileSync(file("json"), JSON.stringify(withHeldCapabilities(context, spec, process)), { mode: 0o600 });
   const terminal = consolePath === null ? [] : ["--console-socket", consolePath];
   const args = ["exec", "--detach", "--process", file("json"), "--pid-file", file("pid"), ...terminal, record.id];
   const plan = compileForeignExec({

@@ -10,10 +10,10 @@ import { join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import type { Started } from "../native/protocol.ts";
 import type { Shim } from "../native/shim.ts";
-import type { Spec } from "../oci/spec.ts";
+import type { Process, Spec } from "../oci/spec.ts";
 import type { Plan } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
-import { compileForeignCreate } from "../runtime/index.ts";
+import { capabilityNames, compileForeignCreate } from "../runtime/index.ts";
 import { close, createUserNamespace } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
 import type { Context } from "./context.ts";
@@ -64,11 +64,23 @@ export function makeBundle(
   // crun takes no newer version than it knows; nothing newer is in it that a runtime has not said it can do
   const ociVersion = "1.0.2";
   const root = { ...spec.root, path: record.request.rootfs ?? "rootfs" };
-  writeFileSync(config, JSON.stringify({ ...withConsole(spec, size), ociVersion, root }), { mode: 0o600 });
+  const { process } = withConsole(spec, size);
+  const bundle = { ...spec, ociVersion, root, process: process && withHeldCapabilities(context, spec, process) };
+  writeFileSync(config, JSON.stringify(bundle), { mode: 0o600 });
   const { uidMappings, gidMappings } = spec.linux ?? {};
   if (!uidMappings || !gidMappings) return { passedFds: [], release: () => {} };
   const userns = createUserNamespace(uidMappings, gidMappings);
   return { passedFds: [userns], release: () => close(userns) };
+}
+
+/** Without those that this host cannot give: runc and crun fail where the built-in runtime gives what there is. */
+export function withHeldCapabilities({ facts }: Context, { linux }: Spec, process: Process): Process {
+  const missing = new Set((facts.unavailableCaps ?? []).map((number) => capabilityNames[number]));
+  // root of a new user namespace has all of them
+  if (!process.capabilities || linux?.uidMappings || missing.size === 0) return process;
+  const sets = Object.entries(process.capabilities) as [string, string[]][];
+  const held = sets.map(([name, set]) => [name, set.filter((capability) => !missing.has(capability))]);
+  return { ...process, capabilities: Object.fromEntries(held) };
 }
 
 /** Lets the runtime start what it has created. Returns once the process runs, or has run. */

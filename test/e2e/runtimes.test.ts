@@ -1,9 +1,10 @@
 /** Containers made by other OCI runtimes: runc, crun and onggi's own as a program. As root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, repository, slowness, startEngine } from "../kit/engine.ts";
-import { bootstrapBusybox } from "../kit/images.ts";
+import { bootstrapBusybox, makeBusyboxTree } from "../kit/images.ts";
 import { skipLoudly } from "../kit/skip.ts";
 
 const rounds = Number(process.env.ONGGI_ROUNDS ?? 8);
@@ -131,6 +132,26 @@ describe.each(programs)("%s", (name, path) => {
       ).toBe("content0:0");
       expect(readFileSync(join(source, "new"), "utf8")).toBe("new\n");
       await engine.ok(["rm", "-f", "binds"]);
+    },
+    limit,
+  );
+
+  test(
+    "privileges and devices, each also where a user namespace stands in the way",
+    async () => {
+      expect((await run(["--rm", "--privileged", "busybox", "test", "-e", "/dev/kmsg"])).code).toBe(0);
+      expect((await run(["--rm", "--device", "/dev/null:/dev/other", "busybox", "sh", "-c", "echo x > /dev/other"])).code).toBe(
+        0,
+      );
+      const host = ["--pid", "host", "--network", "host", "--ipc", "host", "--uts", "host"];
+      expect(await run(["--rm", ...host, "busybox", "hostname"])).toMatchObject({ code: 0, stdout: `${hostname()}\n` });
+      const least = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
+      const status = (await run(["--rm", ...least, "busybox", "grep", "-E", "CapBnd|NoNewPrivs|Seccomp:", "/proc/self/status"]))
+        .stdout;
+      expect(status.replace(/\s+/g, " ").trim()).toBe("CapBnd: 0000000000000000 NoNewPrivs: 1 Seccomp: 2");
+      const root = join(engine.base, "directory");
+      makeBusyboxTree(root);
+      expect((await run(["--rm", "--rootfs", root, "none", "/bin/echo", "from a directory"])).stdout).toBe("from a directory\n");
     },
     limit,
   );
