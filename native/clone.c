@@ -29,7 +29,7 @@ static void close_registers(struct process *process) {
 // The set-up is over, well or not: its memory goes.
 static void end_setup(struct process *process) {
   if (!process->setup.shared) return;
-  if (process->state == STATE_CREATING) close_registers(process);
+  if (process->state == STATE_CREATING && !process->handed) close_registers(process);
   setup_end(&process->setup);
   watch_close(&process->sync);
   plan_free(&process->plan);
@@ -46,7 +46,7 @@ static bool prepare(struct process *process) {
   if (!setup_begin(setup, &process->plan, FD_STATE)) return false;
   process->sync.fd = setup->sync;
   for (int i = 0; process->number == 0 && i < passed; i++) setup->shared->reg[REG_PASSED + i] = FD_PASSED + i;
-  if (!streams_open(process, streams)) return false;
+  if (!runtime_prepare(process) || !streams_open(process, streams)) return false;
   memcpy(&setup->shared->reg[REG_STDIN], streams, sizeof streams);
   return true;
 }
@@ -85,9 +85,11 @@ void process_launch(struct process *process) {
 }
 
 static void hear_created(struct process *process) {
-  if (process->state != STATE_CREATING || !process->setup.shared->own_table) return;
+  if (process->state != STATE_CREATING || process->handed || !process->setup.shared->own_table) return;
   process_succeeded(process);
   close_registers(process);
+  process->handed = process->pid_path != NULL;
+  if (process->handed) return; // the process is created when the runtime has ended
   process->state = STATE_CREATED;
   process->moments[MOMENT_CREATED] = now_ns();
   tell_created(NULL, process);
@@ -97,8 +99,11 @@ static void hear_created(struct process *process) {
 
 // Every copy of the child's end is closed: either by execve, or because the child is dead.
 static void hear_end(struct process *process) {
-  bool executed = process->state == STATE_CREATED && process->setup.shared->executing;
-  if (executed) {
+  bool executed = (process->state == STATE_CREATED || process->handed) && process->setup.shared->executing;
+  if (executed && process->handed) {
+    end_setup(process);
+    clients_resume(WAIT_LAUNCH);
+  } else if (executed) {
     process->state = STATE_RUNNING;
     process->started_at = now_ns();
     tell_started(NULL, process);
@@ -134,6 +139,7 @@ bool process_succeeded(struct process *process) {
 void process_release(struct process *process) {
   uint8_t byte = 1;
   process->release_due = false;
+  if (process->adopted && process->state == STATE_CREATED) runtime_started(process);
   if (!process->setup.shared || process->state != STATE_CREATED) return;
   if (send(process->sync.fd, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) complain("cannot release the process", errno);
 }

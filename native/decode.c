@@ -174,9 +174,12 @@ static const char *decode_header(struct plan *plan) {
   plan->log_path = text_of(plan, u64_at(header + 64));
   plan->exit_path = text_of(plan, u64_at(header + 72));
   if (plan->log_format != LOG_NONE && (plan->log_path == NULL || plan->log_files == 0)) return "a log without path or files";
-  for (int i = 80; i < PLAN_HEADER_SIZE; i++) {
-    if (header[i] != 0) return "reserved bytes that are not zero";
-  }
+  if (!string_fits(plan, u64_at(header + 80)) || !string_fits(plan, u64_at(header + 88))) return "a broken pid or console path";
+  plan->pid_path = text_of(plan, u64_at(header + 80));
+  plan->console_path = text_of(plan, u64_at(header + 88));
+  bool tty = (plan->supervision & SUPERVISE_TTY) != 0, started = (plan->supervision & SUPERVISE_STARTED) != 0;
+  if (!plan->pid_path && (plan->console_path || started)) return "what a runtime says, without a runtime";
+  if (plan->pid_path && (plan->console_path != NULL) != tty) return "a runtime's terminal without a place, or a place without one";
   return NULL;
 }
 

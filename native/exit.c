@@ -102,6 +102,7 @@ static void finish(struct process *process) {
   process->drain_until = 0;
   process->pty_retry = 0;
   streams_close(process);
+  runtime_forget(process);
   log_close(&process->log);
   record_exit(process);
   process->state = STATE_EXITED;

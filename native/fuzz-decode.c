@@ -21,6 +21,8 @@ static unsigned long walk(const struct plan *plan) {
 #undef TYPES
   unsigned long sum = plan->log_path ? strlen(plan->log_path) : 0;
   if (plan->exit_path) sum += strlen(plan->exit_path);
+  if (plan->pid_path) sum += strlen(plan->pid_path);
+  if (plan->console_path) sum += strlen(plan->console_path);
   uint32_t count = plan->before_count + plan->after_count + plan->child_count;
   for (uint32_t i = 0; i < count; i++) {
     const struct plan_op *op = &plan->before[i];
@@ -108,10 +110,10 @@ static size_t make_seed(uint8_t *plan) {
   const uint64_t string = data | (uint64_t)6 << 32, bytes = (data + 16) | (uint64_t)64 << 32, strings = (data + 80) | (uint64_t)24 << 32;
   list[1] = list[2] = string;
   memcpy(plan, PLAN_MAGIC, 8);
-  const uint32_t header[] = {PLAN_VERSION, (uint32_t)data + 112, 0, 0, NO_CGROUP, 0, 2, OP_KINDS - 2, (uint32_t)data, 15, LOG_CRI, 3};
+  const uint32_t header[] = {PLAN_VERSION, (uint32_t)data + 112, 0, 0, NO_CGROUP, 0, 2, OP_KINDS - 2, (uint32_t)data, 31, LOG_CRI, 3};
   memcpy(plan + 8, header, sizeof header);
   put(plan, PLAN_HEADER_SIZE, 64, string, 8);
-  put(plan, PLAN_HEADER_SIZE, 72, string, 8);
+  for (size_t path = 72; path < PLAN_HEADER_SIZE; path += 8) put(plan, PLAN_HEADER_SIZE, path, string, 8);
 #define TYPES(number, name, types, returns) types,
   static const char *const types[OP_KINDS] = {PLAN_OPS(TYPES)};
 #undef TYPES

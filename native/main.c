@@ -229,6 +229,9 @@ static void dispatch(struct watch *watch, uint32_t events) {
     case WATCH_STDERR:
       stream_ready(watch->owner, OUTPUT_STDERR);
       return;
+    case WATCH_CONSOLE:
+      console_ready(watch->owner);
+      return;
     case WATCH_OOM:
       oom_ready(watch->owner);
       return;

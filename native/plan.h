@@ -18,7 +18,14 @@
 
 enum section { SECTION_BEFORE = 0, SECTION_CLONE = 1, SECTION_AFTER = 2, SECTION_CHILD = 3, SECTION_DECODE = 255 };
 enum log_format { LOG_NONE = 0, LOG_JSON = 1, LOG_CRI = 2 };
-enum supervision { SUPERVISE_TTY = 1, SUPERVISE_OPEN_STDIN = 2, SUPERVISE_STDIN_ONCE = 4, SUPERVISE_DURABLE = 8 };
+// SUPERVISE_STARTED: the process that a runtime makes runs already.
+enum supervision {
+  SUPERVISE_TTY = 1,
+  SUPERVISE_OPEN_STDIN = 2,
+  SUPERVISE_STDIN_ONCE = 4,
+  SUPERVISE_DURABLE = 8,
+  SUPERVISE_STARTED = 16,
+};
 
 // One operation, as it lies in the plan. After decoding, the argument of a string list is an index into plan.pointers.
 struct plan_op {
@@ -43,6 +50,8 @@ struct plan {
   uint32_t log_files;
   uint64_t log_size;
   const char *log_path, *exit_path;
+  const char *pid_path; // the program is a runtime, and names here the process that it makes
+  const char *console_path;
   char **pointers;
   size_t pointer_count;
 };

@@ -27,6 +27,7 @@ struct process *process_new(uint16_t number) {
   process->number = number;
   process->state = STATE_CREATING;
   process->log.fd = -1;
+  process->console = (struct watch){WATCH_CONSOLE, -1, 0, process};
   process->sync = (struct watch){WATCH_SYNC, -1, 0, process};
   process->in = (struct watch){WATCH_INPUT, -1, 0, process};
   process->out[0] = (struct watch){WATCH_STDOUT, -1, 0, process};
@@ -54,15 +55,32 @@ uint16_t process_number(void) {
   return 0;
 }
 
+// Reaps a child, any if `pid` is -1. False: there is none that has ended.
+static bool reap(pid_t pid) {
+  int status;
+  pid_t ended;
+  do ended = waitpid(pid, &status, WNOHANG);
+  while (ended < 0 && errno == EINTR);
+  if (ended <= 0) return false;
+  struct process *process = processes;
+  while (process && (process->pid != ended || process->reaped)) process = process->next;
+  if (process && !process_succeeded(process) && !runtime_ended(process, status)) process_ended(process, status);
+  return true;
+}
+
 void processes_reap(void) {
-  for (;;) {
-    int status;
-    pid_t pid = waitpid(-1, &status, WNOHANG);
-    if (pid < 0 && errno == EINTR) continue;
-    if (pid <= 0) return;
-    struct process *process = processes;
-    while (process && (process->pid != pid || process->reaped)) process = process->next;
-    if (process && !process_succeeded(process)) process_ended(process, status);
+  bool works = false;
+  for (struct process *process = processes; process; process = process->next) {
+    if (runtime_works(process)) reap(process->pid);
+    works |= runtime_works(process);
+  }
+  if (!works) {
+    while (reap(-1)) continue;
+    return;
+  }
+  // Of the others that have ended one may be what a runtime is about to name: they wait until it has ended.
+  for (struct process *process = processes; process; process = process->next) {
+    if (process->pid > 0 && !process->reaped) reap(process->pid);
   }
 }
 

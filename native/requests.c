@@ -100,7 +100,7 @@ static void request_kill(struct client *client, struct process *process, uint16_
 // A plan that fails still becomes a process: EXECED, FAILED and EXIT tell of it in order.
 static bool request_exec(struct client *client, const uint8_t *payload, size_t length) {
   for (const struct process *other = processes; other; other = other->next) {
-    if (other->state != STATE_CREATING || other->reaped) continue;
+    if (other->state != STATE_CREATING || other->reaped || (other->handed && !other->setup.shared)) continue;
     // Its hand-shake socket is still in the table that a new child would copy, and so would not be seen to close.
     client->waits_for = WAIT_LAUNCH;
     return false;

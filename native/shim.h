@@ -2,6 +2,7 @@
 //
 //   main.c     start, the loop, signals, timers, the end
 //   clone.c    sets a process up: streams, plan, hand-shake; setup.c carries the plan out
+//   runtime.c  a process that an OCI runtime makes
 //   process.c  the processes there are, reaping, signals to all of them
 //   streams.c  output to log and clients, input from clients
 //   clients.c  connections and their frames; requests.c what the frames ask for
@@ -85,7 +86,7 @@ enum { ATTACH_LOSSLESS = 1, EXEC_LOSSLESS = 8, KILL_ALL = 1, EXIT_OOM = 1, EXIT_
 enum { WAIT_NOTHING = -1, WAIT_LAUNCH = -2, WAIT_RESUMED = -3 };
 
 // A descriptor in the epoll set, with what is done when it is ready.
-enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_CLIENT, WATCH_SYNC, WATCH_INPUT, WATCH_STDOUT, WATCH_STDERR, WATCH_OOM };
+enum watch_kind { WATCH_LISTEN, WATCH_SIGNAL, WATCH_CLIENT, WATCH_SYNC, WATCH_INPUT, WATCH_STDOUT, WATCH_STDERR, WATCH_OOM, WATCH_CONSOLE };
 struct watch {
   enum watch_kind kind;
   int fd; // -1: none
@@ -107,6 +108,10 @@ struct process {
   struct plan plan;
   struct setup setup; // `shared` is set while it is set up
   struct watch sync, in, out[2], oom;
+  char *pid_path, *console_path; // while a runtime makes the process; see runtime.c
+  bool handed;                   // the runtime has its descriptors
+  bool adopted;                  // it is what a runtime has made
+  struct watch console;          // where the runtime sends the terminal
   struct log log;
   char *exit_path;
   enum section section; // where set-up failed, with index, errno and a word about it
@@ -171,6 +176,18 @@ void process_hear(struct process *process, bool ended);
 // Whether a process that was cloned has been succeeded by one that it forked: that one is the process from then on.
 bool process_succeeded(struct process *process);
 
+// runtime.c
+// Readies the places where the plan's runtime, if it has one, leaves its word. False with errno.
+bool runtime_prepare(struct process *process);
+// Whether a runtime is at work, and `pid` is its own.
+bool runtime_works(const struct process *process);
+// The process's pid has ended with this status. True: it was a runtime's, and the process that it has made is in its place.
+bool runtime_ended(struct process *process, int wait_status);
+// The process that a runtime has made has been started.
+void runtime_started(struct process *process);
+void runtime_forget(struct process *process);
+void console_ready(struct process *process);
+
 // process.c
 struct process *process_new(uint16_t number);
 struct process *process_find(uint16_t number);
@@ -186,6 +203,8 @@ void status_append(struct buffer *buffer);
 
 // streams.c
 bool streams_open(struct process *process, int child[3]);
+// Begins to take output. A runtime's own, before the process is there, is not taken.
+void streams_watch(struct process *process);
 void stream_ready(struct process *process, enum output stream);
 void streams_hold(struct process *process);
 void streams_drain(struct process *process, bool last);

@@ -38,17 +38,18 @@ bool streams_open(struct process *process, int child[3]) {
     good = child[0] >= 0;
   }
   good = good && open_pipe(&process->out[0].fd, &child[1], true) && open_pipe(&process->out[1].fd, &child[2], true);
-  if (good) {
-    watch_set(&process->out[0], EPOLLIN);
-    watch_set(&process->out[1], EPOLLIN);
-    return true;
-  }
+  if (good && !process->pid_path) streams_watch(process);
+  if (good) return true;
   int error = errno;
   for (int i = 0; i < 3; i++) {
     if (child[i] >= 0) close(child[i]);
   }
   errno = error;
   return false;
+}
+
+void streams_watch(struct process *process) {
+  for (int i = 0; i < 2; i++) watch_set(&process->out[i], EPOLLIN);
 }
 
 void pty_adopt(struct process *process, int master) {

@@ -1,5 +1,5 @@
 import { version } from "../package.json";
-import type { Terminal } from "./cli/context.ts";
+import type { EngineFlags, Terminal } from "./cli/context.ts";
 
 /**
  * The composition root: the only module that knows every layer. What a command does not need is not loaded: everything but the
@@ -33,18 +33,16 @@ async function terminal(): Promise<Terminal> {
 }
 
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
-async function serveEngine(where: {
-  root: string;
-  run: string;
-  socket: string;
-  cgroupDriver: string | undefined;
-}): Promise<void> {
-  const { root, run, socket, cgroupDriver } = where;
+async function serveEngine(
+  { root, run, socket }: { root: string; run: string; socket: string },
+  { runtimes, defaultRuntime, cgroupDriver }: EngineFlags,
+): Promise<void> {
   const { openEngine } = await import("./engine/index.ts");
   const { handlersOf } = await import("./api/control/handlers.ts");
   const { serve } = await import("./api/control/server.ts");
   const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
-  const engine = await openEngine({ root, run, version, cgroupDriver, log });
+  const named = { named: runtimes, defaultName: defaultRuntime };
+  const engine = await openEngine({ root, run, version, cgroupDriver, log, runtimes: named });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine

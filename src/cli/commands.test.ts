@@ -47,6 +47,7 @@ const info: ContainerInfo = {
   logPath: "/x/log",
   idMap: { hostId: 100000, size: 65536 },
   cgroupPath: "/onggi/x",
+  runtime: "runc",
 };
 
 describe("ps", () => {

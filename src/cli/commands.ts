@@ -40,6 +40,7 @@ const engineStart = entry("start the engine", async () => (await import("./engin
 const engineStop = entry("stop the engine; containers run on", async () => (await import("./engine-stop.ts")).command);
 const engineStatus = entry("show the engine's state", async () => (await import("./engine-status.ts")).command);
 const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
+const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
 const completion = entry("print a shell completion script", async () =>
@@ -114,5 +115,9 @@ export const groups: Readonly<Record<string, Group>> = {
   engine: {
     summary: "the engine that runs in the background",
     commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs },
+  },
+  system: {
+    summary: "what this machine offers",
+    commands: { runtimes },
   },
 };

@@ -80,6 +80,10 @@ export const containerFlags = {
   ipc: text("", "private|host|container:NAME", "IPC namespace", rare),
   uts: text("", "host", "host name namespace", rare),
   cgroupns: choice("", ["private", "host"], "cgroup namespace", rare),
+  runtime: text("", "NAME|PATH", "OCI runtime that makes it, as runc; see onggi system runtimes", {
+    rare: true,
+    complete: ["onggi", "runc", "crun", "onggi-runtime"],
+  }),
   "cgroup-parent": text("", "PATH", "cgroup to make its own in", rare),
   "oom-kill-disable": bool("", "do not kill it when out of memory (cgroup v1)", rare),
   "oom-score-adj": integer("", "N", "-1000 to 1000: later or sooner killed", rare),
@@ -114,7 +118,6 @@ export const containerFlags = {
   "no-healthcheck": later("", undefined, "health checks"),
   gpus: later("", "DEVICES", "device plug-ins (CDI)"),
   platform: later("", "PLATFORM", "images of several platforms"),
-  runtime: later("", "NAME", "other runtimes"),
   "storage-opt": later("", "OPTION", "quotas on the root file system"),
   "device-read-bps": later("", "LIMIT", "io throttling per device"),
   "device-write-bps": later("", "LIMIT", "io throttling per device"),

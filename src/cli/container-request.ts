@@ -56,12 +56,15 @@ export async function containerRequest(given: Given, args: readonly string[], co
       stopTimeout: given["stop-timeout"],
       log: logConfig(given["log-driver"], given["log-opt"]),
       cgroupParent: given["cgroup-parent"],
-      rootfs: given.rootfs === undefined ? undefined : given.rootfs.startsWith("/") ? given.rootfs : `${cwd}/${given.rootfs}`,
+      runtime: given.runtime?.includes("/") ? absolute(given.runtime, cwd) : given.runtime,
+      rootfs: given.rootfs === undefined ? undefined : absolute(given.rootfs, cwd),
     }),
     image,
     network: given.network ?? "none",
   };
 }
+
+const absolute = (path: string, cwd: string): string => (path.startsWith("/") ? path : `${cwd}/${path}`);
 
 /** The limits that were given; undefined if none was. */
 export function resources(given: Values<typeof resourceFlags>): Resources | undefined {

@@ -21,6 +21,14 @@ export interface Signals {
   on(name: string, listener: () => void): () => void;
 }
 
+/** What an engine is started with. */
+export interface EngineFlags {
+  /** OCI runtimes: name -> path. */
+  readonly runtimes: Readonly<Record<string, string>>;
+  readonly defaultRuntime: string | undefined;
+  readonly cgroupDriver: string | undefined;
+}
+
 export type Caller = <K extends CallName>(
   name: K,
   request: Calls[K]["request"],
@@ -46,12 +54,12 @@ export interface Context {
   readonly call: Caller;
   /** Calls the engine that runs. Throws EngineUnreachable. */
   readonly callRunning: Caller;
-  /** Starts an engine in the background unless one answers. True if it did. Without `cgroupDriver` the environment says which. */
-  startEngine(cgroupDriver?: string): Promise<boolean>;
+  /** Starts an engine in the background unless one answers. True if it did. What is not given the environment says. */
+  startEngine(flags?: EngineFlags): Promise<boolean>;
   /** Ends this process at once. */
   exit(code: number): never;
   /** Serves as the engine until it is stopped. */
-  serveEngine(cgroupDriver?: string): Promise<void>;
+  serveEngine(flags: EngineFlags): Promise<void>;
 }
 
 /** Writes one line. */

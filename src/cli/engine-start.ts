@@ -1,7 +1,8 @@
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
-import { type Context, line } from "./context.ts";
-import { bool, choice } from "./flags.ts";
+import { type Context, type EngineFlags, line } from "./context.ts";
+import { UsageError } from "./errors.ts";
+import { bool, choice, list, text } from "./flags.ts";
 
 export const command = define({
   usage: "[flags]",
@@ -9,24 +10,36 @@ export const command = define({
   flags: {
     "cgroup-driver": choice("", ["cgroupfs", "systemd"], "who makes the cgroups (ONGGI_CGROUP_DRIVER, or cgroupfs)"),
     foreground: bool("", "serve in this process until it is told to stop"),
+    runtime: list("", "NAME=PATH", "an OCI runtime that containers may name (ONGGI_RUNTIMES, comma-separated)"),
+    "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
     "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
   },
   args: [0, 0],
   examples: [
     ["engine start --foreground", "for a service manager"],
+    ["engine start --runtime kata=/usr/bin/kata-runtime", "for onggi run --runtime kata"],
     ["engine start --cgroup-driver systemd", "cgroups as systemd scopes (cgroup v2)"],
   ],
   async run(context, values) {
+    const { ONGGI_RUNTIMES, ONGGI_DEFAULT_RUNTIME } = context.env;
+    const flags = engineFlags(
+      values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : []),
+      values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
+      values["cgroup-driver"],
+    );
     if (!values.foreground) {
       const driver = values["cgroup-driver"];
-      const started = await context.startEngine(driver);
+      const started = await context.startEngine(flags);
       const { pid } = await context.callRunning("ping", {});
       if (!started && driver !== undefined) await checkDriver(context, driver);
       await line(context.stdout, started ? `engine started, pid ${pid}` : `engine runs already, pid ${pid}`);
+      if (!started && (values.runtime || values["default-runtime"])) {
+        throw new OnggiError("engine_running", "it keeps the runtimes it was started with; stop it first: onggi engine stop");
+      }
       return 0;
     }
     try {
-      await context.serveEngine(values["cgroup-driver"]);
+      await context.serveEngine(flags);
     } catch (error) {
       if (values["if-absent"] && error instanceof OnggiError && error.code === "engine_running") {
         await line(context.stderr, error.message);
@@ -37,6 +50,18 @@ export const command = define({
     return 0;
   },
 });
+
+/** Throws UsageError. */
+function engineFlags(runtimes: readonly string[], defaultRuntime?: string, cgroupDriver?: string): EngineFlags {
+  const named = runtimes.map((given) => {
+    const [name = "", path = ""] = given.split(/=(.*)/s);
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) || !path.startsWith("/")) {
+      throw new UsageError(`--runtime ${given}: write NAME=PATH with an absolute path`);
+    }
+    return [name, path];
+  });
+  return { runtimes: Object.fromEntries(named), defaultRuntime, cgroupDriver };
+}
 
 /** An engine that runs already keeps its driver. */
 async function checkDriver(context: Context, wanted: string): Promise<void> {

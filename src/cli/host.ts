@@ -2,7 +2,7 @@ import type { CallHandlers } from "../api/control/client.ts";
 import { call, EngineUnreachable } from "../api/control/client.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
 import type { Locations } from "./cli.ts";
-import type { Context, Signals, Terminal } from "./context.ts";
+import type { Context, EngineFlags, Signals, Terminal } from "./context.ts";
 import { Output } from "./output.ts";
 
 /** The real surroundings of a command, for `src/main.ts`. */
@@ -11,7 +11,7 @@ export interface HostOptions {
   version: string;
   /** Loads what reaches the terminal: system calls, which this layer does not make. */
   terminal: () => Promise<Terminal>;
-  serveEngine: (options: { root: string; run: string; socket: string; cgroupDriver: string | undefined }) => Promise<void>;
+  serveEngine: (locations: { root: string; run: string; socket: string }, flags: EngineFlags) => Promise<void>;
 }
 
 /** Reasons to start an engine: nobody is there. */
@@ -30,14 +30,14 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
 
     const callRunning: Context["callRunning"] = (name, request, handlers, signal) =>
       call(socket, name, request, handlers, signal);
-    const startEngine = async (cgroupDriver?: string): Promise<boolean> => {
+    const startEngine = async (flags?: EngineFlags): Promise<boolean> => {
       try {
         await callRunning("ping", {});
         return false;
       } catch (error) {
         if (!isAbsent(error)) throw error;
       }
-      await launch(where, cgroupDriver);
+      await launch(where, flags);
       return true;
     };
     return {
@@ -64,17 +64,27 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
         return callRunning(name, request, handlers, signal);
       },
       exit: (code) => process.exit(code),
-      serveEngine: (cgroupDriver) => options.serveEngine({ ...where, cgroupDriver: cgroupDriver ?? env.ONGGI_CGROUP_DRIVER }),
+      serveEngine: (flags) =>
+        options.serveEngine(where, { ...flags, cgroupDriver: flags.cgroupDriver ?? env.ONGGI_CGROUP_DRIVER }),
     };
   };
 }
 
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
 
-async function launch(where: { root: string; run: string; socket: string }, cgroupDriver?: string): Promise<void> {
+/** Flags as the background engine's command line. */
+function words({ runtimes, defaultRuntime, cgroupDriver }: EngineFlags): string[] {
+  const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
+  return [
+    ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
+    ...option("--default-runtime", defaultRuntime),
+    ...option("--cgroup-driver", cgroupDriver),
+  ];
+}
+
+async function launch(where: { root: string; run: string; socket: string }, flags?: EngineFlags): Promise<void> {
   const { selfCommand, startEngine } = await import("./engine-process.ts");
-  const flags = cgroupDriver === undefined ? [] : ["--cgroup-driver", cgroupDriver];
-  await startEngine(where, selfCommand(process.execPath, process.argv[1]), flags);
+  await startEngine(where, selfCommand(process.execPath, process.argv[1]), flags ? words(flags) : []);
 }
 
 const absolute = (path: string, cwd: string): string => (path.startsWith("/") ? path.replace(/(.)\/+$/, "$1") : `${cwd}/${path}`);

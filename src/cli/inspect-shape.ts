@@ -31,7 +31,7 @@ export function dockerContainer(info: ContainerInfo): object {
     RestartCount: 0,
     Driver: "onggi",
     Platform: "linux",
-    HostConfig: hostConfig(request),
+    HostConfig: { ...hostConfig(request), Runtime: info.runtime },
     Mounts: (request.mounts ?? []).map(mountPoint),
     Config: config(info),
     NetworkSettings: { Ports: {}, IPAddress: "", Networks: { [request.network ?? "none"]: { IPAddress: "", Gateway: "" } } },

@@ -8,6 +8,7 @@ import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { Runtimes } from "./runtimes.ts";
 
 /** What every use case works on. Made once by `openEngine`. */
 export interface Context {
@@ -24,6 +25,7 @@ export interface Context {
   readonly facts: HostFacts;
   readonly slots: IdSlots;
   readonly shimPath: string;
+  readonly runtimes: Runtimes;
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
   readonly background: Set<Promise<unknown>>;

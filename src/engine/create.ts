@@ -13,12 +13,17 @@ import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
+import type { ForeignRuntime } from "./runtimes.ts";
 import type { ContainerRequest } from "./types.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
-/** Why this container cannot have a user namespace of its own; empty when it can. */
-export function noUserNamespaceReason(request: ContainerRequest, context: Pick<Context, "facts">): string {
+/** Why this container cannot have a user namespace of its own; empty when it can. A foreign runtime has been asked about itself. */
+export function noUserNamespaceReason(
+  request: ContainerRequest,
+  context: Pick<Context, "facts" | "runtimes">,
+  runtime: ForeignRuntime | null,
+): string {
   if (request.userns === "host") return "--userns host was asked for";
   if (request.privileged) return "--privileged was asked for";
   if (request.pid === "host") return "--pid host was asked for";
@@ -28,8 +33,16 @@ export function noUserNamespaceReason(request: ContainerRequest, context: Pick<C
   if (!context.facts.idmap || !context.facts.overlayFds || !context.facts.cloneDetached) {
     return `kernel ${context.facts.kernel.join(".")} cannot stack id-mapped layers (6.15 can)`;
   }
+  if (runtime && hasBinds(request) && !context.runtimes.idmaps(runtime)) {
+    return `runtime ${runtime.name} cannot show bind mounts with the container's ids`;
+  }
+  if (runtime && request.devices?.some(({ hostPath, containerPath }) => hostPath !== containerPath)) {
+    return `runtime ${runtime.name} would look for a device by the name it has inside`;
+  }
   return "";
 }
+
+export const hasBinds = ({ mounts = [] }: ContainerRequest): boolean => mounts.some(({ type }) => type === "bind");
 
 /** Entry point and command as they will be executed: the request's, else the image's. */
 function commandOf(request: ContainerRequest, image: Image | undefined): string[] {
@@ -77,6 +90,7 @@ export function draft(context: Context, request: ContainerRequest): ContainerRec
   checkNetwork(request);
   const image = request.rootfs === undefined ? context.images.get(request.image) : undefined;
   const id = randomBytes(32).toString("hex");
+  const runtime = context.runtimes.find(request.runtime);
   const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
   return {
     id,
@@ -86,8 +100,9 @@ export function draft(context: Context, request: ContainerRequest): ContainerRec
     imageId: image?.id ?? "",
     args: commandOf(request, image),
     slot: null,
-    isolationReason: noUserNamespaceReason(request, context),
+    isolationReason: noUserNamespaceReason(request, context, runtime),
     cgroupPath: containerCgroup(context.cgroups.driver, context.cgroupRoots.own, id, request.cgroupParent),
+    ...(runtime ? { runtime } : {}),
     logFile: log.driver === "cri" ? "container.log" : `${id}-json.log`,
     state: { status: "created", pid: 0, exitCode: 0, oomKilled: false, error: "", startedAt: NEVER, finishedAt: NEVER },
     bootId: context.bootId,

@@ -6,6 +6,7 @@
  */
 import { Database } from "bun:sqlite";
 import { OnggiError } from "../lib/errors.ts";
+import type { ForeignRuntime } from "./runtimes.ts";
 import type { ContainerRequest, ContainerState } from "./types.ts";
 
 /** All the engine knows of one container, apart from what the kernel and the shim know. */
@@ -25,6 +26,8 @@ export interface ContainerRecord {
   readonly isolationReason: string;
   /** Chosen anew when it is started by an engine with another cgroup driver. */
   cgroupPath: string;
+  /** The program that makes it; absent or null: onggi itself. */
+  readonly runtime?: ForeignRuntime | null;
   readonly logFile: string;
   state: ContainerState;
   /** The boot in which it was last started: after another boot nothing of it can be alive. */

@@ -13,7 +13,7 @@ import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
-import { createContainer } from "./create.ts";
+import { createContainer, hasBinds } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
@@ -27,6 +27,7 @@ import { type LogEntry, readLog } from "./logs.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer } from "./remove.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
+import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, pauseContainer, stopContainer, unpauseContainer } from "./stop.ts";
@@ -40,6 +41,7 @@ import type {
   ExecRequest,
   ImageSummary,
   Resources,
+  RuntimeInfo,
   StatsSample,
 } from "./types.ts";
 import { updateContainer } from "./update.ts";
@@ -48,6 +50,7 @@ export interface EngineOptions {
   readonly root: string;
   readonly run: string;
   readonly version: string;
+  readonly runtimes?: RuntimeOptions | undefined;
   /** Who makes the containers' cgroups: "cgroupfs" (by default) or "systemd". */
   readonly cgroupDriver?: string | undefined;
   /** Where the engine's own messages go. */
@@ -83,6 +86,7 @@ const textOf = (path: string): string => {
  */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const layout = layoutOf(options.root, options.run);
+  const runtimes = new Runtimes(options.version, options.runtimes);
   const driver = cgroupDriverOf(options.cgroupDriver || "cgroupfs");
   makeLayout(layout);
   const lock = takeLock(layout.lock);
@@ -102,6 +106,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     facts,
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: shimInMemory(),
+    runtimes,
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -134,7 +139,14 @@ export class Engine {
     return findContainer(this.context, reference);
   }
 
-  create(request: ContainerRequest): Container {
+  /** A container with bind mounts: whether its runtime can id-map them must be known before it is made. */
+  private async learn(request: ContainerRequest): Promise<void> {
+    const runtime = this.context.runtimes.find(request.runtime);
+    if (runtime && hasBinds(request)) await this.context.runtimes.learn(runtime);
+  }
+
+  async create(request: ContainerRequest): Promise<Container> {
+    await this.learn(request);
     return createContainer(this.context, request);
   }
 
@@ -154,7 +166,7 @@ export class Engine {
     size?: Size,
     trace?: Trace,
   ): Promise<ExitStatus | undefined> {
-    const container = createContainer(this.context, request);
+    const container = await this.create(request);
     trace?.mark("create");
     created(container.id);
     try {
@@ -273,7 +285,8 @@ export class Engine {
   }
 
   /** The plan of the container this request would make; makes nothing. */
-  explain(request: ContainerRequest): { text: string; plan: unknown } {
+  async explain(request: ContainerRequest): Promise<{ text: string; plan: unknown }> {
+    await this.learn(request);
     const plan = explainContainer(this.context, request);
     return { text: explain(plan), plan: explainJson(plan) };
   }
@@ -299,6 +312,10 @@ export class Engine {
   /** To be called when an image has come in. */
   imageArrived(image: Image, how: "import" | "load" | "tag"): void {
     this.context.events.emit("image", how, image.id, { name: image.names[0] ?? "" });
+  }
+
+  listRuntimes(): Promise<RuntimeInfo[]> {
+    return this.context.runtimes.list();
   }
 
   status(): EngineStatus {

@@ -2,13 +2,16 @@ import { OnggiError } from "../lib/errors.ts";
 import { SetupFailed, ShimGone } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
+import { SIG } from "../sys/constants.ts";
 import { errno } from "../sys/errno.ts";
 import { attachOptions, type ClientStreams, type Size, serve } from "./attach.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { foreignExec } from "./foreign-exec.ts";
 import { describe } from "./list.ts";
 import { execPlan } from "./prepare.ts";
+import { inTime } from "./runtime-command.ts";
 import { explainFailure } from "./start.ts";
 import type { ExecRequest } from "./types.ts";
 
@@ -21,6 +24,30 @@ function endedMeanwhile({ failure }: SetupFailed, plan: Plan): boolean {
   const op = (section === "before" || section === "child") && index !== null ? plan[section][index] : undefined;
   if (op?.kind === "fork") return failure.errno === errno.ENOMEM;
   return (op?.kind === "pidfdOpen" || op?.kind === "setns") && failure.errno === errno.ESRCH;
+}
+
+interface Prepared {
+  readonly plan: Plan;
+  /** A failure in words. */
+  readonly explain: (error: unknown) => unknown;
+  readonly done: () => void;
+}
+
+function prepare(context: Context, container: Container, request: ExecRequest, size: Size | undefined): Prepared {
+  const { record, shim } = container;
+  const doing = `run in container ${record.name}`;
+  if (record.runtime) {
+    const { plan, explain, done } = foreignExec(context, container, record.runtime, request, size);
+    const told = (error: unknown) => (shim?.main.hasExited ? notRunning(record) : (explain(doing, error) ?? error));
+    return { plan, explain: told, done };
+  }
+  const plan = execPlan(context, container, request, size);
+  const explain = (error: unknown) => {
+    if (!(error instanceof SetupFailed)) return error;
+    if (endedMeanwhile(error, plan)) return notRunning(record);
+    return explainFailure(doing, plan, request.command[0] as string, error);
+  };
+  return { plan, explain, done: () => {} };
 }
 
 /**
@@ -42,22 +69,22 @@ export async function execInContainer(
     throw new OnggiError("paused", `cannot run in container ${record.name}: it is paused; unpause it first`);
   }
   if (request.command.length === 0) throw new OnggiError("no_command", "no command was given to run in the container");
-  const plan = execPlan(context, container, request, size);
+  const { plan, explain, done } = prepare(context, container, request, size);
   const watched = request.detach ? undefined : attachOptions({ ...client, stdin: client.stdin && !!request.openStdin }, true);
   const { process, attachment } = await shim.exec(encode(plan), watched).catch((error: unknown) => {
+    done();
     // the first process ended between the look at it and this
     throw container.shim === shim && !(error instanceof ShimGone) ? error : notRunning(record);
   });
   const served = attachment ? serve(shim, attachment, client) : undefined;
   try {
     shim.start(process.number);
-    await process.started;
+    await (record.runtime ? inTime(`${record.runtime.name} exec`, process.started) : process.started);
   } catch (error) {
-    if (error instanceof SetupFailed) {
-      if (endedMeanwhile(error, plan)) throw notRunning(record);
-      throw explainFailure(`run in container ${record.name}`, plan, request.command[0] as string, error);
-    }
-    throw error;
+    await shim.kill(process.number, SIG.SIGKILL).catch(() => {}); // a runtime that does not end
+    throw explain(error);
+  } finally {
+    done();
   }
   const attributes = { ...describe(record), execID: String(process.number), command: request.command.join(" ") };
   context.events.emit("container", "exec_start", record.id, attributes);

@@ -1,6 +1,7 @@
 import type { Plan } from "../plan/ops.ts";
 import type { Context } from "./context.ts";
 import { draft } from "./create.ts";
+import { foreignPlan } from "./foreign.ts";
 import { createPlan, specOf } from "./prepare.ts";
 import type { ContainerRequest } from "./types.ts";
 
@@ -11,5 +12,7 @@ export function explainContainer(context: Context, request: ContainerRequest): P
   if (slot !== null) context.slots.release(slot);
   const record = { ...sketch, slot };
   const spec = specOf(context, record);
-  return createPlan(context, record, spec, context.cgroups.join(record.cgroupPath)).plan;
+  const join = context.cgroups.join(record.cgroupPath);
+  if (record.runtime) return foreignPlan(context, record, record.runtime, spec, join).plan;
+  return createPlan(context, record, spec, join).plan;
 }

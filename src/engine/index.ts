@@ -8,7 +8,7 @@
  * go of everything but the containers. Between any two instructions it may be killed: the next `openEngine` goes on.
  *
  *     const engine = await openEngine({ root: "/var/lib/onggi", run: "/run/onggi", ... });
- *     const container = engine.create({ image: "busybox", command: ["echo", "hello"] });
+ *     const container = await engine.create({ image: "busybox", command: ["echo", "hello"] });
  *     await engine.start(container.id);
  *     const { exitCode } = await engine.wait(container.id, "not-running");
  *     await engine.close();
@@ -19,6 +19,7 @@
 export type { ClientStreams, Size } from "./attach.ts";
 export { ContainerNotFound } from "./context.ts";
 export { Engine, type EngineOptions, LockHeld, openEngine } from "./engine.ts";
-export { StartFailed } from "./start.ts";
+export type { RuntimeOptions } from "./runtimes.ts";
+export { StartFailed } from "./start-failed.ts";
 export { WrongState } from "./state.ts";
 export { Trace } from "./trace.ts";

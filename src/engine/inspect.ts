@@ -3,6 +3,7 @@ import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
+import { BUILT_IN } from "./runtimes.ts";
 import type { ContainerInfo } from "./types.ts";
 
 export function inspectContainer(context: Context, { record }: Container): ContainerInfo {
@@ -19,5 +20,6 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     logPath: record.request.log?.driver === "none" ? "" : containerPaths(context.layout, record.id, record.logFile).log,
     idMap: record.slot === null ? null : rangeOf(record.slot),
     cgroupPath: record.cgroupPath,
+    runtime: record.runtime?.name ?? BUILT_IN,
   };
 }

@@ -129,7 +129,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
   return seccomp ? { ...spec, linux: { ...spec.linux, seccomp } } : spec;
 }
 
-function supervisionOf(record: ContainerRecord): Supervision {
+export function supervisionOf(record: ContainerRecord): Supervision {
   const { tty, openStdin, stdinOnce, autoRemove, log } = record.request;
   return {
     tty: !!tty,
@@ -144,7 +144,11 @@ function supervisionOf(record: ContainerRecord): Supervision {
   };
 }
 
-function rootOf(context: Context, record: ContainerRecord, image: MountedImage | null): RootSource {
+/** The image of a container, mounted; null for one with a root directory of its own. */
+export const imageOf = (context: Context, record: ContainerRecord): MountedImage | null =>
+  record.request.rootfs === undefined ? context.images.mount(record.imageId) : null;
+
+export function rootOf(context: Context, record: ContainerRecord, image: MountedImage | null): RootSource {
   if (!image) return { kind: "directory", path: record.request.rootfs as string };
   const { upper, work, mountpoint } = containerPaths(context.layout, record.id);
   const lower = image.kind === "fd" ? { passed: 0 } : { paths: image.lowers };
@@ -159,7 +163,7 @@ function fileSources(context: Context, record: ContainerRecord, spec: Spec): Set
   return new Set([...own, ...bindSourceFiles({ ...spec, mounts: asked })]);
 }
 
-const withConsole = (spec: Spec, size: Size | undefined): Spec =>
+export const withConsole = (spec: Spec, size: Size | undefined): Spec =>
   size && spec.process
     ? { ...spec, process: { ...spec.process, consoleSize: { height: size.rows, width: size.columns } } }
     : spec;
@@ -172,7 +176,7 @@ export function createPlan(
   cgroup: CgroupJoin,
   size?: Size,
 ): { plan: Plan; passedFds: number[] } {
-  const image = record.request.rootfs === undefined ? context.images.mount(record.imageId) : null;
+  const image = imageOf(context, record);
   const plan = compileCreate({
     spec: withConsole(spec, size),
     root: rootOf(context, record, image),
@@ -193,8 +197,8 @@ function execUser(context: Context, { record }: Container, request: ExecRequest)
   return resolveUser(wanted, files, record.request.groupAdd);
 }
 
-/** The plan of a further process in a running container. */
-export function execPlan(context: Context, container: Container, request: ExecRequest, size?: Size): Plan {
+/** What an exec is, however it is made: the container's specification, the process, its supervision. */
+export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
   const spec = specOf(context, record);
   const process = execProcess({
@@ -208,6 +212,21 @@ export function execPlan(context: Context, container: Container, request: ExecRe
     ...(size ? { size: { height: size.rows, width: size.columns } } : {}),
     facts: context.facts,
   });
+  const supervision: Supervision = {
+    tty: !!request.tty,
+    openStdin: !!request.openStdin && !request.detach,
+    stdinOnce: true,
+    log: null,
+    exitPath: null,
+    durable: false,
+  };
+  return { spec, process, supervision };
+}
+
+/** The plan of a further process in a running container. */
+export function execPlan(context: Context, container: Container, request: ExecRequest, size?: Size): Plan {
+  const { record } = container;
+  const { spec, process, supervision } = execParts(context, container, request, size);
   return compileExec({
     process,
     target: {
@@ -217,14 +236,7 @@ export function execPlan(context: Context, container: Container, request: ExecRe
       cgroup: context.cgroups.join(record.cgroupPath),
     },
     facts: context.facts,
-    supervision: {
-      tty: !!request.tty,
-      openStdin: !!request.openStdin && !request.detach,
-      stdinOnce: true,
-      log: null,
-      exitPath: null,
-      durable: false,
-    },
+    supervision,
     seccompProgram: request.privileged ? undefined : programOf(context, spec.linux?.seccomp),
   });
 }

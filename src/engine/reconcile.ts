@@ -7,11 +7,13 @@
 import { existsSync, readdirSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Shim } from "../native/shim.ts";
+import { Shim, ShimGone } from "../native/shim.ts";
 import { SIG } from "../sys/index.ts";
 import { containerOf } from "./cgroups.ts";
 import { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
+import { deleteByRuntime } from "./foreign.ts";
+import { forgetExecs } from "./foreign-exec.ts";
 import { containerPaths } from "./layout.ts";
 import { deleteContainer } from "./remove.ts";
 import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";
@@ -60,6 +62,8 @@ async function settle(context: Context, container: Container): Promise<boolean> 
       );
   } else if (record.request.autoRemove) {
     await deleteContainer(context, container);
+  } else {
+    await deleteByRuntime(context, record);
   }
   return false;
 }
@@ -70,11 +74,17 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
   const { directory } = containerPaths(context.layout, record.id);
   const shim = await Shim.connect(directory).catch(() => null);
   if (!shim) return false;
-  const [main, ...execs] = await shim.status();
+  const processes = await shim.status().catch((error: unknown) => {
+    if (error instanceof ShimGone) return null;
+    throw error;
+  });
+  if (!processes) return false; // it ended just after it had greeted: its exit record is there
+  const [main, ...execs] = processes;
   if (main?.state === "running") {
     // an exec whose client went with the engine before it was told to start would wait for ever
     const waiting = execs.filter(({ state }) => state === "creating" || state === "created");
     await Promise.all(waiting.map((exec) => shim.kill(exec.process, SIG.SIGKILL).catch(() => {})));
+    forgetExecs(context, record);
     container.shim = shim;
     if (record.state.status !== "paused") record.state.status = "running";
     record.state.pid = main.pid;
@@ -89,6 +99,7 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
   await shim.kill(0, SIG.SIGKILL, true).catch(() => {});
   await shim.main.exited.catch(() => {});
   shim.release();
+  await deleteByRuntime(context, record);
   await context.cgroups.remove(record.cgroupPath);
   return false;
 }

@@ -6,6 +6,7 @@ import { isErrno, SIG } from "../sys/index.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { deleteByRuntime } from "./foreign.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { next, WrongState } from "./state.ts";
@@ -63,6 +64,7 @@ export async function deleteContainer(context: Context, container: Container): P
   if (context.containers.get(record.id) !== container) return;
   record.state.status = next(record.name, record.state.status, "remove");
   if (!record.request.autoRemove) note(context, record, true);
+  await deleteByRuntime(context, record);
   throwAway(context, container);
   await deleteRecord(context, record);
   context.containers.delete(record.id);

@@ -1,20 +1,25 @@
 import { readFileSync, rmSync } from "node:fs";
-import { OnggiError } from "../lib/errors.ts";
 import { NEVER, nowNs, rfc3339 } from "../lib/time.ts";
 import { decodeExitRecord } from "../native/exit-record.ts";
-import type { Exit } from "../native/protocol.ts";
+import type { Exit, Started } from "../native/protocol.ts";
 import { SetupFailed, Shim } from "../native/shim.ts";
+import type { Spec } from "../oci/spec.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
+import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import { SIG } from "../sys/constants.ts";
 import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
 import { containerCgroup } from "./cgroups.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground, note } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
+import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
+import { explainRuntime, runtimePaths } from "./runtime-command.ts";
+import { StartFailed } from "./start-failed.ts";
 import { next } from "./state.ts";
 import { floors, type Trace } from "./trace.ts";
 
@@ -23,16 +28,6 @@ export interface StartOptions {
   readonly trace?: Trace | undefined;
   /** Called once the shim answers and before the process starts, so that whoever attaches misses nothing. */
   readonly beforeStart?: ((shim: Shim) => Promise<void>) | undefined;
-}
-
-/** A container's process could not be started; `exitCode` is what a shell would say. */
-export class StartFailed extends OnggiError {
-  readonly exitCode: number;
-
-  constructor(code: string, message: string, exitCode: number) {
-    super(code, message);
-    this.exitCode = exitCode;
-  }
 }
 
 /** The failure of a plan in words, by the operation that failed; `doing` says what was tried: "start container web". */
@@ -57,6 +52,30 @@ export function explainFailure(doing: string, plan: Plan, command: string, faile
   );
 }
 
+/** The plan and what the shim is passed; `release` closes of that what is not kept. */
+function prepare(context: Context, record: ContainerRecord, spec: Spec, join: CgroupJoin, size: Size | undefined) {
+  if (!record.runtime) return { ...createPlan(context, record, spec, join, size), release: () => {} };
+  const { plan, passedFds } = foreignPlan(context, record, record.runtime, spec, join);
+  const bundle = makeBundle(context, record, spec, size);
+  return { plan, passedFds: [...passedFds, ...bundle.passedFds], release: bundle.release };
+}
+
+/** From a shim that sets the process up to a process that runs. */
+function begin(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
+  if (record.runtime) return startByRuntime(context, record, record.runtime, shim);
+  shim.start();
+  return shim.main.started;
+}
+
+function explain(context: Context, record: ContainerRecord, plan: Plan, error: unknown): unknown {
+  const doing = `start container ${record.name}`;
+  const [command = ""] = record.args;
+  const { log } = runtimePaths(context, record);
+  const told = record.runtime ? explainRuntime(doing, record.runtime, command, error, log) : undefined;
+  if (told || !(error instanceof SetupFailed)) return told ?? error;
+  return explainFailure(doing, plan, command, error);
+}
+
 /**
  * Starts the container's process and returns once `execve` has succeeded. When it throws, the container is as it was, with
  * the reason in its state, and nothing of the attempt is left.
@@ -77,23 +96,26 @@ export function startContainer(context: Context, container: Container, options: 
       trace?.mark("specification");
       const join = cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
       trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
-      const prepared = createPlan(context, record, spec, join, options.size);
+      const prepared = prepare(context, record, spec, join, options.size);
       plan = prepared.plan;
       trace?.mark("image and plan");
-      const encoded = encode(plan);
-      trace?.mark("encode");
-      shim = await Shim.spawn({
-        shimPath: context.shimPath,
-        id: record.id.slice(0, 12),
-        stateDir: paths.directory,
-        plan: encoded,
-        passedFds: prepared.passedFds,
-      });
+      try {
+        const encoded = encode(plan);
+        trace?.mark("encode");
+        shim = await Shim.spawn({
+          shimPath: context.shimPath,
+          id: record.id.slice(0, 12),
+          stateDir: paths.directory,
+          plan: encoded,
+          passedFds: prepared.passedFds,
+        });
+      } finally {
+        prepared.release();
+      }
       container.shim = shim;
       trace?.mark("spawn shim", floors.spawn);
       await options.beforeStart?.(shim);
-      shim.start();
-      const started = await shim.main.started;
+      const started = await begin(context, record, shim);
       trace?.shim(await shim.main.created, started);
       record.state = {
         ...record.state,
@@ -111,12 +133,12 @@ export function startContainer(context: Context, container: Container, options: 
     } catch (error) {
       container.shim = null;
       await shim?.kill(0, SIG.SIGKILL, true).catch(() => {}); // one that waits at `created` would wait for ever
+      // a runtime must not go on with what is taken away
+      if (record.runtime) await shim?.main.exited.catch(() => {});
       shim?.release();
+      await deleteByRuntime(context, record);
       await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
-      const told =
-        error instanceof SetupFailed && plan
-          ? explainFailure(`start container ${record.name}`, plan, record.args[0] ?? "", error)
-          : error;
+      const told = plan ? explain(context, record, plan, error) : error;
       record.state = {
         ...record.state,
         error: told instanceof Error ? told.message : String(told),
@@ -200,5 +222,6 @@ async function finish(context: Context, container: Container): Promise<void> {
     return;
   }
   container.tellExit();
+  await deleteByRuntime(context, record);
   await removeCgroup(context, record).catch((error: unknown) => context.log(`remove cgroup of ${record.id}: ${error}`));
 }

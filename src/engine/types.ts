@@ -46,6 +46,23 @@ export interface ContainerInfo {
   /** Host ids the container's ids 0 to 65535 are mapped to, null without user namespace. */
   idMap: { hostId: number; size: number } | null;
   cgroupPath: string;
+  /** Name of the OCI runtime that makes it. */
+  runtime: string;
+}
+
+/** An OCI runtime that containers can be made by. */
+export interface RuntimeInfo {
+  name: string;
+  /** Empty for the one that is built in. */
+  path: string;
+  version: string;
+  /** Newest version of the runtime specification it knows. */
+  oci: string;
+  features: string[];
+  /** It makes the containers that name none. */
+  default: boolean;
+  /** Why it could not be asked; empty when all is well. */
+  problem: string;
 }
 
 /** One line of `ps`. */

@@ -81,17 +81,21 @@ test("supervision and clone lie where the format says", () => {
       durable: true,
       exitPath: "exit",
       log: { format: "cri", path: "a.log", maxSize: 2 ** 33, maxFiles: 3 },
+      runtime: { pidPath: "init.pid", consolePath: "console.sock", started: true },
     },
   });
   const view = new DataView(bytes.buffer);
   expect(view.getBigUint64(16, true)).toBe(0x7c020000n);
   expect(view.getUint32(24, true)).toBe(30);
-  expect(view.getUint32(44, true)).toBe(1 | 2 | 8);
+  expect(view.getUint32(44, true)).toBe(1 | 2 | 8 | 16);
   expect(view.getUint32(48, true)).toBe(2);
   expect(view.getUint32(52, true)).toBe(3);
   expect(view.getBigUint64(56, true)).toBe(2n ** 33n);
   expect(decodeArg(bytes, 64, "str")).toBe("a.log");
   expect(decodeArg(bytes, 72, "str")).toBe("exit");
+  expect(decodeArg(bytes, 80, "str")).toBe("init.pid");
+  expect(decodeArg(bytes, 88, "str")).toBe("console.sock");
+  expect(new Uint8Array(encode(planOf([])).slice(64, 96)).every((byte) => byte === 0)).toBe(true);
 });
 
 test("what the format cannot carry is refused", () => {

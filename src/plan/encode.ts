@@ -11,13 +11,14 @@
  *       32  u32      ... in `after`
  *       36  u32      ... in `child`
  *       40  u32      offset of the data area (operations lie between header and data)
- *       44  u32      supervision flags: 1 tty, 2 openStdin, 4 stdinOnce, 8 durable
+ *       44  u32      supervision flags: 1 tty, 2 openStdin, 4 stdinOnce, 8 durable, 16 started by its runtime
  *       48  u32      log format: 0 none, 1 json-file, 2 cri
  *       52  u32      log files kept
  *       56  u64      log size at which it is rotated, bytes, 0: never
  *       64  u64      log path   (reference)
  *       72  u64      exit path  (reference)
- *       80  16 bytes zero
+ *       80  u64      path of the pid that a runtime writes (reference)
+ *       88  u64      path of the socket that a runtime sends the terminal to (reference)
  *     operation, 64 bytes each
  *        0  u16      kind (index in `signatures`)
  *        2  u8       out register, 255: none
@@ -181,7 +182,11 @@ export function encode(plan: Plan): Uint8Array {
   view.setUint32(36, plan.child.length, true);
   view.setUint32(40, dataOffset, true);
   const flags =
-    flag(supervision.tty, 1) | flag(supervision.openStdin, 2) | flag(supervision.stdinOnce, 4) | flag(supervision.durable, 8);
+    flag(supervision.tty, 1) |
+    flag(supervision.openStdin, 2) |
+    flag(supervision.stdinOnce, 4) |
+    flag(supervision.durable, 8) |
+    flag(supervision.runtime?.started ?? false, 16);
   view.setUint32(44, flags, true);
   if (supervision.log) {
     view.setUint32(48, logFormats[supervision.log.format], true);
@@ -190,6 +195,9 @@ export function encode(plan: Plan): Uint8Array {
     putReference(view, 64, data.string(supervision.log.path));
   }
   if (supervision.exitPath !== null) putReference(view, 72, data.string(supervision.exitPath));
+  const { pidPath, consolePath = null } = supervision.runtime ?? {};
+  if (pidPath !== undefined) putReference(view, 80, data.string(pidPath));
+  if (consolePath !== null) putReference(view, 88, data.string(consolePath));
 
   const tail = data.finish();
   view.setUint32(12, dataOffset + tail.length, true);

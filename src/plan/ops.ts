@@ -242,6 +242,18 @@ export interface Supervision {
   readonly exitPath: string | null;
   /** fsync the exit record and its directory before anyone is told. */
   readonly durable: boolean;
+  /** The plan's program is an OCI runtime, which makes the process and ends. Absent: the program is the process's own. */
+  readonly runtime?: RuntimeSupervision | undefined;
+}
+
+/** Where a runtime leaves its word; paths relative to the state directory. */
+export interface RuntimeSupervision {
+  /** File with the pid of the process it has made. */
+  readonly pidPath: string;
+  /** Socket that it sends the terminal to; null without a terminal. */
+  readonly consolePath: string | null;
+  /** The process runs when the runtime ends; otherwise it is created, and START says that it has been started. */
+  readonly started: boolean;
 }
 
 export interface Plan {

@@ -91,8 +91,7 @@ export function compileRootAttach(context: Context, { detached, mountpoint }: Ro
   const open = (path: string) => ({ kind: "open", dir: AT_FDCWD, path, flags: PATH_DIRECTORY, mode: 0, resolve: 0 }) as const;
   if (detached === null) {
     child.about("rootfs", "lay the container's own layer over the image");
-    const data = overlayOptions(input.root as Overlay);
-    child.do({ kind: "mount", source: "overlay", target: mountpoint, fstype: "overlay", flags: 0, data });
+    child.do(overlayMount(input.root, mountpoint));
     return child.keep(open(mountpoint));
   }
   if (attachedBelow(input)) {
@@ -108,6 +107,10 @@ export function compileRootAttach(context: Context, { detached, mountpoint }: Ro
   child.do({ kind: "moveMount", from: detached, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place);
   return detached;
 }
+
+/** The overlay by mount(2), for kernels whose overlayfs takes no descriptors. */
+export const overlayMount = (root: RootSource, target: string) =>
+  ({ kind: "mount", source: "overlay", target, fstype: "overlay", flags: 0, data: overlayOptions(root as Overlay) }) as const;
 
 /** Hooks get the root's path, on the host and in the container's mount namespace (config.md, "createContainer Hooks"). */
 const attachedBelow = ({ root, standalone }: CreateInput): boolean =>

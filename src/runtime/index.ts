@@ -19,6 +19,7 @@
 export * from "./bind-sources.ts";
 export * from "./capabilities.ts";
 export * from "./compile.ts";
+export * from "./compile-foreign.ts";
 export * from "./facts.ts";
 export * from "./host-support.ts";
 export * from "./intel-rdt.ts";

@@ -5,16 +5,13 @@
 import { readFileSync } from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
 import type { Hooks, NamespaceType, SeccompAction } from "../oci/spec.ts";
+import { SPEC_MAX, SPEC_MIN } from "../oci/version.ts";
 import { allCapabilities, capabilityNames } from "../runtime/capabilities.ts";
 import { knownMountOptions } from "../runtime/mount-options.ts";
 import { FLAGS, OPERATORS } from "../runtime/seccomp/index.ts";
 import { MPOL, SECCOMP } from "../sys/constants.ts";
 import { seccompArch, seccompFlagsSupported, seccompVersion } from "../sys/seccomp.ts";
 import type { Features } from "./types.ts";
-
-/** Versions of the runtime specification. */
-export const SPEC_MIN = "1.0.0";
-export const SPEC_MAX = "1.3.0";
 
 const hooks: Readonly<Record<keyof Hooks, true>> = {
   prestart: true,

@@ -54,6 +54,26 @@ export interface Size {
 /** What to type into a shell to have a program in the foreground, and what is seen once Ctrl-C would reach it and not the shell. */
 export const IN_FOREGROUND = { typed: "sh -c 'echo in \"\"foreground; exec sleep 500'\n", seen: /in foreground\r*\n/ } as const;
 
+/**
+ * Resizes a terminal on which a shell waits for a command, until the shell's own terminal has that size. More than once: a
+ * client that is not yet listening for changes when one comes does not hear of it.
+ */
+export async function followsSize(call: TerminalCall, columns: number, rows: number): Promise<void> {
+  call.write(`until stty size | grep -q '^${rows} ${columns}'; do sleep 0.1; done; echo the size is "right"\n`);
+  let settled = false;
+  const right = call.until("the size is right").finally(() => {
+    settled = true;
+  });
+  right.catch(() => {});
+  while (!settled) {
+    call.resize(columns, rows);
+    await Bun.sleep(400);
+    if (!settled) call.resize(columns + 1, rows + 1);
+    await Bun.sleep(50);
+  }
+  await right;
+}
+
 /** Starts a command with pipes; its standard input stays open unless `stdin` is given. */
 export function startCommand(words: readonly string[], options: CallOptions = {}): RunningCall {
   const started = performance.now();

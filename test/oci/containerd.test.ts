@@ -1,7 +1,7 @@
 /** The OCI runtime under containerd's own shim, driven by `ctr`: every call the shim makes of a runtime. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
-import { type CallOptions, IN_FOREGROUND, type RunningCall } from "../kit/command.ts";
+import { type CallOptions, followsSize, IN_FOREGROUND, type RunningCall } from "../kit/command.ts";
 import { type Containerd, containerdUnavailable, startContainerd } from "../kit/containerd.ts";
 import { memoryLimit } from "../kit/control.ts";
 import { eventually, gone, isAlive } from "../kit/engine.ts";
@@ -106,10 +106,7 @@ describe.skipIf(reason !== null)("containerd", () => {
       await call.until("# ");
       call.write("tty; stty size\n");
       await call.until(/\/dev\/(pts\/0|console)\r+\n30 100\r+\n/);
-      call.resize(132, 43);
-      await Bun.sleep(300);
-      call.write("stty size\n");
-      await call.until(/43 132\r+\n/);
+      await followsSize(call, 132, 43);
       call.write("exit 4\n");
       expect(await call.done).toBe(4);
     });

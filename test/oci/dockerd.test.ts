@@ -1,6 +1,6 @@
 /** The OCI runtime under dockerd: run and exec, with pipes and with terminals. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type CallOptions, IN_FOREGROUND } from "../kit/command.ts";
+import { type CallOptions, followsSize, IN_FOREGROUND } from "../kit/command.ts";
 import { eventually, gone } from "../kit/engine.ts";
 import { dockerSuite, IMAGE } from "./docker-suite.ts";
 
@@ -48,10 +48,7 @@ dockerSuite("dockerd", {}, (user) => {
       await call.until("# ");
       call.write("tty; stty size\n");
       await call.until(/\/dev\/pts\/0\r\n30 100\r\n/);
-      call.resize(132, 43);
-      await Bun.sleep(300);
-      call.write("stty size\n");
-      await call.until("43 132\r\n");
+      await followsSize(call, 132, 43);
       call.write("exit 4\n");
       expect(await call.done).toBe(4);
     });
@@ -71,10 +68,7 @@ dockerSuite("dockerd", {}, (user) => {
       await call.until("# ");
       call.write("stty size\n");
       await call.until("20 90\r\n");
-      call.resize(91, 21);
-      await Bun.sleep(300);
-      call.write("stty size\n");
-      await call.until("21 91\r\n");
+      await followsSize(call, 91, 21);
       call.write(IN_FOREGROUND.typed);
       await call.until(IN_FOREGROUND.seen);
       call.write("\x03");

@@ -1,7 +1,7 @@
 /** The OCI runtime under podman and its monitor conmon: containers, pods, user namespaces. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { type CallOptions, IN_FOREGROUND, startCommand } from "../kit/command.ts";
+import { type CallOptions, followsSize, IN_FOREGROUND, startCommand } from "../kit/command.ts";
 import { cpuQuota, memoryLimit, pidsLimit } from "../kit/control.ts";
 import { eventually, gone, isAlive } from "../kit/engine.ts";
 import { busyboxArchive, makeBusyboxTree } from "../kit/images.ts";
@@ -63,10 +63,7 @@ describe.skipIf(reason !== null)("podman", () => {
       await call.until("# ");
       call.write("stty size\n");
       await call.until(/30 100\r+\n/);
-      call.resize(132, 43);
-      await Bun.sleep(300);
-      call.write("stty size\n");
-      await call.until(/43 132\r+\n/);
+      await followsSize(call, 132, 43);
       call.write(IN_FOREGROUND.typed);
       await call.until(IN_FOREGROUND.seen);
       call.write("\x03");

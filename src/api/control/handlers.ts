@@ -108,7 +108,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return {};
     },
 
-    create: async ({ request }) => ({ id: engine.create(request.container).id, warnings: [] }),
+    create: async ({ request }) => ({ id: (await engine.create(request.container)).id, warnings: [] }),
     run: async (call) => {
       const { container, detach, attach, size, sigProxy } = call.request;
       const trace = call.request.trace ? new Trace() : undefined;
@@ -178,6 +178,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return {};
     },
     explain: async ({ request }) => engine.explain(request.container),
+    runtimes: async () => ({ runtimes: await engine.listRuntimes() }),
 
     images: async ({ request }) => ({ images: engine.listImages(request.filters ?? {}) }),
     imageInspect: async ({ request }) => engine.images.get(request.image),

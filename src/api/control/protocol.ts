@@ -26,6 +26,7 @@ import type {
   Image,
   ImageSummary,
   Resources,
+  RuntimeInfo,
   StatsSample,
 } from "../../engine/types.ts";
 
@@ -167,6 +168,7 @@ export interface Calls {
   };
   /** The plan of the container `create` would make, without making it. */
   explain: { request: { container: ContainerRequest }; result: { text: string; plan: unknown }; item: never };
+  runtimes: { request: Record<never, never>; result: { runtimes: RuntimeInfo[] }; item: never };
 
   images: { request: { filters?: Record<string, string[]> }; result: { images: ImageSummary[] }; item: never };
   imageInspect: { request: { image: string }; result: Image; item: never };

@@ -15,6 +15,7 @@ export type {
   LogConfig,
   MountRequest,
   Resources,
+  RuntimeInfo,
   StatsSample,
   Ulimit,
 } from "../../engine/types.ts";
