@@ -22,7 +22,7 @@
 #include "setup.h"
 
 #define FDS_MAX 18
-enum order { ORDER_GO = 1, ORDER_WAIT, ORDER_LEAVE, ORDER_LAUNCH = 16, ORDER_EXIT };
+enum order { ORDER_GO = 1, ORDER_WAIT, ORDER_LEAVE, ORDER_ADOPT, ORDER_LAUNCH = 16, ORDER_EXIT };
 enum answer { ANSWER_EVENT = 1, ANSWER_CREATED, ANSWER_STARTED, ANSWER_FAILED, ANSWER_EXIT };
 enum { WAIT_SUBREAPER = 1, WAIT_TERMINAL = 2 };
 
@@ -210,6 +210,13 @@ static void stand_for_program(uint32_t flags) {
   if (flags & WAIT_SUBREAPER) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
+// The program that was launched has made another child of this process, and ended: that one takes its place.
+static void adopt(pid_t pid) {
+  setup.child = pid;
+  left = false;
+  watch_process(pid);
+}
+
 static void go(void) {
   uint8_t byte = 1;
   if (setup.sync >= 0) (void)!send(setup.sync, &byte, 1, MSG_NOSIGNAL);
@@ -256,6 +263,9 @@ static void take_order(void) {
     case ORDER_LEAVE:
       left = true;
       go();
+      return;
+    case ORDER_ADOPT:
+      adopt((pid_t)words[1]);
       return;
     case ORDER_EXIT:
       leave((int)(words[1] & 0xff));

@@ -89,7 +89,7 @@ describe("orders", () => {
 
   test("are numbered alike in the contract and the executor", () => {
     expect(implemented("order")).toEqual(orders);
-    expect(Object.keys(orders)).toHaveLength(5);
+    expect(Object.keys(orders)).toHaveLength(6);
   });
 
   test("are two numbers", () => {
@@ -97,6 +97,8 @@ describe("orders", () => {
     expect(heard().numbers).toEqual([orders.GO!, 0]);
     oneshot.leave();
     expect(heard().numbers).toEqual([orders.LEAVE!, 0]);
+    oneshot.adopt(4711);
+    expect(heard().numbers).toEqual([orders.ADOPT!, 4711]);
     oneshot.exit(137);
     expect(heard().numbers).toEqual([orders.EXIT!, 137]);
   });

@@ -26,7 +26,7 @@ export type Answer =
   | { readonly type: "failed"; readonly failure: Failure }
   | { readonly type: "exit"; readonly exitCode: number };
 
-const order = { go: 1, wait: 2, leave: 3, launch: 16, exit: 17 } as const;
+const order = { go: 1, wait: 2, leave: 3, adopt: 4, launch: 16, exit: 17 } as const;
 const answer = { event: 1, created: 2, started: 3, failed: 4, exit: 5 } as const;
 const waitFlags = { subreaper: 1, terminal: 2 } as const;
 const MESSAGE_MAX = 256;
@@ -135,6 +135,11 @@ export class OneShot {
   /** Like `go`, and the process is its caller's from now on, whatever becomes of the front. */
   leave(): void {
     this.send(order.leave);
+  }
+
+  /** Once what was launched has ended: a process that it has made the front's child takes its place. */
+  adopt(pid: number): void {
+    this.send(order.adopt, pid);
   }
 
   /** Ends the front with an exit code, and the process with it unless the front has left that. One that is gone needs no telling. */

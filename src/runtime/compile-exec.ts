@@ -102,7 +102,7 @@ export function compileExec({
   }
   if (target.namespaces.includes("pid")) compileBirth(child, terminal, standalone);
   else {
-    compileStreams(child, terminal, standalone?.preserveFds);
+    compileStreams(child, terminal, standalone);
     if (standalone) compileParentDeath(child, 0);
   }
   child.about("process", "open the working directory");

@@ -11,8 +11,8 @@
 import { OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import type { Process } from "../oci/spec.ts";
-import { event, type Reg, reg, type Supervision } from "../plan/ops.ts";
-import { CLONE, CLOSE_RANGE, PR, RLIMIT, SECCOMP, TIOC } from "../sys/constants.ts";
+import { AT_FDCWD, event, type Reg, reg, type Supervision } from "../plan/ops.ts";
+import { CLONE, CLOSE_RANGE, O, PR, RESOLVE, RLIMIT, SECCOMP, TIOC } from "../sys/constants.ts";
 import { errno } from "../sys/errno.ts";
 import { capabilitiesIn, capabilityMask } from "./capabilities.ts";
 import type { Writer } from "./compile-builder.ts";
@@ -97,10 +97,12 @@ export function compileParentDeath(child: Writer, signal: number): void {
   child.about("handshake", why).do(prctl(PR.PR_SET_PDEATHSIG, signal));
 }
 
-/** The session, the terminal, and the streams; from here on the descriptors are the process's own. */
-export function compileStreams(child: Writer, terminal: Reg | null, preserveFds = 0): void {
+/** The session, the terminal, and the streams; from here on the descriptors are the process's own, and the root is. */
+export function compileStreams(child: Writer, terminal: Reg | null, standalone?: StandaloneProcess): void {
+  const { preserveFds = 0, nullStreams = [] } = standalone ?? {};
   compileSession(child, terminal);
   compileOwnStreams(child, terminal);
+  if (terminal === null && nullStreams.length > 0) compileNullStreams(child, nullStreams);
   child.about("stdio", "keep nobody waiting who waits for the shim's end");
   child.do({ kind: "close", fd: reg.peer });
   child.about("stdio", "let the program inherit nothing else");
@@ -120,6 +122,17 @@ export function compileOwnStreams(child: Writer, terminal: Reg | null): void {
   streams.forEach((fd, target) => {
     child.about("stdio", `set standard ${["input", "output", "error"][target]}`).do({ kind: "dup", fd, target, flags: 0 });
   });
+}
+
+/** A file that is on none of the container's mounts cannot be checkpointed. Where the image has no /dev/null, nothing changes. */
+function compileNullStreams(child: Writer, streams: readonly number[]): void {
+  child.about("stdio", "use the container's own /dev/null");
+  const accept = [errno.ENOENT, errno.ELOOP, errno.EACCES, errno.EPERM];
+  const flags = O.O_RDWR | O.O_NOCTTY | O.O_CLOEXEC;
+  const resolve = RESOLVE.RESOLVE_NO_SYMLINKS;
+  const fd = child.keep({ kind: "open", dir: AT_FDCWD, path: "/dev/null", flags, mode: 0, resolve, accept });
+  for (const target of streams) child.do({ kind: "dup", fd, target, flags: 0 });
+  child.close(fd);
 }
 
 /** The shim's part: pipes belong to whoever writes to them, so that a program may open /dev/stdout again. */

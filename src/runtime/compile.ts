@@ -89,7 +89,7 @@ export function compileCreate(input: CreateInput): Plan {
   compileHooks(context, "createContainer");
   compileRootEntry(context, rootPlan, root);
   const { seccompProgram, facts, standalone } = input;
-  compileStreams(child, terminal, standalone?.preserveFds);
+  compileStreams(child, terminal, standalone);
   if (standalone) compileParentDeath(child, 0);
   // it may wait for long, in a pid namespace with others, and what it holds is the host's
   if (standalone) forget(child, [...tasks, ...(cgroup === undefined ? [] : [cgroup]), reg.oom, reg.state]);

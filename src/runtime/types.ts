@@ -52,6 +52,8 @@ export interface CompiledFilter {
 export interface StandaloneProcess {
   /** Descriptors from 3 on that the caller passes to the program. */
   readonly preserveFds: number;
+  /** Those of 0, 1 and 2 that are the host's /dev/null: the program gets the container's own in their place. */
+  readonly nullStreams?: readonly number[];
   /** Passed descriptors: the FIFOs by which a later command starts the process. Absent: the hand-shake starts it. */
   readonly fifos?: { readonly start: number; readonly result: number } | undefined;
 }

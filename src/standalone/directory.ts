@@ -36,6 +36,11 @@ export interface ContainerRecord {
   readonly systemdCgroup: boolean;
   /** Below the root of every hierarchy; null: the host's cgroups cannot be used, and need not be. */
   readonly cgroupPath: string | null;
+  /**
+   * What the first process was given as standard streams, "pipe:[1234]" or a path: a checkpoint's pipes that lead outside are
+   * told by it. Absent: written by a version that could not checkpoint.
+   */
+  readonly streams?: readonly string[];
   readonly spec: Spec;
 }
 

@@ -53,6 +53,15 @@ export function ociRuntime(options: RuntimeOptions, front: OneShot, warn: (messa
         const { manager, path } = cgroupOf(container);
         return statsForEvents(manager.stats(path, { detail: true }));
       }),
+    // loaded only when they are asked for, as few commands are
+    checkpoint: async (checkpoint) => {
+      const { checkpointContainer } = await import("./checkpoint.ts");
+      return change(checkpoint.id, (container) => checkpointContainer(host, container, checkpoint, warn));
+    },
+    restore: async (restore) => {
+      const { restoreContainer } = await import("./restore.ts");
+      return restoreContainer(host, front, restore, warn);
+    },
     watchOom: (id, onOom) => inspect(id, (container) => watchOom(container, onOom)),
   };
 }

@@ -52,9 +52,21 @@ async function runSetUp(
     throw error;
   }
   if (options.detach) return 0;
+  return stayWith(front, new Container(host, directory, record), master, options, warn);
+}
+
+/** The foreground's part: waits for the end of what the front looks after, and deletes it. Returns the program's exit code. */
+export async function stayWith(
+  front: OneShot,
+  container: Container,
+  master: number | null,
+  options: RunOptions,
+  warn: (message: string) => void,
+): Promise<number> {
+  const { directory } = container;
   // others may pause, update or delete it while it runs
   directory.unlock();
   const exitCode = master === null ? waitExit(front) : proxyTerminal(front, master);
-  if (!options.keep && directory.lockAgain()) await destroyContainer(new Container(host, directory, record), warn);
+  if (!options.keep && directory.lockAgain()) await destroyContainer(container, warn);
   return exitCode;
 }

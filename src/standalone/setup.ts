@@ -1,26 +1,20 @@
 /** What create and run have in common: from a bundle to a process that stands at `created`. */
-import { OnggiError } from "../lib/errors.ts";
-import { nowNs, rfc3339 } from "../lib/time.ts";
 import type { OneShot } from "../native/oneshot.ts";
-import type { Spec } from "../oci/spec.ts";
 import type { Plan, Supervision } from "../plan/ops.ts";
 import { bindSources, tmpfsModes } from "../runtime/bind-sources.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import { compileCreate } from "../runtime/compile.ts";
-import { checkHostSupport } from "../runtime/host-support.ts";
 import { removeRdtGroup } from "../runtime/intel-rdt.ts";
-import { checkNamespaces, withJoinedIdMaps } from "../runtime/namespaces.ts";
 import { withDefaultDevices } from "../runtime/resources.ts";
 import { O, S } from "../sys/constants.ts";
 import { close, memfd, mknodat, openat, openDir } from "../sys/file.ts";
 import { ftruncate, writeAll } from "../sys/io.ts";
 import { getegid, geteuid } from "../sys/process.ts";
-import { readBundle, rootOf } from "./bundle.ts";
-import { cgroupOf, type OwnCgroup } from "./cgroup.ts";
+import { fstat, makedev } from "../sys/stat.ts";
+import type { OwnCgroup } from "./cgroup.ts";
 import { ContainerDirectory, type ContainerRecord, RESULT_FIFO, START_FIFO } from "./directory.ts";
-import { withHome, withListenFds } from "./environment.ts";
 import { stepsAfterStart } from "./failure.ts";
-import { type HandOverOptions, handOver } from "./hand-over.ts";
+import { handOver } from "./hand-over.ts";
 import { hookState, runHooks } from "./hooks.ts";
 import type { Host } from "./host.ts";
 import { mountUserNamespaces } from "./id-maps.ts";
@@ -28,6 +22,7 @@ import { launch } from "./launch.ts";
 import { type CacheShare, joinCacheShare, makeCacheShare, netDevicesOf } from "./outside.ts";
 import { mapIdsByTools, needsMapTools } from "./own-maps.ts";
 import { identityOf, type ProcessIdentity } from "./process.ts";
+import { newRecord } from "./record.ts";
 import { seccompOf, sendListener } from "./seccomp.ts";
 import type { CreateOptions, Status } from "./types.ts";
 
@@ -43,6 +38,8 @@ export interface SetUp {
   /** Takes everything away that has been made. */
   undo(): Promise<void>;
 }
+
+const NULL_DEVICE = makedev(1, 3);
 
 /** A process that nobody supervises. */
 export const supervision = (tty: boolean): Supervision => ({
@@ -80,28 +77,7 @@ export async function setUp(
   options: CreateOptions,
   { detached, byFifo }: { readonly detached: boolean; readonly byFifo: boolean },
 ): Promise<SetUp> {
-  const { bundle, id } = options;
-  ContainerDirectory.refuseExisting(host.root, id);
-  const spec = withJoinedIdMaps(readBundle(bundle));
-  const process = spec.process;
-  if (!process) throw new OnggiError("invalid_spec", "process: is missing");
-  checkTerminal(options, !!process.terminal, detached);
-  const rootfs = rootOf(spec, bundle);
-  const complete: Spec = { ...spec, process: withListenFds(withHome(process, rootfs), options.listenFds ?? 0) };
-  checkNamespaces(spec);
-  for (const warning of checkHostSupport(spec, { facts: host.facts })) host.warn(warning);
-  const cgroup = cgroupOf(host, spec, id);
-  const record: ContainerRecord = {
-    version: 1,
-    id,
-    bundle,
-    rootfs,
-    created: rfc3339(nowNs()),
-    owner: ownerOf(globalThis.process.geteuid?.() ?? 0),
-    systemdCgroup: host.systemdCgroup,
-    cgroupPath: cgroup?.path ?? null,
-    spec: complete,
-  };
+  const { record, cgroup } = newRecord(host, options, detached);
   const passed = new Passed();
   try {
     const job = new Job(host, front, options, record, cgroup, passed);
@@ -111,17 +87,8 @@ export async function setUp(
   }
 }
 
-const ownerOf = (uid: number): string => (uid === 0 ? "root" : (globalThis.process.env.USER ?? String(uid)));
-
-/** Throws OnggiError `invalid_terminal`. */
-export function checkTerminal({ consoleSocket }: HandOverOptions, terminal: boolean, detached: boolean): void {
-  if (terminal && detached && consoleSocket === undefined) {
-    throw new OnggiError("invalid_terminal", "cannot allocate tty if onggi-runtime will detach without setting console socket");
-  }
-  if (consoleSocket !== undefined && !(terminal && detached)) {
-    throw new OnggiError("invalid_terminal", "cannot use console socket if onggi-runtime will not detach or allocate tty");
-  }
-}
+/** Which of the caller's standard streams, which are the program's, are the null device. */
+const nullStreams = (): number[] => [0, 1, 2].filter((fd) => fstat(fd).rdev === NULL_DEVICE);
 
 /** One set-up under way. */
 class Job {
@@ -220,6 +187,7 @@ class Job {
       noPivot: options.noPivot,
       standalone: {
         preserveFds: options.preserveFds ?? 0,
+        nullStreams: nullStreams(),
         fifos,
         hookState: this.hookStateFd === null ? undefined : this.passed.add(this.hookStateFd),
         stopWhenBorn: this.stopsWhenBorn(),

@@ -78,7 +78,7 @@ export interface ExecOverrides {
 export interface CriuOptions {
   /** Directory of the image files, absolute; made by a checkpoint if need be. */
   readonly imagePath: string;
-  /** Directory of criu's work files and logs, absolute; absent: the container's state directory. */
+  /** Directory of criu's work files and logs, absolute; made if need be; absent: that of the image files. */
   readonly workPath?: string;
   readonly tcpEstablished?: boolean;
   readonly externalUnixSockets?: boolean;
@@ -154,10 +154,10 @@ export interface OciRuntime {
   stats(id: string): Promise<Stats>;
   /** Calls back for every OOM kill until the container has stopped. */
   watchOom(id: string, onOom: () => void): Promise<void>;
-  /** Absent: not supported. The container is deleted afterwards, unless it is left running. */
-  checkpoint?(options: CheckpointOptions): Promise<void>;
-  /** Absent: not supported. Resolves like `run`. */
-  restore?(options: RestoreOptions): Promise<number>;
+  /** The container is deleted afterwards, unless it is left running. When it throws, it runs on. */
+  checkpoint(options: CheckpointOptions): Promise<void>;
+  /** Resolves like `run`. */
+  restore(options: RestoreOptions): Promise<number>;
 }
 
 /** runtime-spec, features.md. */

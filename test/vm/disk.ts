@@ -10,7 +10,13 @@ import { type Kernel, moduleFiles } from "./kernel.ts";
 import { installSystemd } from "./systemd.ts";
 
 /** Modules the initramfs loads to reach the disk, and then what the tests need of the kernel. */
-const MODULES = ["virtio_pci", "virtio_blk", "virtio_rng", "ext4", "overlay", "erofs", "loop", "veth"];
+const MODULES = [
+  ...["virtio_pci", "virtio_blk", "virtio_rng", "ext4", "overlay", "erofs", "loop", "veth"],
+  // for criu, which looks for sockets by them
+  ...["tun", "unix_diag", "tcp_diag", "udp_diag", "af_packet_diag", "netlink_diag"],
+  // whose packets it keeps away, and whose connection tracking it saves
+  ...["nf_tables", "nf_conntrack_netlink"],
+];
 
 /** Programs of the host that tests call inside the VM, when the host has them. */
 const PROGRAMS = [
@@ -157,10 +163,11 @@ function installBusybox(tree: string): void {
 
 /** Sources, tests, native code, the built executable and the packages that run: not the history, caches or compilers. */
 function copyRepository(from: string, to: string): void {
-  for (const entry of ["package.json", "tsconfig.json", "src", "test", "native", "bench", "docs", "dist", "build/native"]) {
+  const built = ["dist", "build/native", "build/cache/criu"];
+  for (const entry of ["package.json", "tsconfig.json", "src", "test", "native", "bench", "docs", ...built]) {
     if (!existsSync(join(from, entry))) continue;
     mkdirSync(dirname(join(to, entry)), { recursive: true });
-    cpSync(join(from, entry), join(to, entry), { recursive: true });
+    cpSync(join(from, entry), join(to, entry), { recursive: true, verbatimSymlinks: true });
   }
   const heavy = new Set([
     ".bin",

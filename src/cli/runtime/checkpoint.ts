@@ -36,7 +36,6 @@ export const checkpoint = command({
       }),
     };
     const runtime = await call.runtime();
-    if (!runtime.checkpoint) throw new Error("checkpoint is not supported");
     await runtime.checkpoint(options);
     return 0;
   },

@@ -84,12 +84,6 @@ describe("the words callers look for", () => {
     const missing = { kill: fail("container_not_found") };
     expect((await runtimeCommand(["kill", "--all", "x", "9"], { runtime: missing })).status).toBe(1);
   });
-
-  test("what the runtime does not support", async () => {
-    const none = { checkpoint: undefined, restore: undefined } as unknown as Partial<OciRuntime>;
-    expect(messageIn((await runtimeCommand(["checkpoint", "x"], { runtime: none })).stderr)).toBe("checkpoint is not supported");
-    expect(messageIn((await runtimeCommand(["restore", "x"], { runtime: none })).stderr)).toBe("restore is not supported");
-  });
 });
 
 describe("errors of system calls read as Go's", () => {

@@ -27,7 +27,6 @@ export const restore = command({
       }),
     };
     const runtime = await call.runtime();
-    if (!runtime.restore) throw new Error("restore is not supported");
     return runtime.restore(options);
   },
 });
