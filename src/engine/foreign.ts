@@ -93,10 +93,10 @@ export async function startByRuntime(
   const { pid } = await inTime(`${runtime.name} create`, shim.main.created);
   await runtimeCommand(context, record, runtime, ["start", record.id]);
   shim.start();
-  // it may have ended before it could be noted as started
+  // it may have ended, and the shim with it, before it could be noted as started
   const ended = shim.main.exited.then(() => ({ pid, at: process.hrtime.bigint() }));
   ended.catch(() => {});
-  return Promise.race([shim.main.started, ended]);
+  return Promise.race([shim.main.started.catch(() => ended), ended]);
 }
 
 /** Has the runtime forget a container that has ended, or end one that has not. Nothing when there is none. Never throws. */
