@@ -49,7 +49,7 @@ export class ControlHarness {
       root: this.root,
       run: this.run,
       socket,
-      cwd: "/work",
+      cwd: "/jars",
       env: options.env ?? {},
       version: "1.2.3",
       stdout,

@@ -89,7 +89,7 @@ function recording(calls: Outcome["calls"], replaced: Partial<OciRuntime>): OciR
 }
 
 export async function runtimeCommand(args: readonly string[], world: World = {}): Promise<Outcome> {
-  const { env = {}, cwd = "/work", uid = 0, stdin = "", runtime = {} } = world;
+  const { env = {}, cwd = "/jars", uid = 0, stdin = "", runtime = {} } = world;
   const outcome: Outcome = { status: -1, stdout: "", stderr: "", calls: [], options: undefined };
   outcome.status = await runtimeMain(args, {
     runtime: async (options) => {

@@ -101,6 +101,9 @@ function kernelVersion(): readonly [number, number] {
   return [major, minor];
 }
 
+const isAtLeast = ([major, minor]: readonly [number, number], wantedMajor: number, wantedMinor: number): boolean =>
+  major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+
 /** An object whose members are computed when they are first read, and kept. */
 function lazy<T extends object>(probes: { readonly [K in keyof T]-?: () => T[K] }): T {
   const target = {} as T;
@@ -125,7 +128,8 @@ export function probeHost(cgroup?: CgroupHostFacts): HostFacts {
     kernel: kernelVersion,
     arch: () => (process.arch === "arm64" ? "arm64" : "x64"),
     overlayFds: probeOverlayFds,
-    cloneDetached: probeCloneDetached,
+    // since Linux 6.15; a distribution may have brought it to an older one, and to find out costs as much as a small container
+    cloneDetached: () => isAtLeast(facts.kernel, 6, 15) || probeCloneDetached(),
     idmap: probeIdmap,
     cgroup: () => found.cgroup.cgroup,
     cgroupHierarchies: () => found.cgroup.cgroupHierarchies,

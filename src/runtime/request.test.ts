@@ -9,7 +9,7 @@ const host = { ...facts, lastCap: 40 };
 const specOf = (request: Partial<ContainerRequest>, rest: Partial<SpecInput> = {}) =>
   specFromRequest({
     request: { image: "i", ...request },
-    image: { Env: ["A=image", "B=image"], WorkingDir: "/work" },
+    image: { Env: ["A=image", "B=image"], WorkingDir: "/jars" },
     id: "abc",
     hostname: "jar",
     args: ["sh"],
@@ -29,7 +29,7 @@ describe("a container request", () => {
     expect({ hostname, root }).toEqual({ hostname: "jar", root: { path: "rootfs", readonly: false } });
     expect(process).toMatchObject({
       terminal: false,
-      cwd: "/work",
+      cwd: "/jars",
       args: ["sh"],
       noNewPrivileges: false,
       user: { uid: 0, gid: 0 },

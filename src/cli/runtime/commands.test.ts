@@ -12,8 +12,8 @@ const one = (status: number, ...call: [string, ...unknown[]]) => ({ status, call
 
 describe("create and run", () => {
   test("make a container of the current directory", async () => {
-    expect(await asked(["create", "x"])).toEqual(one(0, "create", { id: "x", bundle: "/work" }));
-    expect(await asked(["run", "x"])).toEqual(one(7, "run", { id: "x", bundle: "/work" }));
+    expect(await asked(["create", "x"])).toEqual(one(0, "create", { id: "x", bundle: "/jars" }));
+    expect(await asked(["run", "x"])).toEqual(one(7, "run", { id: "x", bundle: "/jars" }));
   });
 
   const everything = [
@@ -27,8 +27,8 @@ describe("create and run", () => {
   ].flat();
   const options = {
     id: "x",
-    bundle: "/work/c",
-    consoleSocket: "/work/tty",
+    bundle: "/jars/c",
+    consoleSocket: "/jars/tty",
     pidfdSocket: "/run/pidfd",
     pidFile: "/pid",
     noPivot: true,
@@ -52,7 +52,7 @@ describe("create and run", () => {
     [{ LISTEN_FDS: "x", LISTEN_PID: String(process.pid) }, ["--preserve-fds=-3"], {}],
     [{ LISTEN_FDS: "2" }, [], {}],
   ] as [Record<string, string>, string[], object][])("pass on systemd's sockets: %j %j", async (env, flags, fds) => {
-    expect(await asked(["create", ...flags, "x"], { env })).toEqual(one(0, "create", { id: "x", bundle: "/work", ...fds }));
+    expect(await asked(["create", ...flags, "x"], { env })).toEqual(one(0, "create", { id: "x", bundle: "/jars", ...fds }));
   });
 });
 
@@ -140,7 +140,7 @@ describe("checkpoint and restore", () => {
   ].flat();
   const options = {
     id: "x",
-    imagePath: "/work/images",
+    imagePath: "/jars/images",
     workPath: "/w",
     tcpEstablished: true,
     externalUnixSockets: true,
@@ -184,8 +184,8 @@ describe("checkpoint and restore", () => {
   });
 
   test("have runc's defaults", async () => {
-    expect(await asked(["checkpoint", "x"])).toEqual(one(0, "checkpoint", { id: "x", imagePath: "/work/checkpoint" }));
-    expect(await asked(["restore", "x"])).toEqual(one(5, "restore", { id: "x", imagePath: "/work/checkpoint", bundle: "/work" }));
+    expect(await asked(["checkpoint", "x"])).toEqual(one(0, "checkpoint", { id: "x", imagePath: "/jars/checkpoint" }));
+    expect(await asked(["restore", "x"])).toEqual(one(5, "restore", { id: "x", imagePath: "/jars/checkpoint", bundle: "/jars" }));
   });
 
   test.each([

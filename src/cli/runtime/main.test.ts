@@ -79,8 +79,8 @@ describe("the runtime is opened", () => {
 
   test.each([
     [[], { root: "/run/onggi-runtime", systemdCgroup: false, rootless: "auto" }],
-    [["--root", "r/./s/"], { root: "/work/r/s", systemdCgroup: false, rootless: "auto" }],
-    [["--root="], { root: "/work", systemdCgroup: false, rootless: "auto" }],
+    [["--root", "r/./s/"], { root: "/jars/r/s", systemdCgroup: false, rootless: "auto" }],
+    [["--root="], { root: "/jars", systemdCgroup: false, rootless: "auto" }],
     [["-root", "/a", "--systemd-cgroup"], { root: "/a", systemdCgroup: true, rootless: "auto" }],
     [["--rootless=true"], { root: "/run/onggi-runtime", systemdCgroup: false, rootless: true }],
     [["--rootless", "0"], { root: "/run/onggi-runtime", systemdCgroup: false, rootless: false }],
