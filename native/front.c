@@ -56,6 +56,9 @@ static bool beside(const char *name, char *path, size_t size) {
   return true;
 }
 
+// Variables that would change how the helper's own interpreter runs: they are meant for the caller's programs.
+static bool is_interpreters(const char *variable) { return strncmp(variable, "BUN_", 4) == 0 || strncmp(variable, "NODE_", 5) == 0; }
+
 // What `onggi` needs for one short command: the socket's number, and no compiler of hot code, whose start costs more than a
 // command of some milliseconds gains.
 static char **helper_environment(char **environment, int socket) {
@@ -68,7 +71,10 @@ static char **helper_environment(char **environment, int socket) {
   char **all = calloc(length + count + 1, sizeof *all);
   if (!all) return NULL;
   memcpy(all, ours, sizeof ours);
-  memcpy(all + count, environment, length * sizeof *all);
+  char **next = all + count;
+  for (char **variable = environment; *variable; variable++) {
+    if (!is_interpreters(*variable)) *next++ = *variable;
+  }
   return all;
 }
 

@@ -238,3 +238,10 @@ test("a state that is broken is refused by name, and delete --force clears it aw
   await runtime.call(["delete", "--force", bundle.id]);
   expect((await runtime.call(["state", bundle.id])).code).toBe(1);
 });
+
+test("variables meant for the caller's own interpreters do not change the runtime", async () => {
+  const env = { BUN_JSC_nonsense: "1", BUN_OPTIONS: "--nonsense", BUN_BE_BUN: "1", NODE_OPTIONS: "--nonsense" };
+  const { code, stderr } = await runtime.call(["state", "nobody"], { env });
+  expect(code).toBe(1);
+  expect(stderr).toContain("container does not exist");
+});
