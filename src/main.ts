@@ -1,5 +1,7 @@
 import { version } from "../package.json";
+import { main } from "./cli/cli.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
+import { hostContext } from "./cli/host.ts";
 
 /**
  * The composition root: the only module that knows every layer. What a command does not need is not loaded: everything but the
@@ -84,8 +86,6 @@ function writeWhole(write: (fd: number, data: Uint8Array) => number, fd: number,
 }
 
 async function commandLine(): Promise<void> {
-  const { main } = await import("./cli/cli.ts");
-  const { hostContext } = await import("./cli/host.ts");
   process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine })));
 }
 
