@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { NEVER, parseDuration, parseMoment, parseRfc3339, rfc3339 } from "./time.ts";
+import { fixedWidth, NEVER, parseDuration, parseMoment, parseRfc3339, rfc3339 } from "./time.ts";
 
 test("RFC 3339 keeps nanoseconds and cuts trailing zeros", () => {
   expect(rfc3339(1_700_000_000_123_456_789n)).toBe("2023-11-14T22:13:20.123456789Z");
@@ -37,4 +37,11 @@ test("moments: seconds, durations before now, dates", () => {
   expect(parseMoment("2023-11-14")).toBe(1_699_920_000_000_000_000n);
   expect(parseMoment("2023-11-14T22:13:20")).toBe(1_700_000_000_000_000_000n);
   expect(parseMoment("soon")).toBeUndefined();
+});
+
+test("a time written with any number of digits has nine when columns must line up", () => {
+  expect(fixedWidth("2026-01-02T03:04:05.92421525Z")).toBe("2026-01-02T03:04:05.924215250Z");
+  expect(fixedWidth("2026-01-02T03:04:05Z")).toBe("2026-01-02T03:04:05.000000000Z");
+  expect(fixedWidth("2026-01-02T03:04:05.5+01:00")).toBe("2026-01-02T03:04:05.500000000+01:00");
+  expect(fixedWidth("2026-01-02T03:04:05.123456789Z")).toBe("2026-01-02T03:04:05.123456789Z");
 });

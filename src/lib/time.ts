@@ -18,6 +18,13 @@ export function rfc3339(ns: bigint): string {
   return fraction === "" ? `${whole}Z` : `${whole}.${fraction}Z`;
 }
 
+/** A written time with all nine digits of its fraction, so that columns line up: how `logs --timestamps` prints it. */
+export const fixedWidth = (time: string): string =>
+  time.replace(
+    /(?:\.(\d{1,9}))?(?=Z$|[+-]\d\d:\d\d$)/,
+    (_, fraction: string | undefined) => `.${(fraction ?? "").padEnd(9, "0")}`,
+  );
+
 /** Parses RFC 3339 with up to nine digits of fraction; undefined if it is not one. */
 export function parseRfc3339(text: string): bigint | undefined {
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(text);

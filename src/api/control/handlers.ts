@@ -3,6 +3,7 @@ import { type ClientStreams, type Engine, Trace } from "../../engine/index.ts";
 import type { Image, ImageConfig } from "../../engine/types.ts";
 import { OnggiError } from "../../lib/errors.ts";
 import { streamOf } from "../../lib/streams.ts";
+import { fixedWidth } from "../../lib/time.ts";
 import type { AttachStreams, CallName } from "./protocol.ts";
 import type { Call, Handlers } from "./server.ts";
 
@@ -149,7 +150,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       const encoder = new TextEncoder();
       for await (const entry of engine.logs(container, query, call.signal)) {
         if (entry.stream === "stdout" ? !stdout : !stderr) continue;
-        const bytes = encoder.encode(timestamps ? `${entry.time} ${entry.text}` : entry.text);
+        const bytes = encoder.encode(timestamps ? `${fixedWidth(entry.time)} ${entry.text}` : entry.text);
         await (entry.stream === "stdout" ? call.stdout(bytes) : call.stderr(bytes));
       }
       return {};
