@@ -5,11 +5,11 @@
  * specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
  */
 import { OnggiError } from "../lib/errors.ts";
+import { type Digest, hexOf, parseDigest } from "../oci/digest.ts";
+import { canonicalName, parseReference } from "../oci/reference.ts";
 import type { ArchiveContents } from "./archive-contents.ts";
-import { type Digest, hexOf, parseDigest } from "./digest.ts";
 import { diffIdsOf, hostArchitecture, parseConfig, parseObject } from "./image-config.ts";
 import type { NewLayer } from "./layer.ts";
-import { canonicalName, parseReference } from "./reference.ts";
 import type { ImageConfig } from "./types.ts";
 
 /** An image as found in an archive, verified. */

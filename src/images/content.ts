@@ -13,7 +13,8 @@
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { type Digest, digestOf, hexOf } from "./digest.ts";
+import { type Digest, hexOf } from "../oci/digest.ts";
+import { digestOf } from "./digest.ts";
 import { flushDirectory, SequentialFile, writeWhole } from "./files.ts";
 
 /** Content an operation in progress needs although no image refers to it yet. */

@@ -15,9 +15,42 @@ export interface ImageRecord {
   readonly size: number;
 }
 
-const SCHEMA_VERSION = 1;
+/** An image to record, with what is known about where it came from. */
+export interface NewImage {
+  readonly record: ImageRecord;
+  /** Canonical names. */
+  readonly names: readonly string[];
+  readonly documents?: readonly ImageDocument[];
+  readonly repositoryDigests?: readonly RepositoryDigest[];
+}
 
-const schema = `
+/** One form in which registries have a layer: the bytes of that digest expand to the tar. */
+export interface LayerBlob {
+  /** Digest and size of the blob as it travels. */
+  readonly digest: string;
+  readonly size: number;
+  readonly mediaType: string;
+  readonly diffId: string;
+}
+
+/** A manifest or index that was pulled or pushed, kept under its digest among the blobs. */
+export interface ImageDocument {
+  readonly digest: string;
+  readonly mediaType: string;
+}
+
+/** What registries call an image: "docker.io/library/busybox" has it under this digest. */
+export interface RepositoryDigest {
+  readonly repository: string;
+  /** Of the index, or of the manifest where there is no index. */
+  readonly digest: string;
+}
+
+const SCHEMA_VERSION = 2;
+
+/** What changed a database of the version before into this version. */
+const steps: readonly string[] = [
+  `
   CREATE TABLE images (
     id TEXT PRIMARY KEY,
     config TEXT NOT NULL,
@@ -36,8 +69,36 @@ const schema = `
     image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX names_by_image ON names (image);
-  PRAGMA user_version = ${SCHEMA_VERSION};
-`;
+`,
+  `
+  CREATE TABLE layer_blobs (
+    digest TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    diff_id TEXT NOT NULL,
+    taken INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX layer_blobs_by_layer ON layer_blobs (diff_id);
+  CREATE TABLE blob_sources (
+    digest TEXT NOT NULL REFERENCES layer_blobs (digest) ON DELETE CASCADE,
+    repository TEXT NOT NULL,
+    PRIMARY KEY (digest, repository)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE documents (
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    PRIMARY KEY (image, digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE repository_digests (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    PRIMARY KEY (repository, digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX repository_digests_by_image ON repository_digests (image);
+`,
+];
 
 export class ImageDatabase {
   readonly #db: Database;
@@ -53,13 +114,18 @@ export class ImageDatabase {
       this.#db.close();
       throw new OnggiError("store_version", `${path} has schema version ${version}; this onggi knows up to ${SCHEMA_VERSION}`);
     }
-    if (version === 0) this.#db.transaction(() => this.#db.run(schema)).immediate();
+    this.#db
+      .transaction(() => {
+        for (const step of steps.slice(version)) this.#db.run(step);
+        if (version < SCHEMA_VERSION) this.#db.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+      })
+      .immediate();
   }
 
   /** Records images with their names, all or none. A name moves to the image that has it last. */
-  add(images: readonly { record: ImageRecord; names: readonly string[] }[]): void {
+  add(images: readonly NewImage[]): void {
     this.#transaction("recording an image", () => {
-      for (const { record, names } of images) {
+      for (const { record, names, documents = [], repositoryDigests = [] } of images) {
         this.#db
           .query("INSERT INTO images (id, config, manifest, size) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
           .run(record.id, record.config, record.manifest, record.size);
@@ -69,7 +135,91 @@ export class ImageDatabase {
             .run(record.id, position, diffId);
         });
         for (const name of names) this.#setName(name, record.id);
+        for (const { digest, mediaType } of documents) {
+          this.#db
+            .query("INSERT INTO documents (image, digest, media_type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .run(record.id, digest, mediaType);
+        }
+        for (const { repository, digest } of repositoryDigests) this.#setRepositoryDigest(repository, digest, record.id);
       }
+    });
+  }
+
+  /** A layer that is whole in the content store came as this blob, from that repository. Survives a pull that fails later. */
+  addLayerBlob({ digest, size, mediaType, diffId }: LayerBlob, repository: string): void {
+    this.#transaction("recording a layer", () => {
+      this.#db
+        .query(
+          `INSERT INTO layer_blobs (digest, size, media_type, diff_id, taken) VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT (digest) DO UPDATE SET diff_id = excluded.diff_id, taken = excluded.taken`,
+        )
+        .run(digest, size, mediaType, diffId, Date.now());
+      this.#db
+        .query("INSERT INTO blob_sources (digest, repository) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        .run(digest, repository);
+    });
+  }
+
+  /** The blob of that digest, if its layer was ever taken in. */
+  layerBlob(digest: string): LayerBlob | null {
+    return this.#db
+      .query<LayerBlob, [string]>(
+        "SELECT digest, size, media_type AS mediaType, diff_id AS diffId FROM layer_blobs WHERE digest = ?",
+      )
+      .get(digest);
+  }
+
+  /** Every known form of a layer, the one seen last first, each with the repositories that have it. */
+  blobsOfLayer(diffId: string): (LayerBlob & { readonly repositories: readonly string[] })[] {
+    return this.#db
+      .query<LayerBlob, [string]>(
+        "SELECT digest, size, media_type AS mediaType, diff_id AS diffId FROM layer_blobs WHERE diff_id = ? ORDER BY taken DESC, digest",
+      )
+      .all(diffId)
+      .map((blob) => ({
+        ...blob,
+        repositories: this.#db
+          .query<{ repository: string }, [string]>("SELECT repository FROM blob_sources WHERE digest = ? ORDER BY repository")
+          .all(blob.digest)
+          .map(({ repository }) => repository),
+      }));
+  }
+
+  /** Layers taken in since `since` (milliseconds since the epoch), which no image need have yet. */
+  layersTakenSince(since: number): string[] {
+    return this.#db
+      .query<{ diff_id: string }, [number]>("SELECT DISTINCT diff_id FROM layer_blobs WHERE taken >= ?")
+      .all(since)
+      .map(({ diff_id }) => diff_id);
+  }
+
+  /** Forgets the forms of layers that are gone. */
+  removeLayerBlobs(diffIds: readonly string[]): void {
+    this.#transaction("forgetting a layer", () => {
+      for (const diffId of diffIds) this.#db.query("DELETE FROM layer_blobs WHERE diff_id = ?").run(diffId);
+    });
+  }
+
+  documents(): (ImageDocument & { readonly image: string })[] {
+    return this.#db
+      .query<ImageDocument & { image: string }, []>(
+        "SELECT image, digest, media_type AS mediaType FROM documents ORDER BY image, digest",
+      )
+      .all();
+  }
+
+  repositoryDigests(): (RepositoryDigest & { readonly image: string })[] {
+    return this.#db
+      .query<RepositoryDigest & { image: string }, []>(
+        "SELECT repository, digest, image FROM repository_digests ORDER BY repository, digest",
+      )
+      .all();
+  }
+
+  removeRepositoryDigests(digests: readonly RepositoryDigest[]): void {
+    this.#transaction("removing a digest", () => {
+      for (const { repository, digest } of digests)
+        this.#db.query("DELETE FROM repository_digests WHERE repository = ? AND digest = ?").run(repository, digest);
     });
   }
 
@@ -115,6 +265,15 @@ export class ImageDatabase {
     this.#db
       .query("INSERT INTO names (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image")
       .run(name, image);
+  }
+
+  #setRepositoryDigest(repository: string, digest: string, image: string): void {
+    this.#db
+      .query(
+        `INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?)
+         ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image`,
+      )
+      .run(repository, digest, image);
   }
 
   #transaction(doing: string, work: () => void): void {

@@ -1,6 +1,6 @@
 /** An image's configuration: OCI image specification, config.md; Docker's has the same shape. */
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { type Digest, isDigest } from "./digest.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
 import type { ImageConfig } from "./types.ts";
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

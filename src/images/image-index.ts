@@ -1,7 +1,7 @@
 /** An image's index on disk: built from its layers' entries, written beside, flushed, renamed. */
 import * as fs from "node:fs";
+import { hexOf } from "../oci/digest.ts";
 import type { ContentStore } from "./content.ts";
-import { hexOf } from "./digest.ts";
 import { type ErofsIndex, writeIndex } from "./erofs.ts";
 import { explainDisk, flush } from "./files.ts";
 import { scanLayer } from "./layer.ts";

@@ -18,9 +18,10 @@
  *     const [image] = await store.load(Bun.file("busybox.tar").stream());
  *     const root = store.mount(image.id);
  */
+
+export { canonicalName, familiarName, parseReference, type Reference } from "../oci/reference.ts";
 export { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
 export { ImageAmbiguous, ImageInUse, ImageNotFound, LayerInvalid } from "./errors.ts";
 export type { MountForm } from "./mount.ts";
-export { canonicalName, familiarName, parseReference, type Reference } from "./reference.ts";
 export { openImageStore, type StoreOptions } from "./store.ts";
 export type * from "./types.ts";

@@ -4,8 +4,9 @@
  */
 import * as fs from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { ContentStore, Ingest } from "./content.ts";
-import { type Digest, finishHash, newHash } from "./digest.ts";
+import { finishHash, newHash } from "./digest.ts";
 import { explainDisk } from "./files.ts";
 import { type Chunks, compressionOf, expand, type Limits, peek } from "./stream.ts";
 import { TarDecoder } from "./tar.ts";

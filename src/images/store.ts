@@ -2,18 +2,19 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
+import { isDigest } from "../oci/digest.ts";
+import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
 import { ContentStore, type Lease } from "./content.ts";
-import { ImageDatabase, type ImageRecord } from "./database.ts";
-import { digestOf, isDigest } from "./digest.ts";
+import { ImageDatabase, type ImageDocument, type ImageRecord, type RepositoryDigest } from "./database.ts";
+import { digestOf } from "./digest.ts";
 import { ImageAmbiguous, ImageInUse, ImageNotFound } from "./errors.ts";
 import { explainDisk } from "./files.ts";
 import { diffIdsOf, hostArchitecture, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, takeLayer } from "./layer.ts";
 import { type MountForm, Mounts } from "./mount.ts";
-import { canonicalName, familiarName, parseReference } from "./reference.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
 import type { Image, ImageConfig, ImageStore, ImportOptions, MountedImage, Progress } from "./types.ts";
 
@@ -32,6 +33,8 @@ export interface StoreOptions {
 
 const MAX_LAYER_BYTES = 64 * 2 ** 30;
 const MAX_LAYER_ENTRIES = 2_000_000;
+/** A layer that came with a pull which did not end is kept this long for the next try. */
+const KEEP_TAKEN_MS = 24 * 3600 * 1000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
 
@@ -40,6 +43,8 @@ interface Known {
   readonly config: ImageConfig;
   /** Canonical names, sorted. */
   names: string[];
+  readonly documents: readonly ImageDocument[];
+  readonly repositoryDigests: readonly RepositoryDigest[];
 }
 
 const canonicalTag = (name: string): string => {
@@ -167,17 +172,18 @@ class LocalImageStore implements ImageStore {
       this.#changed();
       return { untagged, deleted: [] };
     }
+    const documents = known.documents.map(({ digest }) => digest);
     this.#database.removeImage(id);
     this.#changed();
     this.#mounts.release(id);
     const deleted = [
       id,
       ...this.#discard([...known.record.layers]),
-      ...this.#discard([id, known.record.manifest]).filter((digest) => digest !== id),
+      ...this.#discard([id, known.record.manifest, ...documents]).filter((digest) => digest !== id),
     ];
     fs.rmSync(this.#content.indexPath(id), { force: true });
     fs.rmSync(this.#content.treePath(id), { recursive: true, force: true });
-    return { untagged, deleted: deleted.filter((digest) => digest !== known.record.manifest) };
+    return { untagged, deleted: deleted.filter((digest) => digest !== known.record.manifest && !documents.includes(digest)) };
   }
 
   tag(id: string, name: string): void {
@@ -189,9 +195,8 @@ class LocalImageStore implements ImageStore {
   }
 
   async collectGarbage(): Promise<string[]> {
-    const blobs = new Set<string>();
-    for (const { record } of this.#images.values())
-      for (const digest of [record.id, record.manifest, ...record.layers]) blobs.add(digest);
+    const blobs = this.#needed();
+    for (const diffId of this.#database.layersTakenSince(Date.now() - KEEP_TAKEN_MS)) blobs.add(diffId);
     const found = this.#content.garbage({ blobs, images: new Set(this.#images.keys()) });
     for (const path of found) {
       if (path.startsWith("mounts/")) this.#mounts.release(`sha256:${path.slice("mounts/".length)}`);
@@ -273,16 +278,25 @@ class LocalImageStore implements ImageStore {
 
   /** Deletes blobs that no image and no operation needs; returns which. */
   #discard(digests: readonly string[]): string[] {
-    const needed = new Set<string>();
-    for (const { record } of this.#images.values())
-      for (const digest of [record.id, record.manifest, ...record.layers]) needed.add(digest);
+    const needed = this.#needed();
     const gone = new Set<string>();
     for (const digest of digests) {
       if (needed.has(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
       fs.rmSync(this.#content.blobPath(digest), { force: true });
       gone.add(digest);
     }
+    this.#database.removeLayerBlobs([...gone]);
     return [...gone];
+  }
+
+  /** Every blob that some image needs. */
+  #needed(): Set<string> {
+    const needed = new Set<string>();
+    for (const { record, documents } of this.#images.values()) {
+      for (const digest of [record.id, record.manifest, ...record.layers]) needed.add(digest);
+      for (const { digest } of documents) needed.add(digest);
+    }
+    return needed;
   }
 
   /** By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. */
@@ -312,10 +326,18 @@ class LocalImageStore implements ImageStore {
   #refresh(): void {
     const names = new Map<string, string[]>();
     for (const { name, image } of this.#database.names()) names.set(image, [...(names.get(image) ?? []), name]);
+    const documents = Map.groupBy(this.#database.documents(), ({ image }) => image);
+    const digests = Map.groupBy(this.#database.repositoryDigests(), ({ image }) => image);
     const images = new Map<string, Known>();
     for (const record of this.#database.images()) {
       const config = this.#images.get(record.id)?.config ?? parseConfig(record.config, `stored image ${record.id}`);
-      images.set(record.id, { record, config, names: names.get(record.id) ?? [] });
+      images.set(record.id, {
+        record,
+        config,
+        names: names.get(record.id) ?? [],
+        documents: documents.get(record.id) ?? [],
+        repositoryDigests: digests.get(record.id) ?? [],
+      });
     }
     this.#images = images;
   }
@@ -354,9 +376,10 @@ class LocalImageStore implements ImageStore {
 
 const familiar = (canonical: string): string => familiarName(parseReference(canonical));
 
-const imageOf = ({ record, config, names }: Known): Image => ({
+const imageOf = ({ record, config, names, repositoryDigests }: Known): Image => ({
   id: record.id,
   names: names.map(familiar),
+  repoDigests: repositoryDigests.map(({ repository, digest }) => familiar(`${repository}@${digest}`)),
   config,
   size: record.size,
 });

@@ -27,6 +27,8 @@ export interface Image {
   /** Digest of the configuration: "sha256:...". */
   id: string;
   names: string[];
+  /** "busybox@sha256:...": what registries call it. */
+  repoDigests: string[];
   config: ImageConfig;
   /** Uncompressed bytes of all layers. */
   size: number;

@@ -1,0 +1,173 @@
+/**
+ * A registry: Debian's docker-registry on loopback, in a directory of its own, with passwords and TLS where wanted. Ended by its
+ * pid. Plain HTTP unless `tls`.
+ */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { slowness } from "./command.ts";
+
+export interface RegistryOptions {
+  /** Who may: name and password. Absent: everybody. */
+  readonly users?: Readonly<Record<string, string>>;
+  readonly tls?: boolean;
+  /** Lines of the configuration, YAML, added at its end. */
+  readonly config?: string;
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => (typeof address === "object" && address ? resolve(address.port) : reject(new Error("no port"))));
+    });
+  });
+
+/** Runs a program that must end well. */
+const must = (words: string[]): string => {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(words);
+  if (exitCode !== 0) throw new Error(`${words.join(" ")}: ${stderr.toString()}`);
+  return stdout.toString();
+};
+
+export class Registry {
+  /** "127.0.0.1:PORT", as it stands in an image's name. */
+  readonly domain: string;
+  /** Where it keeps things: `storage` is its driver's root. */
+  readonly path: string;
+  readonly #tls: boolean;
+  #child: Bun.Subprocess | null = null;
+
+  private constructor(path: string, port: number, tls: boolean) {
+    this.path = path;
+    this.domain = `127.0.0.1:${port}`;
+    this.#tls = tls;
+  }
+
+  static async start(options: RegistryOptions = {}): Promise<Registry> {
+    const path = mkdtempSync(join(tmpdir(), "onggi-registry-"));
+    const registry = new Registry(path, await freePort(), options.tls ?? false);
+    try {
+      registry.#configure(options);
+      await registry.up();
+    } catch (error) {
+      await registry.close();
+      throw error;
+    }
+    return registry;
+  }
+
+  get url(): string {
+    return `${this.#tls ? "https" : "http"}://${this.domain}`;
+  }
+
+  get storage(): string {
+    return join(this.path, "storage");
+  }
+
+  /** The authority that signed its certificate, PEM. */
+  get ca(): string {
+    return join(this.path, "ca.crt");
+  }
+
+  get pid(): number {
+    if (!this.#child) throw new Error("the registry is down");
+    return this.#child.pid;
+  }
+
+  /** What it wrote so far. */
+  async log(): Promise<string> {
+    return Bun.file(join(this.path, "log")).text();
+  }
+
+  /** Every blob it has, as hexadecimal digits. */
+  blobs(): string[] {
+    const folder = join(this.storage, "docker/registry/v2/blobs/sha256");
+    return readdirSync(folder).flatMap((prefix) => readdirSync(join(folder, prefix)));
+  }
+
+  /** Where it keeps a blob's bytes. */
+  blobFile(digest: string): string {
+    const hex = digest.replace(/^sha256:/, "");
+    return join(this.storage, "docker/registry/v2/blobs/sha256", hex.slice(0, 2), hex, "data");
+  }
+
+  /** Starts it on what is there; waits until it answers. */
+  async up(): Promise<void> {
+    const log = Bun.file(join(this.path, "log"));
+    this.#child = Bun.spawn(["docker-registry", "serve", join(this.path, "config.yml")], {
+      stdin: "ignore",
+      stdout: log,
+      stderr: log,
+      env: { ...process.env, OTEL_TRACES_EXPORTER: "none" },
+    });
+    const deadline = Date.now() + 20_000 * slowness;
+    for (;;) {
+      if (this.#child.exitCode !== null || Date.now() > deadline)
+        throw new Error(`docker-registry does not answer:\n${await this.log()}`);
+      try {
+        await fetch(`${this.url}/v2/`, { tls: { rejectUnauthorized: false } });
+        return;
+      } catch {
+        await Bun.sleep(20);
+      }
+    }
+  }
+
+  /** Ends it, at once: every connection is broken. What it has stays. */
+  async down(): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    child?.kill("SIGKILL");
+    await child?.exited;
+  }
+
+  async close(): Promise<void> {
+    await this.down();
+    rmSync(this.path, { recursive: true, force: true });
+  }
+
+  #configure({ users, config = "" }: RegistryOptions): void {
+    const at = (name: string): string => join(this.path, name);
+    const lines = [
+      "version: 0.1",
+      "log: {level: info, accesslog: {disabled: false}}",
+      `storage: {filesystem: {rootdirectory: ${this.storage}}, delete: {enabled: true}}`,
+    ];
+    if (users) {
+      const entries = Object.entries(users).map(([name, password]) =>
+        must(["htpasswd", "-nbB", "-C", "4", name, password]).trim(),
+      );
+      writeFileSync(at("htpasswd"), `${entries.join("\n")}\n`);
+      lines.push(`auth: {htpasswd: {realm: onggi, path: ${at("htpasswd")}}}`);
+    }
+    if (this.#tls) {
+      const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+      must([
+        "openssl",
+        "req",
+        "-x509",
+        ...newKey,
+        "-keyout",
+        at("ca.key"),
+        "-out",
+        this.ca,
+        "-days",
+        "2",
+        "-subj",
+        "/CN=onggi test",
+      ]);
+      must(["openssl", "req", ...newKey, "-keyout", at("key"), "-out", at("csr"), "-subj", "/CN=127.0.0.1"]);
+      writeFileSync(at("ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+      const signing = ["-CA", this.ca, "-CAkey", at("ca.key"), "-CAcreateserial", "-extfile", at("ext"), "-days", "2"];
+      must(["openssl", "x509", "-req", "-in", at("csr"), ...signing, "-out", at("crt")]);
+      lines.push(`http: {addr: "${this.domain}", tls: {certificate: ${at("crt")}, key: ${at("key")}}}`);
+    } else {
+      lines.push(`http: {addr: "${this.domain}"}`);
+    }
+    writeFileSync(at("config.yml"), `${lines.join("\n")}\n${config}`);
+  }
+}
