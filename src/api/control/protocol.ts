@@ -25,6 +25,8 @@ import type {
   ExecRequest,
   Image,
   ImageSummary,
+  PulledName,
+  PullRequest,
   Resources,
   RuntimeInfo,
   StatsSample,
@@ -177,6 +179,8 @@ export interface Calls {
   /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
   import: { request: { path?: string; name?: string; message?: string; changes?: string[] }; result: Image; item: never };
   load: { request: { path?: string }; result: { images: Image[] }; item: never };
+  /** From a registry; with `allTags` everything a repository has. Progress is per layer. */
+  pull: { request: PullRequest; result: { images: PulledName[] }; item: never };
   bootstrap: { request: { distribution: string; name?: string }; result: Image; item: never };
 }
 
