@@ -118,6 +118,11 @@ export function residentBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
 }
 
+/** The most a process has had resident so far, in bytes (VmHWM). */
+export function highestResident(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
+}
+
 /** Writes out what is dirty, so that one contestant's writes do not slow the next one's. */
 export function settle(): void {
   Bun.spawnSync(["sync"]);

@@ -2,7 +2,7 @@
 /**
  * `make bench`: onggi against Debian's runc, crun, docker.io and podman on this machine, as ratios; see README.md here.
  *
- *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,memory,load,runtime,stages] [--files N] [--json FILE]
+ *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,memory,load,images,runtime,stages] [--files N] [--json FILE]
  *
  * Prints the table and writes every sample to build/bench.json. Exits with 0 whether targets are met or not.
  */
@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import { type Docker, dockerUnavailable, startDocker } from "../test/kit/docker.ts";
 import { type Engine, onggiCommand, startEngine } from "../test/kit/engine.ts";
 import { bootstrapBusybox, busyboxArchive } from "../test/kit/images.ts";
+import * as images from "./images.ts";
 import { repository } from "./measure.ts";
 import { kernelFloors, met, type Report, type Row, spread, table } from "./report.ts";
 import { podman, runcBundle } from "./rivals.ts";
@@ -22,7 +23,7 @@ import * as sections from "./sections.ts";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "30" },
-    only: { type: "string", default: "run,exec,throughput,memory,load,runtime,stages" },
+    only: { type: "string", default: "run,exec,throughput,memory,load,images,runtime,stages" },
     files: { type: "string", default: "20000" },
     json: { type: "string", default: join(repository, "build/bench.json") },
   },
@@ -46,6 +47,16 @@ try {
   await measure("throughput", () => sections.throughput(field, 50, 8, Math.max(3, Math.round(rounds / 6))));
   await measure("memory", () => sections.memory(field));
   await measure("load", () => sections.loadFiles(field, Number(values.files), rounds));
+  await measure("images", async () => {
+    const few = Math.max(3, Math.round(rounds / 6));
+    return [
+      ...(await images.pull(field, "gzip", few)),
+      ...(await images.pull(field, "zstd", few)),
+      ...(await images.pushAndSave(field, few)),
+      ...(await images.mount(base, rounds)),
+      ...(await images.list(rounds)),
+    ];
+  });
   await measure("runtime", () => ociRuntime(base, rounds));
   const stages = wanted.has("stages") ? await sections.stages(field, rounds) : [];
   print({ machine: { ...machine(), ...versions }, rows, stages, floors });
@@ -90,7 +101,7 @@ async function assemble(): Promise<{ field: sections.Field; versions: Record<str
       dockerNote = `docker does not run: ${(error instanceof Error ? error.message : String(error)).split("\n").pop()}`;
     }
   }
-  const rival = wanted.has("run") ? podman(base) : "not asked for";
+  const rival = wanted.has("run") || wanted.has("images") ? podman(base) : "not asked for";
   if (typeof rival === "string") process.stderr.write(`bench: without podman (${rival})\n`);
   else {
     versions.podman = rival.version;

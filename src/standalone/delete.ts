@@ -26,29 +26,30 @@ export async function deleteContainer(host: Host, id: string, force: boolean, wa
   }
 }
 
-/** Null: there is nothing, or there was half of a creation, which is gone now; both only with `force`. */
+/**
+ * Null: there is nothing, or there was half of a creation, which is gone now; both only with `force`. What is found under the lock
+ * is dealt with under the same lock: between two of them the creation could have gone on.
+ */
 function openForDelete(host: Host, id: string, force: boolean): Container | null {
+  let directory: ContainerDirectory;
   try {
-    return Container.open(host, id, "wait");
+    directory = ContainerDirectory.at(host.root, id, "wait");
   } catch (error) {
-    if (!force || !(error instanceof OnggiError)) throw error;
-    if (error.code === "invalid_container_id") throw error;
-    if (error.code !== "container_not_found" && error.code !== "state_damaged") throw error;
-    removeUnwritten(host, id);
-    return null;
+    if (force && isCode(error, "container_not_found")) return null;
+    throw error;
+  }
+  try {
+    return new Container(host, directory, directory.read());
+  } catch (error) {
+    const half = isCode(error, "container_not_found") || isCode(error, "state_damaged");
+    if (half && force) directory.remove();
+    directory.close();
+    if (half && force) return null;
+    throw error;
   }
 }
 
-/** A directory without a record: its creation ended before anything else was made. */
-function removeUnwritten(host: Host, id: string): void {
-  try {
-    const directory = ContainerDirectory.at(host.root, id, "wait");
-    directory.remove();
-    directory.close();
-  } catch (error) {
-    if (!(error instanceof OnggiError) || error.code !== "container_not_found") throw error;
-  }
-}
+const isCode = (error: unknown, code: string): boolean => error instanceof OnggiError && error.code === code;
 
 /** Kills what lives and removes cgroup and state; goes on after a failure and throws the first. Under the container's lock. */
 export async function destroyContainer(container: Container, warn: (message: string) => void): Promise<void> {

@@ -75,18 +75,37 @@ export class ContainerDirectory {
     if (existsSync(`${root}/${id}`)) throw exists(id);
   }
 
-  /** Makes the directory and locks it. Throws OnggiError `container_exists`. */
+  /**
+   * Makes the directory and locks it. It is whoever's first locks it and finds nothing written there: between its making and its
+   * locking others may have deleted it, and made it anew. Throws OnggiError `container_exists`.
+   */
   static make(root: string, id: string): ContainerDirectory {
     checkId(id);
     mkdirSync(root, { recursive: true, mode: 0o700 });
-    const path = `${root}/${id}`;
-    try {
-      mkdirSync(path, { mode: 0o700 });
-    } catch (error) {
-      if (!isErrno(error, "EEXIST")) throw error;
-      throw exists(id, error);
+    for (;;) {
+      try {
+        mkdirSync(`${root}/${id}`, { mode: 0o700 });
+      } catch (error) {
+        if (!isErrno(error, "EEXIST")) throw error;
+        throw exists(id, error);
+      }
+      const directory = ContainerDirectory.lockNew(root, id);
+      if (directory) return directory;
     }
-    return ContainerDirectory.at(root, id, "wait");
+  }
+
+  /** Null: deleted before it could be locked. Throws OnggiError `container_exists`. */
+  private static lockNew(root: string, id: string): ContainerDirectory | null {
+    let directory: ContainerDirectory;
+    try {
+      directory = ContainerDirectory.at(root, id, "wait");
+    } catch (error) {
+      if (error instanceof OnggiError && error.code === "container_not_found") return null;
+      throw error;
+    }
+    if (!existsSync(`${directory.path}/${RECORD}`)) return directory;
+    directory.close();
+    throw exists(id);
   }
 
   /** Throws OnggiError `container_not_found`. "wait": locks it, when nobody else has it locked any more. */
