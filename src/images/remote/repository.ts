@@ -164,7 +164,7 @@ export class RemoteRepository implements Repository {
       url = this.#next(answer, url, call.what);
     }
     // A registry may leave the choosing to us.
-    const chosen = artifactType ? manifests.filter((entry) => entry["artifactType"] === artifactType) : manifests;
+    const chosen = artifactType ? manifests.filter((entry) => entry.artifactType === artifactType) : manifests;
     const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: chosen }));
     return { mediaType: INDEX, digest: digestOf(bytes), bytes };
   }

@@ -59,7 +59,7 @@ export class Tokens {
    */
   learn(challenges: readonly Challenge[], scopes: readonly string[], auth: RegistryAuth): boolean {
     if (auth.registryToken) return false;
-    const bearer = challenges.find(({ scheme, params }) => scheme === "bearer" && params["realm"]);
+    const bearer = challenges.find(({ scheme, params }) => scheme === "bearer" && params.realm);
     const chosen = bearer ?? challenges.find(({ scheme }) => scheme === "basic");
     if (!chosen || (chosen.scheme === "basic" && !named(auth))) return false;
     this.#challenge = chosen;
@@ -104,7 +104,7 @@ export class Tokens {
     offline: boolean,
   ): Promise<Token> {
     const realm = realmOf(what, challenge, reach);
-    const service = challenge.params["service"];
+    const service = challenge.params.service;
     const ask = async (method: "GET" | "POST"): Promise<Answer> => {
       const fields = new URLSearchParams(service ? { service } : {});
       if (scopes.length > 0 && method === "POST") fields.set("scope", scopes.join(" "));
@@ -149,7 +149,7 @@ export class Tokens {
 const tlsOf = ({ tls }: Reach): { tls?: Tls } => (tls ? { tls } : {});
 
 const realmOf = (what: string, challenge: Challenge, { plain }: Reach): URL => {
-  const text = challenge.params["realm"] ?? "";
+  const text = challenge.params.realm ?? "";
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url?.protocol === "https:" || (plain && url?.protocol === "http:")) return url;
   throw new OnggiError(
@@ -166,12 +166,12 @@ export const readToken = (what: string, body: string, now: number): Token => {
   } catch {
     throw invalidAnswer(what, "the token server's answer is not JSON");
   }
-  const token = fields?.["token"] || fields?.["access_token"];
+  const token = fields?.token || fields?.access_token;
   if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token))
     throw invalidAnswer(what, "the token server hands out no token");
-  const told = fields["expires_in"];
+  const told = fields.expires_in;
   const seconds = typeof told === "number" && told > 0 ? Math.min(told, 86_400) : DEFAULT_LIFE_SECONDS;
-  const refreshToken = fields["refresh_token"];
+  const refreshToken = fields.refresh_token;
   return {
     header: `Bearer ${token}`,
     // A tenth is left for the request that carries it.
