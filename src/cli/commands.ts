@@ -32,6 +32,7 @@ const rmi = entry("remove images", async () => (await import("./rmi.ts")).comman
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
 const load = entry("load images from an archive", async () => (await import("./load.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
+const logout = entry("forget the credentials for a registry", async () => (await import("./logout.ts")).command);
 const bootstrap = entry(
   "make an image of this host's busybox or of Debian",
   async () => (await import("./bootstrap.ts")).command,
@@ -70,6 +71,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   load,
   tag,
   rmi,
+  logout,
   explain,
   version,
   completion,
