@@ -33,6 +33,7 @@ const importImage = entry("make an image of a root file system tar", async () =>
 const load = entry("load images from an archive", async () => (await import("./load.ts")).command);
 const pull = entry("bring an image from a registry", async () => (await import("./pull.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
+const logout = entry("forget the credentials for a registry", async () => (await import("./logout.ts")).command);
 const bootstrap = entry(
   "make an image of this host's busybox or of Debian",
   async () => (await import("./bootstrap.ts")).command,
@@ -72,6 +73,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   load,
   tag,
   rmi,
+  logout,
   explain,
   version,
   completion,

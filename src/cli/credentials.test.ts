@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import { ControlHarness } from "../../test/control-harness.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { parseHelperAnswer } from "./credential-helper.ts";
 import { authOfEntry, credentialsFor, eraseCredentials, keyOf, registryOf, storeCredentials } from "./credentials.ts";
@@ -210,4 +211,23 @@ describe("properties", () => {
     expect(keyOf("docker.io")).toBe("https://index.docker.io/v1/");
     expect(keyOf("http://registry.example:5000/v1/")).toBe("registry.example:5000");
   });
+});
+
+test("logout forgets, and says whether there was anything", async () => {
+  put({
+    auths: { "http://one.example/v1/": { auth: base64("a:b") }, "one.example": {}, "two.example": { auth: base64("c:d") } },
+  });
+  const harness = new ControlHarness();
+  const env = { HOME: home };
+  const logout = (...server: string[]) => harness.command(["logout", ...server], { env });
+  try {
+    expect(await logout("one.example")).toMatchObject({
+      exitCode: 0,
+      stdout: "Removing login credentials for one.example\n",
+    });
+    expect(stored().auths).toEqual({ "two.example": { auth: base64("c:d") } });
+    expect(await logout()).toMatchObject({ exitCode: 0, stdout: "Not logged in to https://index.docker.io/v1/\n" });
+  } finally {
+    await harness.stop();
+  }
 });

@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import { type Digest, isDigest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
@@ -17,10 +17,21 @@ import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, takeLayer } from "./layer.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
+import { type ImageToPush, pushImage } from "./push.ts";
 import type { RemoteManifest } from "./remote/types.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
 import type { TarEntry } from "./tar-types.ts";
-import type { Image, ImageConfig, ImageStore, ImportOptions, MountedImage, Progress, PullOptions } from "./types.ts";
+import type {
+  Image,
+  ImageConfig,
+  ImageStore,
+  ImportOptions,
+  MountedImage,
+  Progress,
+  PullOptions,
+  PushedImage,
+  PushOptions,
+} from "./types.ts";
 
 export interface StoreOptions {
   /** Use this form of mount, whatever the machine can do; absent: the best that works. */
@@ -250,6 +261,43 @@ class LocalImageStore implements ImageStore {
     this.#database.setName(canonical, record.id);
     this.#refresh();
     this.#writeLayoutIndex();
+  }
+
+  async push(name: string, options: PushOptions): Promise<PushedImage> {
+    const target = parseReference(canonicalTag(name));
+    const repository = `${target.domain}/${target.path}`;
+    const { record, documents, repositoryDigests } = this.#find(name).known;
+    return this.#content.leased(async (lease) => {
+      for (const digest of [record.id, ...record.layers, ...documents.map(({ digest }) => digest)]) lease.digests.add(digest);
+      const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
+      // what the repository called it before comes first: the same push again is the same manifest
+      const ordered = [...documents].sort((a, b) => Number(here.has(b.digest)) - Number(here.has(a.digest)));
+      const image: ImageToPush = {
+        id: parseDigest(record.id, "image id"),
+        config: record.config,
+        layers: record.layers.map((diffId) => ({
+          diffId: parseDigest(diffId, "diffID"),
+          path: this.#content.blobPath(diffId),
+          blobs: this.#database.blobsOfLayer(diffId),
+        })),
+        documents: ordered.map(({ digest, mediaType }) => ({
+          mediaType,
+          text: fs.readFileSync(this.#content.blobPath(digest), "utf8"),
+        })),
+      };
+      const { digest, mediaType, text } = await pushImage(image, target, options, (blob) => {
+        if (this.#content.hasBlob(blob.diffId)) this.#database.addLayerBlob(blob, repository);
+      });
+      await this.#content.putBlob(text, lease);
+      await this.#content.flushNames();
+      // removed meanwhile, it stays so
+      if (this.#images.has(record.id)) {
+        const repositoryDigests = [{ repository, digest }];
+        this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]);
+        this.#changed();
+      }
+      return { digest, mediaType, size: Buffer.byteLength(text) };
+    });
   }
 
   async collectGarbage(): Promise<string[]> {

@@ -1,6 +1,7 @@
 /** Values of the images noun that other parts see. */
 
 import type { Registries, RegistryAuth } from "./remote/types.ts";
+import type { Compression } from "./stream.ts";
 
 export interface ImageConfig {
   architecture: string;
@@ -68,9 +69,21 @@ export interface ImageStore {
     options: { force?: boolean; inUse: ReadonlySet<string> },
   ): Promise<{ untagged: string[]; deleted: string[] }>;
   tag(id: string, name: string): void;
+  /**
+   * Sends an image to the registry its name says, and remembers what it is called there. The name needs to be one of the store's.
+   * Throws ImageNotFound, and what the registry's client throws; what had arrived by then need not be sent again.
+   */
+  push(name: string, options: PushOptions): Promise<PushedImage>;
   /** Deletes what an interrupted operation left and no image refers to. Returns what was deleted. */
   collectGarbage(): Promise<string[]>;
   close(): void;
+}
+
+export interface PushedImage {
+  /** Digest, media type and bytes of the manifest. */
+  digest: string;
+  mediaType: string;
+  size: number;
 }
 
 export type Progress = (step: { id: string; current: number; total?: number; message: string }) => void;
@@ -80,6 +93,16 @@ export interface ImportOptions {
   config?: Partial<ImageConfig["config"]>;
   architecture?: string;
   message?: string;
+  signal?: AbortSignal;
+  progress?: Progress;
+}
+
+export interface PushOptions {
+  registries: Registries;
+  /** Who asks the registry of that name, be it where the image goes or where a layer came from. */
+  authOf?(domain: string): RegistryAuth | undefined;
+  /** Absent: any form will do, and gzip is made where there is none. */
+  compression?: Compression;
   signal?: AbortSignal;
   progress?: Progress;
 }

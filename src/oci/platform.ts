@@ -3,6 +3,7 @@
  * where, as containerd's platforms package has it.
  */
 import { OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
 
 export interface Platform {
   readonly os: string;
@@ -25,9 +26,9 @@ const architectures: Readonly<Record<string, string>> = {
 const usual: Readonly<Record<string, string>> = { amd64: "v1", arm64: "v8", arm: "v7" };
 
 const normal = ({ os, architecture, variant }: Platform): Platform => {
-  const name = architectures[architecture] ?? architecture;
+  const name = lookUp(architectures, architecture) ?? architecture;
   const level = variant === undefined && architecture === "armel" ? "v6" : variant?.replace(/^(?=\d)/, "v");
-  return level === undefined || level === "" || level === usual[name]
+  return level === undefined || level === "" || level === lookUp(usual, name)
     ? { os, architecture: name }
     : { os, architecture: name, variant: level };
 };
@@ -47,7 +48,7 @@ export const platformText = ({ os, architecture, variant }: Platform): string =>
   `${os}/${architecture}${variant === undefined ? "" : `/${variant}`}`;
 
 const levelOf = ({ architecture, variant }: Platform): number => {
-  const level = /^v(\d+)$/.exec(variant ?? usual[architecture] ?? "v0")?.[1];
+  const level = /^v(\d+)$/.exec(variant ?? lookUp(usual, architecture) ?? "v0")?.[1];
   return level === undefined ? Number.NaN : Number(level);
 };
 
