@@ -55,15 +55,73 @@ export interface ImageStore {
   importRootfs(source: ReadableStream<Uint8Array>, options: ImportOptions): Promise<Image>;
   /** A docker-archive or OCI archive. Returns the images it held. */
   load(source: ReadableStream<Uint8Array>, options?: { signal?: AbortSignal; progress?: Progress }): Promise<Image[]>;
+  /**
+   * Images as an archive or layout, under the names they were asked for by: a repository without a tag gives all its tags, an id
+   * none. To `path`, or as chunks where there is none ("oci-dir" needs one). Throws ImageNotFound, "out_of_disk", "target_exists".
+   */
+  save(references: readonly string[], options: SaveOptions): Promise<void>;
+  /** Layers of an image with their sizes in bytes, lowest first. */
+  layers(id: string): { diffId: string; size: number }[];
   /** Removes a name and, with its last name, the image. `inUse` are image ids that containers need. */
   remove(
     reference: string,
     options: { force?: boolean; inUse: ReadonlySet<string> },
   ): Promise<{ untagged: string[]; deleted: string[] }>;
   tag(id: string, name: string): void;
+  /** What of each layer its image does not show, lowest first. */
+  waste(id: string): LayerWaste[];
+  /** Verifies everything in the store; with `repair` mends it. Others may work meanwhile. */
+  check(request: CheckRequest): Promise<StoreReport>;
   /** Deletes what an interrupted operation left and no image refers to. Returns what was deleted. */
   collectGarbage(): Promise<string[]>;
   close(): void;
+}
+
+export type SaveFormat = "docker-archive" | "oci-archive" | "oci-dir";
+
+export interface SaveOptions {
+  format: SaveFormat;
+  /** An absolute path. */
+  path?: string;
+  /** Takes the archive where there is no path; it is waited for. */
+  write?: (chunk: Uint8Array) => void | Promise<void>;
+  signal?: AbortSignal;
+}
+
+/** Bytes of a layer that the image's file system does not show, and the largest of the files. */
+export interface LayerWaste {
+  bytes: number;
+  files: { path: string; size: number; why: "replaced" | "deleted" }[];
+}
+
+/** Something wrong with the store. */
+export interface StoreProblem {
+  kind: "database" | "record" | "layer" | "configuration" | "manifest" | "document" | "index" | "layout" | "orphan";
+  /** The image's id, and the layer's diffID, where it concerns one. */
+  image: string | null;
+  layer: string | null;
+  /** Below the store. */
+  path: string;
+  message: string;
+  advice: string;
+  /** What the repair did about it; null if nothing. */
+  repaired: string | null;
+}
+
+export interface StoreReport {
+  problems: StoreProblem[];
+  images: number;
+  /** Bytes that were read and hashed. */
+  bytes: number;
+}
+
+export interface CheckRequest {
+  quick?: boolean;
+  repair?: boolean;
+  /** Images that containers need: their records stay, whatever is missing. */
+  inUse: ReadonlySet<string>;
+  signal?: AbortSignal;
+  progress?: Progress;
 }
 
 export type Progress = (step: { id: string; current: number; total?: number; message: string }) => void;

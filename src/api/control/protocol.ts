@@ -20,14 +20,18 @@ import type {
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
+  DiskUsage,
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  HistoryEntry,
   Image,
   ImageSummary,
+  ImageTree,
   Resources,
   RuntimeInfo,
   StatsSample,
+  StoreReport,
 } from "../../engine/types.ts";
 
 export const CONTROL_VERSION = 1;
@@ -177,6 +181,21 @@ export interface Calls {
   /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
   import: { request: { path?: string; name?: string; message?: string; changes?: string[] }; result: Image; item: never };
   load: { request: { path?: string }; result: { images: Image[] }; item: never };
+  /** The archive as STDOUT frames, or into `path`, which the engine writes itself. */
+  save: {
+    request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string };
+    result: Record<never, never>;
+    item: never;
+  };
+  imageHistory: { request: { image: string }; result: { entries: HistoryEntry[] }; item: never };
+  imageTree: { request: { image?: string }; result: { images: ImageTree[] }; item: never };
+  imagePrune: {
+    request: { all?: boolean; filters?: Record<string, string[]> };
+    result: { untagged: string[]; deleted: string[]; reclaimed: number };
+    item: never;
+  };
+  diskUsage: { request: Record<never, never>; result: DiskUsage; item: never };
+  systemCheck: { request: { repair?: boolean; quick?: boolean }; result: StoreReport; item: never };
   bootstrap: { request: { distribution: string; name?: string }; result: Image; item: never };
 }
 
