@@ -82,6 +82,11 @@ export class ContentStore {
     return fs.existsSync(this.blobPath(digest));
   }
 
+  /** Bytes; null for one that is not there. */
+  blobSize(digest: string): number | null {
+    return fs.statSync(this.blobPath(digest), { throwIfNoEntry: false })?.size ?? null;
+  }
+
   /** Runs an operation whose content is safe from `garbage` until it ends. */
   async leased<T>(operation: (lease: Lease) => Promise<T>): Promise<T> {
     const lease = new Lease();

@@ -1,5 +1,7 @@
 /** Values of the images noun that other parts see. */
 
+import type { Registries, RegistryAuth } from "./remote/types.ts";
+
 export interface ImageConfig {
   architecture: string;
   os: string;
@@ -62,6 +64,11 @@ export interface ImageStore {
   save(references: readonly string[], options: SaveOptions): Promise<void>;
   /** Layers of an image with their sizes in bytes, lowest first. */
   layers(id: string): { diffId: string; size: number }[];
+  /**
+   * Brings an image from a registry. `digest` is what the registry calls it; `upToDate`: the name meant that image before. A pull
+   * that fails on the way leaves the layers that are whole for the next try.
+   */
+  pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
   /** Removes a name and, with its last name, the image. `inUse` are image ids that containers need. */
   remove(
     reference: string,
@@ -133,4 +140,13 @@ export interface ImportOptions {
   message?: string;
   signal?: AbortSignal;
   progress?: Progress;
+}
+
+export interface PullOptions {
+  readonly registries: Registries;
+  readonly auth?: RegistryAuth;
+  /** "linux/arm64"; absent: this machine's. */
+  readonly platform?: string;
+  readonly signal?: AbortSignal;
+  readonly progress?: Progress;
 }

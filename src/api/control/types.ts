@@ -17,6 +17,7 @@ export type {
   ImageTree,
   LogConfig,
   MountRequest,
+  RegistryAuth,
   Resources,
   RuntimeInfo,
   StatsSample,
