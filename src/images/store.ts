@@ -109,6 +109,8 @@ class LocalImageStore implements ImageStore {
   readonly #puller: Puller;
   /** Every image by id; the database's content, parsed. */
   #images = new Map<string, Known>();
+  /** Bytes of manifests, whose content their digest fixes. */
+  readonly #manifestSizes = new Map<string, number>();
 
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
@@ -250,6 +252,7 @@ class LocalImageStore implements ImageStore {
     this.#database.removeImage(id);
     this.#changed();
     this.#mounts.release(id);
+    this.#manifestSizes.delete(known.record.manifest);
     const deleted = [
       id,
       ...this.#discard([...known.record.layers]),
@@ -613,7 +616,8 @@ class LocalImageStore implements ImageStore {
   /** index.json, for those who read the store as an OCI layout. It says what the database says, which is what counts. */
   #layoutIndex(): string {
     const manifests = [...this.#images.values()].flatMap(({ record, names, config }) => {
-      const size = fs.statSync(this.#content.blobPath(record.manifest), { throwIfNoEntry: false })?.size ?? 0;
+      // Remembered: with a thousand images a thousand files would be asked at each change.
+      const size = this.#manifestSize(record);
       const descriptor = {
         mediaType: "application/vnd.oci.image.manifest.v1+json",
         digest: record.manifest,
@@ -624,6 +628,14 @@ class LocalImageStore implements ImageStore {
       return names.map((name) => ({ ...descriptor, annotations: { "org.opencontainers.image.ref.name": familiar(name) } }));
     });
     return JSON.stringify({ schemaVersion: 2, manifests });
+  }
+
+  #manifestSize({ manifest }: ImageRecord): number {
+    const known = this.#manifestSizes.get(manifest);
+    if (known !== undefined) return known;
+    const size = fs.statSync(this.#content.blobPath(manifest), { throwIfNoEntry: false })?.size;
+    if (size !== undefined) this.#manifestSizes.set(manifest, size);
+    return size ?? 0;
   }
 
   #writeLayoutIndex(): void {
@@ -656,7 +668,18 @@ const namesOfRepository = (reference: string, images: readonly Known[]): { id: s
   }
 };
 
-const familiar = (canonical: string): string => familiarName(parseReference(canonical));
+/** Each list and each change asks for the short form of every name. */
+const MAX_FAMILIAR = 20_000;
+const familiarNames = new Map<string, string>();
+
+const familiar = (canonical: string): string => {
+  const known = familiarNames.get(canonical);
+  if (known !== undefined) return known;
+  const short = familiarName(parseReference(canonical));
+  if (familiarNames.size >= MAX_FAMILIAR) familiarNames.clear();
+  familiarNames.set(canonical, short);
+  return short;
+};
 
 const imageOf = ({ record, config, names, repositoryDigests }: Known): Image => ({
   id: record.id,
