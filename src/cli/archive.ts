@@ -36,7 +36,7 @@ export function transfer<K extends CallName>(context: Context, source: Source, q
 }
 
 /** One line that is written over, on a terminal only; gone when the result is printed. */
-async function showProgress(context: Context, step: unknown): Promise<void> {
+export async function showProgress(context: Context, step: unknown): Promise<void> {
   const terminal = await context.terminal();
   if (!terminal.isTerminal(2)) return;
   const { decimalSize } = await import("../lib/units.ts");

@@ -32,6 +32,15 @@ const rmi = entry("remove images", async () => (await import("./rmi.ts")).comman
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
 const load = entry("load images from an archive", async () => (await import("./load.ts")).command);
 const pull = entry("bring an image from a registry", async () => (await import("./pull.ts")).command);
+const save = entry("save images to an archive", async () => (await import("./save.ts")).command);
+const history = entry("show what an image's layers were made by", async () => (await import("./history.ts")).command);
+const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
+const imageTree = entry(
+  "show layers, who shares them, and what they waste",
+  async () => (await import("./image-tree.ts")).command,
+);
+const systemDf = entry("show what images and containers take of the disk", async () => (await import("./system-df.ts")).command);
+const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
 const logout = entry("forget the credentials for a registry", async () => (await import("./logout.ts")).command);
 const bootstrap = entry(
@@ -71,9 +80,11 @@ export const commands: Readonly<Record<string, Entry>> = {
   pull,
   import: importImage,
   load,
+  save,
   tag,
   rmi,
   logout,
+  history,
   explain,
   version,
   completion,
@@ -113,7 +124,11 @@ export const groups: Readonly<Record<string, Group>> = {
       import: importImage,
       load,
       pull,
+      save,
       tag,
+      history,
+      tree: imageTree,
+      prune: imagePrune,
       list: { ...images, hidden: true },
     },
   },
@@ -122,7 +137,7 @@ export const groups: Readonly<Record<string, Group>> = {
     commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs },
   },
   system: {
-    summary: "what this machine offers",
-    commands: { runtimes },
+    summary: "what this machine offers, and the store",
+    commands: { runtimes, df: systemDf, check: systemCheck },
   },
 };

@@ -37,7 +37,8 @@ export const command = define({
     const whole = values["no-trunc"] ?? false;
     const rows = images.flatMap((image) => rowsOf(image, whole, Date.now() / 1000));
     if (values.quiet && values.format === undefined) {
-      for (const id of new Set(rows.map((row) => String(row.ID)))) await line(context.stdout, id);
+      const ids = new Set(rows.map((row) => String(row.ID)));
+      if (ids.size > 0) await line(context.stdout, [...ids].join("\n"));
       return 0;
     }
     const columns = ["Repository", "Tag", ...(values.digests ? ["Digest"] : []), "ID", "CreatedSince", "Size"];

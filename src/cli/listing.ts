@@ -25,7 +25,9 @@ export async function printRows(
   rows: readonly Row[],
   format: string | undefined,
 ): Promise<void> {
-  for (const text of await renderRows(listing, rows, format)) await line(context.stdout, text);
+  // One write: a thousand rows are not a thousand system calls.
+  const lines = await renderRows(listing, rows, format);
+  if (lines.length > 0) await line(context.stdout, lines.join("\n"));
 }
 
 export async function renderRows(listing: Listing, rows: readonly Row[], format: string | undefined): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
-import type { Image, ImageStore, Progress } from "../images/types.ts";
+import type { CheckRequest, Image, ImageStore, Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
@@ -15,11 +15,13 @@ import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import { createContainer, hasBinds } from "./create.ts";
 import { ContainerTable } from "./database.ts";
+import { diskUsage } from "./disk-usage.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
-import { listImages } from "./images.ts";
+import { historyOf, imageTrees } from "./image-layers.ts";
+import { listImages, prunable } from "./images.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
@@ -37,15 +39,19 @@ import type {
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
+  DiskUsage,
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  HistoryEntry,
   ImageSummary,
+  ImageTree,
   PulledName,
   PullRequest,
   Resources,
   RuntimeInfo,
   StatsSample,
+  StoreReport,
 } from "./types.ts";
 import { updateContainer } from "./update.ts";
 
@@ -305,6 +311,39 @@ export class Engine {
 
   listImages(filters: Record<string, string[]>): ImageSummary[] {
     return listImages(this.context.images, filters);
+  }
+
+  imageHistory(reference: string): HistoryEntry[] {
+    return historyOf(this.context.images, reference);
+  }
+
+  imageTrees(reference: string | undefined): ImageTree[] {
+    return imageTrees(this.context.images, reference);
+  }
+
+  /** Removes images without a name that no container needs; with `all` every image that none needs. */
+  async pruneImages(
+    all: boolean,
+    filters: Record<string, string[]>,
+  ): Promise<{ untagged: string[]; deleted: string[]; reclaimed: number }> {
+    const before = diskUsage(this.context).layersSize;
+    const result = { untagged: [] as string[], deleted: [] as string[] };
+    for (const id of prunable(this.context, all, filters)) {
+      const { untagged, deleted } = await this.removeImage(id, true);
+      result.untagged.push(...untagged);
+      result.deleted.push(...deleted);
+    }
+    return { ...result, reclaimed: before - diskUsage(this.context).layersSize };
+  }
+
+  diskUsage(): DiskUsage {
+    return diskUsage(this.context);
+  }
+
+  /** Verifies the image store, and mends it with `repair`. */
+  checkImages(request: Omit<CheckRequest, "inUse">): Promise<StoreReport> {
+    const inUse = new Set([...this.context.containers.values()].map(({ record }) => record.imageId));
+    return this.context.images.check({ ...request, inUse });
   }
 
   /** Makes an image out of what this machine has: "busybox", "debian" or "debian:SUITE". */

@@ -1,9 +1,12 @@
 import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
+import { nowNs, parseMoment } from "../lib/time.ts";
+import type { Context } from "./context.ts";
 import type { ImageSummary } from "./types.ts";
 
-const createdSeconds = (image: Image): number =>
+/** Unix seconds; 0 when the configuration does not say. */
+export const createdSeconds = (image: Image): number =>
   Math.floor(Date.parse(image.config.created ?? "1970-01-01T00:00:00Z") / 1000) || 0;
 
 const summary = (image: Image): ImageSummary => ({
@@ -48,6 +51,45 @@ const filters: Record<string, (store: ImageStore, value: string) => Test> = {
     return (image) => createdSeconds(image) > limit;
   },
 };
+
+/** The image has the label, with that value if one is given. */
+const labelled = (image: Image, value: string): boolean => {
+  const [key = "", wanted] = value.split(/=(.*)/s);
+  const actual = image.config.config.Labels?.[key];
+  return actual !== undefined && (wanted === undefined || wanted === actual);
+};
+
+const pruneFilters: Record<string, (values: readonly string[]) => Test> = {
+  until: (values) => {
+    const limit = Math.min(
+      ...values.map((value) => {
+        const moment = parseMoment(value, nowNs());
+        if (moment === undefined)
+          throw new OnggiError("invalid_filter", `until=${value}: neither a moment nor a duration like 24h`);
+        return Number(moment / 1_000_000_000n);
+      }),
+    );
+    return (image) => createdSeconds(image) < limit;
+  },
+  label: (values) => (image) => values.every((value) => labelled(image, value)),
+  "label!": (values) => (image) => !values.some((value) => labelled(image, value)),
+};
+
+/** Ids of the images that `image prune` removes: none that a container needs. Throws "invalid_filter". */
+export function prunable(context: Context, all: boolean, filters: Record<string, string[]>): string[] {
+  const tests = Object.entries(filters).map(([key, values]) => {
+    const make = lookUp(pruneFilters, key);
+    if (!make) {
+      throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(pruneFilters).join(", ")}`);
+    }
+    return make(values);
+  });
+  const inUse = new Set([...context.containers.values()].map(({ record }) => record.imageId));
+  return context.images
+    .list()
+    .filter((image) => !inUse.has(image.id) && (all || image.names.length === 0) && tests.every((test) => test(image)))
+    .map(({ id }) => id);
+}
 
 /** Images, newest first. Values of one filter are alternatives (labels add up), filters add up. */
 export function listImages(store: ImageStore, wanted: Record<string, string[]>): ImageSummary[] {

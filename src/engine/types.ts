@@ -2,7 +2,7 @@
 
 import type { RegistryAuth } from "../images/remote/types.ts";
 
-export type { Image, ImageConfig } from "../images/types.ts";
+export type { Image, ImageConfig, LayerWaste, StoreProblem, StoreReport } from "../images/types.ts";
 export type {
   ContainerRequest,
   DeviceRequest,
@@ -13,6 +13,7 @@ export type {
 } from "../runtime/request-types.ts";
 export type { RegistryAuth };
 
+import type { LayerWaste } from "../images/types.ts";
 import type { ContainerRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -107,6 +108,62 @@ export interface ImageSummary {
   /** Bytes of all layers, uncompressed. */
   size: number;
   labels: Record<string, string>;
+}
+
+/** One line of `history`, newest first. */
+export interface HistoryEntry {
+  /** The image's id on the first line, "<missing>" on the others. */
+  id: string;
+  /** Unix seconds; 0 when it does not say. */
+  created: number;
+  createdBy: string;
+  /** Bytes of the layer, uncompressed; 0 for a line that made none. */
+  size: number;
+  comment: string;
+  /** Names of the image on the first line. */
+  tags: string[];
+}
+
+/** An image's layers, lowest first. */
+export interface ImageTree {
+  id: string;
+  names: string[];
+  size: number;
+  layers: {
+    diffId: string;
+    size: number;
+    createdBy: string;
+    /** Other images that have it, by name, or by id where there is none. */
+    sharedWith: string[];
+    /** Absent where only the layers of all images were asked for. */
+    waste?: LayerWaste;
+  }[];
+}
+
+/** What lies on the disk, in bytes; what images share is counted once. */
+export interface DiskUsage {
+  images: {
+    id: string;
+    names: string[];
+    created: number;
+    size: number;
+    /** Of its layers, those that another image has too. */
+    shared: number;
+    unique: number;
+    containers: number;
+  }[];
+  /** Bytes of all layers, and of those that only images without containers have. */
+  layersSize: number;
+  layersUnused: number;
+  containers: {
+    id: string;
+    name: string;
+    image: string;
+    state: ContainerStatus;
+    command: string;
+    created: number;
+    size: number;
+  }[];
 }
 
 /** One sample of a container's use, with the units in the names. Absent: this kernel does not say. */

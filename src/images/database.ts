@@ -223,6 +223,21 @@ export class ImageDatabase {
     });
   }
 
+  /** Forgets a document, and that a registry calls an image by it. */
+  removeDocument(digest: string): void {
+    this.#transaction("forgetting a document", () => {
+      this.#db.query("DELETE FROM documents WHERE digest = ?").run(digest);
+      this.#db.query("DELETE FROM repository_digests WHERE digest = ?").run(digest);
+    });
+  }
+
+  /** What SQLite finds wrong with its file, and references that lead nowhere; "ok" alone when all is well. */
+  state(): string[] {
+    const found = this.#db.query<{ integrity_check: string }, []>("PRAGMA integrity_check").all();
+    const loose = this.#db.query<{ table: string }, []>("PRAGMA foreign_key_check").all();
+    return [...found.map((row) => row.integrity_check), ...loose.map(({ table }) => `a row of ${table} refers to no image`)];
+  }
+
   setName(name: string, image: string): void {
     this.#transaction("naming an image", () => this.#setName(name, image));
   }

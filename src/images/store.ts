@@ -1,37 +1,45 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { OnggiError } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import { type Digest, isDigest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
+import { checkStore, LAYOUT } from "./check.ts";
 import { ContentStore, type Lease } from "./content.ts";
 import { ImageDatabase, type ImageDocument, type ImageRecord, type NewImage, type RepositoryDigest } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { ImageAmbiguous, ImageInUse, ImageNotFound } from "./errors.ts";
-import { explainDisk } from "./files.ts";
+import { explainDisk, writeWhole } from "./files.ts";
 import { diffIdsOf, hostArchitecture, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
-import { type LayerOptions, takeLayer } from "./layer.ts";
+import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
 import type { RemoteManifest } from "./remote/types.ts";
+import { archiveChunks, type SavedImage, writeArchive, writeLayout } from "./save.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
 import type { TarEntry } from "./tar-types.ts";
 import type {
+  CheckRequest,
   Image,
   ImageConfig,
   ImageStore,
   ImportOptions,
+  LayerWaste,
   MountedImage,
   Progress,
   PullOptions,
   PushedImage,
   PushOptions,
+  SaveOptions,
+  StoreProblem,
+  StoreReport,
 } from "./types.ts";
+import { wasteOf } from "./waste.ts";
 
 export interface StoreOptions {
   /** Use this form of mount, whatever the machine can do; absent: the best that works. */
@@ -104,6 +112,8 @@ class LocalImageStore implements ImageStore {
   readonly #puller: Puller;
   /** Every image by id; the database's content, parsed. */
   #images = new Map<string, Known>();
+  /** Bytes of manifests, whose content their digest fixes. */
+  readonly #manifestSizes = new Map<string, number>();
 
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
@@ -245,6 +255,7 @@ class LocalImageStore implements ImageStore {
     this.#database.removeImage(id);
     this.#changed();
     this.#mounts.release(id);
+    this.#manifestSizes.delete(known.record.manifest);
     const deleted = [
       id,
       ...this.#discard([...known.record.layers]),
@@ -300,10 +311,144 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async collectGarbage(): Promise<string[]> {
+  layers(id: string): { diffId: string; size: number }[] {
+    return this.#find(id).known.record.layers.map((diffId) => ({ diffId, size: this.#blobOf(diffId).size }));
+  }
+
+  async save(references: readonly string[], { format, path, write, signal }: SaveOptions): Promise<void> {
+    const images = this.#toSave(references);
+    const held = new Set<string>();
+    try {
+      await this.#content.leased(async (lease) => {
+        for (const { id, manifest, layers } of images) for (const digest of [id, manifest, ...layers]) lease.digests.add(digest);
+        for (const digest of lease.digests) held.add(digest);
+        const blobOf = (digest: string) => this.#blobOf(digest);
+        if (format === "oci-dir") {
+          if (path === undefined) throw new OnggiError("usage", "an OCI layout is a directory: name it with --output");
+          if (fs.existsSync(path) && (!fs.statSync(path).isDirectory() || fs.readdirSync(path).length > 0)) {
+            throw new OnggiError("target_exists", `${path} is there and not empty; name a new directory`);
+          }
+          await writeLayout(path, images, blobOf, signal);
+        } else if (path !== undefined) await writeArchive(path, images, blobOf, format, signal);
+        else {
+          for await (const chunk of archiveChunks(images, blobOf, format)) {
+            signal?.throwIfAborted();
+            await write?.(chunk);
+          }
+        }
+      });
+    } catch (error) {
+      throw explainDisk(error, "saving images");
+    } finally {
+      // Images that were removed meanwhile have left their content to this.
+      this.#discard([...held]);
+    }
+  }
+
+  waste(id: string): LayerWaste[] {
+    return wasteOf(this.#find(id).known.record.layers.map((diffId) => scanLayer(this.#content.blobPath(diffId))));
+  }
+
+  async check({ quick = false, repair = false, inUse, signal, progress }: CheckRequest): Promise<StoreReport> {
+    const { problems: found, bytes } = await checkStore(
+      {
+        content: this.#content,
+        images: () =>
+          [...this.#images.values()].map(({ record, names, documents }) => ({
+            record,
+            names: names.map(familiar),
+            documents: documents.map(({ digest }) => digest),
+          })),
+        databaseState: () => this.#database.state(),
+        layoutIndex: () => this.#layoutIndex(),
+        garbage: () => this.#garbage(),
+      },
+      { quick, signal, progress },
+    );
+    const images = this.#images.size;
+    const problems = found.map((problem) => ({ ...problem, repaired: null }));
+    return { problems: repair ? await this.#repair(problems, inUse) : problems, images, bytes };
+  }
+
+  #garbage(): string[] {
     const blobs = this.#needed();
     for (const diffId of this.#database.layersTakenSince(Date.now() - KEEP_TAKEN_MS)) blobs.add(diffId);
-    const found = this.#content.garbage({ blobs, images: new Set(this.#images.keys()) });
+    return this.#content.garbage({ blobs, images: new Set(this.#images.keys()) });
+  }
+
+  /** Mends problem after problem; what one repair takes away needs no other. */
+  async #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
+    const done: StoreProblem[] = [];
+    const lost = new Set<string>();
+    for (const problem of problems) {
+      let repaired: string | null;
+      try {
+        repaired = await this.#mend(problem, inUse, lost);
+      } catch (error) {
+        repaired = null;
+        done.push({ ...problem, repaired, advice: `the repair failed: ${messageOf(error)}` });
+        continue;
+      }
+      done.push({ ...problem, repaired });
+    }
+    this.#changed();
+    await this.#content.flushNames();
+    return done;
+  }
+
+  async #mend(problem: StoreProblem, inUse: ReadonlySet<string>, lost: Set<string>): Promise<string | null> {
+    const { kind, image, layer, path } = problem;
+    if (kind === "orphan") {
+      await this.collectGarbage();
+      return "removed";
+    }
+    if (kind === "layout") {
+      if (path === "oci-layout") fs.writeFileSync(join(this.#content.root, path), LAYOUT, { flush: true });
+      return "written again";
+    }
+    if (image === null) return null;
+    if (lost.has(image)) return "gone with its image";
+    const known = this.#images.get(image);
+    if (!known) return "its image was removed meanwhile";
+    const { record } = known;
+    if (kind === "index") {
+      const layers = record.layers.map((diffId) => ({ diffId, size: this.#blobOf(diffId).size }));
+      await storeIndex(this.#content, image, layers);
+      this.#mounts.release(image);
+      return "built again; containers that run keep the old one until they end";
+    }
+    if (kind === "configuration" || kind === "manifest") {
+      const config = { digest: image, size: Buffer.byteLength(record.config) };
+      const layers = record.layers.map((digest) => ({ digest, size: this.#blobOf(digest).size }));
+      const text = kind === "configuration" ? record.config : manifestFor(config, layers).text;
+      await writeWhole(join(this.#content.root, path), this.#content.temporaryPath(), text);
+      return "written again";
+    }
+    if (kind === "document") {
+      const digest = `sha256:${path.slice("blobs/sha256/".length)}`;
+      this.#database.removeDocument(digest);
+      fs.rmSync(join(this.#content.root, path), { force: true });
+      this.#refresh();
+      return "forgotten, with the name its registry has for the image";
+    }
+    // A layer, or the record itself: only whoever has the image can bring it back.
+    if (layer !== null) {
+      fs.rmSync(this.#content.blobPath(layer), { force: true });
+      this.#database.removeLayerBlobs([layer]);
+    }
+    this.#mounts.release(image);
+    const names = known.names.map(familiar).join(", ") || image;
+    if (inUse.has(image) && layer !== null) {
+      return `the layer was removed; the record of ${names} stays because a container needs it, and loading or pulling the image again mends it`;
+    }
+    if (inUse.has(image)) return null;
+    lost.add(image);
+    await this.remove(image, { force: true, inUse });
+    return `removed the image ${names}: load or pull it again`;
+  }
+
+  async collectGarbage(): Promise<string[]> {
+    const found = this.#garbage();
     for (const path of found) {
       if (path.startsWith("mounts/")) this.#mounts.release(`sha256:${path.slice("mounts/".length)}`);
       fs.rmSync(join(this.#content.root, path), { recursive: true, force: true });
@@ -409,6 +554,36 @@ class LocalImageStore implements ImageStore {
     return [...gone];
   }
 
+  #blobOf(digest: string): { path: string; size: number } {
+    const path = this.#content.blobPath(digest);
+    const stat = fs.statSync(path, { throwIfNoEntry: false });
+    if (stat) return { path, size: stat.size };
+    throw new OnggiError("store_damaged", `${digest} is missing in the image store; "onggi system check" says more`);
+  }
+
+  /** The images asked for, each once, with the names that were asked for. */
+  #toSave(references: readonly string[]): SavedImage[] {
+    const chosen = new Map<string, Set<string>>();
+    const choose = (id: string, names: readonly string[]): void => {
+      const before = chosen.get(id) ?? new Set();
+      chosen.set(id, before);
+      for (const name of names) before.add(name);
+    };
+    for (const reference of references) {
+      const whole = namesOfRepository(reference, [...this.#images.values()]);
+      if (whole.length > 0) for (const { id, name } of whole) choose(id, [name]);
+      else {
+        const { known, name } = this.#find(reference);
+        choose(known.record.id, name === null ? [] : [name]);
+      }
+    }
+    return [...chosen].map(([id, names]) => {
+      const { record, config } = this.#images.get(id)!;
+      const platform = { architecture: config.architecture, os: config.os };
+      return { id, manifest: record.manifest, layers: record.layers, names: [...names].sort(), platform };
+    });
+  }
+
   /** Every blob that some image needs. */
   #needed(): Set<string> {
     const needed = new Set<string>();
@@ -479,9 +654,10 @@ class LocalImageStore implements ImageStore {
   }
 
   /** index.json, for those who read the store as an OCI layout. It says what the database says, which is what counts. */
-  #writeLayoutIndex(): void {
+  #layoutIndex(): string {
     const manifests = [...this.#images.values()].flatMap(({ record, names, config }) => {
-      const size = fs.statSync(this.#content.blobPath(record.manifest), { throwIfNoEntry: false })?.size ?? 0;
+      // Remembered: with a thousand images a thousand files would be asked at each change.
+      const size = this.#manifestSize(record);
       const descriptor = {
         mediaType: "application/vnd.oci.image.manifest.v1+json",
         digest: record.manifest,
@@ -491,8 +667,20 @@ class LocalImageStore implements ImageStore {
       if (names.length === 0) return [descriptor];
       return names.map((name) => ({ ...descriptor, annotations: { "org.opencontainers.image.ref.name": familiar(name) } }));
     });
+    return JSON.stringify({ schemaVersion: 2, manifests });
+  }
+
+  #manifestSize({ manifest }: ImageRecord): number {
+    const known = this.#manifestSizes.get(manifest);
+    if (known !== undefined) return known;
+    const size = fs.statSync(this.#content.blobPath(manifest), { throwIfNoEntry: false })?.size;
+    if (size !== undefined) this.#manifestSizes.set(manifest, size);
+    return size ?? 0;
+  }
+
+  #writeLayoutIndex(): void {
     const path = join(this.#content.root, "index.json");
-    const text = JSON.stringify({ schemaVersion: 2, manifests });
+    const text = this.#layoutIndex();
     if (fs.existsSync(path) && fs.readFileSync(path, "utf8") === text) return;
     const temporary = this.#content.temporaryPath();
     try {
@@ -505,7 +693,33 @@ class LocalImageStore implements ImageStore {
   }
 }
 
-const familiar = (canonical: string): string => familiarName(parseReference(canonical));
+/** Every tag of a repository that is named without one; nothing for what names an image otherwise. */
+const namesOfRepository = (reference: string, images: readonly Known[]): { id: string; name: string }[] => {
+  if (images.some(({ record }) => record.id === reference || record.id === `sha256:${reference}`)) return [];
+  try {
+    const { domain, path, tag, digest } = parseReference(reference);
+    if (tag !== null || digest !== null) return [];
+    const prefix = `${domain}/${path}:`;
+    return images.flatMap(({ record, names }) =>
+      names.filter((name) => name.startsWith(prefix)).map((name) => ({ id: record.id, name })),
+    );
+  } catch {
+    return [];
+  }
+};
+
+/** Each list and each change asks for the short form of every name. */
+const MAX_FAMILIAR = 20_000;
+const familiarNames = new Map<string, string>();
+
+const familiar = (canonical: string): string => {
+  const known = familiarNames.get(canonical);
+  if (known !== undefined) return known;
+  const short = familiarName(parseReference(canonical));
+  if (familiarNames.size >= MAX_FAMILIAR) familiarNames.clear();
+  familiarNames.set(canonical, short);
+  return short;
+};
 
 const imageOf = ({ record, config, names, repositoryDigests }: Known): Image => ({
   id: record.id,

@@ -59,6 +59,13 @@ export interface ImageStore {
   /** A docker-archive or OCI archive. Returns the images it held. */
   load(source: ReadableStream<Uint8Array>, options?: { signal?: AbortSignal; progress?: Progress }): Promise<Image[]>;
   /**
+   * Images as an archive or layout, under the names they were asked for by: a repository without a tag gives all its tags, an id
+   * none. To `path`, or as chunks where there is none ("oci-dir" needs one). Throws ImageNotFound, "out_of_disk", "target_exists".
+   */
+  save(references: readonly string[], options: SaveOptions): Promise<void>;
+  /** Layers of an image with their sizes in bytes, lowest first. */
+  layers(id: string): { diffId: string; size: number }[];
+  /**
    * Brings an image from a registry. `digest` is what the registry calls it; `upToDate`: the name meant that image before. A pull
    * that fails on the way leaves the layers that are whole for the next try.
    */
@@ -74,6 +81,10 @@ export interface ImageStore {
    * Throws ImageNotFound, and what the registry's client throws; what had arrived by then need not be sent again.
    */
   push(name: string, options: PushOptions): Promise<PushedImage>;
+  /** What of each layer its image does not show, lowest first. */
+  waste(id: string): LayerWaste[];
+  /** Verifies everything in the store; with `repair` mends it. Others may work meanwhile. */
+  check(request: CheckRequest): Promise<StoreReport>;
   /** Deletes what an interrupted operation left and no image refers to. Returns what was deleted. */
   collectGarbage(): Promise<string[]>;
   close(): void;
@@ -84,6 +95,53 @@ export interface PushedImage {
   digest: string;
   mediaType: string;
   size: number;
+}
+
+export type SaveFormat = "docker-archive" | "oci-archive" | "oci-dir";
+
+export interface SaveOptions {
+  format: SaveFormat;
+  /** An absolute path. */
+  path?: string;
+  /** Takes the archive where there is no path; it is waited for. */
+  write?: (chunk: Uint8Array) => void | Promise<void>;
+  signal?: AbortSignal;
+}
+
+/** Bytes of a layer that the image's file system does not show, and the largest of the files. */
+export interface LayerWaste {
+  bytes: number;
+  files: { path: string; size: number; why: "replaced" | "deleted" }[];
+}
+
+/** Something wrong with the store. */
+export interface StoreProblem {
+  kind: "database" | "record" | "layer" | "configuration" | "manifest" | "document" | "index" | "layout" | "orphan";
+  /** The image's id, and the layer's diffID, where it concerns one. */
+  image: string | null;
+  layer: string | null;
+  /** Below the store. */
+  path: string;
+  message: string;
+  advice: string;
+  /** What the repair did about it; null if nothing. */
+  repaired: string | null;
+}
+
+export interface StoreReport {
+  problems: StoreProblem[];
+  images: number;
+  /** Bytes that were read and hashed. */
+  bytes: number;
+}
+
+export interface CheckRequest {
+  quick?: boolean;
+  repair?: boolean;
+  /** Images that containers need: their records stay, whatever is missing. */
+  inUse: ReadonlySet<string>;
+  signal?: AbortSignal;
+  progress?: Progress;
 }
 
 export type Progress = (step: { id: string; current: number; total?: number; message: string }) => void;

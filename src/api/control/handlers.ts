@@ -205,6 +205,23 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return { images };
     },
     pull: async (call) => ({ images: await engine.pull(call.request, imageOptions(call)) }),
+    save: async (call) => {
+      const { images, format, path } = call.request;
+      const target = path === undefined ? { write: call.stdout } : { path };
+      await engine.images.save(images, { format, signal: call.signal, ...target });
+      return {};
+    },
+    imageHistory: async ({ request }) => ({ entries: engine.imageHistory(request.image) }),
+    imageTree: async ({ request }) => ({ images: engine.imageTrees(request.image) }),
+    imagePrune: async ({ request }) => engine.pruneImages(!!request.all, request.filters ?? {}),
+    diskUsage: async () => engine.diskUsage(),
+    systemCheck: async (call) =>
+      engine.checkImages({
+        repair: !!call.request.repair,
+        quick: !!call.request.quick,
+        signal: call.signal,
+        progress: progressOf(call),
+      }),
     bootstrap: async (call) => {
       const { distribution, name } = call.request;
       const image = await engine.bootstrap(distribution, { ...imageOptions(call), ...(name === undefined ? {} : { name }) });

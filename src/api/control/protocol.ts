@@ -20,16 +20,20 @@ import type {
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
+  DiskUsage,
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  HistoryEntry,
   Image,
   ImageSummary,
+  ImageTree,
   PulledName,
   PullRequest,
   Resources,
   RuntimeInfo,
   StatsSample,
+  StoreReport,
 } from "../../engine/types.ts";
 
 export const CONTROL_VERSION = 1;
@@ -181,6 +185,21 @@ export interface Calls {
   load: { request: { path?: string }; result: { images: Image[] }; item: never };
   /** From a registry; with `allTags` everything a repository has. Progress is per layer. */
   pull: { request: PullRequest; result: { images: PulledName[] }; item: never };
+  /** The archive as STDOUT frames, or into `path`, which the engine writes itself. */
+  save: {
+    request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string };
+    result: Record<never, never>;
+    item: never;
+  };
+  imageHistory: { request: { image: string }; result: { entries: HistoryEntry[] }; item: never };
+  imageTree: { request: { image?: string }; result: { images: ImageTree[] }; item: never };
+  imagePrune: {
+    request: { all?: boolean; filters?: Record<string, string[]> };
+    result: { untagged: string[]; deleted: string[]; reclaimed: number };
+    item: never;
+  };
+  diskUsage: { request: Record<never, never>; result: DiskUsage; item: never };
+  systemCheck: { request: { repair?: boolean; quick?: boolean }; result: StoreReport; item: never };
   bootstrap: { request: { distribution: string; name?: string }; result: Image; item: never };
 }
 

@@ -1,0 +1,31 @@
+import { define } from "./command.ts";
+import { UsageError } from "./errors.ts";
+import { choice, text } from "./flags.ts";
+
+export const command = define({
+  usage: "[flags] IMAGE...",
+  summary: "save images to an archive that docker, podman, skopeo and onggi load",
+  flags: {
+    output: text("o", "FILE", "where to (standard output); a directory for oci-dir", { complete: "file" }),
+    format: choice("", ["docker-archive", "oci-archive", "oci-dir"], "docker-archive, which is an OCI layout too, unless told"),
+  },
+  args: [1, Number.POSITIVE_INFINITY],
+  complete: "image",
+  examples: [
+    ["save -o images.tar busybox debian:12", "several images, each layer once"],
+    ["save busybox | ssh there onggi load", "to another machine"],
+  ],
+  async run(context, values, images) {
+    const { output, format = "docker-archive" } = values;
+    if (output !== undefined && output !== "-") {
+      const path = output.startsWith("/") ? output : `${context.cwd}/${output}`;
+      await context.call("save", { images: [...images], format, path });
+      return 0;
+    }
+    if (format === "oci-dir") throw new UsageError("an OCI layout is a directory: name it with --output");
+    const terminal = await context.terminal();
+    if (terminal.isTerminal(1)) throw new UsageError("an archive does not go to a terminal: use --output, or redirect it");
+    await context.call("save", { images: [...images], format }, { stdout: (chunk) => context.stdout.write(chunk) });
+    return 0;
+  },
+});
