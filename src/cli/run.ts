@@ -1,3 +1,4 @@
+import type { CallHandlers } from "../api/control/client.ts";
 import type { TraceStage } from "../api/control/protocol.ts";
 import { attachOptions, checkCidFile, writeCidFile } from "./attach-options.ts";
 import { define } from "./command.ts";
@@ -42,34 +43,30 @@ export const command = define({
       ...(request.openStdin && attach.stdin ? { stdinOnce: true } : {}),
     };
     const tty = !detach && request.tty === true;
-    const once = !detach && (attach.stdin || tty);
-    return withImage(context, request.image, values, once, async () => {
-      const session = detach ? undefined : await openSession(context, options(values, attach, tty));
-      try {
-        const result = await context.call(
-          "run",
-          {
-            container,
-            detach,
-            attach,
-            ...(session?.size ? { size: session.size } : {}),
-            ...(values.trace ? { trace: true } : {}),
-            ...(values["sig-proxy"] === false ? {} : { sigProxy: true }),
-          },
-          {
-            ...session?.handlers<"run">(),
-            item: (item) => ("id" in item ? writeCidFile(values.cidfile, item.id) : printTrace(context, item.trace)),
-          },
-        );
-        session?.end();
-        for (const warning of result.warnings) await line(context.stderr, `WARNING: ${warning}`);
-        if (!detach) return await finish(context, result, tty);
-        await line(context.stdout, result.id);
-        return result.error ? await finish(context, result, tty) : 0;
-      } finally {
-        session?.end();
-      }
-    });
+    const session = detach ? undefined : await openSession(context, options(values, attach, tty));
+    try {
+      const runRequest = {
+        container,
+        detach,
+        attach,
+        ...(session?.size ? { size: session.size } : {}),
+        ...(values.trace ? { trace: true } : {}),
+        ...(values["sig-proxy"] === false ? {} : { sigProxy: true }),
+      };
+      const handlers: CallHandlers<"run"> = {
+        ...session?.handlers<"run">(),
+        item: (item) => ("id" in item ? writeCidFile(values.cidfile, item.id) : printTrace(context, item.trace)),
+      };
+      const takesInput = !detach && (attach.stdin || tty);
+      const result = await withImage(context, request.image, values, takesInput, () => context.call("run", runRequest, handlers));
+      session?.end();
+      for (const warning of result.warnings) await line(context.stderr, `WARNING: ${warning}`);
+      if (!detach) return await finish(context, result, tty);
+      await line(context.stdout, result.id);
+      return result.error ? await finish(context, result, tty) : 0;
+    } finally {
+      session?.end();
+    }
   },
 });
 

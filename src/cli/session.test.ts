@@ -7,6 +7,11 @@ import { OnggiError } from "../lib/errors.ts";
 
 const harness = new ControlHarness();
 beforeAll(() => harness.start());
+// Every image is there.
+beforeEach(() => {
+  const config = { architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers" as const, diff_ids: [] } };
+  harness.handlers.imageInspect = async () => ({ id: `sha256:${"0".repeat(64)}`, names: [], repoDigests: [], size: 0, config });
+});
 afterAll(() => harness.stop());
 beforeEach(() => {
   harness.handlers = {};
@@ -49,7 +54,7 @@ describe("exit codes", () => {
     harness.handlers.run = async () => {
       throw new OnggiError(code, "no");
     };
-    expect(await onggi(["run", "busybox"])).toEqual({ exitCode, stdout: "", stderr: "onggi: no\n" });
+    expect(await onggi(["run", "--pull", "never", "busybox"])).toEqual({ exitCode, stdout: "", stderr: "onggi: no\n" });
   });
 
   test("the engine's say wins, and its error is told", async () => {
