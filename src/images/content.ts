@@ -23,14 +23,19 @@ export class Lease {
 }
 
 /** A file on its way into the store. Ends with `keep` or `drop`. */
-export interface Ingest {
-  readonly file: SequentialFile;
+/** A layer on its way into the store. */
+export interface Arrival {
+  readonly file: { readonly path: string };
   /** No more bytes come: flushes to disk. What goes wrong is also reported by `keep`. */
   finish(): Promise<void>;
   /** Gives the content its name. True if it was there already, and the new copy is gone. */
   keep(digest: Digest, lease: Lease): Promise<boolean>;
   /** Removes it. May be called at any time, more than once. */
   drop(): Promise<void>;
+}
+
+export interface Ingest extends Arrival {
+  readonly file: SequentialFile;
 }
 
 export const paths = ["blobs/sha256", "index", "trees", "mounts", "tmp"] as const;
@@ -126,6 +131,20 @@ export class ContentStore {
         fs.renameSync(file.path, this.blobPath(digest));
         gone = true;
         return false;
+      },
+    };
+  }
+
+  /** A layer that is in the store already, as one that has just come in. */
+  stored(diffId: Digest): Arrival {
+    const done = async (): Promise<void> => {};
+    return {
+      file: { path: this.blobPath(diffId) },
+      finish: done,
+      drop: done,
+      keep: async (digest, lease) => {
+        lease.digests.add(digest);
+        return true;
       },
     };
   }

@@ -13,10 +13,10 @@ import { ImageAmbiguous, ImageInUse, ImageNotFound } from "./errors.ts";
 import { explainDisk } from "./files.ts";
 import { diffIdsOf, hostArchitecture, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
-import { type LayerOptions, takeLayer } from "./layer.ts";
+import { type LayerOptions, type NewLayer, scanLayer, takeLayer } from "./layer.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
-import type { Image, ImageConfig, ImageStore, ImportOptions, MountedImage, Progress } from "./types.ts";
+import type { CommitImage, Image, ImageConfig, ImageStore, ImportOptions, MountedImage, Progress } from "./types.ts";
 
 export interface StoreOptions {
   /** Use this form of mount, whatever the machine can do; absent: the best that works. */
@@ -125,6 +125,45 @@ class LocalImageStore implements ImageStore {
         };
         await this.#add([found], lease, signal);
         return this.get(found.id);
+      } finally {
+        await layer.ingest.drop();
+      }
+    });
+  }
+
+  async commit(source: ReadableStream<Uint8Array>, options: CommitImage): Promise<Image> {
+    const name = options.name === undefined ? null : canonicalTag(options.name);
+    return this.#content.leased(async (lease) => {
+      const { config: parent } = this.#find(options.parent).known;
+      // From here on no removal of the parent takes them away.
+      for (const digest of diffIdsOf(parent)) lease.digests.add(digest);
+      const layer = await takeLayer(this.#content, chunksOf(source, undefined), this.#layerOptions());
+      try {
+        const below = diffIdsOf(parent).map((diffId): NewLayer => {
+          const path = this.#content.blobPath(diffId);
+          const { size } = fs.statSync(path);
+          return { diffId, blob: { digest: diffId, size }, size, entries: scanLayer(path), ingest: this.#content.stored(diffId) };
+        });
+        const created = new Date().toISOString();
+        const { author, message } = options;
+        const step = {
+          created,
+          created_by: options.createdBy,
+          ...(author ? { author } : {}),
+          ...(message ? { comment: message } : {}),
+        };
+        const configText = JSON.stringify({
+          ...parent,
+          created,
+          ...(author ? { author } : {}),
+          config: options.config,
+          rootfs: { type: "layers", diff_ids: [...parent.rootfs.diff_ids, layer.diffId] },
+          history: [...(parent.history ?? []), step],
+        });
+        const config = parseConfig(configText, "the new image");
+        const id = digestOf(configText);
+        await this.#add([{ id, configText, config, layers: [...below, layer], names: name ? [name] : [] }], lease, undefined);
+        return this.get(id);
       } finally {
         await layer.ingest.drop();
       }
