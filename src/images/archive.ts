@@ -5,11 +5,12 @@
  * specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
  */
 import { OnggiError } from "../lib/errors.ts";
-import { type Digest, hexOf, parseDigest } from "../oci/digest.ts";
+import { type Digest, hexOf } from "../oci/digest.ts";
 import { canonicalName, parseReference } from "../oci/reference.ts";
 import type { ArchiveContents } from "./archive-contents.ts";
-import { diffIdsOf, hostArchitecture, parseConfig, parseObject } from "./image-config.ts";
+import { diffIdsOf, hostPlatform, parseConfig, parseObject } from "./image-config.ts";
 import type { NewLayer } from "./layer.ts";
+import { choose, type Descriptor, isIndexType, parseDescriptor } from "./manifest.ts";
 import type { ImageConfig } from "./types.ts";
 
 /** An image as found in an archive, verified. */
@@ -102,29 +103,9 @@ const dockerImages = (contents: ArchiveContents): FoundImage[] => {
 
 // OCI archive
 
-interface Descriptor {
-  readonly mediaType: string;
-  readonly digest: Digest;
-  readonly size: number;
-  readonly platform: { readonly os?: unknown; readonly architecture?: unknown } | null;
-  readonly annotations: Record<string, unknown>;
-}
-
-const descriptor = (value: unknown, what: string): Descriptor => {
-  const item = (value ?? {}) as Record<string, unknown>;
-  if (typeof item.size !== "number") throw invalid(`${what}: a descriptor has no size`);
-  return {
-    mediaType: typeof item.mediaType === "string" ? item.mediaType : "",
-    digest: parseDigest(item.digest, what),
-    size: item.size,
-    platform: (item.platform ?? null) as Descriptor["platform"],
-    annotations: (item.annotations ?? {}) as Record<string, unknown>,
-  };
-};
-
 const descriptors = (value: unknown, what: string): Descriptor[] => {
   if (!Array.isArray(value)) throw invalid(`${what} lists no manifests`);
-  return value.map((item) => descriptor(item, what));
+  return value.map((item) => parseDescriptor(item, what));
 };
 
 const blobPath = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
@@ -141,32 +122,12 @@ const blob = (contents: ArchiveContents, { digest, size }: Descriptor, what: str
   return found;
 };
 
-const isIndex = ({ mediaType }: Descriptor): boolean => /image\.index|manifest\.list/.test(mediaType);
-
-const isForHost = ({ platform }: Descriptor): boolean => platform?.os === "linux" && platform.architecture === hostArchitecture();
-
-/** Build records of BuildKit travel as manifests for no platform. */
-const isRunnable = ({ platform, annotations }: Descriptor): boolean =>
-  platform?.os !== "unknown" && annotations["vnd.docker.reference.type"] === undefined;
-
-/** The one manifest of several that suits this machine. A manifest that states no platform suits any. */
-const choose = (candidates: readonly Descriptor[], what: string): Descriptor => {
-  const runnable = candidates.filter(isRunnable);
-  const chosen =
-    runnable.find(isForHost) ??
-    runnable.find(({ platform }) => platform === null) ??
-    (runnable.length === 1 ? runnable[0] : undefined);
-  if (chosen) return chosen;
-  const there = runnable.map(({ platform }) => `${platform?.os}/${platform?.architecture}`).join(", ") || "none";
-  throw new OnggiError("platform_not_found", `${what} has no image for linux/${hostArchitecture()}; it has: ${there}`);
-};
-
 const manifestOf = (contents: ArchiveContents, start: Descriptor, what: string): Descriptor => {
   let at = start;
-  for (let depth = 0; isIndex(at); depth++) {
+  for (let depth = 0; isIndexType(at.mediaType); depth++) {
     if (depth > 8) throw invalid(`${what}: its indexes are nested too deeply`);
     const index = parseObject(blob(contents, at, what).data.toString("utf8"), `${what}, index ${at.digest}`);
-    at = choose(descriptors(index.manifests, what), what);
+    at = choose(descriptors(index.manifests, what), hostPlatform(), what, false);
   }
   return at;
 };
@@ -196,13 +157,13 @@ const ociImages = (contents: ArchiveContents): FoundImage[] => {
   const images = new Map<string, FoundImage>();
   for (const { name, candidates } of groups.values()) {
     const what = `image ${name ?? candidates[0]!.digest}`;
-    const manifestDescriptor = manifestOf(contents, choose(candidates, what), what);
+    const manifestDescriptor = manifestOf(contents, choose(candidates, hostPlatform(), what, false), what);
     const manifest = parseObject(blob(contents, manifestDescriptor, what).data.toString("utf8"), `${what}, manifest`);
-    const config = blob(contents, descriptor(manifest.config, what), `${what}, configuration`);
+    const config = blob(contents, parseDescriptor(manifest.config, what), `${what}, configuration`);
     const list = Array.isArray(manifest.layers) ? manifest.layers : [];
     const layers = list.map((item: unknown, i) => {
       const where = `${what}, layer ${i + 1} of ${list.length}`;
-      const { digest, size } = descriptor(item, where);
+      const { digest, size } = parseDescriptor(item, where);
       const layer = contents.layer(blobPath(digest), where);
       if (layer.blob.digest === digest && layer.blob.size === size) return layer;
       const found = `${layer.blob.digest} of ${layer.blob.size}`;

@@ -23,19 +23,14 @@ export class Lease {
 }
 
 /** A file on its way into the store. Ends with `keep` or `drop`. */
-/** A layer on its way into the store. */
-export interface Arrival {
-  readonly file: { readonly path: string };
+export interface Ingest {
+  readonly file: SequentialFile;
   /** No more bytes come: flushes to disk. What goes wrong is also reported by `keep`. */
   finish(): Promise<void>;
   /** Gives the content its name. True if it was there already, and the new copy is gone. */
   keep(digest: Digest, lease: Lease): Promise<boolean>;
   /** Removes it. May be called at any time, more than once. */
   drop(): Promise<void>;
-}
-
-export interface Ingest extends Arrival {
-  readonly file: SequentialFile;
 }
 
 export const paths = ["blobs/sha256", "index", "trees", "mounts", "tmp"] as const;
@@ -87,6 +82,11 @@ export class ContentStore {
     return fs.existsSync(this.blobPath(digest));
   }
 
+  /** Bytes; null for one that is not there. */
+  blobSize(digest: string): number | null {
+    return fs.statSync(this.blobPath(digest), { throwIfNoEntry: false })?.size ?? null;
+  }
+
   /** Runs an operation whose content is safe from `garbage` until it ends. */
   async leased<T>(operation: (lease: Lease) => Promise<T>): Promise<T> {
     const lease = new Lease();
@@ -131,20 +131,6 @@ export class ContentStore {
         fs.renameSync(file.path, this.blobPath(digest));
         gone = true;
         return false;
-      },
-    };
-  }
-
-  /** A layer that is in the store already, as one that has just come in. */
-  stored(diffId: Digest): Arrival {
-    const done = async (): Promise<void> => {};
-    return {
-      file: { path: this.blobPath(diffId) },
-      finish: done,
-      drop: done,
-      keep: async (digest, lease) => {
-        lease.digests.add(digest);
-        return true;
       },
     };
   }

@@ -1,6 +1,7 @@
 /** An image's configuration: OCI image specification, config.md; Docker's has the same shape. */
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Platform } from "../oci/platform.ts";
 import type { ImageConfig } from "./types.ts";
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -84,3 +85,6 @@ export const manifestFor = (
 
 /** The name that Go, and so every image, has for this machine's architecture. */
 export const hostArchitecture = (): string => (process.arch === "x64" ? "amd64" : process.arch);
+
+/** What this machine runs. */
+export const hostPlatform = (): Platform => ({ os: "linux", architecture: hostArchitecture() });

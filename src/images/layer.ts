@@ -5,7 +5,7 @@
 import * as fs from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { Arrival, ContentStore } from "./content.ts";
+import type { ContentStore, Ingest } from "./content.ts";
 import { finishHash, newHash } from "./digest.ts";
 import { explainDisk } from "./files.ts";
 import { type Chunks, compressionOf, expand, type Limits, peek } from "./stream.ts";
@@ -21,7 +21,7 @@ export interface NewLayer {
   readonly size: number;
   readonly entries: readonly TarEntry[];
   /** Where it waits to be kept or thrown away. */
-  readonly ingest: Arrival;
+  readonly ingest: Ingest;
 }
 
 export interface LayerOptions {

@@ -2,21 +2,25 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
-import { isDigest } from "../oci/digest.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { parsePlatform } from "../oci/platform.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
 import { ContentStore, type Lease } from "./content.ts";
-import { ImageDatabase, type ImageDocument, type ImageRecord, type RepositoryDigest } from "./database.ts";
+import { ImageDatabase, type ImageDocument, type ImageRecord, type NewImage, type RepositoryDigest } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { ImageAmbiguous, ImageInUse, ImageNotFound } from "./errors.ts";
 import { explainDisk } from "./files.ts";
 import { diffIdsOf, hostArchitecture, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
-import { type LayerOptions, type NewLayer, scanLayer, takeLayer } from "./layer.ts";
+import { type LayerOptions, takeLayer } from "./layer.ts";
 import { type MountForm, Mounts } from "./mount.ts";
+import { isContentFailure, Puller } from "./pull.ts";
+import type { RemoteManifest } from "./remote/types.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
-import type { CommitImage, Image, ImageConfig, ImageStore, ImportOptions, MountedImage, Progress } from "./types.ts";
+import type { TarEntry } from "./tar-types.ts";
+import type { CommitImage, Image, ImageConfig, ImageStore, ImportOptions, MountedImage, Progress, PullOptions } from "./types.ts";
 
 export interface StoreOptions {
   /** Use this form of mount, whatever the machine can do; absent: the best that works. */
@@ -37,6 +41,30 @@ const MAX_LAYER_ENTRIES = 2_000_000;
 const KEEP_TAKEN_MS = 24 * 3600 * 1000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
+
+/** A layer of an image that is being added. */
+interface AddedLayer {
+  readonly diffId: Digest;
+  readonly size: number;
+  readonly entries?: readonly TarEntry[];
+  /** Where it lies if not under its name. */
+  readonly path?: string;
+  /** Resolves when all of it is in its file. */
+  written(): Promise<void>;
+  /** Resolves when it is durable, and has its name. */
+  keep(lease: Lease): Promise<unknown>;
+}
+
+/** An image whose content is there, about to be recorded. */
+interface AddedImage {
+  readonly id: Digest;
+  readonly configText: string;
+  readonly config: ImageConfig;
+  readonly layers: readonly AddedLayer[];
+  readonly names: readonly string[];
+  readonly documents?: readonly RemoteManifest[];
+  readonly repositoryDigests?: readonly RepositoryDigest[];
+}
 
 interface Known {
   readonly record: ImageRecord;
@@ -62,6 +90,7 @@ class LocalImageStore implements ImageStore {
   readonly #database: ImageDatabase;
   readonly #mounts: Mounts;
   readonly #options: StoreOptions;
+  readonly #puller: Puller;
   /** Every image by id; the database's content, parsed. */
   #images = new Map<string, Known>();
 
@@ -70,6 +99,7 @@ class LocalImageStore implements ImageStore {
     this.#content = new ContentStore(root);
     this.#database = new ImageDatabase(join(root, "images.db"));
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
+    this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
     this.#changed();
   }
 
@@ -123,7 +153,7 @@ class LocalImageStore implements ImageStore {
           layers: [layer],
           names: name ? [name] : [],
         };
-        await this.#add([found], lease, signal);
+        await this.#add([this.#arrived(found)], lease, signal);
         return this.get(found.id);
       } finally {
         await layer.ingest.drop();
@@ -139,10 +169,10 @@ class LocalImageStore implements ImageStore {
       for (const digest of diffIdsOf(parent)) lease.digests.add(digest);
       const layer = await takeLayer(this.#content, chunksOf(source, undefined), this.#layerOptions());
       try {
-        const below = diffIdsOf(parent).map((diffId): NewLayer => {
-          const path = this.#content.blobPath(diffId);
-          const { size } = fs.statSync(path);
-          return { diffId, blob: { digest: diffId, size }, size, entries: scanLayer(path), ingest: this.#content.stored(diffId) };
+        const stored = async (): Promise<void> => {};
+        const below = diffIdsOf(parent).map((diffId): AddedLayer => {
+          const size = fs.statSync(this.#content.blobPath(diffId)).size;
+          return { diffId, size, written: stored, keep: stored };
         });
         const created = new Date().toISOString();
         const { author, message } = options;
@@ -162,7 +192,8 @@ class LocalImageStore implements ImageStore {
         });
         const config = parseConfig(configText, "the new image");
         const id = digestOf(configText);
-        await this.#add([{ id, configText, config, layers: [...below, layer], names: name ? [name] : [] }], lease, undefined);
+        const top = this.#arrived({ id, configText, config, layers: [layer], names: name ? [name] : [] });
+        await this.#add([{ ...top, layers: [...below, ...top.layers] }], lease, undefined);
         return this.get(id);
       } finally {
         await layer.ingest.drop();
@@ -178,10 +209,38 @@ class LocalImageStore implements ImageStore {
       const contents = await ArchiveContents.read(this.#content, whole, { ...layerOptions, progress });
       try {
         const found = findImages(contents);
-        await this.#add(found, lease, signal);
+        await this.#add(
+          found.map((image) => this.#arrived(image)),
+          lease,
+          signal,
+        );
         return found.map(({ id }) => this.get(id));
       } finally {
         await contents.drop();
+      }
+    });
+  }
+
+  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+    const reference = parseReference(name);
+    const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
+    const platform = options.platform === undefined ? null : parsePlatform(options.platform);
+    const repository = registries.repository(reference, auth);
+    const before = this.#images.get(this.#named(canonicalName(reference)) ?? "");
+    return this.#content.leased(async (lease) => {
+      try {
+        const request = { repository, reference, lease, signal, progress };
+        const { documents, digest, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
+        const layers = pulled.layers.map(({ kept, ...layer }): AddedLayer => {
+          return { ...layer, written: async () => void (await kept), keep: () => kept };
+        });
+        const names = reference.digest ? [] : [canonicalName(reference)];
+        const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
+        await this.#add([{ ...pulled, layers, documents, names, repositoryDigests }], lease, signal);
+        return { image: this.get(pulled.id), digest, upToDate: before?.record.id === pulled.id };
+      } catch (error) {
+        if (isContentFailure(error)) this.#forget(lease);
+        throw error;
       }
     });
   }
@@ -260,11 +319,31 @@ class LocalImageStore implements ImageStore {
     };
   }
 
+  /** What came in one piece, its layers still in the temporary area. */
+  #arrived(image: FoundImage): AddedImage {
+    const layers = image.layers.map(({ diffId, size, entries, ingest }): AddedLayer => {
+      const blobPath = this.#content.blobPath(diffId);
+      return {
+        ...{ diffId, size, entries },
+        // Another image of the same archive may have put it into the store meanwhile.
+        get path() {
+          return fs.existsSync(ingest.file.path) ? ingest.file.path : blobPath;
+        },
+        written: () => ingest.finish(),
+        keep: (lease) => ingest.keep(diffId, lease),
+      };
+    });
+    return { ...image, layers };
+  }
+
   /** Keeps what the images need and records them, all or none. */
-  async #add(found: readonly FoundImage[], lease: Lease, signal: AbortSignal | undefined): Promise<void> {
+  async #add(found: readonly AddedImage[], lease: Lease, signal: AbortSignal | undefined): Promise<void> {
     try {
-      const records: { record: ImageRecord; names: readonly string[] }[] = [];
-      for (const image of found) records.push({ record: await this.#keep(image, lease), names: image.names });
+      const records: NewImage[] = [];
+      for (const image of found) {
+        const { names, documents = [], repositoryDigests = [] } = image;
+        records.push({ record: await this.#keep(image, lease), names, documents, repositoryDigests });
+      }
       if (this.#mounts.form === "directories") {
         for (const { id, layers } of found) this.#mounts.mount(id, () => layers);
       }
@@ -280,24 +359,18 @@ class LocalImageStore implements ImageStore {
   }
 
   /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
-  async #keep(image: FoundImage, lease: Lease): Promise<ImageRecord> {
-    const { id, configText } = image;
+  async #keep(image: AddedImage, lease: Lease): Promise<ImageRecord> {
+    const { id, configText, layers, documents = [] } = image;
     lease.digests.add(id);
-    const layers = image.layers.map(({ diffId, size, entries, ingest }) => {
-      // Another image of the same archive may have put it into the store already.
-      const path = fs.existsSync(ingest.file.path) ? ingest.file.path : this.#content.blobPath(diffId);
-      return { diffId, size, entries, path, written: () => ingest.finish() };
-    });
     const sizes = layers.map(({ diffId, size }) => ({ digest: diffId, size }));
     const manifest = manifestFor({ digest: id, size: Buffer.byteLength(configText) }, sizes);
     // Waits for all of them, whichever fails: nothing may go on behind the caller's back.
     const results = await Promise.allSettled([
       this.#images.has(id) ? null : storeIndex(this.#content, id, layers),
-      this.#content.putBlob(configText, lease),
-      this.#content.putBlob(manifest.text, lease),
+      ...[configText, manifest.text, ...documents.map(({ bytes }) => bytes)].map((data) => this.#content.putBlob(data, lease)),
     ]);
     for (const result of results) if (result.status === "rejected") throw result.reason;
-    for (const layer of new Set(image.layers)) await layer.ingest.keep(layer.diffId, lease);
+    for (const layer of new Set(layers)) await layer.keep(lease);
     const total = sizes.reduce((sum, { size }) => sum + size, 0);
     return { id, config: configText, manifest: digestOf(manifest.text), layers: layers.map(({ diffId }) => diffId), size: total };
   }
@@ -338,13 +411,24 @@ class LocalImageStore implements ImageStore {
     return needed;
   }
 
+  /** Id of the image of a canonical name, which may be one by digest. */
+  #named(canonical: string): string | null {
+    for (const { record, names, repositoryDigests } of this.#images.values()) {
+      if (names.includes(canonical)) return record.id;
+      if (repositoryDigests.some(({ repository, digest }) => `${repository}@${digest}` === canonical)) return record.id;
+    }
+    return null;
+  }
+
   /** By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. */
   #find(reference: string): { known: Known; name: string | null } {
     const byId = this.#images.get(isDigest(`sha256:${reference}`) ? `sha256:${reference}` : reference);
     if (byId) return { known: byId, name: null };
     try {
-      const canonical = canonicalName(parseReference(reference));
-      for (const known of this.#images.values()) if (known.names.includes(canonical)) return { known, name: canonical };
+      const asked = parseReference(reference);
+      const canonical = canonicalName({ ...asked, tag: asked.digest ? null : asked.tag });
+      const known = this.#images.get(this.#named(canonical) ?? "");
+      if (known) return { known, name: asked.digest ? null : canonical };
     } catch (error) {
       if (!(error instanceof OnggiError)) throw error;
     }

@@ -1,5 +1,7 @@
 /** Values of the images noun that other parts see. */
 
+import type { Registries, RegistryAuth } from "./remote/types.ts";
+
 export interface ImageConfig {
   architecture: string;
   os: string;
@@ -58,6 +60,11 @@ export interface ImageStore {
   commit(source: ReadableStream<Uint8Array>, options: CommitImage): Promise<Image>;
   /** A docker-archive or OCI archive. Returns the images it held. */
   load(source: ReadableStream<Uint8Array>, options?: { signal?: AbortSignal; progress?: Progress }): Promise<Image[]>;
+  /**
+   * Brings an image from a registry. `digest` is what the registry calls it; `upToDate`: the name meant that image before. A pull
+   * that fails on the way leaves the layers that are whole for the next try.
+   */
+  pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
   /** Removes a name and, with its last name, the image. `inUse` are image ids that containers need. */
   remove(
     reference: string,
@@ -91,4 +98,13 @@ export interface CommitImage {
   name?: string;
   author?: string;
   message?: string;
+}
+
+export interface PullOptions {
+  readonly registries: Registries;
+  readonly auth?: RegistryAuth;
+  /** "linux/arm64"; absent: this machine's. */
+  readonly platform?: string;
+  readonly signal?: AbortSignal;
+  readonly progress?: Progress;
 }

@@ -14,6 +14,7 @@ export type {
   ImageSummary,
   LogConfig,
   MountRequest,
+  RegistryAuth,
   Resources,
   RuntimeInfo,
   StatsSample,

@@ -1,0 +1,270 @@
+/**
+ * Pulling: from a name to layers in the store. Each layer is one pass from the socket to its file (layer.ts) and is compared with
+ * what the manifest and the configuration say before it gets its name.
+ */
+import { messageOf, OnggiError } from "../lib/errors.ts";
+import { Limiter } from "../lib/limiter.ts";
+import { SharedWork } from "../lib/shared-work.ts";
+import { type Digest, hexOf } from "../oci/digest.ts";
+import { type Platform, parsePlatform, platformText } from "../oci/platform.ts";
+import { canonicalName, type Reference } from "../oci/reference.ts";
+import type { ContentStore, Lease } from "./content.ts";
+import type { ImageDatabase } from "./database.ts";
+import { digestOf } from "./digest.ts";
+import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
+import { type LayerOptions, takeLayer } from "./layer.ts";
+import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
+import type { RemoteManifest, Repository } from "./remote/types.ts";
+import type { Chunks } from "./stream.ts";
+import type { TarEntry } from "./tar-types.ts";
+import type { ImageConfig, Progress } from "./types.ts";
+
+const MAX_CONFIG = 8 << 20;
+const MAX_DEPTH = 8;
+/** Layers that one pull, and that all pulls together, take in at a time. */
+const LAYERS_AT_ONCE = 4;
+const ALL_LAYERS_AT_ONCE = 6;
+/** Progress is told every so many bytes. */
+const PROGRESS_BYTES = 512 << 10;
+
+/** A layer that is in the store, or will be when `kept` resolves. */
+export interface PulledLayer {
+  readonly diffId: Digest;
+  readonly size: number;
+  /** Absent: it was there already. */
+  readonly entries?: readonly TarEntry[];
+  /** Resolves when the layer is durable under its name. */
+  readonly kept: Promise<unknown>;
+}
+
+/** An image whose layers have all come. */
+export interface PulledImage {
+  readonly id: Digest;
+  readonly configText: string;
+  readonly config: ImageConfig;
+  readonly layers: readonly PulledLayer[];
+  /** The manifest, and the index it was found by. */
+  readonly documents: readonly RemoteManifest[];
+  /** What the registry calls it: the digest of the index, or of the manifest. */
+  readonly digest: Digest;
+}
+
+export interface PullRequest {
+  readonly repository: Repository;
+  readonly reference: Reference;
+  /** Absent: this machine's, and where a name has but one image, that one. */
+  readonly platform?: Platform;
+  readonly lease: Lease;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+}
+
+type Step = { readonly message: string; readonly current: number; readonly total: number };
+
+/** "sha256:" and the digits' first twelve: how a layer is called on the way. */
+const shortOf = (digest: Digest): string => hexOf(digest).slice(0, 12);
+
+const named = (error: unknown, what: string): unknown => {
+  if (!(error instanceof OnggiError)) return error;
+  return new OnggiError(error.code, `${what}: ${messageOf(error)}`, { cause: error });
+};
+
+export class Puller {
+  readonly #content: ContentStore;
+  readonly #database: ImageDatabase;
+  readonly #layerOptions: LayerOptions;
+  readonly #layers = new SharedWork<PulledLayer, Step>();
+  readonly #limiter = new Limiter(ALL_LAYERS_AT_ONCE);
+
+  constructor(content: ContentStore, database: ImageDatabase, layerOptions: LayerOptions) {
+    this.#content = content;
+    this.#database = database;
+    this.#layerOptions = layerOptions;
+  }
+
+  /**
+   * Brings an image's content into the store, leased. A layer that is whole stays there when the rest fails: the next pull need
+   * not bring it again. Throws what Repository throws, "manifest_invalid", "manifest_unsupported", "platform_not_found",
+   * "platform_invalid", "image_config_invalid", "digest_mismatch" and what takeLayer throws.
+   */
+  async pull(request: PullRequest): Promise<PulledImage> {
+    const { reference, repository, lease, signal } = request;
+    const what = canonicalName(reference);
+    const top = await repository.manifest(reference.digest ?? reference.tag ?? "latest", signal);
+    const { manifest, document } = await this.#manifest(request, top, what);
+    const where = `${what}, configuration ${manifest.config.digest}`;
+    const configText = await smallBlob(repository, manifest.config, where, signal);
+    const config = parseConfig(configText, where);
+    if (request.platform) checkPlatform(config, request.platform, what);
+    const diffIds = diffIdsOf(config);
+    if (diffIds.length !== manifest.layers.length) {
+      const counts = `its configuration names ${diffIds.length} layers, its manifest ${manifest.layers.length}`;
+      throw new OnggiError("manifest_invalid", `${what}: ${counts}`);
+    }
+    for (const digest of [manifest.config.digest, ...diffIds]) lease.digests.add(digest);
+    const layers = await this.#allLayers(request, manifest, diffIds, what);
+    const documents = document === top ? [top] : [top, document];
+    return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest };
+  }
+
+  /** The manifest for the platform, by way of indexes. */
+  async #manifest(
+    { repository, platform, signal }: PullRequest,
+    top: RemoteManifest,
+    what: string,
+  ): Promise<{ manifest: Manifest; document: RemoteManifest }> {
+    let document = top;
+    for (let depth = 0; depth <= MAX_DEPTH; depth++) {
+      const text = Buffer.from(document.bytes).toString("utf8");
+      const found = parseDocument(text, document.mediaType, `${what}, manifest ${document.digest}`);
+      if ("manifest" in found) return { manifest: found.manifest, document };
+      const chosen = choose(found.index, platform ?? hostPlatform(), what, platform !== undefined);
+      document = await repository.manifest(chosen.digest, signal);
+    }
+    throw new OnggiError("manifest_invalid", `${what}: its indexes are nested more than ${MAX_DEPTH} deep`);
+  }
+
+  /** All layers, or the first failure, with the others' downloads ended. */
+  async #allLayers(request: PullRequest, manifest: Manifest, diffIds: readonly Digest[], what: string): Promise<PulledLayer[]> {
+    const ours = new AbortController();
+    const signal = AbortSignal.any([request.signal, ours.signal]);
+    const limiter = new Limiter(LAYERS_AT_ONCE);
+    const pulls = new Map<Digest, Promise<PulledLayer>>();
+    const all = manifest.layers.map((descriptor, position) => {
+      const diffId = diffIds[position]!;
+      const same = pulls.get(diffId);
+      if (same) return same;
+      const label = `${what}, layer ${position + 1} of ${diffIds.length} (${descriptor.digest})`;
+      const pull = limiter.run(() => this.#layer({ ...request, signal }, descriptor, diffId, label));
+      pulls.set(diffId, pull);
+      return pull;
+    });
+    try {
+      return await Promise.all(all);
+    } catch (error) {
+      ours.abort(error);
+      await Promise.allSettled(all);
+      throw error;
+    }
+  }
+
+  async #layer(
+    { repository, signal, progress }: PullRequest,
+    descriptor: Descriptor,
+    diffId: Digest,
+    what: string,
+  ): Promise<PulledLayer> {
+    const id = shortOf(descriptor.digest);
+    const size = this.#content.blobSize(diffId);
+    if (size !== null) {
+      progress({ id, message: "Already exists", current: size, total: size });
+      return { diffId, size, kept: Promise.resolve() };
+    }
+    progress({ id, message: "Waiting", current: 0, total: descriptor.size });
+    const layer = await this.#layers.join(
+      `${descriptor.digest} ${diffId}`,
+      (ended, tell) => this.#limiter.run(() => this.#download(repository, descriptor, diffId, what, ended, tell)),
+      signal,
+      (step) => progress({ id, ...step }),
+    );
+    progress({ id, message: "Pull complete", current: descriptor.size, total: descriptor.size });
+    return layer;
+  }
+
+  /** One layer from the registry to its name in the store. */
+  async #download(
+    repository: Repository,
+    descriptor: Descriptor,
+    diffId: Digest,
+    what: string,
+    signal: AbortSignal,
+    tell: (step: Step) => void,
+  ): Promise<PulledLayer> {
+    const { digest, size: total, mediaType } = descriptor;
+    let current = 0;
+    let told = 0;
+    const onBytes = (bytes: number): void => {
+      current += bytes;
+      if (current - told < PROGRESS_BYTES && current < total) return;
+      told = current;
+      tell({ message: "Downloading", current, total });
+    };
+    try {
+      signal.throwIfAborted();
+      const source: Chunks = repository.blob(digest, total, signal);
+      const layer = await takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
+      const { ingest, entries, size, blob } = layer;
+      try {
+        checkDigest(blob, { digest, size: total }, "the registry sent");
+        checkDigest({ digest: layer.diffId, size }, { digest: diffId, size }, "it expands to");
+      } catch (error) {
+        await ingest.drop();
+        throw error;
+      }
+      const kept = this.#content.leased(async (lease) => {
+        await ingest.keep(diffId, lease);
+        await this.#content.flushNames();
+        this.#database.addLayerBlob({ digest, size: total, mediaType, diffId }, repository.name);
+      });
+      // Whoever waits for the image is told.
+      kept.catch(() => {});
+      return { diffId, size, entries, kept };
+    } catch (error) {
+      throw named(error, what);
+    }
+  }
+}
+
+interface Identity {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+const checkDigest = (found: Identity, expected: Identity, how: string): void => {
+  if (found.digest === expected.digest && found.size === expected.size) return;
+  const text = `expected ${expected.digest} of ${expected.size} bytes, ${how} ${found.digest} of ${found.size}`;
+  throw new OnggiError("digest_mismatch", text);
+};
+
+/** A blob that is kept in memory, as text. */
+const smallBlob = async (
+  repository: Repository,
+  { digest, size }: Descriptor,
+  what: string,
+  signal: AbortSignal,
+): Promise<string> => {
+  if (size > MAX_CONFIG) throw new OnggiError("image_config_invalid", `${what} has ${size} bytes; the limit is ${MAX_CONFIG}`);
+  const parts: Uint8Array[] = [];
+  for await (const chunk of repository.blob(digest, size, signal)) parts.push(chunk);
+  const data = Buffer.concat(parts);
+  try {
+    checkDigest({ digest: digestOf(data), size: data.length }, { digest, size }, "the registry sent");
+  } catch (error) {
+    throw named(error, what);
+  }
+  const text = data.toString("utf8");
+  if (Buffer.compare(Buffer.from(text, "utf8"), data) !== 0)
+    throw new OnggiError("image_config_invalid", `${what}: it is not UTF-8`);
+  return text;
+};
+
+/** A name that has one image only has it for whatever platform; that it is the one asked for is checked here. */
+const checkPlatform = ({ os, architecture, variant }: ImageConfig, wanted: Platform, what: string): void => {
+  const found = parsePlatform([os, architecture, ...(variant ? [variant] : [])].join("/"));
+  if (found.os === wanted.os && found.architecture === wanted.architecture) return;
+  throw new OnggiError("platform_not_found", `${what} is for ${platformText(found)}, not for ${platformText(wanted)}`);
+};
+
+/** Failures that are the content's: what came with it is of no use to the next try. */
+const contentFailures: ReadonlySet<string> = new Set([
+  "digest_mismatch",
+  "layer_invalid",
+  "layer_too_large",
+  "decompression_limit",
+  "compressed_data_invalid",
+  "image_config_invalid",
+  "manifest_invalid",
+  "out_of_disk",
+]);
+
+export const isContentFailure = (error: unknown): boolean => error instanceof OnggiError && contentFailures.has(error.code);

@@ -1,0 +1,24 @@
+import { expect, test } from "bun:test";
+import { Limiter } from "./limiter.ts";
+
+test("no more than so many run at once, in order, failures give their place back", async () => {
+  const limiter = new Limiter(2);
+  const begun: number[] = [];
+  let running = 0;
+  let most = 0;
+  const results = await Promise.allSettled(
+    Array.from({ length: 9 }, (_, number) =>
+      limiter.run(async () => {
+        begun.push(number);
+        most = Math.max(most, ++running);
+        await Bun.sleep(1);
+        running -= 1;
+        if (number % 3 === 0) throw new Error(`${number}`);
+        return number;
+      }),
+    ),
+  );
+  expect(most).toBe(2);
+  expect(begun).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(results.map(({ status }) => status === "fulfilled")).toEqual(Array.from({ length: 9 }, (_, n) => n % 3 !== 0));
+});
