@@ -148,3 +148,15 @@ test("an engine killed in a commit leaves a store that works", async () => {
   expect(await engine.ok(["run", "--rm", "big:2", "sh", "-c", "wc -c < /big"])).toBe("60000000");
   await engine.ok(["rm", "big"]);
 }, 60_000);
+
+test("long and odd names pass through commit and export", async () => {
+  const long = "n".repeat(200);
+  const odd = "$(printf 'a\\377b')";
+  await engine.ok(["run", "--name", "odd", "kiln:1", "sh", "-c", `mkdir /o; echo l > /o/${long}; echo o > "/o/${odd}"`]);
+  await engine.ok(["commit", "odd", "odd:1"]);
+  expect(await engine.ok(["run", "--rm", "odd:1", "sh", "-c", `cat /o/${long} "/o/${odd}"`])).toBe("l\no");
+  const file = join(engine.base, "odd.tar");
+  await engine.ok(["export", "-o", file, "odd"]);
+  expect(sh(["sh", "-c", `tar -xOf ${file} o/${long}; tar -xOf ${file} "o/${odd}"`])).toBe("l\no\n");
+  await engine.ok(["rm", "odd"]);
+});
