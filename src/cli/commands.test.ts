@@ -112,7 +112,7 @@ describe("ps", () => {
 
 test("images", async () => {
   harness.handlers.images = async ({ request }) => {
-    const image = { id: `sha256:${"ab".repeat(32)}`, created: now - 7200, size: 4_261_502, labels: {} };
+    const image = { id: `sha256:${"ab".repeat(32)}`, created: now - 7200, size: 4_261_502, labels: {}, repoDigests: [] };
     if (request.filters) return { images: [] };
     return {
       images: [

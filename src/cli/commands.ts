@@ -34,6 +34,7 @@ const images = entry("list images", async () => (await import("./images.ts")).co
 const rmi = entry("remove images", async () => (await import("./rmi.ts")).command);
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
 const load = entry("load images from an archive", async () => (await import("./load.ts")).command);
+const pull = entry("bring an image from a registry", async () => (await import("./pull.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
 const bootstrap = entry(
   "make an image of this host's busybox or of Debian",
@@ -72,6 +73,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   commit,
   events,
   images,
+  pull,
   import: importImage,
   load,
   tag,
@@ -117,6 +119,7 @@ export const groups: Readonly<Record<string, Group>> = {
       bootstrap,
       import: importImage,
       load,
+      pull,
       tag,
       list: { ...images, hidden: true },
     },

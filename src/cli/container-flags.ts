@@ -92,7 +92,8 @@ export const containerFlags = {
   "log-driver": choice("", ["json-file", "cri", "none"], "how output is logged", rare),
   "log-opt": list("", "KEY=VALUE", "max-size=SIZE, max-file=N", rare),
   cidfile: text("", "FILE", "write the container's id there", { rare: true, complete: "file" }),
-  pull: choice("", ["missing", "never", "always"], "when to pull (registries: not there yet)", rare),
+  pull: choice("", ["missing", "never", "always"], "when to pull the image (missing)", rare),
+  quiet: bool("q", "no progress of a pull", rare),
   rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
   restart: parsed("", "no", "restart policies are not there yet", restart, rare),
 

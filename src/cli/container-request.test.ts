@@ -124,7 +124,6 @@ describe("refuses", () => {
     [["-p", "80:80"], "-p is not there yet: it needs a bridge network"],
     [["-P"], "-P is not there yet"],
     [["--restart", "always"], "restart policies are not there yet"],
-    [["--pull", "always"], "registries are not there yet"],
     [["--health-cmd", "true"], "it needs health checks"],
     [["-v", "data:/data"], "volumes are not there yet"],
     [["-v", "/data"], "volumes are not there yet"],

@@ -11,7 +11,6 @@ type Given = Values<typeof containerFlags>;
 
 /** What the flags and arguments of `run`, `create` and `explain` ask for. Throws UsageError. */
 export async function containerRequest(given: Given, args: readonly string[], context: Context): Promise<ContainerRequest> {
-  if (given.pull === "always") throw new UsageError("--pull always: registries are not there yet; load or import the image");
   const [image = "", ...command] = args;
   const { env, cwd } = context;
   return {

@@ -4,6 +4,7 @@ import { containerFlags } from "./container-flags.ts";
 import { containerRequest } from "./container-request.ts";
 import { line } from "./context.ts";
 import { bool } from "./flags.ts";
+import { withImage } from "./with-image.ts";
 
 export const command = define({
   usage: "[flags] IMAGE [COMMAND] [ARG...]",
@@ -25,7 +26,7 @@ export const command = define({
       ...(values.rm ? { autoRemove: true } : {}),
       ...(request.openStdin ? { stdinOnce: true } : {}),
     };
-    const { id, warnings } = await context.call("create", { container });
+    const { id, warnings } = await withImage(context, request.image, values, false, () => context.call("create", { container }));
     await writeCidFile(values.cidfile, id);
     for (const warning of warnings) await line(context.stderr, `WARNING: ${warning}`);
     await line(context.stdout, id);

@@ -48,14 +48,18 @@ export const command = define({
 
 /** One row per name; an image without a name has one of "<none>". */
 export function rowsOf(image: ImageSummary, whole: boolean, now: number): Row[] {
-  const names = image.names.length > 0 ? image.names : ["<none>:<none>"];
+  const digests = new Map(image.repoDigests.map((text) => text.split("@", 2) as [repository: string, digest: string]));
+  // Pulled by its digest alone, it has a repository and no tag.
+  const nameless = [...digests.keys()].map((repository) => `${repository}:<none>`);
+  const names = image.names.length > 0 ? image.names : nameless.length > 0 ? nameless : ["<none>:<none>"];
   return names.map((name) => {
     // the tag's colon is after the last slash: a registry may have a port
     const colon = name.indexOf(":", name.lastIndexOf("/") + 1);
+    const repository = colon < 0 ? name : name.slice(0, colon);
     return {
-      Repository: colon < 0 ? name : name.slice(0, colon),
+      Repository: repository,
       Tag: colon < 0 ? "<none>" : name.slice(colon + 1),
-      Digest: "<none>",
+      Digest: digests.get(repository) ?? "<none>",
       ID: whole ? image.id : image.id.replace(/^sha256:/, "").slice(0, 12),
       CreatedSince: `${humanDuration(now - image.created)} ago`,
       CreatedAt: createdAt(image.created),

@@ -135,7 +135,7 @@ export function dockerImage(image: Image): object {
   return {
     Id: image.id,
     RepoTags: image.names,
-    RepoDigests: [],
+    RepoDigests: image.repoDigests,
     Comment: config.history?.at(-1)?.comment ?? "",
     Created: config.created ?? "",
     Author: config.author ?? "",

@@ -7,6 +7,7 @@ import { type Context, line } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { bool, list } from "./flags.ts";
 import { finish, openSession } from "./session.ts";
+import { withImage } from "./with-image.ts";
 
 export const command = define({
   usage: "[flags] IMAGE [COMMAND] [ARG...]",
@@ -41,31 +42,34 @@ export const command = define({
       ...(request.openStdin && attach.stdin ? { stdinOnce: true } : {}),
     };
     const tty = !detach && request.tty === true;
-    const session = detach ? undefined : await openSession(context, options(values, attach, tty));
-    try {
-      const result = await context.call(
-        "run",
-        {
-          container,
-          detach,
-          attach,
-          ...(session?.size ? { size: session.size } : {}),
-          ...(values.trace ? { trace: true } : {}),
-          ...(values["sig-proxy"] === false ? {} : { sigProxy: true }),
-        },
-        {
-          ...session?.handlers<"run">(),
-          item: (item) => ("id" in item ? writeCidFile(values.cidfile, item.id) : printTrace(context, item.trace)),
-        },
-      );
-      session?.end();
-      for (const warning of result.warnings) await line(context.stderr, `WARNING: ${warning}`);
-      if (!detach) return await finish(context, result, tty);
-      await line(context.stdout, result.id);
-      return result.error ? await finish(context, result, tty) : 0;
-    } finally {
-      session?.end();
-    }
+    const once = !detach && (attach.stdin || tty);
+    return withImage(context, request.image, values, once, async () => {
+      const session = detach ? undefined : await openSession(context, options(values, attach, tty));
+      try {
+        const result = await context.call(
+          "run",
+          {
+            container,
+            detach,
+            attach,
+            ...(session?.size ? { size: session.size } : {}),
+            ...(values.trace ? { trace: true } : {}),
+            ...(values["sig-proxy"] === false ? {} : { sigProxy: true }),
+          },
+          {
+            ...session?.handlers<"run">(),
+            item: (item) => ("id" in item ? writeCidFile(values.cidfile, item.id) : printTrace(context, item.trace)),
+          },
+        );
+        session?.end();
+        for (const warning of result.warnings) await line(context.stderr, `WARNING: ${warning}`);
+        if (!detach) return await finish(context, result, tty);
+        await line(context.stdout, result.id);
+        return result.error ? await finish(context, result, tty) : 0;
+      } finally {
+        session?.end();
+      }
+    });
   },
 });
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
-import type { Image, ImageStore } from "../images/types.ts";
+import type { Image, ImageStore, Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
@@ -25,6 +25,7 @@ import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
+import { pullImages } from "./pull.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer } from "./remove.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
@@ -41,6 +42,8 @@ import type {
   EngineStatus,
   ExecRequest,
   ImageSummary,
+  PulledName,
+  PullRequest,
   Resources,
   RuntimeInfo,
   StatsSample,
@@ -325,6 +328,11 @@ export class Engine {
   /** Makes an image out of what this machine has: "busybox", "debian" or "debian:SUITE". */
   bootstrap(distribution: string, options: BootstrapOptions): Promise<Image> {
     return bootstrap(this.context.images, distribution, options);
+  }
+
+  /** Brings images from a registry; see pullImages. */
+  pull(request: PullRequest, options: { signal: AbortSignal; progress: Progress }): Promise<PulledName[]> {
+    return pullImages(this.context, request, options);
   }
 
   /** To be called when an image has come in. */

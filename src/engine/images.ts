@@ -9,6 +9,7 @@ const createdSeconds = (image: Image): number =>
 const summary = (image: Image): ImageSummary => ({
   id: image.id,
   names: image.names,
+  repoDigests: image.repoDigests,
   created: createdSeconds(image),
   size: image.size,
   labels: image.config.config.Labels ?? {},

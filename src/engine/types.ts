@@ -1,6 +1,7 @@
 /** The values that cross the engine's boundary: what clients ask for and what they are told. Types only. */
 
-export type { RegistryAuth } from "../images/remote/types.ts";
+import type { RegistryAuth } from "../images/remote/types.ts";
+
 export type { Image, ImageConfig } from "../images/types.ts";
 export type {
   ContainerRequest,
@@ -10,6 +11,7 @@ export type {
   Resources,
   Ulimit,
 } from "../runtime/request-types.ts";
+export type { RegistryAuth };
 
 import type { ContainerRequest } from "../runtime/request-types.ts";
 
@@ -98,6 +100,8 @@ export interface ImageSummary {
   id: string;
   /** "busybox:latest". */
   names: string[];
+  /** "busybox@sha256:...". */
+  repoDigests: string[];
   /** Unix seconds. */
   created: number;
   /** Bytes of all layers, uncompressed. */
@@ -158,4 +162,25 @@ export interface EngineStatus {
   /** What this kernel can do, as probed at start. */
   features: Record<string, boolean>;
   rssBytes: number;
+}
+
+export interface PullRequest {
+  /** Name with tag or digest; latest where it has neither. */
+  image: string;
+  allTags?: boolean;
+  /** "linux/arm64"; absent: this machine's. */
+  platform?: string;
+  auth?: RegistryAuth;
+}
+
+/** One name that was pulled. */
+export interface PulledName {
+  /** As short as it can be: "busybox:latest". */
+  name: string;
+  /** What the registry calls it. */
+  digest: string;
+  /** The image's. */
+  id: string;
+  /** The name meant that image before. */
+  upToDate: boolean;
 }

@@ -155,6 +155,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       arrived("load", images);
       return { images };
     },
+    pull: async (call) => ({ images: await engine.pull(call.request, imageOptions(call)) }),
     bootstrap: async (call) => {
       const { distribution, name } = call.request;
       const image = await engine.bootstrap(distribution, { ...imageOptions(call), ...(name === undefined ? {} : { name }) });

@@ -25,6 +25,8 @@ import type {
   ExecRequest,
   Image,
   ImageSummary,
+  PulledName,
+  PullRequest,
   Resources,
   RuntimeInfo,
   StatsSample,
@@ -190,6 +192,8 @@ export interface Calls {
     item: never;
   };
   load: { request: { path?: string }; result: { images: Image[] }; item: never };
+  /** From a registry; with `allTags` everything a repository has. Progress is per layer. */
+  pull: { request: PullRequest; result: { images: PulledName[] }; item: never };
   bootstrap: { request: { distribution: string; name?: string }; result: Image; item: never };
 }
 

@@ -14,6 +14,8 @@ export type {
   ImageSummary,
   LogConfig,
   MountRequest,
+  PulledName,
+  PullRequest,
   RegistryAuth,
   Resources,
   RuntimeInfo,

@@ -36,7 +36,7 @@ export interface BlobSource {
   readonly size?: number;
 }
 
-/** One repository of one registry, reached through its mirrors where there are any. Everything takes a signal. */
+/** One repository of one registry. Everything takes a signal. */
 export interface Repository {
   /** "registry.example:5000/team/app". */
   readonly name: string;
@@ -65,9 +65,9 @@ export interface Repository {
   referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<RemoteManifest>;
 }
 
-/** The registries of the world, each as the configuration says. Connections and tokens are shared by all callers. */
+/** The registries of the world. Connections and tokens are shared by all callers. */
 export interface Registries {
-  /** The repository of a name; mirrors serve reads only. */
+  /** The repository of a name. */
   repository(reference: Reference, auth?: RegistryAuth): Repository;
   /** Asks a registry whether it takes these credentials; an identity token where it hands one out. */
   login(domain: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string }>;

@@ -1,0 +1,68 @@
+import { define } from "./command.ts";
+import { type Context, line } from "./context.ts";
+import { bool, text } from "./flags.ts";
+import { pullProgress } from "./pull-progress.ts";
+
+export const command = define({
+  usage: "[flags] NAME[:TAG|@DIGEST]",
+  summary: "bring an image from a registry",
+  flags: {
+    "all-tags": bool("a", "everything the repository has a tag for"),
+    platform: text("", "OS/ARCH[/VARIANT]", "another platform's image"),
+    quiet: bool("q", "print the name alone"),
+    progress: text("", "auto|json", "json: a line of JSON for each step and each image", {
+      rare: true,
+      complete: ["auto", "json"],
+    }),
+  },
+  args: [1, 1],
+  examples: [
+    ["pull debian:12", "from Docker Hub"],
+    ["pull registry.example/team/app@sha256:...", "exactly that one"],
+  ],
+  async run(context, values, [image = ""]) {
+    const { quiet, platform, progress, "all-tags": allTags } = values;
+    const images = await pull(context, {
+      image,
+      ...(allTags ? { allTags } : {}),
+      ...(platform === undefined ? {} : { platform }),
+      output: progress === "json" ? "json" : quiet ? "none" : "stdout",
+    });
+    if (progress === "json") {
+      for (const image of images) await line(context.stdout, JSON.stringify(image));
+      return 0;
+    }
+    for (const { name, digest, upToDate } of quiet ? [] : images) {
+      const status = upToDate ? "Image is up to date for" : "Downloaded newer image for";
+      await line(context.stdout, `Digest: ${digest}\nStatus: ${status} ${name}`);
+    }
+    const { canonicalName, parseReference } = await import("../oci/reference.ts");
+    for (const { name } of images) await line(context.stdout, canonicalName(parseReference(name)));
+    return 0;
+  },
+});
+
+export interface Pull {
+  readonly image: string;
+  readonly allTags?: boolean;
+  readonly platform?: string;
+  /** Where progress is shown. */
+  readonly output: "stdout" | "stderr" | "json" | "none";
+}
+
+/** Pulls with the user's credentials for the registry. */
+export async function pull(context: Context, { output, ...request }: Pull) {
+  const { parseReference } = await import("../oci/reference.ts");
+  const { credentialsFor } = await import("./credentials.ts");
+  const { domain, path, tag, digest } = parseReference(request.image);
+  const auth = await credentialsFor(context, domain);
+  const progress = await pullProgress(context, output);
+  const what = request.allTags ? "all tags" : (digest ?? tag ?? "latest");
+  await progress.begin(`${what}: Pulling from ${domain === "docker.io" ? path : `${domain}/${path}`}`);
+  try {
+    const { images } = await context.call("pull", { ...request, ...(auth ? { auth } : {}) }, { progress: progress.step });
+    return images;
+  } finally {
+    await progress.end();
+  }
+}

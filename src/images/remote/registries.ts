@@ -1,0 +1,70 @@
+/** The registries of the world: https://HOST/v2/; those of this machine as Docker has them, also insecure. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf, OnggiError } from "../../lib/errors.ts";
+import type { Reference } from "../../oci/reference.ts";
+import { type Endpoint, Host, isLocal } from "./host.ts";
+import type { Environment } from "./proxy.ts";
+import { RemoteRepository } from "./repository.ts";
+import { defaultTimeouts, type Timeouts, type Tls, Transport } from "./transport.ts";
+import type { Registries, RegistryAuth } from "./types.ts";
+
+export interface RegistriesOptions {
+  /** Directories of HOST:PORT/*.crt (authorities), *.cert with *.key (ours), the first that has the host counts. Default: Docker's. */
+  readonly certsDirs?: readonly string[];
+  /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY. Default: the process's. */
+  readonly env?: Environment;
+  readonly timeouts?: Partial<Timeouts>;
+}
+
+const DEFAULT_CERTS_DIRS = ["/etc/docker/certs.d"];
+/** Where the images of docker.io are. */
+const HUB = "registry-1.docker.io";
+
+/** Certificates of a host; null where there are none. Throws "registry_config_invalid". */
+const certificates = (dirs: readonly string[], host: string): Tls | null => {
+  for (const dir of dirs) {
+    const at = join(dir, host);
+    try {
+      const names = readdirSync(at).sort();
+      const read = (name: string): string => readFileSync(join(at, name), "utf8");
+      const ca = names.filter((name) => name.endsWith(".crt")).map(read);
+      const own = names.find((name) => name.endsWith(".cert"));
+      if (ca.length === 0 && !own) continue;
+      return {
+        ...(ca.length > 0 ? { ca } : {}),
+        ...(own ? { cert: read(own), key: read(own.replace(/cert$/, "key")) } : {}),
+      };
+    } catch (error) {
+      const code = (error as { code?: unknown }).code;
+      if (code === "ENOENT" && !(error as { path?: string }).path?.endsWith(".key")) continue;
+      throw new OnggiError("registry_config_invalid", `certificates for ${host} in ${at}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+  return null;
+};
+
+/** Reads what is configured for a registry when it is first asked for; connections and tokens are kept until `close`. */
+export const openRegistries = (options: RegistriesOptions = {}): Registries => {
+  const { certsDirs = DEFAULT_CERTS_DIRS, env = process.env, timeouts } = options;
+  const transport = new Transport({ ...env }, { ...defaultTimeouts, ...timeouts });
+  const hosts = new Map<string, Host>();
+  const hostOf = (domain: string): Host => {
+    let host = hosts.get(domain);
+    if (!host) {
+      const tls = certificates(certsDirs, domain);
+      const name = domain === "docker.io" ? HUB : domain;
+      // Who gives a local registry an authority wants it checked.
+      const scheme: Endpoint["scheme"] = isLocal(name) && !tls?.ca ? "either" : "https";
+      host = new Host({ host: name, root: "/v2", scheme, ...(tls ? { tls } : {}) }, transport);
+      hosts.set(domain, host);
+    }
+    return host;
+  };
+  return {
+    repository: ({ domain, path }: Reference, auth: RegistryAuth = {}) =>
+      new RemoteRepository(domain, path, hostOf(domain), auth),
+    login: (domain, auth, signal) => hostOf(domain).login(domain, auth, signal),
+    close: () => hosts.clear(),
+  };
+};

@@ -1,0 +1,227 @@
+/** A repository behind its registry and that registry's mirrors. Source: OCI distribution specification 1.1. */
+import { OnggiError } from "../../lib/errors.ts";
+import { type Digest, hexOf, isDigest } from "../../oci/digest.ts";
+import { digestOf } from "../digest.ts";
+import { readBlob } from "./blob.ts";
+import { invalidAnswer } from "./failures.ts";
+import { nextLink } from "./headers.ts";
+import { type Call, type Host, sizeOf } from "./host.ts";
+import type { Answer } from "./transport.ts";
+import type { BlobSource, RegistryAuth, RemoteManifest, Repository } from "./types.ts";
+import { cancelUpload, locationOf, upload } from "./upload.ts";
+
+const MAX_MANIFEST = 4 << 20;
+const MAX_PAGE = 16 << 20;
+const MAX_PAGES = 10_000;
+const INDEX = "application/vnd.oci.image.index.v1+json";
+
+const accept = [
+  INDEX,
+  "application/vnd.oci.image.manifest.v1+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+  "application/vnd.docker.distribution.manifest.v2+json",
+  "*/*",
+].join(", ");
+
+const mediaTypeOf = (answer: Answer): string => (answer.headers.get("content-type") ?? "").replace(/;.*$/s, "").trim();
+
+const notThere = (error: unknown): boolean =>
+  error instanceof OnggiError && (error.code === "manifest_unknown" || error.code === "blob_unknown");
+
+export class RemoteRepository implements Repository {
+  readonly name: string;
+  readonly #host: Host;
+  readonly #path: string;
+  readonly #auth: RegistryAuth;
+
+  constructor(domain: string, path: string, host: Host, auth: RegistryAuth) {
+    this.name = `${domain}/${path}`;
+    this.#path = path;
+    this.#host = host;
+    this.#auth = auth;
+  }
+
+  async manifest(tagOrDigest: string, signal?: AbortSignal): Promise<RemoteManifest> {
+    const call = this.#call(`manifest ${tagOrDigest}`, "pull", signal);
+    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what);
+    const headers = { Accept: accept };
+    const answer = await this.#host.call(url, { ...call, headers, method: "GET", expect: [200], missing: "manifest_unknown" });
+    const bytes = await this.#small(answer, call.what, MAX_MANIFEST);
+    const digest = digestOf(bytes);
+    const told = answer.headers.get("docker-content-digest");
+    for (const wanted of [tagOrDigest, told]) {
+      if (isDigest(wanted) && wanted !== digest)
+        throw new OnggiError("digest_mismatch", `${call.what}: ${wanted} was expected, the bytes that came are ${digest}`);
+    }
+    return { mediaType: mediaTypeOf(answer), digest, bytes };
+  }
+
+  async resolve(tagOrDigest: string, signal?: AbortSignal): Promise<{ digest: Digest; mediaType: string; size: number } | null> {
+    const call = this.#call(`manifest ${tagOrDigest}`, "pull", signal);
+    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what);
+    const headers = { Accept: accept };
+    const answer = await this.#host.call(url, { ...call, headers, method: "HEAD", expect: [200, 404, 405] });
+    await answer.discard();
+    if (answer.status === 404) return null;
+    const [digest, size] = [answer.headers.get("docker-content-digest"), sizeOf(answer)];
+    if (answer.status === 200 && isDigest(digest) && size !== null) return { digest, size, mediaType: mediaTypeOf(answer) };
+    try {
+      const manifest = await this.manifest(tagOrDigest, signal);
+      return { digest: manifest.digest, mediaType: manifest.mediaType, size: manifest.bytes.length };
+    } catch (error) {
+      if (notThere(error)) return null;
+      throw error;
+    }
+  }
+
+  blob(digest: Digest, size: number, signal?: AbortSignal): AsyncIterable<Uint8Array> {
+    const call = { ...this.#call(`blob ${digest}`, "pull", signal), missing: "blob_unknown" as const };
+    return readBlob(this.#host, this.#path, digest, size, call);
+  }
+
+  async tags(signal?: AbortSignal): Promise<string[]> {
+    const call = this.#call("tags", "pull", signal);
+    const found = new Set<string>();
+    const seen = new Set<string>();
+    let url: URL | null = await this.#host.url(`${this.#path}/tags/list?n=1000`, call.what);
+    while (url) {
+      if (seen.has(url.href) || seen.size >= MAX_PAGES) throw invalidAnswer(call.what, "the pages of its list have no end");
+      seen.add(url.href);
+      const answer: Answer = await this.#host.call(url, { ...call, method: "GET", expect: [200], missing: "manifest_unknown" });
+      const page = this.#json(await this.#small(answer, call.what, MAX_PAGE), call.what) as { tags?: unknown } | null;
+      const tags = page?.tags ?? [];
+      if (!Array.isArray(tags) || !tags.every((tag) => typeof tag === "string"))
+        throw invalidAnswer(call.what, "no list of tags");
+      for (const tag of tags) found.add(tag);
+      url = this.#next(answer, url, call.what);
+    }
+    return [...found];
+  }
+
+  async hasBlob(digest: Digest, signal?: AbortSignal): Promise<number | null> {
+    const call = this.#call(`blob ${digest}`, "pull", signal);
+    const url = await this.#host.url(`${this.#path}/blobs/${digest}`, call.what);
+    const answer = await this.#host.call(url, { ...call, method: "HEAD", expect: [200, 404] });
+    await answer.discard();
+    if (answer.status === 404) return null;
+    const size = sizeOf(answer);
+    if (size === null) throw invalidAnswer(call.what, "a blob without a size");
+    return size;
+  }
+
+  async mountBlob(digest: Digest, from: string, signal?: AbortSignal): Promise<boolean> {
+    const call = this.#call(`mounting blob ${digest} from ${from}`, "pull,push", signal, [`repository:${from}:pull`]);
+    const url = await this.#host.url(`${this.#path}/blobs/uploads/`, call.what);
+    url.searchParams.set("mount", digest);
+    url.searchParams.set("from", from);
+    const answer = await this.#host.call(url, { ...call, method: "POST", expect: [201, 202, 400, 403, 404, 405] });
+    await answer.discard();
+    // 202: the registry began an upload instead.
+    if (answer.status === 202) await cancelUpload(this.#host, locationOf(answer, call.what), call);
+    return answer.status === 201;
+  }
+
+  upload(source: BlobSource, signal?: AbortSignal): Promise<{ digest: Digest; size: number }> {
+    return upload(this.#host, this.#path, source, this.#call(`upload of ${source.digest ?? "a blob"}`, "pull,push", signal));
+  }
+
+  async putManifest(tagOrDigest: string, mediaType: string, bytes: Uint8Array, signal?: AbortSignal): Promise<Digest> {
+    const call = this.#call(`manifest ${tagOrDigest}`, "pull,push", signal);
+    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what);
+    const headers = { "Content-Type": mediaType };
+    const answer = await this.#host.call(url, { ...call, method: "PUT", headers, body: bytes, expect: [200, 201, 202] });
+    await answer.discard();
+    const digest = digestOf(bytes);
+    const confirmed = answer.headers.get("docker-content-digest");
+    if (isDigest(confirmed) && confirmed !== digest)
+      throw new OnggiError("digest_mismatch", `${call.what}: ${digest} was sent, the registry has ${confirmed}`);
+    return digest;
+  }
+
+  async deleteManifest(tagOrDigest: string, signal?: AbortSignal): Promise<void> {
+    const call = this.#call(`deleting manifest ${tagOrDigest}`, "delete", signal);
+    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what);
+    const answer = await this.#host.call(url, { ...call, method: "DELETE", expect: [200, 202], missing: "manifest_unknown" });
+    await answer.discard();
+  }
+
+  async referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<RemoteManifest> {
+    const call = this.#call(`referrers of ${digest}`, "pull", signal);
+    const manifests: Record<string, unknown>[] = [];
+    const seen = new Set<string>();
+    let url: URL | null = await this.#host.url(`${this.#path}/referrers/${digest}`, call.what);
+    if (artifactType) url.searchParams.set("artifactType", artifactType);
+    while (url) {
+      if (seen.has(url.href) || seen.size >= MAX_PAGES) throw invalidAnswer(call.what, "the pages of its list have no end");
+      seen.add(url.href);
+      const answer: Answer = await this.#host.call(url, { ...call, method: "GET", expect: [200, 404] });
+      if (answer.status === 404) {
+        await answer.discard();
+        manifests.push(...(await this.#tagSchema(digest, signal)));
+        break;
+      }
+      manifests.push(...this.#entries(await this.#small(answer, call.what, MAX_MANIFEST), call.what));
+      url = this.#next(answer, url, call.what);
+    }
+    // A registry may leave the choosing to us.
+    const chosen = artifactType ? manifests.filter((entry) => entry.artifactType === artifactType) : manifests;
+    const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: chosen }));
+    return { mediaType: INDEX, digest: digestOf(bytes), bytes };
+  }
+
+  /** What refers to a manifest where the registry has no referrers API: an index under the tag "sha256-<hex>". */
+  async #tagSchema(digest: Digest, signal?: AbortSignal): Promise<Record<string, unknown>[]> {
+    try {
+      const { bytes } = await this.manifest(`sha256-${hexOf(digest)}`, signal);
+      return this.#entries(bytes, `${this.name}: referrers of ${digest}`);
+    } catch (error) {
+      if (notThere(error)) return [];
+      throw error;
+    }
+  }
+
+  #entries(bytes: Uint8Array, what: string): Record<string, unknown>[] {
+    const entries = (this.#json(bytes, what) as { manifests?: unknown } | null)?.manifests ?? [];
+    if (!Array.isArray(entries) || !entries.every((entry) => typeof entry === "object" && entry !== null))
+      throw invalidAnswer(what, "no index");
+    return entries as Record<string, unknown>[];
+  }
+
+  #call(
+    thing: string,
+    actions: string,
+    signal?: AbortSignal,
+    more: readonly string[] = [],
+  ): Pick<Call, "what" | "scopes" | "auth" | "signal"> {
+    const scopes = [`repository:${this.#path}:${actions}`, ...more];
+    return { what: `${this.name}: ${thing}`, scopes, auth: this.#auth, signal };
+  }
+
+  async #small(answer: Answer, what: string, limit: number): Promise<Uint8Array> {
+    let bytes: Uint8Array | null;
+    try {
+      bytes = (sizeOf(answer) ?? 0) > limit ? null : await answer.bytes(limit);
+    } catch (error) {
+      throw new OnggiError("registry_unreachable", `${what}: the connection broke while the answer came`, { cause: error });
+    }
+    if (bytes) return bytes;
+    await answer.discard();
+    throw invalidAnswer(what, `more than ${limit >> 20} MiB`);
+  }
+
+  #next(answer: Answer, url: URL, what: string): URL | null {
+    const next = nextLink(answer.headers.get("link"));
+    if (next === null) return null;
+    const target = URL.canParse(next, url.href) ? new URL(next, url.href) : null;
+    if (target?.origin !== url.origin) throw invalidAnswer(what, "the next page of its list lies on another host");
+    return target;
+  }
+
+  #json(bytes: Uint8Array, what: string): unknown {
+    try {
+      return JSON.parse(new TextDecoder().decode(bytes));
+    } catch {
+      throw invalidAnswer(what, "it is not JSON");
+    }
+  }
+}
