@@ -27,6 +27,9 @@ const wait = entry("wait until containers end, print their exit codes", async ()
 const stats = entry("show what containers use, live", async () => (await import("./stats.ts")).command);
 const update = entry("change the limits of containers", async () => (await import("./update.ts")).command);
 const events = entry("show what happens, live", async () => (await import("./events.ts")).command);
+const diff = entry("show what a container has changed in its file system", async () => (await import("./diff.ts")).command);
+const exportTar = entry("write a container's file system as a tar", async () => (await import("./export.ts")).command);
+const commit = entry("make an image of a container", async () => (await import("./commit.ts")).command);
 const images = entry("list images", async () => (await import("./images.ts")).command);
 const rmi = entry("remove images", async () => (await import("./rmi.ts")).command);
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
@@ -75,6 +78,9 @@ export const commands: Readonly<Record<string, Entry>> = {
   inspect,
   stats,
   update,
+  diff,
+  export: exportTar,
+  commit,
   events,
   images,
   pull,
@@ -110,6 +116,9 @@ export const groups: Readonly<Record<string, Group>> = {
       wait,
       stats,
       update,
+      diff,
+      export: exportTar,
+      commit,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
     },

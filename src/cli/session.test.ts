@@ -7,14 +7,12 @@ import { OnggiError } from "../lib/errors.ts";
 
 const harness = new ControlHarness();
 beforeAll(() => harness.start());
-// Every image is there.
-beforeEach(() => {
-  const config = { architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers" as const, diff_ids: [] } };
-  harness.handlers.imageInspect = async () => ({ id: `sha256:${"0".repeat(64)}`, names: [], repoDigests: [], size: 0, config });
-});
 afterAll(() => harness.stop());
 beforeEach(() => {
-  harness.handlers = {};
+  // Every image is there.
+  const config = { architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers" as const, diff_ids: [] } };
+  const image = { id: `sha256:${"0".repeat(64)}`, names: [], repoDigests: [], size: 0, config };
+  harness.handlers = { imageInspect: async () => image };
 });
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -11,6 +11,7 @@ import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
+import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import { createContainer, hasBinds } from "./create.ts";
@@ -235,6 +236,23 @@ export class Engine {
     const container = this.find(reference);
     await removeContainer(this.context, container, force);
     return container.id;
+  }
+
+  /** What differs from the image; paths as text. */
+  async diff(reference: string): Promise<{ kind: "A" | "C" | "D"; path: string }[]> {
+    const changes = await diffContainer(this.context, this.find(reference));
+    return changes.map(({ kind, path }) => ({ kind, path: `/${Buffer.from(path, "latin1").toString("utf8")}` }));
+  }
+
+  export(reference: string, write: (chunk: Buffer) => Promise<void> | void): Promise<void> {
+    return exportContainer(this.context, this.find(reference), write);
+  }
+
+  async commit(reference: string, options: CommitOptions): Promise<Image> {
+    const container = this.find(reference);
+    const image = await commitContainer(this.context, container, options);
+    this.context.events.emit("container", "commit", container.id, { comment: options.message ?? "", imageID: image.id });
+    return image;
   }
 
   inspect(reference: string): ContainerInfo {

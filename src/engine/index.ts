@@ -17,6 +17,7 @@
  * cut. A call that throws has left nothing half-made.
  */
 export type { ClientStreams, Size } from "./attach.ts";
+export { applyChanges } from "./changes.ts";
 export { ContainerNotFound } from "./context.ts";
 export { Engine, type EngineOptions, LockHeld, openEngine } from "./engine.ts";
 export type { RuntimeOptions } from "./runtimes.ts";

@@ -24,4 +24,6 @@ export { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
 export { ImageAmbiguous, ImageInUse, ImageNotFound, LayerInvalid } from "./errors.ts";
 export type { MountForm } from "./mount.ts";
 export { openImageStore, type StoreOptions } from "./store.ts";
+export { type Change, changesOf } from "./tree-diff.ts";
+export { changesTar, treeTar } from "./tree-tar.ts";
 export type * from "./types.ts";

@@ -25,6 +25,7 @@ import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
 import type { TarEntry } from "./tar-types.ts";
 import type {
   CheckRequest,
+  CommitImage,
   Image,
   ImageConfig,
   ImageStore,
@@ -176,6 +177,46 @@ class LocalImageStore implements ImageStore {
         };
         await this.#add([this.#arrived(found)], lease, signal);
         return this.get(found.id);
+      } finally {
+        await layer.ingest.drop();
+      }
+    });
+  }
+
+  async commit(source: ReadableStream<Uint8Array>, options: CommitImage): Promise<Image> {
+    const name = options.name === undefined ? null : canonicalTag(options.name);
+    return this.#content.leased(async (lease) => {
+      const { config: parent } = this.#find(options.parent).known;
+      // From here on no removal of the parent takes them away.
+      for (const digest of diffIdsOf(parent)) lease.digests.add(digest);
+      const layer = await takeLayer(this.#content, chunksOf(source, undefined), this.#layerOptions());
+      try {
+        const stored = async (): Promise<void> => {};
+        const below = diffIdsOf(parent).map((diffId): AddedLayer => {
+          const size = fs.statSync(this.#content.blobPath(diffId)).size;
+          return { diffId, size, written: stored, keep: stored };
+        });
+        const created = new Date().toISOString();
+        const { author, message } = options;
+        const step = {
+          created,
+          created_by: options.createdBy,
+          ...(author ? { author } : {}),
+          ...(message ? { comment: message } : {}),
+        };
+        const configText = JSON.stringify({
+          ...parent,
+          created,
+          ...(author ? { author } : {}),
+          config: options.config,
+          rootfs: { type: "layers", diff_ids: [...parent.rootfs.diff_ids, layer.diffId] },
+          history: [...(parent.history ?? []), step],
+        });
+        const config = parseConfig(configText, "the new image");
+        const id = digestOf(configText);
+        const top = this.#arrived({ id, configText, config, layers: [layer], names: name ? [name] : [] });
+        await this.#add([{ ...top, layers: [...below, ...top.layers] }], lease, undefined);
+        return this.get(id);
       } finally {
         await layer.ingest.drop();
       }

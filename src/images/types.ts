@@ -21,6 +21,7 @@ export interface ImageConfig {
     Volumes?: Record<string, object>;
     Healthcheck?: object;
     Shell?: string[];
+    OnBuild?: string[];
   };
   rootfs: { type: "layers"; diff_ids: string[] };
   history?: { created?: string; created_by?: string; comment?: string; empty_layer?: boolean; author?: string }[];
@@ -56,6 +57,8 @@ export interface ImageStore {
   mount(id: string): MountedImage;
   /** A root file system tar as a one-layer image. */
   importRootfs(source: ReadableStream<Uint8Array>, options: ImportOptions): Promise<Image>;
+  /** A layer over an image, as a new image. */
+  commit(source: ReadableStream<Uint8Array>, options: CommitImage): Promise<Image>;
   /** A docker-archive or OCI archive. Returns the images it held. */
   load(source: ReadableStream<Uint8Array>, options?: { signal?: AbortSignal; progress?: Progress }): Promise<Image[]>;
   /**
@@ -163,6 +166,19 @@ export interface PushOptions {
   compression?: Compression;
   signal?: AbortSignal;
   progress?: Progress;
+}
+
+/** What makes a layer an image over another one. */
+export interface CommitImage {
+  /** Id of the image below. */
+  parent: string;
+  /** The whole of the new image's. */
+  config: ImageConfig["config"];
+  /** What the history says made the layer. */
+  createdBy: string;
+  name?: string;
+  author?: string;
+  message?: string;
 }
 
 export interface PullOptions {

@@ -1,7 +1,6 @@
 /** The control protocol's calls on top of the engine: shapes in, shapes out, no rule of the domain. */
-import { type ClientStreams, type Engine, Trace } from "../../engine/index.ts";
-import type { Image, ImageConfig } from "../../engine/types.ts";
-import { OnggiError } from "../../lib/errors.ts";
+import { applyChanges, type ClientStreams, type Engine, Trace } from "../../engine/index.ts";
+import type { Image } from "../../engine/types.ts";
 import { streamOf } from "../../lib/streams.ts";
 import { fixedWidth } from "../../lib/time.ts";
 import type { AttachStreams, CallName } from "./protocol.ts";
@@ -34,68 +33,6 @@ const progressOf = (call: Call<CallName>) => (step: unknown) => void call.progre
 
 /** Runs `make` with an abort signal that follows the client. */
 const imageOptions = (call: Call<CallName>) => ({ signal: call.signal, progress: progressOf(call) });
-
-const CHANGE = /^\s*(CMD|ENTRYPOINT|ENV|USER|WORKDIR|LABEL|STOPSIGNAL|EXPOSE|VOLUME)\s+(.+?)\s*$/i;
-
-const wordsOf = (text: string): string[] => {
-  if (!text.startsWith("[")) return ["/bin/sh", "-c", text];
-  const words: unknown = JSON.parse(text);
-  if (!Array.isArray(words) || !words.every((word) => typeof word === "string")) throw new SyntaxError("not a list of strings");
-  return words;
-};
-
-const pair = (text: string): [string, string] => {
-  const [key = "", value = ""] = text.split(/[=\s](.*)/s);
-  return [key, value.replace(/^"(.*)"$/s, "$1")];
-};
-
-const changes: Record<string, (config: ImageConfig["config"], text: string) => void> = {
-  CMD: (config, text) => {
-    config.Cmd = wordsOf(text);
-  },
-  ENTRYPOINT: (config, text) => {
-    config.Entrypoint = wordsOf(text);
-  },
-  ENV: (config, text) => {
-    config.Env = [...(config.Env ?? []), pair(text).join("=")];
-  },
-  USER: (config, text) => {
-    config.User = text;
-  },
-  WORKDIR: (config, text) => {
-    config.WorkingDir = text;
-  },
-  LABEL: (config, text) => {
-    config.Labels = { ...config.Labels, ...Object.fromEntries([pair(text)]) };
-  },
-  STOPSIGNAL: (config, text) => {
-    config.StopSignal = text;
-  },
-  EXPOSE: (config, text) => {
-    config.ExposedPorts = { ...config.ExposedPorts, [text.includes("/") ? text : `${text}/tcp`]: {} };
-  },
-  VOLUME: (config, text) => {
-    for (const path of text.startsWith("[") ? wordsOf(text) : text.split(/\s+/))
-      config.Volumes = { ...config.Volumes, [path]: {} };
-  },
-};
-
-/** Dockerfile instructions of `--change` as an image configuration. Throws invalid_change. */
-export function applyChanges(lines: readonly string[]): ImageConfig["config"] {
-  const config: ImageConfig["config"] = {};
-  for (const line of lines) {
-    const match = CHANGE.exec(line);
-    const [, name = "", text = ""] = match ?? [];
-    try {
-      if (!match) throw new SyntaxError("no such instruction");
-      changes[name.toUpperCase()]?.(config, text);
-    } catch (error) {
-      const known = Object.keys(changes).join(", ");
-      throw new OnggiError("invalid_change", `--change ${JSON.stringify(line)}: ${(error as Error).message}; known are ${known}`);
-    }
-  }
-  return config;
-}
 
 export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
   const arrived = (how: "import" | "load", images: Image[]) => {
@@ -181,6 +118,19 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     explain: async ({ request }) => engine.explain(request.container),
     runtimes: async () => ({ runtimes: await engine.listRuntimes() }),
 
+    diff: async ({ request }) => ({ changes: await engine.diff(request.container) }),
+    export: async (call) => {
+      await engine.export(call.request.container, async (chunk) => {
+        call.signal.throwIfAborted();
+        await call.stdout(chunk);
+      });
+      return {};
+    },
+    commit: async ({ request: { container, ...options } }) => {
+      const image = await engine.commit(container, options);
+      return { id: image.id };
+    },
+
     images: async ({ request }) => ({ images: engine.listImages(request.filters ?? {}) }),
     imageInspect: async ({ request }) => engine.images.get(request.image),
     imageRemove: async ({ request }) => engine.removeImage(request.image, !!request.force),
@@ -189,11 +139,12 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return {};
     },
     import: async (call) => {
-      const { name, message, changes: lines } = call.request;
+      const { name, message, architecture, changes: lines } = call.request;
       const image = await engine.images.importRootfs(sourceOf(call.request.path, call), {
         ...imageOptions(call),
         ...(name === undefined ? {} : { name }),
         ...(message === undefined ? {} : { message }),
+        ...(architecture === undefined ? {} : { architecture }),
         config: applyChanges(lines ?? []),
       });
       arrived("import", [image]);

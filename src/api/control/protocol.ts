@@ -176,12 +176,25 @@ export interface Calls {
   explain: { request: { container: ContainerRequest }; result: { text: string; plan: unknown }; item: never };
   runtimes: { request: Record<never, never>; result: { runtimes: RuntimeInfo[] }; item: never };
 
+  diff: { request: { container: string }; result: { changes: { kind: "A" | "C" | "D"; path: string }[] }; item: never };
+  /** The tar as STDOUT frames. */
+  export: { request: { container: string }; result: Record<never, never>; item: never };
+  commit: {
+    request: { container: string; name?: string; author?: string; message?: string; changes?: string[]; pause?: boolean };
+    result: { id: string };
+    item: never;
+  };
+
   images: { request: { filters?: Record<string, string[]> }; result: { images: ImageSummary[] }; item: never };
   imageInspect: { request: { image: string }; result: Image; item: never };
   imageRemove: { request: { image: string; force?: boolean }; result: { untagged: string[]; deleted: string[] }; item: never };
   imageTag: { request: { image: string; name: string }; result: Record<never, never>; item: never };
   /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
-  import: { request: { path?: string; name?: string; message?: string; changes?: string[] }; result: Image; item: never };
+  import: {
+    request: { path?: string; name?: string; message?: string; architecture?: string; changes?: string[] };
+    result: Image;
+    item: never;
+  };
   load: { request: { path?: string }; result: { images: Image[] }; item: never };
   /** From a registry; with `allTags` everything a repository has. Progress is per layer. */
   pull: { request: PullRequest; result: { images: PulledName[] }; item: never };

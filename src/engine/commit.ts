@@ -1,0 +1,94 @@
+/** What goes from containers to images and files: diff, export, commit. */
+import { type Change, changesOf, changesTar, treeTar } from "../images/index.ts";
+import type { Image, ImageConfig } from "../images/types.ts";
+import { OnggiError } from "../lib/errors.ts";
+import { streamOf } from "../lib/streams.ts";
+import { applyChanges } from "./changes.ts";
+import type { Container } from "./container.ts";
+import { type ContainerTree, OWN_FILES, withTree } from "./container-tree.ts";
+import type { Context } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
+import { pauseContainer, unpauseContainer } from "./stop.ts";
+
+export interface CommitOptions {
+  readonly name?: string | undefined;
+  readonly author?: string | undefined;
+  readonly message?: string | undefined;
+  /** Dockerfile instructions. */
+  readonly changes?: readonly string[] | undefined;
+  /** Freeze a running container meanwhile; true by default. */
+  readonly pause?: boolean | undefined;
+}
+
+function changesIn(record: ContainerRecord, { merged, layers, ids }: ContainerTree): Change[] {
+  if (!layers)
+    throw new OnggiError("no_image", `container ${record.name} has a plain root directory: there is no image to compare with`);
+  return changesOf({ merged, lower: layers.lower, upper: layers.upper }, ids, OWN_FILES);
+}
+
+/** What differs from the image. Throws `no_image` for a container with a root directory of its own. */
+export const diffContainer = (context: Context, { record }: Container): Promise<Change[]> =>
+  withTree(context, record, (tree) => changesIn(record, tree));
+
+/** The whole file system as a tar, without volumes; /dev, /proc and /sys are empty in it. `write` says when it can take more. */
+export const exportContainer = (
+  context: Context,
+  { record }: Container,
+  write: (chunk: Buffer) => Promise<void> | void,
+): Promise<void> =>
+  withTree(context, record, async ({ merged, ids }) => {
+    for (const chunk of treeTar(merged, { ids, emptied: OWN_FILES })) await write(chunk);
+  });
+
+/** The image's configuration with what the container was asked to be, and then the instructions, laid over it. */
+function configOf({ request }: ContainerRecord, base: ImageConfig["config"], changes: readonly string[]): ImageConfig["config"] {
+  const names = new Set((request.env ?? []).map((pair) => pair.split("=")[0]));
+  const env = [...(base.Env ?? []).filter((pair) => !names.has(pair.split("=")[0])), ...(request.env ?? [])];
+  const config: ImageConfig["config"] = {
+    ...base,
+    ...(env.length > 0 ? { Env: env.filter((pair) => pair.includes("=")) } : {}),
+    ...(request.user === undefined ? {} : { User: request.user }),
+    ...(request.workdir === undefined ? {} : { WorkingDir: request.workdir }),
+    ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
+    ...(request.labels === undefined ? {} : { Labels: { ...base.Labels, ...request.labels } }),
+  };
+  if (request.entrypoint) {
+    config.Entrypoint = [...request.entrypoint];
+    delete config.Cmd;
+  }
+  if (request.command?.length) config.Cmd = [...request.command];
+  return applyChanges(changes, config);
+}
+
+async function* chunksOf(chunks: Generator<Buffer>): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+}
+
+/**
+ * Makes an image of a container: its image's layers, and one of what it has changed. The container is frozen meanwhile, unless
+ * that is not wanted, and goes on whatever happens. All or nothing.
+ */
+export async function commitContainer(context: Context, container: Container, options: CommitOptions): Promise<Image> {
+  const { record } = container;
+  if (record.imageId === "")
+    throw new OnggiError("no_image", `container ${record.name} has a plain root directory; use export and import`);
+  const { config: base } = context.images.get(record.imageId);
+  const config = configOf(record, base.config, options.changes ?? []);
+  const pause = (options.pause ?? true) && record.state.status === "running";
+  if (pause) await pauseContainer(context, container);
+  try {
+    return await withTree(context, record, (tree) =>
+      context.images.commit(streamOf(chunksOf(changesTar(tree.merged, changesIn(record, tree), { ids: tree.ids }))), {
+        parent: record.imageId,
+        config,
+        createdBy: record.args.join(" "),
+        ...(options.name === undefined ? {} : { name: options.name }),
+        ...(options.author === undefined ? {} : { author: options.author }),
+        ...(options.message === undefined ? {} : { message: options.message }),
+      }),
+    );
+  } finally {
+    // it may have been killed, or let go by somebody else, meanwhile
+    if (pause && container.record.state.status === "paused") await unpauseContainer(context, container);
+  }
+}
