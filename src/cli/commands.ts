@@ -44,6 +44,8 @@ const imageTree = entry(
 );
 const systemDf = entry("show what images and containers take of the disk", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
+const push = entry("send an image to a registry", async () => (await import("./push.ts")).command);
+const login = entry("keep the credentials for a registry", async () => (await import("./login.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
 const logout = entry("forget the credentials for a registry", async () => (await import("./logout.ts")).command);
 const bootstrap = entry(
@@ -84,11 +86,13 @@ export const commands: Readonly<Record<string, Entry>> = {
   events,
   images,
   pull,
+  push,
   import: importImage,
   load,
   save,
   tag,
   rmi,
+  login,
   logout,
   history,
   explain,
@@ -133,6 +137,7 @@ export const groups: Readonly<Record<string, Group>> = {
       import: importImage,
       load,
       pull,
+      push,
       save,
       tag,
       history,

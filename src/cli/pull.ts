@@ -1,7 +1,7 @@
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
 import { bool, text } from "./flags.ts";
-import { pullProgress } from "./pull-progress.ts";
+import { layerProgress } from "./layer-progress.ts";
 
 export const command = define({
   usage: "[flags] NAME[:TAG|@DIGEST]",
@@ -56,7 +56,7 @@ export async function pull(context: Context, { output, ...request }: Pull) {
   const { credentialsFor } = await import("./credentials.ts");
   const { domain, path, tag, digest } = parseReference(request.image);
   const auth = await credentialsFor(context, domain);
-  const progress = await pullProgress(context, output);
+  const progress = await layerProgress(context, output);
   const what = request.allTags ? "all tags" : (digest ?? tag ?? "latest");
   await progress.begin(`${what}: Pulling from ${domain === "docker.io" ? path : `${domain}/${path}`}`);
   try {

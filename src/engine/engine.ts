@@ -28,6 +28,7 @@ import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
 import { pullImages } from "./pull.ts";
+import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer } from "./remove.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
@@ -47,8 +48,11 @@ import type {
   HistoryEntry,
   ImageSummary,
   ImageTree,
+  LoginRequest,
   PulledName,
   PullRequest,
+  PushedName,
+  PushRequest,
   Resources,
   RuntimeInfo,
   StatsSample,
@@ -372,6 +376,16 @@ export class Engine {
   /** Brings images from a registry; see pullImages. */
   pull(request: PullRequest, options: { signal: AbortSignal; progress: Progress }): Promise<PulledName[]> {
     return pullImages(this.context, request, options);
+  }
+
+  /** Sends images to a registry; see pushImages. */
+  push(request: PushRequest, options: { signal: AbortSignal; progress: Progress }): Promise<PushedName[]> {
+    return pushImages(this.context, request, options);
+  }
+
+  /** Asks a registry whether it takes credentials. */
+  login(request: LoginRequest, signal: AbortSignal): Promise<{ identityToken?: string }> {
+    return login(request, signal);
   }
 
   /** To be called when an image has come in. */

@@ -1,19 +1,10 @@
 /** `pull`: images from registries. */
-import { openRegistries } from "../images/remote/registries.ts";
-import type { Registries } from "../images/remote/types.ts";
 import type { Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { familiarName, parseReference } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
+import { sharedRegistries } from "./registries.ts";
 import type { PulledName, PullRequest } from "./types.ts";
-
-let registries: Registries | undefined;
-
-/** Connections and tokens are shared by all pulls; made with the first one. */
-const sharedRegistries = (): Registries => {
-  registries ??= openRegistries();
-  return registries;
-};
 
 /** Brings one image, or all a repository has tags for. Throws what ImageStore.pull throws, "reference_invalid". */
 export async function pullImages(

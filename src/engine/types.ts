@@ -241,3 +241,24 @@ export interface PulledName {
   /** The name meant that image before. */
   upToDate: boolean;
 }
+
+export interface PushRequest {
+  /** A name the store has; with `allTags` a repository. */
+  image: string;
+  allTags?: boolean;
+  /** By registry: for the one the image goes to, and for those its layers may be taken from. */
+  auths?: Record<string, RegistryAuth>;
+}
+
+/** One name that was pushed, with digest and bytes of its manifest. */
+export interface PushedName {
+  name: string;
+  digest: string;
+  size: number;
+}
+
+export interface LoginRequest {
+  /** "docker.io", "registry.example:5000". */
+  server: string;
+  auth: RegistryAuth;
+}

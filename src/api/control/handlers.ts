@@ -156,6 +156,8 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return { images };
     },
     pull: async (call) => ({ images: await engine.pull(call.request, imageOptions(call)) }),
+    push: async (call) => ({ images: await engine.push(call.request, imageOptions(call)) }),
+    login: async ({ request, signal }) => engine.login(request, signal),
     save: async (call) => {
       const { images, format, path } = call.request;
       const target = path === undefined ? { write: call.stdout } : { path };

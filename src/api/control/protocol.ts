@@ -28,8 +28,11 @@ import type {
   Image,
   ImageSummary,
   ImageTree,
+  LoginRequest,
   PulledName,
   PullRequest,
+  PushedName,
+  PushRequest,
   Resources,
   RuntimeInfo,
   StatsSample,
@@ -198,6 +201,10 @@ export interface Calls {
   load: { request: { path?: string }; result: { images: Image[] }; item: never };
   /** From a registry; with `allTags` everything a repository has. Progress is per layer. */
   pull: { request: PullRequest; result: { images: PulledName[] }; item: never };
+  /** To a registry; with `allTags` every name of a repository. Progress is per layer. */
+  push: { request: PushRequest; result: { images: PushedName[] }; item: never };
+  /** Asks a registry whether it takes credentials; keeps nothing. */
+  login: { request: LoginRequest; result: { identityToken?: string }; item: never };
   /** The archive as STDOUT frames, or into `path`, which the engine writes itself. */
   save: {
     request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string };

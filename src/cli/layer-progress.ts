@@ -8,7 +8,7 @@ interface Step {
   readonly total?: number;
 }
 
-export interface PullProgress {
+export interface LayerProgress {
   begin(text: string): Promise<void>;
   step(step: unknown): Promise<void>;
   end(): Promise<void>;
@@ -22,7 +22,7 @@ const EVERY = 80;
  * Layers on their way. On a terminal one line each, with a bar, drawn over and over; elsewhere a line when a layer is there, as
  * Docker's; as JSON every step.
  */
-export async function pullProgress(context: Context, output: "stdout" | "stderr" | "json" | "none"): Promise<PullProgress> {
+export async function layerProgress(context: Context, output: "stdout" | "stderr" | "json" | "none"): Promise<LayerProgress> {
   const nothing = async (): Promise<void> => {};
   if (output === "none") return { begin: nothing, step: nothing, end: nothing };
   if (output === "json") return { begin: nothing, end: nothing, step: (step) => line(context.stdout, JSON.stringify(step)) };
@@ -34,9 +34,10 @@ export async function pullProgress(context: Context, output: "stdout" | "stderr"
   return drawn(sink, () => terminal.size(fd), decimalSize);
 }
 
-const isEnd = (message: string): boolean => message === "Pull complete" || message === "Already exists";
+const ends = /^(Pull complete|Already exists|Pushed|Layer already exists|Mounted from .*)$/;
+const isEnd = (message: string): boolean => ends.test(message);
 
-function plain(sink: Sink): PullProgress {
+function plain(sink: Sink): LayerProgress {
   const told = new Map<string, string>();
   return {
     begin: (text) => line(sink, text),
@@ -54,12 +55,12 @@ function drawn(
   sink: Sink,
   size: () => { readonly columns: number; readonly rows: number } | undefined,
   bytes: (count: number) => string,
-): PullProgress {
+): LayerProgress {
   const steps = new Map<string, Step>();
   let lines = 0;
   let last = 0;
   const row = ({ id, message, current = 0, total = 0 }: Step): string => {
-    if (message !== "Downloading" || total === 0) return `${id}: ${message}`;
+    if (!/^(Downloading|Pushing)$/.test(message) || total === 0) return `${id}: ${message}`;
     const full = Math.min(BAR, Math.floor((BAR * current) / total));
     return `${id}: ${message} [${"=".repeat(full)}>${" ".repeat(BAR - full)}] ${bytes(current)}/${bytes(total)}`;
   };
