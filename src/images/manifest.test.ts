@@ -91,6 +91,10 @@ describe("choosing", () => {
     expect(() => pick(record)).toThrow("has no image for linux/arm/v7; it has: none");
   });
 
+  test("a platform of control characters is not shown", () => {
+    expect(() => pick(of("1", { os: "linux", architecture: "\u001b[2Jx" }))).toThrow("it has: linux/unknown");
+  });
+
   test("what there is instead is told", () => {
     expect(() => pick(of("1", { os: "linux", architecture: "s390x" }))).toThrow("it has: linux/s390x");
   });

@@ -42,20 +42,24 @@ const layerType =
 const MAX_NUMBER = 2 ** 53 - 1;
 const MAX_LAYERS = 1000;
 const MAX_MANIFESTS = 5000;
+/** Platforms an error names. */
+const MAX_TOLD = 30;
 
 const invalid = (what: string, why: string): OnggiError => new OnggiError("manifest_invalid", `${what}: ${why}`);
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const textOr = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
+/** Types and names of platforms; what is none could be anything, and is not shown to people. */
+const wordOf = (value: unknown): string | undefined =>
+  typeof value === "string" && /^[\w.+/-]{1,255}$/.test(value) ? value : undefined;
 
 const platformOf = (value: unknown): Platform | null => {
   if (!isObject(value)) return null;
-  const variant = textOr(value.variant);
+  const variant = wordOf(value.variant);
   return {
-    os: textOr(value.os) ?? "unknown",
-    architecture: textOr(value.architecture) ?? "unknown",
+    os: wordOf(value.os) ?? "unknown",
+    architecture: wordOf(value.architecture) ?? "unknown",
     ...(variant === undefined ? {} : { variant }),
   };
 };
@@ -67,7 +71,7 @@ export const parseDescriptor = (value: unknown, what: string): Descriptor => {
   if (typeof size !== "number" || !Number.isInteger(size) || size < 0 || size > MAX_NUMBER)
     throw invalid(what, "a descriptor has no size");
   return {
-    mediaType: textOr(value.mediaType) ?? "",
+    mediaType: wordOf(value.mediaType) ?? "",
     digest: parseDigest(value.digest, what),
     size,
     platform: platformOf(value.platform),
@@ -102,7 +106,7 @@ export const parseDocument = (
       "manifest_unsupported",
       `${what} is of Docker's schema 1, which has not been in use since 2017; push it again`,
     );
-  const own = textOr(value.mediaType);
+  const own = wordOf(value.mediaType);
   const type = mediaType === "" || mediaType === "application/json" ? (own ?? guess(value)) : mediaType;
   if (own !== undefined && own !== type) throw invalid(what, `it says it is ${own}, it was said to be ${type}`);
   if (value.manifests !== undefined && (value.layers !== undefined || value.config !== undefined))
@@ -147,6 +151,8 @@ export const choose = (candidates: readonly Descriptor[], wanted: Platform, what
     runnable.find(({ platform }) => platform === null) ??
     (!strict && runnable.length === 1 ? runnable[0] : undefined);
   if (chosen) return chosen;
-  const there = runnable.map(({ platform }) => (platform ? platformText(platform) : "any")).join(", ") || "none";
+  const all = runnable.map(({ platform }) => (platform ? platformText(platform) : "any"));
+  const there =
+    [...all.slice(0, MAX_TOLD), ...(all.length > MAX_TOLD ? [`${all.length - MAX_TOLD} more`] : [])].join(", ") || "none";
   throw new OnggiError("platform_not_found", `${what} has no image for ${platformText(wanted)}; it has: ${there}`);
 };

@@ -27,14 +27,12 @@ const ALL_LAYERS_AT_ONCE = 6;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 512 << 10;
 
-/** A layer that is in the store, or will be when `kept` resolves. */
+/** A layer that is in the store, durable under its name. */
 export interface PulledLayer {
   readonly diffId: Digest;
   readonly size: number;
   /** Absent: it was there already. */
   readonly entries?: readonly TarEntry[];
-  /** Resolves when the layer is durable under its name. */
-  readonly kept: Promise<unknown>;
 }
 
 /** An image whose layers have all come. */
@@ -158,11 +156,12 @@ export class Puller {
     const size = this.#content.blobSize(diffId);
     if (size !== null) {
       progress({ id, message: "Already exists", current: size, total: size });
-      return { diffId, size, kept: Promise.resolve() };
+      return { diffId, size };
     }
     progress({ id, message: "Waiting", current: 0, total: descriptor.size });
     const layer = await this.#layers.join(
-      `${descriptor.digest} ${diffId}`,
+      // Of one repository: another one's failure is none of this.
+      `${repository.name} ${descriptor.digest} ${diffId}`,
       (ended, tell) => this.#limiter.run(() => this.#download(repository, descriptor, diffId, what, ended, tell)),
       signal,
       (step) => progress({ id, ...step }),
@@ -201,14 +200,12 @@ export class Puller {
         await ingest.drop();
         throw error;
       }
-      const kept = this.#content.leased(async (lease) => {
+      await this.#content.leased(async (lease) => {
         await ingest.keep(diffId, lease);
         await this.#content.flushNames();
         this.#database.addLayerBlob({ digest, size: total, mediaType, diffId }, repository.name);
       });
-      // Whoever waits for the image is told.
-      kept.catch(() => {});
-      return { diffId, size, entries, kept };
+      return { diffId, size, entries };
     } catch (error) {
       throw named(error, what);
     }

@@ -253,12 +253,12 @@ class LocalImageStore implements ImageStore {
       try {
         const request = { repository, reference, lease, signal, progress };
         const { documents, digest, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
-        const layers = pulled.layers.map(({ kept, ...layer }): AddedLayer => {
-          return { ...layer, written: async () => void (await kept), keep: () => kept };
-        });
+        const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
         const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
-        await this.#add([{ ...pulled, layers, documents, names, repositoryDigests }], lease, signal);
+        signal.throwIfAborted();
+        // From here on it is carried through: given up now, its layers would go.
+        await this.#add([{ ...pulled, layers, documents, names, repositoryDigests }], lease, undefined);
         return { image: this.get(pulled.id), digest, upToDate: before?.record.id === pulled.id };
       } catch (error) {
         if (isContentFailure(error)) this.#forget(lease);

@@ -12,8 +12,8 @@ export class SharedWork<T, P> {
   readonly #running = new Map<string, Running<T, P>>();
 
   /**
-   * The outcome of the work `key` names, begun by whoever asks first. Throws what the work throws, or the signal's reason as soon
-   * as it aborts.
+   * The outcome of the work `key` names, begun by whoever asks first. Throws what the work throws, or the signal's reason: at once,
+   * or for the last one who waits when the work has ended.
    */
   async join(
     key: string,
@@ -38,6 +38,8 @@ export class SharedWork<T, P> {
         // Who comes now begins anew.
         this.#running.delete(key);
         running.controller.abort(signal.reason);
+        // What it leaves behind is only known when it has ended.
+        await running.outcome.catch(() => {});
       }
     }
   }
