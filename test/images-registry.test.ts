@@ -194,6 +194,38 @@ test("a redirect to another host is followed without credentials", async () => {
   );
 });
 
+test("a redirect within the registry keeps the credentials", async () => {
+  const bytes = manifestOf(random(3));
+  await serving(
+    (request, url) => {
+      if (!request.headers.get("authorization"))
+        return new Response("", { status: 401, headers: { "WWW-Authenticate": 'Basic realm="x"' } });
+      if (url.pathname.startsWith("/moved")) return new Response(bytes, { headers: { "Content-Type": MANIFEST } });
+      return Response.redirect(new URL("/moved", url).href, 307);
+    },
+    async (domain) => {
+      const there = repository(domain, "a/b", { username: "ann", password: "secret-word" });
+      expect((await there.manifest("v1")).digest).toBe(digestOf(bytes));
+    },
+  );
+});
+
+test("a registry of this machine leads nobody to another one in plain HTTP", async () => {
+  await serving(
+    (_request, url) => {
+      if (url.pathname.includes("/blobs/")) return Response.redirect("http://registry.invalid/blob", 307);
+      const challenge = 'Bearer realm="http://registry.invalid/token",service="s"';
+      return new Response("", { status: 401, headers: { "WWW-Authenticate": challenge } });
+    },
+    async (domain) => {
+      const there = repository(domain, "a/b", { username: "ann", password: "secret-word" });
+      const invalid = { code: "registry_answer_invalid", message: expect.stringContaining("not https") };
+      await expect(collect(there.blob(digestOf("x"), 1))).rejects.toMatchObject(invalid);
+      await expect(there.manifest("v1")).rejects.toMatchObject(invalid);
+    },
+  );
+});
+
 test("tokens are fetched for their scope, kept, and fetched again when refused", async () => {
   let issued = 0;
   let uses = 0;

@@ -1,9 +1,10 @@
 /** One registry as it is reached: its scheme, its tokens, tries again, redirects without credentials. */
+import { rootCertificates } from "node:tls";
 import { OnggiError } from "../../lib/errors.ts";
 import { invalidAnswer, type Missing, refused, shown, unreachable } from "./failures.ts";
 import { lengthOf, parseChallenges, retryAfter } from "./headers.ts";
 import { isLoopback } from "./proxy.ts";
-import { Tokens } from "./tokens.ts";
+import { type Reach, Tokens } from "./tokens.ts";
 import type { Answer, Request, Tls, Transport } from "./transport.ts";
 import type { RegistryAuth } from "./types.ts";
 
@@ -111,12 +112,18 @@ export class Host {
     const url = await this.url("", what);
     const answer = await this.call(url, { what, method: "GET", scopes: [], auth, expect: [200], signal });
     await answer.discard();
-    const identityToken = await this.#tokens.identity(what, auth, this.#reach(url));
+    const identityToken = await this.#tokens.identity(what, auth, this.#reach());
     return identityToken ? { identityToken } : {};
   }
 
-  #reach(url: URL): { tls: Tls | undefined; plain: boolean } {
-    return { tls: this.#tls(), plain: url.protocol === "http:" || this.endpoint.scheme === "either" };
+  #reach(): Reach {
+    return { tls: this.#tls(), plain: (url) => this.#plain(url) };
+  }
+
+  /** Whether plain HTTP may be spoken with a host that the registry names: a local one's word is good for this machine alone. */
+  #plain(url: URL): boolean {
+    const { scheme } = this.endpoint;
+    return scheme === "http" || (scheme === "either" && isLoopback(url.hostname));
   }
 
   #tls(): Tls | undefined {
@@ -158,7 +165,7 @@ export class Host {
     const origin = await this.#origin(what);
     const own = url.origin === origin.origin;
     for (let again = false; ; again = true) {
-      const authorization = own ? await this.#tokens.authorization(what, scopes, auth, this.#reach(origin)) : null;
+      const authorization = own ? await this.#tokens.authorization(what, scopes, auth, this.#reach()) : null;
       const answer = await this.#followed(url, call, authorization);
       if (answer.status !== 401 || again || !own || answer.url.origin !== url.origin) return answer;
       if (!this.#tokens.learn(parseChallenges(answer.headers.get("www-authenticate")), scopes, auth)) return answer;
@@ -173,11 +180,11 @@ export class Host {
     let url = start;
     for (let hops = 0; ; hops++) {
       const own = url.origin === origin.origin;
-      const tls = own ? this.#tls() : foreign(this.#tls());
+      const tls = own ? this.#tls() : foreign(this.#tls(), url);
       const answer = await this.#transport.send(url, {
         method,
         signal,
-        headers: { ...call.headers, ...(authorization && own && hops === 0 ? { Authorization: authorization } : {}) },
+        headers: { ...call.headers, ...(authorization && own ? { Authorization: authorization } : {}) },
         ...(body === undefined ? {} : { body }),
         ...(tls ? { tls } : {}),
       });
@@ -187,17 +194,21 @@ export class Host {
       if (!location || !URL.canParse(location, url.href)) throw invalidAnswer(what, "a redirect to nowhere");
       if (hops >= MAX_REDIRECTS) throw invalidAnswer(what, `more than ${MAX_REDIRECTS} redirects, the last from ${shown(url)}`);
       const next = new URL(location, url.href);
-      if (next.protocol !== "https:" && !(next.protocol === "http:" && this.endpoint.scheme !== "https"))
+      if (next.protocol !== "https:" && !(next.protocol === "http:" && this.#plain(next)))
         throw invalidAnswer(what, `a redirect to ${shown(next)}, which is not https`);
       url = next;
     }
   }
 }
 
-const foreign = (tls: Tls | undefined): Tls | undefined => {
+/** For a host that a registry led to: no certificate of ours, the well-known authorities besides the registry's, and they count. */
+const foreign = (tls: Tls | undefined, { hostname }: URL): Tls | undefined => {
   if (!tls) return undefined;
-  const { cert: _cert, key: _key, ...rest } = tls;
-  return rest;
+  const { ca, rejectUnauthorized } = tls;
+  return {
+    ...(ca ? { ca: [...rootCertificates, ...ca] } : {}),
+    ...(rejectUnauthorized === false && isLoopback(hostname) ? { rejectUnauthorized } : {}),
+  };
 };
 
 /** Content-Length of an answer that has one. */

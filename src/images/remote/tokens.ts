@@ -24,7 +24,7 @@ interface Token {
 export interface Reach {
   readonly tls: Tls | undefined;
   /** Whether a token server may be spoken to in plain HTTP: only where the registry may. */
-  readonly plain: boolean;
+  readonly plain: (server: URL) => boolean;
 }
 
 const basic = (auth: RegistryAuth): string =>
@@ -151,7 +151,7 @@ const tlsOf = ({ tls }: Reach): { tls?: Tls } => (tls ? { tls } : {});
 const realmOf = (what: string, challenge: Challenge, { plain }: Reach): URL => {
   const text = challenge.params.realm ?? "";
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (url?.protocol === "https:" || (plain && url?.protocol === "http:")) return url;
+  if (url?.protocol === "https:" || (url?.protocol === "http:" && plain(url))) return url;
   throw new OnggiError(
     "registry_answer_invalid",
     `${what}: the registry names the token server ${JSON.stringify(text.slice(0, 200))}, which is not https; nothing is sent there`,
