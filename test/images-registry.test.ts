@@ -13,7 +13,7 @@ import { Registry } from "./kit/registry.ts";
 const CONFIG = "application/vnd.oci.image.config.v1+json";
 const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const nothing = mkdtempSync(join(tmpdir(), "onggi-certs-"));
-const registries = openRegistries({ certsDirs: [nothing], env: {} });
+const registries = openRegistries({ config: join(nothing, "none"), certsDirs: [nothing], env: {} });
 let plain: Registry;
 
 beforeAll(async () => {
@@ -101,6 +101,22 @@ test("a registry that is restarted in the middle of a blob", async () => {
   }
 });
 
+test("registries.toml moves, opens and blocks registries", async () => {
+  const config = join(nothing, "registries.toml");
+  const tables = [
+    '[registry."a.example"]',
+    `host = "${plain.domain}"`,
+    'insecure = "http"',
+    '[registry."b.example"]',
+    "blocked = true",
+  ];
+  await Bun.write(config, tables.join("\n"));
+  const moved = openRegistries({ config, certsDirs: [nothing], env: {} });
+  await roundTrip(repository("a.example", "team/moved", {}, moved));
+  expect(() => repository("b.example", "x/y", {}, moved)).toThrow("b.example is blocked");
+  moved.close();
+});
+
 test("referrers fall back to the tag schema; a manifest can be deleted", async () => {
   const there = repository(plain.domain, "team/referred");
   const blob = random(10);
@@ -119,7 +135,7 @@ test("names and passwords, by TLS and its authority", async () => {
   const certs = mkdtempSync(join(tmpdir(), "onggi-certs-"));
   mkdirSync(join(certs, registry.domain));
   copyFileSync(registry.ca, join(certs, registry.domain, "ca.crt"));
-  const checked = openRegistries({ certsDirs: [certs], env: {} });
+  const checked = openRegistries({ config: join(certs, "registries.toml"), certsDirs: [certs], env: {} });
   const other = await Registry.start({ tls: true });
   mkdirSync(join(certs, other.domain));
   copyFileSync(registry.ca, join(certs, other.domain, "ca.crt"));
@@ -307,7 +323,7 @@ test("what makes no sense is refused", async () => {
 });
 
 test("a server that falls silent is given up; an abort ends everything", async () => {
-  const quick = openRegistries({ certsDirs: [nothing], env: {}, timeouts: { answer: 300 } });
+  const quick = openRegistries({ config: join(nothing, "none"), certsDirs: [nothing], env: {}, timeouts: { answer: 300 } });
   const abort = new AbortController();
   const { promise: heard, resolve: hear } = Promise.withResolvers<void>();
   await serving(

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import type { Reference } from "../../oci/reference.ts";
+import { type RegistryConfig, readConfig } from "./config.ts";
 import { type Endpoint, Host, isLocal } from "./host.ts";
 import type { Environment } from "./proxy.ts";
 import { RemoteRepository } from "./repository.ts";
@@ -10,6 +11,8 @@ import { defaultTimeouts, type Timeouts, type Tls, Transport } from "./transport
 import type { Registries, RegistryAuth } from "./types.ts";
 
 export interface RegistriesOptions {
+  /** Path of registries.toml. Default: /etc/onggi/registries.toml; a file that is not there says nothing. */
+  readonly config?: string;
   /** Directories of HOST:PORT/*.crt (authorities), *.cert with *.key (ours), the first that has the host counts. Default: Docker's. */
   readonly certsDirs?: readonly string[];
   /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY. Default: the process's. */
@@ -17,6 +20,7 @@ export interface RegistriesOptions {
   readonly timeouts?: Partial<Timeouts>;
 }
 
+const DEFAULT_CONFIG = "/etc/onggi/registries.toml";
 const DEFAULT_CERTS_DIRS = ["/etc/docker/certs.d"];
 /** Where the images of docker.io are. */
 const HUB = "registry-1.docker.io";
@@ -44,18 +48,37 @@ const certificates = (dirs: readonly string[], host: string): Tls | null => {
   return null;
 };
 
+/** What the file says of one registry. Throws "registry_config_invalid". */
+const configured = (file: string, domain: string): RegistryConfig => {
+  let config: RegistryConfig;
+  let ca: string | null = null;
+  try {
+    config = readConfig(readFileSync(file, "utf8"), file).get(domain) ?? {};
+    ca = config.ca ?? null;
+    if (ca) config = { ...config, ca: readFileSync(ca, "utf8") };
+  } catch (error) {
+    if (error instanceof OnggiError) throw error;
+    if (!ca && (error as { code?: unknown }).code === "ENOENT") return {};
+    throw new OnggiError("registry_config_invalid", `${file}: ${messageOf(error)}`, { cause: error });
+  }
+  if (config.blocked) throw new OnggiError("registry_config_invalid", `${domain} is blocked by ${file}`);
+  return config;
+};
+
 /** Reads what is configured for a registry when it is first asked for; connections and tokens are kept until `close`. */
 export const openRegistries = (options: RegistriesOptions = {}): Registries => {
-  const { certsDirs = DEFAULT_CERTS_DIRS, env = process.env, timeouts } = options;
+  const { config = DEFAULT_CONFIG, certsDirs = DEFAULT_CERTS_DIRS, env = process.env, timeouts } = options;
   const transport = new Transport({ ...env }, { ...defaultTimeouts, ...timeouts });
   const hosts = new Map<string, Host>();
   const hostOf = (domain: string): Host => {
     let host = hosts.get(domain);
     if (!host) {
-      const tls = certificates(certsDirs, domain);
-      const name = domain === "docker.io" ? HUB : domain;
+      const said = configured(config, domain);
+      const found = certificates(certsDirs, domain);
+      const tls = said.ca ? { ...found, ca: [said.ca] } : found;
+      const name = said.host ?? (domain === "docker.io" ? HUB : domain);
       // Who gives a local registry an authority wants it checked.
-      const scheme: Endpoint["scheme"] = isLocal(name) && !tls?.ca ? "either" : "https";
+      const scheme: Endpoint["scheme"] = said.insecure ?? (isLocal(name) && !tls?.ca ? "either" : "https");
       host = new Host({ host: name, root: "/v2", scheme, ...(tls ? { tls } : {}) }, transport);
       hosts.set(domain, host);
     }
