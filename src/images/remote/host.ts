@@ -117,13 +117,19 @@ export class Host {
   }
 
   #reach(): Reach {
-    return { tls: this.#tls(), plain: (url) => this.#plain(url) };
+    return { tls: (url) => (this.#near(url) ? this.#tls() : foreign(this.#tls(), url)), plain: (url) => this.#plain(url) };
   }
 
-  /** Whether plain HTTP may be spoken with a host that the registry names: a local one's word is good for this machine alone. */
+  /** Whether plain HTTP may be spoken with a host that the registry names: one that may be insecure speaks for itself alone. */
   #plain(url: URL): boolean {
     const { scheme } = this.endpoint;
-    return scheme === "http" || (scheme === "either" && isLoopback(url.hostname));
+    return scheme === "http" || (scheme === "either" && this.#near(url));
+  }
+
+  /** The registry's own host, whatever the port; all names of this machine are one. */
+  #near({ hostname }: URL): boolean {
+    const own = new URL(`https://${this.endpoint.host}`).hostname;
+    return hostname === own || (isLoopback(hostname) && isLoopback(own));
   }
 
   #tls(): Tls | undefined {

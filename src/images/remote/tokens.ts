@@ -22,7 +22,7 @@ interface Token {
 
 /** What the registry's token server is reached with. */
 export interface Reach {
-  readonly tls: Tls | undefined;
+  readonly tls: (server: URL) => Tls | undefined;
   /** Whether a token server may be spoken to in plain HTTP: only where the registry may. */
   readonly plain: (server: URL) => boolean;
 }
@@ -119,7 +119,7 @@ export class Tokens {
             if (offline) fields.set("access_type", "offline");
           }
           const headers = { "Content-Type": "application/x-www-form-urlencoded" };
-          return await this.#transport.send(realm, { method, headers, body: fields.toString(), ...tlsOf(reach) });
+          return await this.#transport.send(realm, { method, headers, body: fields.toString(), ...tlsOf(reach, realm) });
         }
         const url = new URL(realm);
         for (const [name, value] of fields) url.searchParams.set(name, value);
@@ -130,7 +130,7 @@ export class Tokens {
           url.searchParams.set("client_id", CLIENT_ID);
         }
         const headers = named(auth) ? { Authorization: basic(auth) } : {};
-        return await this.#transport.send(url, { method, headers, ...tlsOf(reach) });
+        return await this.#transport.send(url, { method, headers, ...tlsOf(reach, realm) });
       } catch (error) {
         throw unreachable(`${what}: token server`, realm, error);
       }
@@ -146,7 +146,10 @@ export class Tokens {
   }
 }
 
-const tlsOf = ({ tls }: Reach): { tls?: Tls } => (tls ? { tls } : {});
+const tlsOf = (reach: Reach, server: URL): { tls?: Tls } => {
+  const tls = reach.tls(server);
+  return tls ? { tls } : {};
+};
 
 const realmOf = (what: string, challenge: Challenge, { plain }: Reach): URL => {
   const text = challenge.params.realm ?? "";
