@@ -4,64 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../src/images/digest.ts";
 import { type ImageStore, openImageStore } from "../src/images/index.ts";
-import type { BlobSource, Registries, Repository } from "../src/images/remote/types.ts";
+import { openRegistries } from "../src/images/remote/registries.ts";
 import type { Digest } from "../src/oci/digest.ts";
 import { busyboxTar } from "./kit/images.ts";
 import { Registry } from "./kit/registry.ts";
 
-/** The few requests of the distribution specification that a push makes, to registries on loopback without passwords. */
-function repositoryOf(domain: string, path: string): Repository {
-  const base = `http://${domain}/v2/${path}`;
-  const unused = (): never => {
-    throw new Error("a push does not ask for that");
-  };
-  return {
-    name: `${domain}/${path}`,
-    manifest: unused,
-    resolve: unused,
-    tags: unused,
-    deleteManifest: unused,
-    referrers: unused,
-    async *blob(digest) {
-      const answer = await fetch(`${base}/blobs/${digest}`);
-      if (!answer.ok) throw new Error(`${answer.status}`);
-      yield await answer.bytes();
-    },
-    async hasBlob(digest) {
-      const answer = await fetch(`${base}/blobs/${digest}`, { method: "HEAD" });
-      return answer.ok ? Number(answer.headers.get("content-length")) : null;
-    },
-    async mountBlob(digest, from) {
-      const answer = await fetch(`${base}/blobs/uploads/?mount=${digest}&from=${from}`, { method: "POST" });
-      return answer.status === 201;
-    },
-    async upload(source: BlobSource) {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of source.open()) chunks.push(chunk.slice());
-      const bytes = Buffer.concat(chunks);
-      const digest = digestOf(bytes);
-      const started = await fetch(`${base}/blobs/uploads/`, { method: "POST" });
-      const place = new URL(started.headers.get("location")!, base);
-      place.searchParams.set("digest", digest);
-      const headers = { "content-type": "application/octet-stream" };
-      const answer = await fetch(place, { method: "PUT", body: bytes, headers });
-      if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
-      return { digest, size: bytes.length };
-    },
-    async putManifest(tag, mediaType, bytes) {
-      const body = Buffer.from(bytes);
-      const answer = await fetch(`${base}/manifests/${tag}`, { method: "PUT", body, headers: { "content-type": mediaType } });
-      if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
-      return answer.headers.get("docker-content-digest") as Digest;
-    },
-  };
-}
-
-const registries: Registries = {
-  repository: ({ domain, path }) => repositoryOf(domain, path),
-  login: async () => ({}),
-  close: () => {},
-};
+const registries = openRegistries({ config: "/nonexistent/registries.toml", certsDirs: [], env: {} });
 
 let a: Registry;
 let b: Registry;
@@ -74,6 +22,7 @@ afterAll(async () => {
     store.close();
     rmSync(root, { recursive: true, force: true });
   }
+  registries.close();
   await Promise.all([a.close(), b.close()]);
 });
 

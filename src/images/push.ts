@@ -135,6 +135,8 @@ class LayerPush {
   readonly #repository: Repository;
   readonly #target: Reference;
   readonly #options: PushOptions & { readonly signal: AbortSignal };
+  /** Registries that were not reached: the next layer does not wait for them again. */
+  readonly #gone = new Set<string>();
 
   constructor(repository: Repository, target: Reference, options: PushOptions & { readonly signal: AbortSignal }) {
     this.#repository = repository;
@@ -185,10 +187,12 @@ class LayerPush {
     const digest = blob.digest as Digest;
     for (const name of blob.repositories) {
       const reference = parseReference(name);
-      if (nameOf(reference) === nameOf(this.#target)) continue;
+      if (nameOf(reference) === nameOf(this.#target) || this.#gone.has(reference.domain)) continue;
       const source = registries.repository(reference, authOf?.(reference.domain));
-      let unread = false;
+      let unread: { readonly error: unknown } | null = null;
       const open = async function* (): AsyncGenerator<Uint8Array> {
+        // The upload may be tried again; what could not be read has been tried often enough.
+        if (unread) throw unread.error;
         const hash = newHash();
         try {
           for await (const chunk of source.blob(digest, blob.size, signal)) {
@@ -197,7 +201,7 @@ class LayerPush {
           }
           if (finishHash(hash) !== digest) throw new OnggiError("digest_mismatch", `${name}: ${digest} has other bytes`);
         } catch (error) {
-          unread = true;
+          unread = { error };
           throw error;
         }
       };
@@ -210,6 +214,8 @@ class LayerPush {
       } catch (error) {
         // the layer itself is here: a registry that no longer gives its form of it is no reason to fail
         if (!unread || signal.aborted) throw error;
+        const { error: cause } = unread as { error: unknown };
+        if (cause instanceof OnggiError && cause.code === "registry_unreachable") this.#gone.add(reference.domain);
       }
     }
     return false;
