@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../src/images/digest.ts";
@@ -26,12 +26,12 @@ afterAll(async () => {
   await Promise.all([a.close(), b.close()]);
 });
 
-async function storeWith(name: string): Promise<{ store: ImageStore; id: string }> {
+async function storeWith(name: string): Promise<{ store: ImageStore; id: string; root: string }> {
   const root = mkdtempSync(join(tmpdir(), "onggi-push-"));
   const store = openImageStore(root, { form: "directories" });
   opened.push({ store, root });
   const { id } = await store.importRootfs(Bun.file(busyboxTar()).stream(), { name });
-  return { store, id };
+  return { store, id, root };
 }
 
 const inspect = (name: string) => {
@@ -123,6 +123,20 @@ describe("push", () => {
     } finally {
       await registry.close();
     }
+  });
+
+  test("an image removed during its push is pushed, stays removed, and leaves nothing", async () => {
+    const name = `${a.domain}/passing:1`;
+    const { store, root } = await storeWith(name);
+    let removing: Promise<unknown> | undefined;
+    const progress = () => {
+      removing ??= store.remove(name, { inUse: new Set() });
+    };
+    const { digest } = await store.push(name, { registries, progress });
+    await removing;
+    expect(inspect(name).digest).toBe(digest as Digest);
+    expect(store.list()).toEqual([]);
+    expect(readdirSync(join(root, "blobs/sha256"))).toEqual([]);
   });
 
   test("an image that is not there, and a name by digest, are refused", async () => {

@@ -134,6 +134,21 @@ test("what is stored is there for the next engine, and is an OCI image layout fo
   });
 });
 
+test("an imported root file system is for the platform that is said, and nothing is taken in for one that is none", async () => {
+  await withScratch(async (scratch) => {
+    const store = openImageStore(join(scratch, "store"));
+    try {
+      const { config } = await store.importRootfs(streamOf(tarOf({ a: "b" })), { platform: "linux/arm/v6" });
+      expect([config.os, config.architecture, config.variant]).toEqual(["linux", "arm", "v6"]);
+      const wrong = store.importRootfs(streamOf(tarOf({ c: "d" })), { platform: "linux/" });
+      await expect(wrong).rejects.toMatchObject({ code: "platform_invalid" });
+      expect(store.list().length).toBe(1);
+    } finally {
+      store.close();
+    }
+  });
+});
+
 test("runs of zeros take no space on disk and the layer keeps its digest", async () => {
   await withScratch(async (scratch) => {
     const root = join(scratch, "store");

@@ -1,7 +1,6 @@
 import { sourceOf, transfer } from "./archive.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { UsageError } from "./errors.ts";
 import { bool, list, text } from "./flags.ts";
 
 export const command = define({
@@ -10,7 +9,7 @@ export const command = define({
   flags: {
     change: list("c", "INSTRUCTION", "Dockerfile instruction to apply, as in 'CMD [\"sh\"]'"),
     message: text("m", "TEXT", "comment for the history"),
-    platform: text("", "OS/ARCH", "what the image is for (this machine)"),
+    platform: text("", "OS/ARCH[/VARIANT]", "what the image is for (this machine)"),
     quiet: bool("q", "no progress"),
   },
   args: [1, 2],
@@ -27,7 +26,7 @@ export const command = define({
         ...source,
         ...(name === undefined ? {} : { name }),
         ...(values.message === undefined ? {} : { message: values.message }),
-        ...(values.platform === undefined ? {} : { architecture: architectureOf(values.platform) }),
+        ...(values.platform === undefined ? {} : { platform: values.platform }),
         ...(values.change ? { changes: values.change } : {}),
       },
       transfer<"import">(context, source, values.quiet ?? false),
@@ -36,10 +35,3 @@ export const command = define({
     return 0;
   },
 });
-
-/** "linux/arm64", or "arm64" alone. */
-function architectureOf(platform: string): string {
-  const architecture = /^(?:linux\/)?([a-z0-9_]+)$/.exec(platform)?.[1];
-  if (architecture === undefined || architecture === "linux") throw new UsageError(`--platform ${platform}: give linux/ARCH`);
-  return architecture;
-}

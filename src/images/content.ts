@@ -13,6 +13,7 @@
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { OnggiError } from "../lib/errors.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
 import { digestOf } from "./digest.ts";
 import { flushDirectory, SequentialFile, writeWhole } from "./files.ts";
@@ -85,6 +86,13 @@ export class ContentStore {
   /** Bytes; null for one that is not there. */
   blobSize(digest: string): number | null {
     return fs.statSync(this.blobPath(digest), { throwIfNoEntry: false })?.size ?? null;
+  }
+
+  /** A blob that has to be there. Throws "store_damaged". */
+  blob(digest: string): { path: string; size: number } {
+    const size = this.blobSize(digest);
+    if (size !== null) return { path: this.blobPath(digest), size };
+    throw new OnggiError("store_damaged", `${digest} is missing in the image store; "onggi system check" says more`);
   }
 
   /** Runs an operation whose content is safe from `garbage` until it ends. */

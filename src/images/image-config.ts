@@ -2,7 +2,7 @@
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
-import type { ImageConfig } from "./types.ts";
+import type { CommitImage, ImageConfig, ImportOptions } from "./types.ts";
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -67,6 +67,41 @@ export const parseConfig = (text: string, what: string): ImageConfig => {
 };
 
 export const diffIdsOf = (config: ImageConfig): Digest[] => config.rootfs.diff_ids as Digest[];
+
+/** The configuration of an image that is one root file system. */
+export const importedConfig = (
+  diffId: Digest,
+  { os, architecture, variant }: Platform,
+  { config = {}, message }: ImportOptions,
+  now: Date,
+): ImageConfig => {
+  const created = now.toISOString();
+  return {
+    ...{ architecture, os, created, config },
+    ...(variant === undefined ? {} : { variant }),
+    rootfs: { type: "layers", diff_ids: [diffId] },
+    history: [{ created, comment: message ?? "Imported from a root file system" }],
+  };
+};
+
+/** The configuration of an image that is another one and a layer. */
+export const committedConfig = (
+  parent: ImageConfig,
+  diffId: Digest,
+  { config, author, message, createdBy }: CommitImage,
+  now: Date,
+): ImageConfig => {
+  const created = now.toISOString();
+  const by = author ? { author } : {};
+  const step = { created, created_by: createdBy, ...by, ...(message ? { comment: message } : {}) };
+  return {
+    ...parent,
+    ...{ created, config },
+    ...by,
+    rootfs: { type: "layers", diff_ids: [...parent.rootfs.diff_ids, diffId] },
+    history: [...(parent.history ?? []), step],
+  };
+};
 
 /** The manifest that makes the stored image one of an OCI image layout: its layers are the plain tars. */
 export const manifestFor = (

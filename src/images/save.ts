@@ -6,9 +6,11 @@
  * Filesystem Changeset Format".
  */
 import * as fs from "node:fs";
+import { OnggiError } from "../lib/errors.ts";
 import { hexOf } from "../oci/digest.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import { copyFileRange, errno, SysError } from "../sys/index.ts";
+import type { Catalog } from "./catalog.ts";
 import { archiveEnd, encodeEntry, encodeHeader, padding } from "./tar-encode.ts";
 import type { SaveFormat } from "./types.ts";
 
@@ -21,6 +23,29 @@ export interface SavedImage {
   readonly names: readonly string[];
   readonly platform: { readonly architecture: string; readonly os: string };
 }
+
+/** The images asked for, each once, with the names that were asked for. */
+export const imagesToSave = (catalog: Catalog, references: readonly string[]): SavedImage[] => {
+  const chosen = new Map<string, Set<string>>();
+  const choose = (id: string, names: readonly string[]): void => {
+    const before = chosen.get(id) ?? new Set();
+    chosen.set(id, before);
+    for (const name of names) before.add(name);
+  };
+  for (const reference of references) {
+    const whole = catalog.ofRepository(reference);
+    if (whole.length > 0) for (const { id, name } of whole) choose(id, [name]);
+    else {
+      const { known, name } = catalog.find(reference);
+      choose(known.record.id, name === null ? [] : [name]);
+    }
+  }
+  return [...chosen].map(([id, names]) => {
+    const { record, config } = catalog.get(id)!;
+    const platform = { architecture: config.architecture, os: config.os };
+    return { id, manifest: record.manifest, layers: record.layers, names: [...names].sort(), platform };
+  });
+};
 
 /** Where a blob lies, and its size in bytes. */
 export type BlobOf = (digest: string) => { readonly path: string; readonly size: number };
@@ -201,13 +226,19 @@ export const writeArchive = async (
   }
 };
 
-/** Writes an OCI image layout into an empty directory or a new one. What is there of it after an error goes again. */
+/**
+ * Writes an OCI image layout into an empty directory or a new one. What is there of it after an error goes again. Throws "usage"
+ * without a target, "target_exists".
+ */
 export const writeLayout = async (
-  target: string,
+  target: string | undefined,
   images: readonly SavedImage[],
   blobOf: BlobOf,
   signal?: AbortSignal,
 ): Promise<void> => {
+  if (target === undefined) throw new OnggiError("usage", "an OCI layout is a directory: name it with --output");
+  if (fs.existsSync(target) && (!fs.statSync(target).isDirectory() || fs.readdirSync(target).length > 0))
+    throw new OnggiError("target_exists", `${target} is there and not empty; name a new directory`);
   fs.mkdirSync(`${target}/blobs/sha256`, { recursive: true });
   try {
     for (const digest of blobsOf(images)) {

@@ -152,7 +152,8 @@ export type Progress = (step: { id: string; current: number; total?: number; mes
 export interface ImportOptions {
   name?: string;
   config?: Partial<ImageConfig["config"]>;
-  architecture?: string;
+  /** "linux/arm/v7", or an architecture alone; absent: this machine's. */
+  platform?: string;
   message?: string;
   signal?: AbortSignal;
   progress?: Progress;

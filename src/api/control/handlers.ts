@@ -139,12 +139,12 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return {};
     },
     import: async (call) => {
-      const { name, message, architecture, changes: lines } = call.request;
+      const { name, message, platform, changes: lines } = call.request;
       const image = await engine.images.importRootfs(sourceOf(call.request.path, call), {
         ...imageOptions(call),
         ...(name === undefined ? {} : { name }),
         ...(message === undefined ? {} : { message }),
-        ...(architecture === undefined ? {} : { architecture }),
+        ...(platform === undefined ? {} : { platform }),
         config: applyChanges(lines ?? []),
       });
       arrived("import", [image]);

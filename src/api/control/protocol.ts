@@ -194,7 +194,7 @@ export interface Calls {
   imageTag: { request: { image: string; name: string }; result: Record<never, never>; item: never };
   /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
   import: {
-    request: { path?: string; name?: string; message?: string; architecture?: string; changes?: string[] };
+    request: { path?: string; name?: string; message?: string; platform?: string; changes?: string[] };
     result: Image;
     item: never;
   };
