@@ -128,6 +128,11 @@ export class Puller {
       if ("manifest" in found) return { manifest: found.manifest, document };
       const chosen = choose(found.index, platform ?? hostPlatform(), what, platform !== undefined);
       document = await repository.manifest(chosen.digest, signal);
+      const size = document.bytes.length;
+      if (size !== chosen.size) {
+        const sizes = `expected ${chosen.size} bytes, as its index says, the registry sent ${size}`;
+        throw new OnggiError("digest_mismatch", `${what}, manifest ${chosen.digest}: ${sizes}`);
+      }
     }
     throw new OnggiError("manifest_invalid", `${what}: its indexes are nested more than ${MAX_DEPTH} deep`);
   }
@@ -279,8 +284,8 @@ const contentFailures: ReadonlySet<string> = new Set([
   "layer_too_large",
   "decompression_limit",
   "compressed_data_invalid",
-  "image_config_invalid",
-  "manifest_invalid",
+  "registry_answer_invalid",
+  "blob_unknown",
   "out_of_disk",
 ]);
 
