@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
-import { canonicalName, parseReference } from "../oci/reference.ts";
+import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
@@ -17,6 +17,7 @@ import { explainDisk } from "./files.ts";
 import { committedConfig, diffIdsOf, hostPlatform, importedConfig, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
+import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
@@ -33,6 +34,7 @@ import type {
   ImageStore,
   ImportOptions,
   LayerWaste,
+  ManifestLists,
   MountedImage,
   Progress,
   PullOptions,
@@ -106,6 +108,7 @@ class LocalImageStore implements ImageStore {
   readonly #options: StoreOptions;
   readonly #puller: Puller;
   readonly #catalog: Catalog;
+  readonly lists: ManifestLists;
 
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
@@ -114,6 +117,7 @@ class LocalImageStore implements ImageStore {
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
     this.#catalog = new Catalog(this.#database, this.#content);
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
+    this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
   }
 
   get form(): MountForm {
@@ -248,9 +252,10 @@ class LocalImageStore implements ImageStore {
       );
     }
     const last = name === null || others.length === 0;
-    const used = options.inUse.has(id);
+    const used = options.inUse.has(id) || this.lists.needs(id);
     if (last && used && !options.force) {
-      throw new ImageInUse(`image ${reference} is needed by a container; remove the container first`);
+      const who = options.inUse.has(id) ? "container" : "manifest list";
+      throw new ImageInUse(`image ${reference} is needed by a ${who}; remove the ${who} first`);
     }
     const untag = name === null ? known.names : [name];
     const untagged = untag.map(familiar);
@@ -282,9 +287,13 @@ class LocalImageStore implements ImageStore {
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
-    const target = parseReference(canonicalTag(name));
+    return this.#send(name, parseReference(canonicalTag(name)), options);
+  }
+
+  /** Sends an image of the store under the target's tag; without one, under its digest. */
+  #send(image: string, target: Reference, options: PushOptions): Promise<PushedImage> {
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests } = this.#catalog.find(name).known;
+    const { record, documents, repositoryDigests } = this.#catalog.find(image).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
     return this.#holding(digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
