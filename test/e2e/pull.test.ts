@@ -1,12 +1,12 @@
 /** Pulling from Debian's docker-registry what skopeo put there, and what a client could not have put there. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { slowness } from "../kit/command.ts";
 import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import { dockerArchive, manyFilesTar, sh } from "../kit/images.ts";
-import { Registry, sha256 } from "../kit/registry.ts";
+import { Registry } from "../kit/registry.ts";
 
 let engine: Engine;
 let registry: Registry;
