@@ -19,7 +19,7 @@ export interface IndexLayer {
   readonly written?: () => Promise<void>;
 }
 
-/** The image's merged tree. Throws LayerInvalid. */
+/** The image's merged tree. Throws "layer_invalid". */
 export const treeOf = (store: ContentStore, layers: readonly IndexLayer[]): Inode =>
   buildTree(layers.map((layer) => layer.entries ?? scanLayer(store.blobPath(layer.diffId))));
 
@@ -68,7 +68,7 @@ const writeTemporary = (store: ContentStore, layers: readonly IndexLayer[], inde
   }
 };
 
-/** Builds and stores an image's index, durable but for its name. Throws LayerInvalid, "out_of_disk". */
+/** Builds and stores an image's index, durable but for its name. Throws "layer_invalid", "out_of_disk". */
 export const storeIndex = async (store: ContentStore, imageId: string, layers: readonly IndexLayer[]): Promise<void> => {
   const index = indexOf(store, imageId, layers);
   for (const layer of new Set(index.copies.map(({ layer }) => layer))) await layers[layer]!.written?.();
