@@ -28,7 +28,8 @@ import {
   umount,
 } from "../src/sys/index.ts";
 import { dockerArchive, imageOf, streamOf } from "./images/archives.ts";
-import { type Case, cases, dir, file, gone, hardLink, layer, node, opaque, symlink } from "./images/conformance.ts";
+import { type Case, cases } from "./images/conformance.ts";
+import { dir, file, gone, hardLink, layer, node, opaque, symlink } from "./images/entries.ts";
 import { forms, treeOf, withScratch, withTree } from "./images/harness.ts";
 import { overlayAttributes } from "./images/overlay-attributes.ts";
 import { byUmoci, type Tree } from "./images/references.ts";
@@ -137,7 +138,7 @@ describe.each(forms)("as %s", (form) => {
       try {
         const id = await load(store, [
           layer(file("covered", "below")),
-          layer(...overlayAttributes(dir, file), node("char", "covered"), dir("d"), node("char", "d/device"), file("d/x")),
+          layer(...overlayAttributes, node("char", "covered"), dir("d"), node("char", "d/device"), file("d/x")),
         ]);
         const lower = lowerOf(store.mount(id), false);
         withOverlay([lower], scratch, (path) => {
@@ -182,12 +183,28 @@ const separately = (layers: readonly Buffer[], form: "erofs" | "directories", sc
 
 const whiteouts = [
   layer(
-    ...["a", "b", "c"].flatMap((name) => [dir(name), file(`${name}/gone`), file(`${name}/kept`), dir(`${name}/s`), file(`${name}/s/x`)]),
+    ...["a", "b", "c"].flatMap((name) => [
+      dir(name),
+      file(`${name}/gone`),
+      file(`${name}/kept`),
+      dir(`${name}/s`),
+      file(`${name}/s/x`),
+    ]),
     file("f"),
     symlink("l", "f"),
     hardLink("f2", "f"),
   ),
-  layer(dir("a"), gone("a/gone"), dir("b"), opaque("b"), file("b/new"), gone("c"), dir("c", { mode: 0o700 }), file("c/new"), gone("f")),
+  layer(
+    dir("a"),
+    gone("a/gone"),
+    dir("b"),
+    opaque("b"),
+    file("b/new"),
+    gone("c"),
+    dir("c", { mode: 0o700 }),
+    file("c/new"),
+    gone("f"),
+  ),
   layer(dir("a"), gone("a/s"), file("a/s"), gone("b"), file("b"), gone("l"), dir("l"), file("l/x")),
 ];
 
@@ -198,7 +215,10 @@ describe.each(["erofs", "directories"] as const)("layers one by one, each as %s"
       const seen = withOverlay(lowers, scratch, (path) => rootless(snapshot(path)));
       const plain = (tree: Tree): Tree =>
         Object.fromEntries(
-          Object.entries(tree).map(([path, text]) => [path, text.replace(/ (trusted|user)\.overlay\.opaque=79/g, "").replace(/ \d+ links.*/, "")]),
+          Object.entries(tree).map(([path, text]) => [
+            path,
+            text.replace(/ (trusted|user)\.overlay\.opaque=79/g, "").replace(/ \d+ links.*/, ""),
+          ]),
         );
       expect(plain(seen)).toEqual(plain(rootless(byUmoci(layers, scratch))));
     } finally {

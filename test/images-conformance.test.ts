@@ -94,7 +94,11 @@ describe.each(forms)("as %s", (form) => {
     }
   };
 
-  test.each(tarForms.map(([name]) => name))("a tar in the form %s", (name) => check(packs.find((pack) => pack.name === name)!), 60_000);
+  test.each(tarForms.map(([name]) => name))(
+    "a tar in the form %s",
+    (name) => check(packs.find((pack) => pack.name === name)!),
+    60_000,
+  );
 
   test.each(cases.map(({ name }) => name))("%s", (name) => check(cases.find((item) => item.name === name)!), 60_000);
 });

@@ -1,19 +1,11 @@
-/** What is mounted: shared, made again, gone with its image; and files of a kind that no tar program writes. What is seen: images-conformance.test.ts. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+/** Images mounted: shared, made again, gone with the image; files that no tar program writes. What is seen: images-conformance*. */
+import { describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
-import { writeIndex } from "../src/images/erofs.ts";
 import { openImageStore } from "../src/images/index.ts";
-import { scanLayer } from "../src/images/layer.ts";
-import { archiveEnd, encodeEntry, encodeHeader } from "../src/images/tar-encode.ts";
-import { buildTree } from "../src/images/tree.ts";
-import { attachMount, close, mountFs } from "../src/sys/index.ts";
-import { dockerArchive, imageOf, sha256, streamOf, tarOf } from "./images/archives.ts";
-import { makeSourceTree } from "./images/fixture.ts";
-import { contentsOf, forms, namesOf, run, treeOf, withScratch, withTree } from "./images/harness.ts";
-import { snapshot } from "./images/snapshot.ts";
+import { encodeHeader } from "../src/images/tar-encode.ts";
+import { dockerArchive, imageOf, streamOf, tarOf } from "./images/archives.ts";
+import { contentsOf, forms, namesOf, run, withScratch, withTree } from "./images/harness.ts";
 
 const noUse = { inUse: new Set<string>() };
 

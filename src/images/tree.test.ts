@@ -87,12 +87,12 @@ test("a whiteout removes what lower layers have of that name, wherever it stands
 });
 
 test("a whiteout of what is not there makes nothing", () => {
-  expect(merged([["b", "l -> t", "t/x"], ["a/.wh.x", "b/.wh.x", "c/.wh..wh..opq", "l/.wh.x"]])).toEqual([
-    "b 0",
-    "l -> t 0",
-    "t/ implicit 0",
-    "t/x 0",
-  ]);
+  expect(
+    merged([
+      ["b", "l -> t", "t/x"],
+      ["a/.wh.x", "b/.wh.x", "c/.wh..wh..opq", "l/.wh.x"],
+    ]),
+  ).toEqual(["b 0", "l -> t 0", "t/ implicit 0", "t/x 0"]);
 });
 
 test("a device 0/0 replaces what has its name and is not shown", () => {
@@ -177,7 +177,10 @@ test("a hard link outlives its target's replacement", () => {
 });
 
 test("a hard link may lead to a file of a lower layer, and outlives its whiteout", () => {
-  const root = buildTree([entries("a", "d/", "d/x"), entries("b = a", "d/y = d/x", "d/.wh..wh..opq", "c = d/y", ".wh.a", ".wh.b")]);
+  const root = buildTree([
+    entries("a", "d/", "d/x"),
+    entries("b = a", "d/y = d/x", "d/.wh..wh..opq", "c = d/y", ".wh.a", ".wh.b"),
+  ]);
   const b = root.children!.get("b")!;
   expect([...root.children!.keys()].sort()).toEqual(["b", "c", "d"]);
   expect(b.layer).toBe(0);

@@ -282,19 +282,18 @@ export class Tree {
         if (stack.length > 1) stack.pop();
       } else if (child?.children) {
         stack.push(child);
-        if (stack.length > MAX_DEPTH) throw new LayerInvalid(entry.name, entry.at, "the path is too deep");
       } else if (child?.entry.type === "symlink" && (child.layer === this.#layer || how === "follow")) {
         if (++followed > MAX_LINKS) throw new LayerInvalid(entry.name, entry.at, "too many symbolic links in the path");
         if (child.entry.link.startsWith("/")) stack.length = 1;
         const target = child.entry.link.split("/");
-        for (let i = target.length - 1; i >= 0; i--) parts.push(target[i]!);
+        parts.push(...target.reverse());
       } else if (how === "make") {
         stack.push(this.#makeDirectory(here, part, child));
-        if (stack.length > MAX_DEPTH) throw new LayerInvalid(entry.name, entry.at, "the path is too deep");
       } else {
         return null;
       }
     }
+    if (stack.length > MAX_DEPTH) throw new LayerInvalid(entry.name, entry.at, "the path is too deep");
     return stack.at(-1)!;
   }
 }

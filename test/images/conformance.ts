@@ -2,7 +2,7 @@
  * What every form of an image has to make of layers: cases, each with whose extraction is right. Layers are written by hand, so
  * that they can say what no file system holds and no tar program writes.
  */
-import { archiveEnd, encodeEntry, encodeHeader, type NewEntry } from "../../src/images/tar-encode.ts";
+import { dir, file, gone, hardLink, layer, node, opaque, symlink } from "./entries.ts";
 import { overlayAttributes } from "./overlay-attributes.ts";
 import type { Reference } from "./references.ts";
 
@@ -20,31 +20,10 @@ export interface Case {
   readonly withoutAttributes?: RegExp;
 }
 
-type Extra = Partial<Omit<NewEntry, "type" | "name">>;
-
-const stamp = { mtime: 1_600_000_000, mtimeNs: 123_456_789 };
-
-export const dir = (name: string, extra: Extra = {}): Buffer => encodeHeader({ type: "dir", name, ...stamp, ...extra });
-export const file = (name: string, data = name, extra: Extra = {}): Buffer =>
-  encodeEntry({ type: "file", name, ...stamp, ...extra }, Buffer.from(data, "latin1"));
-export const symlink = (name: string, link: string, extra: Extra = {}): Buffer =>
-  encodeHeader({ type: "symlink", name, link, ...stamp, ...extra });
-export const hardLink = (name: string, link: string): Buffer => encodeHeader({ type: "link", name, link, ...stamp });
-export const node = (type: "char" | "block" | "fifo", name: string, extra: Extra = {}): Buffer =>
-  encodeHeader({ type, name, ...stamp, ...extra });
-/** The whiteout of a path. */
-export const gone = (path: string): Buffer => {
-  const slash = path.lastIndexOf("/") + 1;
-  return file(`${path.slice(0, slash)}.wh.${path.slice(slash)}`, "");
-};
-export const opaque = (path: string): Buffer => file(`${path === "" ? "" : `${path}/`}.wh..wh..opq`, "");
-/** A layer with an entry for its root. */
-export const layer = (...parts: readonly Buffer[]): Buffer => Buffer.concat([dir("."), ...parts, archiveEnd()]);
-
 const xattr = (name: string, value: string): { name: string; value: Buffer } => ({ name, value: Buffer.from(value, "latin1") });
 const capability = (revision: number, ...words: number[]): Buffer => {
   const value = Buffer.alloc(4 * (1 + words.length));
-  [((revision << 24) | 1) >>> 0, ...words].forEach((word, i) => value.writeUInt32LE(word, 4 * i));
+  for (const [i, word] of [((revision << 24) | 1) >>> 0, ...words].entries()) value.writeUInt32LE(word, 4 * i);
   return value;
 };
 
@@ -72,11 +51,13 @@ const attributes: readonly Case[] = [
     by: both,
     layers: [
       layer(
-        ...[0, 65_534, 65_535, 2_097_151, 2_097_152, 2 ** 31 - 1, 2 ** 31, 2 ** 31 + 5, 2 ** 32 - 2, 2 ** 32 - 1].flatMap((id) => [
-          file(`u${id}`, "x", { uid: id, gid: 1 }),
-          dir(`g${id}`, { uid: 2, gid: id }),
-          symlink(`s${id}`, "x", { uid: id, gid: id }),
-        ]),
+        ...[0, 65_534, 65_535, 2_097_151, 2_097_152, 2 ** 31 - 1, 2 ** 31, 2 ** 31 + 5, 2 ** 32 - 2, 2 ** 32 - 1].flatMap(
+          (id) => [
+            file(`u${id}`, "x", { uid: id, gid: 1 }),
+            dir(`g${id}`, { uid: 2, gid: id }),
+            symlink(`s${id}`, "x", { uid: id, gid: id }),
+          ],
+        ),
       ),
     ],
   },
@@ -136,7 +117,7 @@ const attributes: readonly Case[] = [
   {
     name: "overlayfs's own attributes, of which none is taken over",
     by: ["tar"],
-    layers: [layer(...overlayAttributes(dir, file))],
+    layers: [layer(...overlayAttributes)],
     withoutAttributes: / trusted\.overlay\.\S+/g,
   },
   {
@@ -166,7 +147,12 @@ const attributes: readonly Case[] = [
 
 const name255 = "n".repeat(255);
 const path4095 = `${`${"p".repeat(255)}/`.repeat(15)}${"q".repeat(255)}`;
-const deep = (letter: string): string[] => numbers(12).map((i) => Array(i + 1).fill(letter.repeat(250)).join("/"));
+const deep = (letter: string): string[] =>
+  numbers(12).map((i) =>
+    Array(i + 1)
+      .fill(letter.repeat(250))
+      .join("/"),
+  );
 
 const names: readonly Case[] = [
   {
@@ -178,9 +164,21 @@ const names: readonly Case[] = [
           .map((i) => String.fromCharCode(i + 1))
           .filter((byte) => byte !== "/" && byte !== ".")
           .map((byte) => file(`${byte}`)),
-        ...["...", "-rf", "a\\b", "tab\there", " ", "\xff\xfe\x80", "\xc3\xbc", "u\xcc\x88", "a=b", "%41", ".w", ".wh", "a.wh.b"].map(
-          (name) => file(name),
-        ),
+        ...[
+          "...",
+          "-rf",
+          "a\\b",
+          "tab\there",
+          " ",
+          "\xff\xfe\x80",
+          "\xc3\xbc",
+          "u\xcc\x88",
+          "a=b",
+          "%41",
+          ".w",
+          ".wh",
+          "a.wh.b",
+        ].map((name) => file(name)),
         file(name255),
         dir(`d${name255.slice(1)}`),
         file(`d${name255.slice(1)}/${name255}`),
@@ -305,7 +303,10 @@ const stacked: readonly Case[] = [
     by: umoci,
     untimed: ["b/s"],
     layers: [
-      layer(...["a", "b", "c"].flatMap((name) => [dir(name), file(`${name}/x`), dir(`${name}/s`), file(`${name}/s/y`)]), file("f")),
+      layer(
+        ...["a", "b", "c"].flatMap((name) => [dir(name), file(`${name}/x`), dir(`${name}/s`), file(`${name}/s/y`)]),
+        file("f"),
+      ),
       layer(
         dir("a"),
         opaque("a"),
@@ -342,7 +343,14 @@ const stacked: readonly Case[] = [
     name: "hard links: to lower layers, to what is deleted, to symbolic links, of links",
     by: umoci,
     layers: [
-      layer(file("low", "low", { mode: 0o640, uid: 9 }), file("doomed"), dir("d"), file("d/x"), symlink("s", "low"), symlink("t", "d")),
+      layer(
+        file("low", "low", { mode: 0o640, uid: 9 }),
+        file("doomed"),
+        dir("d"),
+        file("d/x"),
+        symlink("s", "low"),
+        symlink("t", "d"),
+      ),
       layer(
         hardLink("up", "low"),
         hardLink("saved", "doomed"),
@@ -352,14 +360,23 @@ const stacked: readonly Case[] = [
         hardLink("through", "t/x"),
         opaque("d"),
       ),
-      layer(hardLink("up2", "up"), gone("up"), file("low", "replaced"), hardLink("s3", "s2"), node("fifo", "p"), hardLink("p2", "p")),
+      layer(
+        hardLink("up2", "up"),
+        gone("up"),
+        file("low", "replaced"),
+        hardLink("s3", "s2"),
+        node("fifo", "p"),
+        hardLink("p2", "p"),
+      ),
     ],
   },
   {
     name: "a directory deleted and filled again, layer by layer",
     by: umoci,
     layers: numbers(9).map((i) =>
-      i % 2 === 0 ? layer(dir("d", { mtime: i }), file(`d/${i}`), dir("d/s"), file(`d/s/${i}`)) : layer(i % 4 === 1 ? gone("d") : gone("d/s")),
+      i % 2 === 0
+        ? layer(dir("d", { mtime: i }), file(`d/${i}`), dir("d/s"), file(`d/s/${i}`))
+        : layer(i % 4 === 1 ? gone("d") : gone("d/s")),
     ),
   },
   {

@@ -1,17 +1,12 @@
 /** Entries whose attributes would make overlayfs hide or refuse them, were they taken over from a layer. */
-import type { NewEntry } from "../../src/images/tar-encode.ts";
-
-type Extra = Partial<Omit<NewEntry, "type" | "name">>;
+import { dir, type Extra, file } from "./entries.ts";
 
 const marks = (...pairs: readonly (readonly [name: string, value: string])[]): Extra => ({
   xattrs: pairs.map(([name, value]) => ({ name, value: Buffer.from(value, "latin1") })),
 });
 
 /** All of them files and directories of a container's root that it can list and read. */
-export const overlayAttributes = (
-  dir: (name: string, extra?: Extra) => Buffer,
-  file: (name: string, data?: string, extra?: Extra) => Buffer,
-): Buffer[] => [
+export const overlayAttributes: readonly Buffer[] = [
   file("metacopy", "data", marks(["trusted.overlay.metacopy", ""], ["user.kept", "1"])),
   file("redirected", "data", marks(["trusted.overlay.redirect", "/d"])),
   dir("moved", marks(["trusted.overlay.redirect", "/opaque"])),

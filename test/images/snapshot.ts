@@ -53,7 +53,8 @@ export const snapshot = (root: string, { directoryTimes = true }: SnapshotOption
     try {
       const here = `/proc/self/fd/${fd}`;
       const names = fs.readdirSync(here, { encoding: "buffer" }).map((child) => child.toString("latin1"));
-      for (const child of names.sort()) visit(Buffer.from(`${here}/${child}`, "latin1"), name === "." ? child : `${name}/${child}`);
+      for (const child of names.sort())
+        visit(Buffer.from(`${here}/${child}`, "latin1"), name === "." ? child : `${name}/${child}`);
     } finally {
       fs.closeSync(fd);
     }
