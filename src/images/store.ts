@@ -1,9 +1,10 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
-import { canonicalName, parseReference } from "../oci/reference.ts";
+import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
@@ -16,6 +17,7 @@ import { explainDisk } from "./files.ts";
 import { committedConfig, diffIdsOf, hostPlatform, importedConfig, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
+import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
@@ -32,6 +34,7 @@ import type {
   ImageStore,
   ImportOptions,
   LayerWaste,
+  ManifestLists,
   MountedImage,
   Progress,
   PullOptions,
@@ -87,6 +90,13 @@ interface AddedImage {
   readonly repositoryDigests?: readonly RepositoryDigest[];
 }
 
+/** What is wrong with an image's layers, with its name. */
+const ofImage = (error: unknown, { id, names, repositoryDigests: [digest] = [] }: AddedImage): unknown => {
+  if (!(error instanceof OnggiError) || error.code !== "layer_invalid") return error;
+  const name = names[0] ?? (digest ? `${digest.repository}@${digest.digest}` : id);
+  return new OnggiError(error.code, `${name}, ${error.message}`, { cause: error });
+};
+
 /** Opens the store below `root`, making it where there is none. Throws "store_version". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
   new LocalImageStore(root, options);
@@ -98,6 +108,7 @@ class LocalImageStore implements ImageStore {
   readonly #options: StoreOptions;
   readonly #puller: Puller;
   readonly #catalog: Catalog;
+  readonly lists: ManifestLists;
 
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
@@ -106,6 +117,7 @@ class LocalImageStore implements ImageStore {
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
     this.#catalog = new Catalog(this.#database, this.#content);
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
+    this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
   }
 
   get form(): MountForm {
@@ -240,21 +252,20 @@ class LocalImageStore implements ImageStore {
       );
     }
     const last = name === null || others.length === 0;
-    const used = options.inUse.has(id);
+    const used = options.inUse.has(id) || this.lists.needs(id);
     if (last && used && !options.force) {
-      throw new ImageInUse(`image ${reference} is needed by a container; remove the container first`);
+      const who = options.inUse.has(id) ? "container" : "manifest list";
+      throw new ImageInUse(`image ${reference} is needed by a ${who}; remove the ${who} first`);
     }
     const untag = name === null ? known.names : [name];
     const untagged = untag.map(familiar);
     // A container's image stays, without a name, until the container is gone.
     if (!last || used) {
-      this.#database.removeNames(untag);
-      this.#catalog.changed();
+      this.#catalog.changed(this.#database.removeNames(untag));
       return { untagged, deleted: [] };
     }
     const documents = known.documents.map(({ digest }) => digest);
-    this.#database.removeImage(id);
-    this.#catalog.changed();
+    this.#catalog.changed(this.#database.removeImage(id));
     this.#mounts.release(id);
     const deleted = [
       id,
@@ -269,14 +280,17 @@ class LocalImageStore implements ImageStore {
   tag(id: string, name: string): void {
     const canonical = canonicalTag(name);
     const { record } = this.#catalog.find(id).known;
-    this.#database.setName(canonical, record.id);
-    this.#catalog.changed();
+    this.#catalog.changed(this.#database.setName(canonical, record.id));
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
-    const target = parseReference(canonicalTag(name));
+    return this.#send(name, parseReference(canonicalTag(name)), options);
+  }
+
+  /** Sends an image of the store under the target's tag; without one, under its digest. */
+  #send(image: string, target: Reference, options: PushOptions): Promise<PushedImage> {
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests } = this.#catalog.find(name).known;
+    const { record, documents, repositoryDigests } = this.#catalog.find(image).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
     return this.#holding(digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
@@ -303,8 +317,7 @@ class LocalImageStore implements ImageStore {
         await this.#content.putBlob(text, lease);
         await this.#content.flushNames();
         const repositoryDigests = [{ repository, digest }];
-        this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]);
-        this.#catalog.changed();
+        this.#catalog.changed(this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]));
       }
       return { digest, mediaType, size: Buffer.byteLength(text) };
     });
@@ -382,6 +395,7 @@ class LocalImageStore implements ImageStore {
 
   close(): void {
     this.#mounts.close();
+    this.#catalog.close();
     this.#database.close();
   }
 
@@ -419,20 +433,22 @@ class LocalImageStore implements ImageStore {
       const records: NewImage[] = [];
       for (const image of found) {
         const { names, documents = [], repositoryDigests = [] } = image;
-        records.push({ record: await this.#keep(image, lease), names, documents, repositoryDigests });
+        const record = await this.#keep(image, lease).catch((error: unknown) => {
+          throw ofImage(error, image);
+        });
+        records.push({ record, names, documents, repositoryDigests });
       }
       if (this.#mounts.form === "directories") {
         for (const { id, layers } of found) this.#mounts.mount(id, () => layers);
       }
       await this.#content.flushNames();
       signal?.throwIfAborted();
-      this.#database.add(records);
+      this.#catalog.changed(this.#database.add(records));
     } catch (error) {
-      this.#catalog.refresh();
+      this.#catalog.reload();
       this.#forget(lease);
       throw explainDisk(error, "storing an image");
     }
-    this.#catalog.changed();
   }
 
   /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
@@ -481,10 +497,9 @@ class LocalImageStore implements ImageStore {
 
   /** Deletes blobs that no image and no operation needs; returns which. */
   #discard(digests: readonly string[]): string[] {
-    const needed = this.#catalog.needed();
     const gone = new Set<string>();
     for (const digest of digests) {
-      if (needed.has(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
+      if (this.#catalog.needs(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
       fs.rmSync(this.#content.blobPath(digest), { force: true });
       gone.add(digest);
     }

@@ -7,6 +7,7 @@
  * overlayfs has it. A hard link may lead to a file of a lower layer. A whiteout makes nothing: where there is nothing to hide, it
  * means nothing. A character device 0/0 is what overlayfs takes for a whiteout: it replaces what has its name, and is not shown.
  */
+import { OnggiError } from "../lib/errors.ts";
 import type { ChunkMap } from "./erofs-types.ts";
 import { LayerInvalid } from "./errors.ts";
 import { MAX_PATH, type TarEntry } from "./tar-types.ts";
@@ -298,9 +299,17 @@ export class Tree {
   }
 }
 
-/** The merged tree of layers, lowest first. Throws LayerInvalid. */
+/** The merged tree of layers, lowest first. Throws "layer_invalid", which says which layer it is. */
 export const buildTree = (layers: readonly (readonly TarEntry[])[], whiteouts: Whiteouts = "resolve"): Inode => {
   const tree = new Tree(whiteouts);
-  for (const entries of layers) tree.addLayer(entries);
+  for (const [position, entries] of layers.entries()) {
+    try {
+      tree.addLayer(entries);
+    } catch (error) {
+      if (!(error instanceof LayerInvalid)) throw error;
+      const where = `layer ${position + 1} of ${layers.length}`;
+      throw new OnggiError(error.code, `${where}: ${error.message}`, { cause: error });
+    }
+  }
   return tree.finish();
 };

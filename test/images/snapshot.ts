@@ -6,6 +6,8 @@ import { lgetxattr, llistxattr, O, open } from "../../src/sys/index.ts";
 export interface SnapshotOptions {
   /** Leaves times of directories out: a tree made by several extractions has others. */
   readonly directoryTimes?: boolean;
+  /** Names ("etc/hosts") that are left out, with all below them. */
+  readonly without?: ReadonlySet<string>;
 }
 
 const kinds: readonly (readonly [bits: number, name: string])[] = [
@@ -17,17 +19,23 @@ const kinds: readonly (readonly [bits: number, name: string])[] = [
   [0o010000, "fifo"],
 ];
 
+const buffer = Buffer.alloc(1 << 20);
+
 const contentOf = (path: Buffer): string => {
   const hash = createHash("sha256");
   const fd = fs.openSync(path, "r");
-  const buffer = Buffer.alloc(1 << 20);
   for (let bytes = fs.readSync(fd, buffer); bytes > 0; bytes = fs.readSync(fd, buffer)) hash.update(buffer.subarray(0, bytes));
   fs.closeSync(fd);
   return hash.digest("hex").slice(0, 16);
 };
 
+const attributesOf = (path: Buffer): string[] =>
+  llistxattr(path)
+    .sort()
+    .map((attribute) => `${attribute}=${Buffer.from(lgetxattr(path, attribute) ?? []).toString("hex")}`);
+
 /** Path (latin1 of its bytes) to everything a program can see of it: type, mode, owner, time, links, device, attributes, content. */
-export const snapshot = (root: string, { directoryTimes = true }: SnapshotOptions = {}): Record<string, string> => {
+export const snapshot = (root: string, { directoryTimes = true, without }: SnapshotOptions = {}): Record<string, string> => {
   const found: Record<string, string> = {};
   const firstName = new Map<string, string>();
   const visit = (path: Buffer, name: string): void => {
@@ -44,17 +52,17 @@ export const snapshot = (root: string, { directoryTimes = true }: SnapshotOption
       if (!firstName.has(inode)) firstName.set(inode, name);
       parts.push(`${stat.nlink} links with ${firstName.get(inode)}`);
     }
-    for (const attribute of llistxattr(path).sort()) {
-      parts.push(`${attribute}=${Buffer.from(lgetxattr(path, attribute) ?? []).toString("hex")}`);
-    }
+    parts.push(...attributesOf(path));
     found[name] = parts.join(" ");
     if (kind !== "dir") return;
     const fd = open(path, O.O_RDONLY | O.O_DIRECTORY | O.O_NOFOLLOW);
     try {
       const here = `/proc/self/fd/${fd}`;
       const names = fs.readdirSync(here, { encoding: "buffer" }).map((child) => child.toString("latin1"));
-      for (const child of names.sort())
-        visit(Buffer.from(`${here}/${child}`, "latin1"), name === "." ? child : `${name}/${child}`);
+      for (const child of names.sort()) {
+        const below = name === "." ? child : `${name}/${child}`;
+        if (!without?.has(below)) visit(Buffer.from(`${here}/${child}`, "latin1"), below);
+      }
     } finally {
       fs.closeSync(fd);
     }
