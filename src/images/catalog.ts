@@ -6,16 +6,18 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { isDigest } from "../oci/digest.ts";
+import { distance, nativeDistance, nearest, type Platform, platformText } from "../oci/platform.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase, ImageDocument, ImageRecord, RepositoryDigest } from "./database.ts";
-import { ImageAmbiguous, ImageNotFound } from "./errors.ts";
-import { parseConfig } from "./image-config.ts";
+import { ImageAmbiguous, ImageNotFound, OtherPlatform } from "./errors.ts";
+import { hostPlatform, parseConfig, platformOf } from "./image-config.ts";
 import type { Image, ImageConfig } from "./types.ts";
 
 export interface Known {
   readonly record: ImageRecord;
   readonly config: ImageConfig;
+  readonly platform: Platform;
   /** Canonical names, sorted. */
   readonly names: readonly string[];
   readonly documents: readonly ImageDocument[];
@@ -63,50 +65,63 @@ export class Catalog {
     return needed;
   }
 
-  /** Id of the image of a canonical name, which may be one by digest. */
-  named(canonical: string): string | null {
-    for (const { record, names, repositoryDigests } of this.#images.values()) {
-      if (names.includes(canonical)) return record.id;
-      if (repositoryDigests.some(({ repository, digest }) => `${repository}@${digest}` === canonical)) return record.id;
-    }
-    return null;
+  /** The images of a canonical name, which may be one by digest: one for each platform, newest first. */
+  named(canonical: string): Known[] {
+    return this.all().filter(
+      ({ names, repositoryDigests }) =>
+        names.includes(canonical) || repositoryDigests.some(({ repository, digest }) => `${repository}@${digest}` === canonical),
+    );
   }
 
-  /** By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. */
-  find(reference: string): { known: Known; name: string | null } {
+  /**
+   * By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. Of a name's images the one for the
+   * platform, or where none is asked for the best for this machine. Throws ImageNotFound, ImageAmbiguous, and "platform_not_found"
+   * for an id of another platform's image.
+   */
+  find(reference: string, platform: Platform | null = null): { known: Known; name: string | null } {
+    const { found, name } = this.findAll(reference);
+    const wanted = platform ?? hostPlatform();
+    const far = platform ? distance : nativeDistance;
+    const known = nearest(found, (one) => far(wanted, one.platform));
+    if (known) return { known, name };
+    if (!platform) return { known: found[0]!, name };
+    const there = found.map((one) => platformText(one.platform)).join(", ");
+    throw new OtherPlatform(reference, platformText(platform), there, !name && !reference.includes("@"));
+  }
+
+  /** As `find`, with all the images of a name; at least one. */
+  findAll(reference: string): { found: readonly Known[]; name: string | null } {
     const byId = this.#images.get(isDigest(`sha256:${reference}`) ? `sha256:${reference}` : reference);
-    if (byId) return { known: byId, name: null };
+    if (byId) return { found: [byId], name: null };
     try {
       const asked = parseReference(reference);
       const canonical = canonicalName({ ...asked, tag: asked.digest ? null : asked.tag });
-      const known = this.#images.get(this.named(canonical) ?? "");
-      if (known) return { known, name: asked.digest ? null : canonical };
+      const found = this.named(canonical);
+      if (found.length > 0) return { found, name: asked.digest ? null : canonical };
     } catch (error) {
       if (!(error instanceof OnggiError)) throw error;
     }
     const prefix = reference.replace(/^sha256:/, "");
     if (/^[0-9a-f]{4,64}$/.test(prefix) || (reference.startsWith("sha256:") && /^[0-9a-f]+$/.test(prefix))) {
-      const matches = [...this.#images.values()].filter(({ record }) => record.id.startsWith(`sha256:${prefix}`));
-      if (matches.length > 1)
+      const found = this.all().filter(({ record }) => record.id.startsWith(`sha256:${prefix}`));
+      if (found.length > 1)
         throw new ImageAmbiguous(
           reference,
-          matches.map(({ record }) => record.id),
+          found.map(({ record }) => record.id),
         );
-      if (matches[0]) return { known: matches[0], name: null };
+      if (found.length > 0) return { found, name: null };
     }
     throw new ImageNotFound(reference);
   }
 
-  /** Every tag of a repository that is named without one; nothing for what names an image otherwise. */
-  ofRepository(reference: string): { id: string; name: string }[] {
+  /** The canonical names in a repository that is named without a tag; nothing for what names an image otherwise. */
+  ofRepository(reference: string): string[] {
     if (this.#images.has(reference) || this.#images.has(`sha256:${reference}`)) return [];
     try {
       const { domain, path, tag, digest } = parseReference(reference);
       if (tag !== null || digest !== null) return [];
       const prefix = `${domain}/${path}:`;
-      return this.all().flatMap(({ record, names }) =>
-        names.filter((name) => name.startsWith(prefix)).map((name) => ({ id: record.id, name })),
-      );
+      return [...new Set(this.all().flatMap(({ names }) => names.filter((name) => name.startsWith(prefix))))];
     } catch {
       return [];
     }
@@ -124,6 +139,7 @@ export class Catalog {
       images.set(record.id, {
         record,
         config,
+        platform: this.#images.get(record.id)?.platform ?? platformOf(config),
         names: names.get(record.id) ?? [],
         documents: documents.get(record.id) ?? [],
         repositoryDigests: digests.get(record.id) ?? [],
@@ -142,14 +158,17 @@ export class Catalog {
 
   /** index.json, for those who read the store as an OCI layout. It says what the database says, which is what counts. */
   layoutIndex(): string {
-    const manifests = [...this.#images.values()].flatMap(({ record, names, config }) => {
+    // Who reads it by a name takes the first of that name: this machine's come before others'.
+    const machine = hostPlatform();
+    const groups = Object.groupBy(this.all(), ({ platform }) => (nativeDistance(machine, platform) === null ? "others" : "own"));
+    const manifests = [...(groups.own ?? []), ...(groups.others ?? [])].flatMap(({ record, names, platform }) => {
       // Remembered: with a thousand images a thousand files would be asked at each change.
       const size = this.#manifestSize(record);
       const descriptor = {
         mediaType: "application/vnd.oci.image.manifest.v1+json",
         digest: record.manifest,
         size,
-        platform: { architecture: config.architecture, os: config.os },
+        platform,
       };
       if (names.length === 0) return [descriptor];
       return names.map((name) => ({ ...descriptor, annotations: { "org.opencontainers.image.ref.name": familiar(name) } }));
@@ -201,10 +220,11 @@ export const familiar = (canonical: string): string => {
   return short;
 };
 
-export const imageOf = ({ record, config, names, repositoryDigests }: Known): Image => ({
+export const imageOf = ({ record, config, platform, names, repositoryDigests }: Known): Image => ({
   id: record.id,
   names: names.map(familiar),
   repoDigests: repositoryDigests.map(({ repository, digest }) => familiar(`${repository}@${digest}`)),
   config,
+  platform: platformText(platform),
   size: record.size,
 });

@@ -20,8 +20,18 @@ export interface NewImage {
   readonly record: ImageRecord;
   /** Canonical names. */
   readonly names: readonly string[];
+  /** "linux/arm64": what the image is for. */
+  readonly platform: string;
+  /** The names keep the images of other platforms that they have. */
+  readonly beside?: boolean;
   readonly documents?: readonly ImageDocument[];
   readonly repositoryDigests?: readonly RepositoryDigest[];
+}
+
+/** What a name means for one platform. */
+export interface NamedImage {
+  readonly id: string;
+  readonly platform: string;
 }
 
 /** One form in which registries have a layer: the bytes of that digest expand to the tar. */
@@ -46,7 +56,7 @@ export interface RepositoryDigest {
   readonly digest: string;
 }
 
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 
 /** What changed a database of the version before into this version. */
 const steps: readonly string[] = [
@@ -98,6 +108,36 @@ const steps: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX repository_digests_by_image ON repository_digests (image);
 `,
+  // A name has an image for each platform, and so has an index's digest.
+  `
+  CREATE TABLE platform_names (
+    name TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    PRIMARY KEY (name, platform)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO platform_names (name, platform, image)
+    SELECT name, 'linux/' || architecture || CASE
+        WHEN variant = '' OR architecture || variant IN ('amd64v1', 'arm64v8', 'armv7') THEN '' ELSE '/' || variant END, image
+    FROM (
+      SELECT name, image, coalesce(json_extract(config, '$.architecture'), 'unknown') AS architecture,
+        coalesce(json_extract(config, '$.variant'), '') AS variant
+      FROM names JOIN (SELECT id, CASE WHEN json_valid(config) THEN config ELSE '{}' END AS config FROM images) ON id = image
+    );
+  DROP TABLE names;
+  ALTER TABLE platform_names RENAME TO names;
+  CREATE INDEX names_by_image ON names (image);
+  CREATE TABLE platform_digests (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    PRIMARY KEY (repository, digest, image)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO platform_digests (repository, digest, image) SELECT repository, digest, image FROM repository_digests;
+  DROP TABLE repository_digests;
+  ALTER TABLE platform_digests RENAME TO repository_digests;
+  CREATE INDEX repository_digests_by_image ON repository_digests (image);
+`,
 ];
 
 export class ImageDatabase {
@@ -122,10 +162,10 @@ export class ImageDatabase {
       .immediate();
   }
 
-  /** Records images with their names, all or none. A name moves to the image that has it last. */
+  /** Records images with their names, all or none. A name moves to the image that has it last; see `beside`. */
   add(images: readonly NewImage[]): void {
     this.#transaction("recording an image", () => {
-      for (const { record, names, documents = [], repositoryDigests = [] } of images) {
+      for (const { record, names, platform, beside = false, documents = [], repositoryDigests = [] } of images) {
         this.#db
           .query("INSERT INTO images (id, config, manifest, size) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
           .run(record.id, record.config, record.manifest, record.size);
@@ -134,7 +174,10 @@ export class ImageDatabase {
             .query("INSERT INTO image_layers (image, position, diff_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, position, diffId);
         });
-        for (const name of names) this.#setName(name, record.id);
+        for (const name of names) {
+          if (!beside) this.#removeName(name);
+          this.#setName(name, { id: record.id, platform });
+        }
         for (const { digest, mediaType } of documents) {
           this.#db
             .query("INSERT INTO documents (image, digest, media_type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
@@ -216,13 +259,6 @@ export class ImageDatabase {
       .all();
   }
 
-  removeRepositoryDigests(digests: readonly RepositoryDigest[]): void {
-    this.#transaction("removing a digest", () => {
-      for (const { repository, digest } of digests)
-        this.#db.query("DELETE FROM repository_digests WHERE repository = ? AND digest = ?").run(repository, digest);
-    });
-  }
-
   /** Forgets a document, and that a registry calls an image by it. */
   removeDocument(digest: string): void {
     this.#transaction("forgetting a document", () => {
@@ -238,13 +274,17 @@ export class ImageDatabase {
     return [...found.map((row) => row.integrity_check), ...loose.map(({ table }) => `a row of ${table} refers to no image`)];
   }
 
-  setName(name: string, image: string): void {
-    this.#transaction("naming an image", () => this.#setName(name, image));
+  /** The name means these images and no others. */
+  setName(name: string, images: readonly NamedImage[]): void {
+    this.#transaction("naming an image", () => {
+      this.#removeName(name);
+      for (const image of images) this.#setName(name, image);
+    });
   }
 
-  removeNames(names: readonly string[]): void {
+  removeNames(image: string, names: readonly string[]): void {
     this.#transaction("removing a name", () => {
-      for (const name of names) this.#db.query("DELETE FROM names WHERE name = ?").run(name);
+      for (const name of names) this.#db.query("DELETE FROM names WHERE name = ? AND image = ?").run(name, image);
     });
   }
 
@@ -276,18 +316,22 @@ export class ImageDatabase {
     this.#db.close();
   }
 
-  #setName(name: string, image: string): void {
+  #setName(name: string, { id, platform }: NamedImage): void {
     this.#db
-      .query("INSERT INTO names (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image")
-      .run(name, image);
+      .query(
+        `INSERT INTO names (name, platform, image) VALUES (?, ?, ?)
+         ON CONFLICT (name, platform) DO UPDATE SET image = excluded.image`,
+      )
+      .run(name, platform, id);
+  }
+
+  #removeName(name: string): void {
+    this.#db.query("DELETE FROM names WHERE name = ?").run(name);
   }
 
   #setRepositoryDigest(repository: string, digest: string, image: string): void {
     this.#db
-      .query(
-        `INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?)
-         ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image`,
-      )
+      .query("INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
       .run(repository, digest, image);
   }
 

@@ -2,18 +2,26 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { parsePlatform } from "../oci/platform.ts";
+import { parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
-import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
+import { Catalog, canonicalTag, familiar, imageOf, type Known } from "./catalog.ts";
 import { checkStore } from "./check.ts";
 import { ContentStore, type Lease } from "./content.ts";
 import { ImageDatabase, type ImageRecord, type NewImage, type RepositoryDigest } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { ImageInUse } from "./errors.ts";
 import { explainDisk } from "./files.ts";
-import { committedConfig, diffIdsOf, hostPlatform, importedConfig, manifestFor, parseConfig } from "./image-config.ts";
+import {
+  committedConfig,
+  diffIdsOf,
+  hostPlatform,
+  importedConfig,
+  manifestFor,
+  parseConfig,
+  platformOf,
+} from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
 import { type MountForm, Mounts } from "./mount.ts";
@@ -32,11 +40,12 @@ import type {
   ImageStore,
   ImportOptions,
   LayerWaste,
+  LoadOptions,
   MountedImage,
-  Progress,
   PullOptions,
   PushedImage,
   PushOptions,
+  RemoveOptions,
   SaveOptions,
   StoreProblem,
   StoreReport,
@@ -83,6 +92,8 @@ interface AddedImage {
   readonly config: ImageConfig;
   readonly layers: readonly AddedLayer[];
   readonly names: readonly string[];
+  /** See NewImage. */
+  readonly beside?: boolean;
   readonly documents?: readonly RemoteManifest[];
   readonly repositoryDigests?: readonly RepositoryDigest[];
 }
@@ -116,8 +127,12 @@ class LocalImageStore implements ImageStore {
     return this.#catalog.all().map(imageOf);
   }
 
-  get(reference: string): Image {
-    return imageOf(this.#catalog.find(reference).known);
+  get(reference: string, platform?: string): Image {
+    return imageOf(this.#find(reference, platform).known);
+  }
+
+  #find(reference: string, platform: string | undefined): ReturnType<Catalog["find"]> {
+    return this.#catalog.find(reference, platform === undefined ? null : parsePlatform(platform));
   }
 
   mount(id: string): MountedImage {
@@ -183,14 +198,15 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async load(source: ReadableStream<Uint8Array>, options: { signal?: AbortSignal; progress?: Progress } = {}): Promise<Image[]> {
+  async load(source: ReadableStream<Uint8Array>, options: LoadOptions = {}): Promise<Image[]> {
     const { signal, progress } = options;
+    const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     return this.#content.leased(async (lease) => {
       const layerOptions = this.#layerOptions();
       const whole = decompressed(chunksOf(source, signal), layerOptions.limits);
       const contents = await ArchiveContents.read(this.#content, whole, { ...layerOptions, progress });
       try {
-        const found = findImages(contents);
+        const found = findImages(contents, platform);
         await this.#add(
           found.map((image) => this.#arrived(image)),
           lease,
@@ -208,7 +224,7 @@ class LocalImageStore implements ImageStore {
     const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     const repository = registries.repository(reference, auth);
-    const before = this.#catalog.get(this.#catalog.named(canonicalName(reference)) ?? "");
+    const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
         const request = { repository, reference, lease, signal, progress };
@@ -218,8 +234,10 @@ class LocalImageStore implements ImageStore {
         const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
         signal.throwIfAborted();
         // From here on it is carried through: given up now, its layers would go.
-        await this.#add([{ ...pulled, layers, documents, names, repositoryDigests }], lease, undefined);
-        return { image: this.get(pulled.id), digest, upToDate: before?.record.id === pulled.id };
+        // What an index brought leaves the name to the images of its other platforms.
+        const beside = documents.length > 1;
+        await this.#add([{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
+        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id) };
       } catch (error) {
         if (isContentFailure(error)) this.#forget(lease);
         throw error;
@@ -227,56 +245,70 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async remove(
-    reference: string,
-    options: { force?: boolean; inUse: ReadonlySet<string> },
-  ): Promise<{ untagged: string[]; deleted: string[] }> {
-    const { known, name } = this.#catalog.find(reference);
+  async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
+    const { found, name } = options.platform
+      ? { ...this.#find(reference, options.platform), found: [this.#find(reference, options.platform).known] }
+      : this.#catalog.findAll(reference);
+    const steps = found.map((known) => this.#removal(known, name, reference, options));
+    const untagged = new Set<string>();
+    const deleted: string[] = [];
+    for (const { known, names, last } of steps) {
+      for (const each of names) untagged.add(familiar(each));
+      if (last) deleted.push(...this.#delete(known));
+      else {
+        this.#database.removeNames(known.record.id, names);
+        this.#catalog.changed();
+      }
+    }
+    return { untagged: [...untagged], deleted };
+  }
+
+  /** What removing an image means: the names that go, and whether it goes with them. Throws ImageInUse. */
+  #removal(known: Known, name: string | null, reference: string, { force, inUse }: RemoveOptions) {
     const { id } = known.record;
-    const others = known.names.filter((other) => other !== name);
-    if (name === null && known.names.length > 1 && !options.force) {
+    if (name === null && known.names.length > 1 && !force) {
       throw new ImageInUse(
         `image ${id} has several names (${known.names.map(familiar).join(", ")}); remove them one by one, or with force`,
       );
     }
-    const last = name === null || others.length === 0;
-    const used = options.inUse.has(id);
-    if (last && used && !options.force) {
+    const names = name === null ? known.names : [name];
+    const last = known.names.every((each) => names.includes(each));
+    const used = inUse.has(id);
+    if (last && used && !force) {
       throw new ImageInUse(`image ${reference} is needed by a container; remove the container first`);
     }
-    const untag = name === null ? known.names : [name];
-    const untagged = untag.map(familiar);
     // A container's image stays, without a name, until the container is gone.
-    if (!last || used) {
-      this.#database.removeNames(untag);
-      this.#catalog.changed();
-      return { untagged, deleted: [] };
-    }
-    const documents = known.documents.map(({ digest }) => digest);
+    return { known, names, last: last && !used };
+  }
+
+  /** Deletes an image with all its names; returns the digests that went with it. */
+  #delete({ record, documents: kept }: Known): string[] {
+    const { id, manifest } = record;
+    const documents = kept.map(({ digest }) => digest);
     this.#database.removeImage(id);
     this.#catalog.changed();
     this.#mounts.release(id);
     const deleted = [
       id,
-      ...this.#discard([...known.record.layers]),
-      ...this.#discard([id, known.record.manifest, ...documents]).filter((digest) => digest !== id),
+      ...this.#discard([...record.layers]),
+      ...this.#discard([id, manifest, ...documents]).filter((digest) => digest !== id),
     ];
     fs.rmSync(this.#content.indexPath(id), { force: true });
     fs.rmSync(this.#content.treePath(id), { recursive: true, force: true });
-    return { untagged, deleted: deleted.filter((digest) => digest !== known.record.manifest && !documents.includes(digest)) };
+    return deleted.filter((digest) => digest !== manifest && !documents.includes(digest));
   }
 
-  tag(id: string, name: string): void {
-    const canonical = canonicalTag(name);
-    const { record } = this.#catalog.find(id).known;
-    this.#database.setName(canonical, record.id);
+  tag(reference: string, name: string): void {
+    const { found } = this.#catalog.findAll(reference);
+    const images = found.map(({ record, platform }) => ({ id: record.id, platform: platformText(platform) }));
+    this.#database.setName(canonicalTag(name), images);
     this.#catalog.changed();
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
     const target = parseReference(canonicalTag(name));
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests } = this.#catalog.find(name).known;
+    const { record, documents, repositoryDigests, platform } = this.#find(name, options.platform).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
     return this.#holding(digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
@@ -303,7 +335,8 @@ class LocalImageStore implements ImageStore {
         await this.#content.putBlob(text, lease);
         await this.#content.flushNames();
         const repositoryDigests = [{ repository, digest }];
-        this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]);
+        const described = { platform: platformText(platform), documents: [{ digest, mediaType }], repositoryDigests };
+        this.#database.add([{ record, names: [], ...described }]);
         this.#catalog.changed();
       }
       return { digest, mediaType, size: Buffer.byteLength(text) };
@@ -314,8 +347,8 @@ class LocalImageStore implements ImageStore {
     return this.#catalog.find(id).known.record.layers.map((diffId) => ({ diffId, size: this.#content.blob(diffId).size }));
   }
 
-  async save(references: readonly string[], { format, path, write, signal }: SaveOptions): Promise<void> {
-    const images = imagesToSave(this.#catalog, references);
+  async save(references: readonly string[], { format, path, write, signal, platform }: SaveOptions): Promise<void> {
+    const images = imagesToSave(this.#catalog, references, platform === undefined ? null : parsePlatform(platform));
     const digests = images.flatMap(({ id, manifest, layers }) => [id, manifest, ...layers]);
     const blobOf = (digest: string) => this.#content.blob(digest);
     try {
@@ -418,8 +451,9 @@ class LocalImageStore implements ImageStore {
     try {
       const records: NewImage[] = [];
       for (const image of found) {
-        const { names, documents = [], repositoryDigests = [] } = image;
-        records.push({ record: await this.#keep(image, lease), names, documents, repositoryDigests });
+        const { names, beside = false, documents = [], repositoryDigests = [] } = image;
+        const platform = platformText(platformOf(image.config));
+        records.push({ record: await this.#keep(image, lease), names, platform, beside, documents, repositoryDigests });
       }
       if (this.#mounts.form === "directories") {
         for (const { id, layers } of found) this.#mounts.mount(id, () => layers);
