@@ -27,6 +27,7 @@ import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
+import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
@@ -35,7 +36,7 @@ import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
-import { killContainer, pauseContainer, stopContainer, unpauseContainer } from "./stop.ts";
+import { killContainer, stopContainer } from "./stop.ts";
 import type { Trace } from "./trace.ts";
 import type {
   ContainerInfo,

@@ -1,6 +1,7 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference } from "../oci/reference.ts";
@@ -11,7 +12,6 @@ import { checkStore } from "./check.ts";
 import { ContentStore, type Lease } from "./content.ts";
 import { ImageDatabase, type ImageRecord, type NewImage, type RepositoryDigest } from "./database.ts";
 import { digestOf } from "./digest.ts";
-import { ImageInUse } from "./errors.ts";
 import { explainDisk } from "./files.ts";
 import {
   committedConfig,
@@ -28,6 +28,7 @@ import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
 import type { RemoteManifest } from "./remote/types.ts";
+import { removalOf } from "./remove.ts";
 import { repairStore } from "./repair.ts";
 import { archiveChunks, imagesToSave, writeArchive, writeLayout } from "./save.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
@@ -97,6 +98,13 @@ interface AddedImage {
   readonly documents?: readonly RemoteManifest[];
   readonly repositoryDigests?: readonly RepositoryDigest[];
 }
+
+/** What is wrong with an image's layers, with its name. */
+const ofImage = (error: unknown, { id, names, repositoryDigests: [digest] = [] }: AddedImage): unknown => {
+  if (!(error instanceof OnggiError) || error.code !== "layer_invalid") return error;
+  const name = names[0] ?? (digest ? `${digest.repository}@${digest.digest}` : id);
+  return new OnggiError(error.code, `${name}, ${error.message}`, { cause: error });
+};
 
 /** Opens the store below `root`, making it where there is none. Throws "store_version". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
@@ -246,10 +254,9 @@ class LocalImageStore implements ImageStore {
   }
 
   async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
-    const { found, name } = options.platform
-      ? { ...this.#find(reference, options.platform), found: [this.#find(reference, options.platform).known] }
-      : this.#catalog.findAll(reference);
-    const steps = found.map((known) => this.#removal(known, name, reference, options));
+    const { known, name } = this.#find(reference, options.platform);
+    const found = options.platform === undefined ? this.#catalog.findAll(reference).found : [known];
+    const steps = found.map((each) => removalOf(each, name, reference, options));
     const untagged = new Set<string>();
     const deleted: string[] = [];
     for (const { known, names, last } of steps) {
@@ -261,24 +268,6 @@ class LocalImageStore implements ImageStore {
       }
     }
     return { untagged: [...untagged], deleted };
-  }
-
-  /** What removing an image means: the names that go, and whether it goes with them. Throws ImageInUse. */
-  #removal(known: Known, name: string | null, reference: string, { force, inUse }: RemoveOptions) {
-    const { id } = known.record;
-    if (name === null && known.names.length > 1 && !force) {
-      throw new ImageInUse(
-        `image ${id} has several names (${known.names.map(familiar).join(", ")}); remove them one by one, or with force`,
-      );
-    }
-    const names = name === null ? known.names : [name];
-    const last = known.names.every((each) => names.includes(each));
-    const used = inUse.has(id);
-    if (last && used && !force) {
-      throw new ImageInUse(`image ${reference} is needed by a container; remove the container first`);
-    }
-    // A container's image stays, without a name, until the container is gone.
-    return { known, names, last: last && !used };
   }
 
   /** Deletes an image with all its names; returns the digests that went with it. */
@@ -453,7 +442,10 @@ class LocalImageStore implements ImageStore {
       for (const image of found) {
         const { names, beside = false, documents = [], repositoryDigests = [] } = image;
         const platform = platformText(platformOf(image.config));
-        records.push({ record: await this.#keep(image, lease), names, platform, beside, documents, repositoryDigests });
+        const record = await this.#keep(image, lease).catch((error: unknown) => {
+          throw ofImage(error, image);
+        });
+        records.push({ record, names, platform, beside, documents, repositoryDigests });
       }
       if (this.#mounts.form === "directories") {
         for (const { id, layers } of found) this.#mounts.mount(id, () => layers);
