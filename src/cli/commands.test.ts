@@ -124,7 +124,7 @@ test("images", async () => {
     return {
       images: [
         { ...image, names: ["busybox:latest", "localhost:5000/box:1"] },
-        { ...image, names: [] },
+        { ...image, id: `sha256:${"cd".repeat(32)}`, names: [] },
       ],
     };
   };
@@ -132,10 +132,10 @@ test("images", async () => {
     "REPOSITORY           TAG       IMAGE ID       CREATED       SIZE",
     "busybox              latest    abababababab   2 hours ago   4.26MB",
     "localhost:5000/box   1         abababababab   2 hours ago   4.26MB",
-    "<none>               <none>    abababababab   2 hours ago   4.26MB",
+    "<none>               <none>    cdcdcdcdcdcd   2 hours ago   4.26MB",
     "",
   ]);
-  expect((await harness.command(["images", "-q"])).stdout).toBe("abababababab\n");
+  expect((await harness.command(["images", "-q"])).stdout).toBe("abababababab\ncdcdcdcdcdcd\n");
   expect((await harness.command(["image", "ls", "nothing"])).stdout).toBe("REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n");
 });
 

@@ -56,7 +56,7 @@ export interface RepositoryDigest {
   readonly digest: string;
 }
 
-const SCHEMA_VERSION = 3;
+const SCHEMA_VERSION = 4;
 
 /** What changed a database of the version before into this version. */
 const steps: readonly string[] = [
@@ -107,6 +107,12 @@ const steps: readonly string[] = [
     PRIMARY KEY (repository, digest)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX repository_digests_by_image ON repository_digests (image);
+`,
+  `
+  CREATE TABLE manifest_lists (
+    name TEXT PRIMARY KEY,
+    members TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
 `,
   // A name has an image for each platform, and so has an index's digest.
   `
@@ -310,6 +316,26 @@ export class ImageDatabase {
 
   names(): { name: string; image: string }[] {
     return this.#db.query<{ name: string; image: string }, []>("SELECT name, image FROM names ORDER BY name").all();
+  }
+
+  /** Manifest lists by canonical name; the members as JSON text. */
+  manifestLists(): { name: string; members: string }[] {
+    return this.#db.query<{ name: string; members: string }, []>("SELECT name, members FROM manifest_lists ORDER BY name").all();
+  }
+
+  /** Reads a list's members (null: there is none), and writes what `change` makes of them (null: removes it), in one transaction. */
+  changeManifestList(name: string, change: (members: string | null) => string | null): void {
+    this.#transaction("recording a manifest list", () => {
+      const found = this.#db.query<{ members: string }, [string]>("SELECT members FROM manifest_lists WHERE name = ?").get(name);
+      const members = change(found?.members ?? null);
+      if (members === null) this.#db.query("DELETE FROM manifest_lists WHERE name = ?").run(name);
+      else
+        this.#db
+          .query(
+            "INSERT INTO manifest_lists (name, members) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET members = excluded.members",
+          )
+          .run(name, members);
+    });
   }
 
   close(): void {

@@ -249,12 +249,12 @@ const checkDigest = (found: Identity, expected: Identity, how: string): void => 
   throw new OnggiError("digest_mismatch", text);
 };
 
-/** A blob that is kept in memory, as text. */
-const smallBlob = async (
+/** A blob that is kept in memory, as text. Throws "image_config_invalid" for one that is too large or no UTF-8, "digest_mismatch". */
+export const smallBlob = async (
   repository: Repository,
-  { digest, size }: Descriptor,
+  { digest, size }: Pick<Descriptor, "digest" | "size">,
   what: string,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<string> => {
   if (size > MAX_CONFIG) throw new OnggiError("image_config_invalid", `${what} has ${size} bytes; the limit is ${MAX_CONFIG}`);
   const parts: Uint8Array[] = [];

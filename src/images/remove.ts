@@ -11,8 +11,17 @@ export interface Removal {
   readonly last: boolean;
 }
 
-/** Of one image that was found by `name`, or by its id or digest where that is null. Throws ImageInUse. */
-export const removalOf = (known: Known, name: string | null, reference: string, { force, inUse }: RemoveOptions): Removal => {
+/**
+ * Of one image that was found by `name`, or by its id or digest where that is null; `listed`: a manifest list needs it. Throws
+ * ImageInUse.
+ */
+export const removalOf = (
+  known: Known,
+  name: string | null,
+  reference: string,
+  { force, inUse }: RemoveOptions,
+  listed: boolean,
+): Removal => {
   const { id } = known.record;
   if (name === null && known.names.length > 1 && !force) {
     throw new ImageInUse(
@@ -21,9 +30,10 @@ export const removalOf = (known: Known, name: string | null, reference: string, 
   }
   const names = name === null ? known.names : [name];
   const last = known.names.every((each) => names.includes(each));
-  const used = inUse.has(id);
+  const used = inUse.has(id) || listed;
   if (last && used && !force) {
-    throw new ImageInUse(`image ${reference} is needed by a container; remove the container first`);
+    const who = inUse.has(id) ? "container" : "manifest list";
+    throw new ImageInUse(`image ${reference} is needed by a ${who}; remove the ${who} first`);
   }
   // A container's image stays, without a name, until the container is gone.
   return { known, names, last: last && !used };

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform, platformText } from "../oci/platform.ts";
-import { canonicalName, parseReference } from "../oci/reference.ts";
+import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf, type Known } from "./catalog.ts";
@@ -24,6 +24,7 @@ import {
 } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
+import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
@@ -42,6 +43,7 @@ import type {
   ImportOptions,
   LayerWaste,
   LoadOptions,
+  ManifestLists,
   MountedImage,
   PullOptions,
   PushedImage,
@@ -117,6 +119,7 @@ class LocalImageStore implements ImageStore {
   readonly #options: StoreOptions;
   readonly #puller: Puller;
   readonly #catalog: Catalog;
+  readonly lists: ManifestLists;
 
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
@@ -125,6 +128,7 @@ class LocalImageStore implements ImageStore {
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
     this.#catalog = new Catalog(this.#database, this.#content);
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
+    this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
   }
 
   get form(): MountForm {
@@ -256,7 +260,7 @@ class LocalImageStore implements ImageStore {
   async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
     const { known, name } = this.#find(reference, options.platform);
     const found = options.platform === undefined ? this.#catalog.findAll(reference).found : [known];
-    const steps = found.map((each) => removalOf(each, name, reference, options));
+    const steps = found.map((each) => removalOf(each, name, reference, options, this.lists.needs(each.record.id)));
     const untagged = new Set<string>();
     const deleted: string[] = [];
     for (const { known, names, last } of steps) {
@@ -295,9 +299,13 @@ class LocalImageStore implements ImageStore {
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
-    const target = parseReference(canonicalTag(name));
+    return this.#send(name, parseReference(canonicalTag(name)), options);
+  }
+
+  /** Sends an image of the store under the target's tag; without one, under its digest. */
+  #send(image: string, target: Reference, options: PushOptions): Promise<PushedImage> {
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests, platform } = this.#find(name, options.platform).known;
+    const { record, documents, repositoryDigests, platform } = this.#find(image, options.platform).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
     return this.#holding(digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
