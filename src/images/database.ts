@@ -168,10 +168,14 @@ export class ImageDatabase {
       .immediate();
   }
 
+  // Each change of images returns the ids of those it concerned.
+
   /** Records images with their names, all or none. A name moves to the image that has it last; see `beside`. */
-  add(images: readonly NewImage[]): void {
-    this.#transaction("recording an image", () => {
+  add(images: readonly NewImage[]): string[] {
+    return this.#transaction("recording an image", () => {
+      const changed: string[] = [];
       for (const { record, names, platform, beside = false, documents = [], repositoryDigests = [] } of images) {
+        changed.push(record.id);
         this.#db
           .query("INSERT INTO images (id, config, manifest, size) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
           .run(record.id, record.config, record.manifest, record.size);
@@ -181,16 +185,21 @@ export class ImageDatabase {
             .run(record.id, position, diffId);
         });
         for (const name of names) {
-          if (!beside) this.#removeName(name);
-          this.#setName(name, { id: record.id, platform });
+          if (!beside) changed.push(...this.#delete("names", "name", name));
+          changed.push(...this.#setName(name, { id: record.id, platform }));
         }
         for (const { digest, mediaType } of documents) {
           this.#db
             .query("INSERT INTO documents (image, digest, media_type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, digest, mediaType);
         }
-        for (const { repository, digest } of repositoryDigests) this.#setRepositoryDigest(repository, digest, record.id);
+        for (const { repository, digest } of repositoryDigests) {
+          this.#db
+            .query("INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .run(repository, digest, record.id);
+        }
       }
+      return changed;
     });
   }
 
@@ -249,28 +258,11 @@ export class ImageDatabase {
     });
   }
 
-  documents(): (ImageDocument & { readonly image: string })[] {
-    return this.#db
-      .query<ImageDocument & { image: string }, []>(
-        "SELECT image, digest, media_type AS mediaType FROM documents ORDER BY image, digest",
-      )
-      .all();
-  }
-
-  repositoryDigests(): (RepositoryDigest & { readonly image: string })[] {
-    return this.#db
-      .query<RepositoryDigest & { image: string }, []>(
-        "SELECT repository, digest, image FROM repository_digests ORDER BY repository, digest",
-      )
-      .all();
-  }
-
   /** Forgets a document, and that a registry calls an image by it. */
-  removeDocument(digest: string): void {
-    this.#transaction("forgetting a document", () => {
-      this.#db.query("DELETE FROM documents WHERE digest = ?").run(digest);
-      this.#db.query("DELETE FROM repository_digests WHERE digest = ?").run(digest);
-    });
+  removeDocument(digest: string): string[] {
+    return this.#transaction("forgetting a document", () =>
+      ["documents", "repository_digests"].flatMap((table) => this.#delete(table, "digest", digest)),
+    );
   }
 
   /** What SQLite finds wrong with its file, and references that lead nowhere; "ok" alone when all is well. */
@@ -281,41 +273,59 @@ export class ImageDatabase {
   }
 
   /** The name means these images and no others. */
-  setName(name: string, images: readonly NamedImage[]): void {
-    this.#transaction("naming an image", () => {
-      this.#removeName(name);
-      for (const image of images) this.#setName(name, image);
-    });
+  setName(name: string, images: readonly NamedImage[]): string[] {
+    return this.#transaction("naming an image", () => [
+      ...this.#delete("names", "name", name),
+      ...images.flatMap((image) => this.#setName(name, image)),
+    ]);
   }
 
-  removeNames(image: string, names: readonly string[]): void {
+  removeNames(image: string, names: readonly string[]): string[] {
     this.#transaction("removing a name", () => {
       for (const name of names) this.#db.query("DELETE FROM names WHERE name = ? AND image = ?").run(name, image);
     });
+    return [image];
   }
 
-  removeImage(id: string): void {
-    this.#transaction("removing an image", () => void this.#db.query("DELETE FROM images WHERE id = ?").run(id));
+  removeImage(id: string): string[] {
+    this.#transaction("removing an image", () => this.#db.query("DELETE FROM images WHERE id = ?").run(id));
+    return [id];
   }
 
-  images(): ImageRecord[] {
-    const layers = new Map<string, string[]>();
-    const rows = this.#db.query<{ image: string; diff_id: string }, []>(
-      "SELECT image, diff_id FROM image_layers ORDER BY image, position",
+  // What there is: of all images, oldest first, or of one.
+
+  images(id?: string): ImageRecord[] {
+    const layers = Map.groupBy(
+      this.#rows<{ image: string; diff_id: string }>("SELECT image, diff_id FROM image_layers", "image", "image, position", id),
+      ({ image }) => image,
     );
-    for (const row of rows.all()) {
-      const list = layers.get(row.image);
-      if (list) list.push(row.diff_id);
-      else layers.set(row.image, [row.diff_id]);
-    }
-    return this.#db
-      .query<Omit<ImageRecord, "layers">, []>("SELECT id, config, manifest, size FROM images ORDER BY rowid DESC")
-      .all()
-      .map((row) => ({ ...row, layers: layers.get(row.id) ?? [] }));
+    return this.#rows<Omit<ImageRecord, "layers">>("SELECT id, config, manifest, size FROM images", "id", "rowid", id).map(
+      (row) => ({
+        ...row,
+        layers: (layers.get(row.id) ?? []).map(({ diff_id }) => diff_id),
+      }),
+    );
   }
 
-  names(): { name: string; image: string }[] {
-    return this.#db.query<{ name: string; image: string }, []>("SELECT name, image FROM names ORDER BY name").all();
+  names(image?: string): { name: string; image: string }[] {
+    return this.#rows("SELECT name, image FROM names", "image", "name", image);
+  }
+
+  documents(image?: string): (ImageDocument & { readonly image: string })[] {
+    return this.#rows("SELECT image, digest, media_type AS mediaType FROM documents", "image", "image, digest", image);
+  }
+
+  repositoryDigests(image?: string): (RepositoryDigest & { readonly image: string })[] {
+    return this.#rows("SELECT repository, digest, image FROM repository_digests", "image", "repository, digest", image);
+  }
+
+  /** Ids that begin with that text. */
+  idsWith(prefix: string): string[] {
+    // "g" comes after every hexadecimal digit
+    return this.#db
+      .query<{ id: string }, [string, string]>("SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id")
+      .all(prefix, `${prefix}g`)
+      .map(({ id }) => id);
   }
 
   /** Manifest lists by canonical name; the members as JSON text. */
@@ -342,28 +352,35 @@ export class ImageDatabase {
     this.#db.close();
   }
 
-  #setName(name: string, { id, platform }: NamedImage): void {
+  #rows<T>(select: string, column: string, order: string, only: string | undefined): T[] {
+    if (only === undefined) return this.#db.query<T, []>(`${select} ORDER BY ${order}`).all();
+    return this.#db.query<T, [string]>(`${select} WHERE ${column} = ? ORDER BY ${order}`).all(only);
+  }
+
+  /** Deletes the rows that have the value; returns the images they were about. */
+  #delete(table: string, column: string, value: string): string[] {
+    return this.#db
+      .query<{ image: string }, [string]>(`DELETE FROM ${table} WHERE ${column} = ? RETURNING image`)
+      .all(value)
+      .map(({ image }) => image);
+  }
+
+  #setName(name: string, { id, platform }: NamedImage): string[] {
+    const before = this.#db
+      .query<{ image: string }, [string, string]>("SELECT image FROM names WHERE name = ? AND platform = ?")
+      .get(name, platform);
     this.#db
       .query(
         `INSERT INTO names (name, platform, image) VALUES (?, ?, ?)
          ON CONFLICT (name, platform) DO UPDATE SET image = excluded.image`,
       )
       .run(name, platform, id);
+    return before ? [before.image, id] : [id];
   }
 
-  #removeName(name: string): void {
-    this.#db.query("DELETE FROM names WHERE name = ?").run(name);
-  }
-
-  #setRepositoryDigest(repository: string, digest: string, image: string): void {
-    this.#db
-      .query("INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-      .run(repository, digest, image);
-  }
-
-  #transaction(doing: string, work: () => void): void {
+  #transaction<T>(doing: string, work: () => T): T {
     try {
-      this.#db.transaction(work).immediate();
+      return this.#db.transaction(work).immediate();
     } catch (error) {
       throw explainDisk(error, doing);
     }

@@ -267,8 +267,7 @@ class LocalImageStore implements ImageStore {
       for (const each of names) untagged.add(familiar(each));
       if (last) deleted.push(...this.#delete(known));
       else {
-        this.#database.removeNames(known.record.id, names);
-        this.#catalog.changed();
+        this.#catalog.changed(this.#database.removeNames(known.record.id, names));
       }
     }
     return { untagged: [...untagged], deleted };
@@ -278,8 +277,7 @@ class LocalImageStore implements ImageStore {
   #delete({ record, documents: kept }: Known): string[] {
     const { id, manifest } = record;
     const documents = kept.map(({ digest }) => digest);
-    this.#database.removeImage(id);
-    this.#catalog.changed();
+    this.#catalog.changed(this.#database.removeImage(id));
     this.#mounts.release(id);
     const deleted = [
       id,
@@ -294,8 +292,7 @@ class LocalImageStore implements ImageStore {
   tag(reference: string, name: string): void {
     const { found } = this.#catalog.findAll(reference);
     const images = found.map(({ record, platform }) => ({ id: record.id, platform: platformText(platform) }));
-    this.#database.setName(canonicalTag(name), images);
-    this.#catalog.changed();
+    this.#catalog.changed(this.#database.setName(canonicalTag(name), images));
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
@@ -333,8 +330,7 @@ class LocalImageStore implements ImageStore {
         await this.#content.flushNames();
         const repositoryDigests = [{ repository, digest }];
         const described = { platform: platformText(platform), documents: [{ digest, mediaType }], repositoryDigests };
-        this.#database.add([{ record, names: [], ...described }]);
-        this.#catalog.changed();
+        this.#catalog.changed(this.#database.add([{ record, names: [], ...described }]));
       }
       return { digest, mediaType, size: Buffer.byteLength(text) };
     });
@@ -412,6 +408,7 @@ class LocalImageStore implements ImageStore {
 
   close(): void {
     this.#mounts.close();
+    this.#catalog.close();
     this.#database.close();
   }
 
@@ -460,13 +457,12 @@ class LocalImageStore implements ImageStore {
       }
       await this.#content.flushNames();
       signal?.throwIfAborted();
-      this.#database.add(records);
+      this.#catalog.changed(this.#database.add(records));
     } catch (error) {
-      this.#catalog.refresh();
+      this.#catalog.reload();
       this.#forget(lease);
       throw explainDisk(error, "storing an image");
     }
-    this.#catalog.changed();
   }
 
   /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
@@ -515,10 +511,9 @@ class LocalImageStore implements ImageStore {
 
   /** Deletes blobs that no image and no operation needs; returns which. */
   #discard(digests: readonly string[]): string[] {
-    const needed = this.#catalog.needed();
     const gone = new Set<string>();
     for (const digest of digests) {
-      if (needed.has(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
+      if (this.#catalog.needs(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
       fs.rmSync(this.#content.blobPath(digest), { force: true });
       gone.add(digest);
     }
