@@ -2,13 +2,14 @@
 import * as fs from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
 import type { Digest } from "../oci/digest.ts";
+import { platformText } from "../oci/platform.ts";
 import type { FoundImage } from "./archive.ts";
 import type { ContentStore, Lease } from "./content.ts";
 import type { ImageRecord, NewImage, RepositoryDigest } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { forget } from "./discard.ts";
 import { explainDisk } from "./files.ts";
-import { manifestFor } from "./image-config.ts";
+import { manifestFor, platformOf } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import type { RemoteManifest } from "./remote/types.ts";
 import type { Rooms } from "./rooms.ts";
@@ -35,6 +36,8 @@ export interface AddedImage {
   readonly config: ImageConfig;
   readonly layers: readonly AddedLayer[];
   readonly names: readonly string[];
+  /** See NewImage. */
+  readonly beside?: boolean;
   readonly documents?: readonly RemoteManifest[];
   readonly repositoryDigests?: readonly RepositoryDigest[];
 }
@@ -73,11 +76,12 @@ export async function addImages(
   try {
     const records: NewImage[] = [];
     for (const image of found) {
-      const { names, documents = [], repositoryDigests = [] } = image;
+      const { names, beside = false, documents = [], repositoryDigests = [] } = image;
+      const platform = platformText(platformOf(image.config));
       const record = await keepImage(store, image, lease).catch((error: unknown) => {
         throw ofImage(error, image);
       });
-      records.push({ record, names, documents, repositoryDigests });
+      records.push({ record, names, platform, beside, documents, repositoryDigests });
     }
     if (store.mounts.form === "directories") {
       for (const { id, layers } of found) store.mounts.mount(id, () => layers);

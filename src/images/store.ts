@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { parseDigest } from "../oci/digest.ts";
-import { parsePlatform } from "../oci/platform.ts";
+import { parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
 import { type AddedLayer, addImages, arrived } from "./add.ts";
 import { type FoundImage, findImages } from "./archive.ts";
@@ -20,7 +20,7 @@ import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
-import { removeImage } from "./remove.ts";
+import { removeImages } from "./remove.ts";
 import { repairStore } from "./repair.ts";
 import type { Rooms } from "./rooms.ts";
 import { archiveChunks, imagesToSave, writeArchive, writeLayout } from "./save.ts";
@@ -32,12 +32,13 @@ import type {
   ImageStore,
   ImportOptions,
   LayerWaste,
+  LoadOptions,
   ManifestLists,
   MountedImage,
-  Progress,
   PullOptions,
   PushedImage,
   PushOptions,
+  RemoveOptions,
   SaveOptions,
   StoreProblem,
   StoreReport,
@@ -97,8 +98,12 @@ class LocalImageStore implements ImageStore {
     return this.#catalog.all().map(imageOf);
   }
 
-  get(reference: string): Image {
-    return imageOf(this.#catalog.find(reference).known);
+  get(reference: string, platform?: string): Image {
+    return imageOf(this.#find(reference, platform).known);
+  }
+
+  #find(reference: string, platform: string | undefined): ReturnType<Catalog["find"]> {
+    return this.#catalog.find(reference, platform === undefined ? null : parsePlatform(platform));
   }
 
   mount(id: string): MountedImage {
@@ -164,14 +169,15 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async load(source: ReadableStream<Uint8Array>, options: { signal?: AbortSignal; progress?: Progress } = {}): Promise<Image[]> {
+  async load(source: ReadableStream<Uint8Array>, options: LoadOptions = {}): Promise<Image[]> {
     const { signal, progress } = options;
+    const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     return this.#content.leased(async (lease) => {
       const layerOptions = this.#layerOptions();
       const whole = decompressed(chunksOf(source, signal), layerOptions.limits);
       const contents = await ArchiveContents.read(this.#content, whole, { ...layerOptions, progress });
       try {
-        const found = findImages(contents);
+        const found = findImages(contents, platform);
         await addImages(
           this.#rooms,
           found.map((image) => arrived(this.#content, image)),
@@ -190,7 +196,7 @@ class LocalImageStore implements ImageStore {
     const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     const repository = registries.repository(reference, auth);
-    const before = this.#catalog.get(this.#catalog.named(canonicalName(reference)) ?? "");
+    const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
         const request = { repository, reference, lease, signal, progress };
@@ -200,8 +206,10 @@ class LocalImageStore implements ImageStore {
         const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
         signal.throwIfAborted();
         // From here on it is carried through: given up now, its layers would go.
-        await addImages(this.#rooms, [{ ...pulled, layers, documents, names, repositoryDigests }], lease, undefined);
-        return { image: this.get(pulled.id), digest, upToDate: before?.record.id === pulled.id };
+        // What an index brought leaves the name to the images of its other platforms.
+        const beside = documents.length > 1;
+        await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
+        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id) };
       } catch (error) {
         if (isContentFailure(error)) forget(this.#rooms, lease);
         throw error;
@@ -209,17 +217,14 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async remove(
-    reference: string,
-    options: { force?: boolean; inUse: ReadonlySet<string> },
-  ): Promise<{ untagged: string[]; deleted: string[] }> {
-    return removeImage(this.#rooms, reference, { ...options, listed: (id) => this.lists.needs(id) });
+  async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
+    return removeImages(this.#rooms, reference, options, (id) => this.lists.needs(id));
   }
 
-  tag(id: string, name: string): void {
-    const canonical = canonicalTag(name);
-    const { record } = this.#catalog.find(id).known;
-    this.#catalog.changed(this.#database.setName(canonical, record.id));
+  tag(reference: string, name: string): void {
+    const { found } = this.#catalog.findAll(reference);
+    const images = found.map(({ record, platform }) => ({ id: record.id, platform: platformText(platform) }));
+    this.#catalog.changed(this.#database.setName(canonicalTag(name), images));
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
@@ -229,7 +234,7 @@ class LocalImageStore implements ImageStore {
   /** Sends an image of the store under the target's tag; without one, under its digest. */
   #send(image: string, target: Reference, options: PushOptions): Promise<PushedImage> {
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests } = this.#catalog.find(image).known;
+    const { record, documents, repositoryDigests, platform } = this.#find(image, options.platform).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
     return holding(this.#rooms, digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
@@ -256,7 +261,8 @@ class LocalImageStore implements ImageStore {
         await this.#content.putBlob(text, lease);
         await this.#content.flushNames();
         const repositoryDigests = [{ repository, digest }];
-        this.#catalog.changed(this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]));
+        const described = { platform: platformText(platform), documents: [{ digest, mediaType }], repositoryDigests };
+        this.#catalog.changed(this.#database.add([{ record, names: [], ...described }]));
       }
       return { digest, mediaType, size: Buffer.byteLength(text) };
     });
@@ -266,8 +272,8 @@ class LocalImageStore implements ImageStore {
     return this.#catalog.find(id).known.record.layers.map((diffId) => ({ diffId, size: this.#content.blob(diffId).size }));
   }
 
-  async save(references: readonly string[], { format, path, write, signal }: SaveOptions): Promise<void> {
-    const images = imagesToSave(this.#catalog, references);
+  async save(references: readonly string[], { format, path, write, signal, platform }: SaveOptions): Promise<void> {
+    const images = imagesToSave(this.#catalog, references, platform === undefined ? null : parsePlatform(platform));
     const digests = images.flatMap(({ id, manifest, layers }) => [id, manifest, ...layers]);
     const blobOf = (digest: string) => this.#content.blob(digest);
     try {
