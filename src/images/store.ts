@@ -209,13 +209,15 @@ class LocalImageStore implements ImageStore {
 
   async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
     const reference = parseReference(name);
-    const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
+    const { registries, auth, policy, signal = new AbortController().signal, progress = () => {} } = options;
+    policy?.check(reference);
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     const repository = registries.repository(reference, auth);
     const before = this.#catalog.get(this.#catalog.named(canonicalName(reference)) ?? "");
     return this.#content.leased(async (lease) => {
       try {
-        const request = { repository, reference, lease, signal, progress };
+        const admit = async (digests: readonly Digest[]) => policy?.admit(repository, reference, digests, signal);
+        const request = { repository, reference, lease, signal, progress, admit };
         const { documents, digest, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
