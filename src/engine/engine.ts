@@ -29,6 +29,7 @@ import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
+import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
@@ -37,7 +38,7 @@ import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
-import { killContainer, pauseContainer, stopContainer, unpauseContainer } from "./stop.ts";
+import { killContainer, stopContainer } from "./stop.ts";
 import type { Trace } from "./trace.ts";
 import { trust } from "./trust.ts";
 import type {

@@ -1,6 +1,7 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
@@ -88,6 +89,13 @@ interface AddedImage {
   readonly documents?: readonly RemoteManifest[];
   readonly repositoryDigests?: readonly RepositoryDigest[];
 }
+
+/** What is wrong with an image's layers, with its name. */
+const ofImage = (error: unknown, { id, names, repositoryDigests: [digest] = [] }: AddedImage): unknown => {
+  if (!(error instanceof OnggiError) || error.code !== "layer_invalid") return error;
+  const name = names[0] ?? (digest ? `${digest.repository}@${digest.digest}` : id);
+  return new OnggiError(error.code, `${name}, ${error.message}`, { cause: error });
+};
 
 /** Opens the store below `root`, making it where there is none. Throws "store_version". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
@@ -430,7 +438,10 @@ class LocalImageStore implements ImageStore {
       const records: NewImage[] = [];
       for (const image of found) {
         const { names, documents = [], repositoryDigests = [] } = image;
-        records.push({ record: await this.#keep(image, lease), names, documents, repositoryDigests });
+        const record = await this.#keep(image, lease).catch((error: unknown) => {
+          throw ofImage(error, image);
+        });
+        records.push({ record, names, documents, repositoryDigests });
       }
       if (this.#mounts.form === "directories") {
         for (const { id, layers } of found) this.#mounts.mount(id, () => layers);

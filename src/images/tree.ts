@@ -6,6 +6,7 @@
  * of that layer is followed inside the tree. Over a lower layer, a directory replaces a symbolic link of its name, as
  * overlayfs has it.
  */
+import { OnggiError } from "../lib/errors.ts";
 import type { ChunkMap } from "./erofs-types.ts";
 import { LayerInvalid } from "./errors.ts";
 import { MAX_PATH, type TarEntry } from "./tar-types.ts";
@@ -249,9 +250,17 @@ export class Tree {
   }
 }
 
-/** The merged tree of layers, lowest first. Throws LayerInvalid. */
+/** The merged tree of layers, lowest first. Throws "layer_invalid", which says which layer it is. */
 export const buildTree = (layers: readonly (readonly TarEntry[])[], whiteouts: Whiteouts = "resolve"): Inode => {
   const tree = new Tree(whiteouts);
-  for (const entries of layers) tree.addLayer(entries);
+  for (const [position, entries] of layers.entries()) {
+    try {
+      tree.addLayer(entries);
+    } catch (error) {
+      if (!(error instanceof LayerInvalid)) throw error;
+      const where = `layer ${position + 1} of ${layers.length}`;
+      throw new OnggiError(error.code, `${where}: ${error.message}`, { cause: error });
+    }
+  }
   return tree.root;
 };

@@ -6,6 +6,8 @@ import { lgetxattr, llistxattr } from "../../src/sys/index.ts";
 export interface SnapshotOptions {
   /** Leaves times of directories out: a tree made by several extractions has others. */
   readonly directoryTimes?: boolean;
+  /** Names ("etc/hosts") that are left out, with all below them. */
+  readonly without?: ReadonlySet<string>;
 }
 
 const kinds: readonly (readonly [bits: number, name: string])[] = [
@@ -17,8 +19,18 @@ const kinds: readonly (readonly [bits: number, name: string])[] = [
   [0o010000, "fifo"],
 ];
 
+const buffer = Buffer.alloc(1 << 20);
+
+const contentOf = (path: Buffer): string => {
+  const hash = createHash("sha256");
+  const fd = fs.openSync(path, "r");
+  for (let bytes = fs.readSync(fd, buffer); bytes > 0; bytes = fs.readSync(fd, buffer)) hash.update(buffer.subarray(0, bytes));
+  fs.closeSync(fd);
+  return hash.digest("hex").slice(0, 16);
+};
+
 /** Path (latin1 of its bytes) to everything a program can see of it: type, mode, owner, time, links, device, attributes, content. */
-export const snapshot = (root: string, { directoryTimes = true }: SnapshotOptions = {}): Record<string, string> => {
+export const snapshot = (root: string, { directoryTimes = true, without }: SnapshotOptions = {}): Record<string, string> => {
   const found: Record<string, string> = {};
   const firstName = new Map<bigint, string>();
   const visit = (path: Buffer, name: string): void => {
@@ -30,13 +42,7 @@ export const snapshot = (root: string, { directoryTimes = true }: SnapshotOption
     if (kind === "char" || kind === "block") parts.push(`rdev ${stat.rdev}`);
     if (kind === "symlink") parts.push(`-> ${fs.readlinkSync(path, { encoding: "buffer" }).toString("latin1")}`);
     if (kind === "file") {
-      const hash = createHash("sha256");
-      const fd = fs.openSync(path, "r");
-      const buffer = Buffer.alloc(1 << 20);
-      for (let bytes = fs.readSync(fd, buffer); bytes > 0; bytes = fs.readSync(fd, buffer))
-        hash.update(buffer.subarray(0, bytes));
-      fs.closeSync(fd);
-      parts.push(`${stat.size} bytes ${hash.digest("hex").slice(0, 16)}`);
+      parts.push(`${stat.size} bytes ${contentOf(path)}`);
     }
     if (kind !== "dir" && stat.nlink > 1n) {
       if (!firstName.has(stat.ino)) firstName.set(stat.ino, name);
@@ -48,8 +54,10 @@ export const snapshot = (root: string, { directoryTimes = true }: SnapshotOption
     found[name] = parts.join(" ");
     if (kind !== "dir") return;
     const names = fs.readdirSync(path, { encoding: "buffer" }).map((child) => child.toString("latin1"));
-    for (const child of names.sort())
-      visit(Buffer.concat([path, Buffer.from(`/${child}`, "latin1")]), name === "." ? child : `${name}/${child}`);
+    for (const child of names.sort()) {
+      const below = name === "." ? child : `${name}/${child}`;
+      if (!without?.has(below)) visit(Buffer.concat([path, Buffer.from(`/${child}`, "latin1")]), below);
+    }
   };
   visit(Buffer.from(root), ".");
   return found;

@@ -202,12 +202,13 @@ export function zerosTar(): string {
   });
 }
 
-function cached(name: string, make: (file: string) => void): string {
+/** A file or directory of build/cache/test; made by `make`, under another name until it is whole, where it is not there. */
+export function cached(name: string, make: (file: string) => void): string {
   const file = join(cache, name);
   if (existsSync(file)) return file;
   mkdirSync(cache, { recursive: true });
   const part = `${file}.${process.pid}.part`;
-  rmSync(part, { force: true });
+  rmSync(part, { recursive: true, force: true });
   make(part);
   renameSync(part, file);
   return file;
