@@ -71,7 +71,7 @@ export async function verifyImage(
       if (reasons.length < MAX_REASONS) reasons.push(result);
     }
   }
-  const what = `${canonicalName(asked)} (${digests.join(", ")})`;
+  const what = `${canonicalName(asked)} (${[...new Set(digests)].join(", ")})`;
   const keys = demand.keys.map(({ name }) => name).join(", ");
   const why = reasons.length === 0 ? "it has no signature" : reasons.join("; ");
   throw new OnggiError("signature_missing", `${what} is not signed by ${keys}: ${why}`);
