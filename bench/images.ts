@@ -1,14 +1,12 @@
-/** Pull, push, save, remove, list and mount, against docker and podman with the same registry on loopback. */
+/** Pull, push, save and remove, against docker and podman with the same registry on loopback. */
 import { createHash } from "node:crypto";
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { createGzip, createZstdCompress, constants as zlib } from "node:zlib";
-import { openImageStore } from "../src/images/index.ts";
-import { type Engine, startEngine } from "../test/kit/engine.ts";
 import { sh } from "../test/kit/images.ts";
 import { Registry } from "../test/kit/registry.ts";
 import { tar } from "../test/kit/tar.ts";
-import { type Contestant, highestResident, interleave, median, repository, type Samples, settle, time } from "./measure.ts";
+import { highestResident, median, repository, type Samples, settle, time } from "./measure.ts";
 import type { Row } from "./report.ts";
 import { type Field, onggi } from "./sections.ts";
 
@@ -275,85 +273,4 @@ export async function pushAndSave(field: Field, rounds: number): Promise<Row[]> 
     target: { atMost: 0.6 },
     note: `median of ${rounds}`,
   }));
-}
-
-/**
- * The first mount of an image of 50 layers and of one of a single layer with as many files, from the store, in this process: of
- * small layers, and of layers with files of 20 kB.
- */
-export async function mount(base: string, rounds: number): Promise<Row[]> {
-  const root = join(base, "mounts");
-  const samples: Samples = { one: [], fifty: [], "one large": [], "fifty large": [] };
-  const ids: Record<string, string> = {};
-  const filling = openImageStore(root);
-  for (const [name, layers, bytes] of [
-    ["one", 1, 10],
-    ["fifty", 50, 10],
-    ["one large", 1, 20_000],
-    ["fifty large", 50, 20_000],
-  ] as const) {
-    const archive = archiveOf(name.replace(" ", "-"), layers, 500 / layers, bytes);
-    ids[name] = (await filling.load(new Blob([archive]).stream()))[0]!.id;
-  }
-  filling.close();
-  const order = Object.keys(ids);
-  for (let round = 0; round < rounds; round += 1) {
-    const store = openImageStore(root);
-    // What this machine can mount is found out once, by whoever comes first.
-    if (store.form !== "erofs") throw new Error(`images are mounted as ${store.form} here`);
-    order.push(order.shift()!);
-    for (const name of order) {
-      const from = performance.now();
-      store.mount(ids[name]!);
-      samples[name]!.push((performance.now() - from) * 1000);
-    }
-    store.close();
-  }
-  rmSync(root, { recursive: true });
-  const row = (what: string, fifty: string, one: string): Row => ({
-    what,
-    ...{ onggi: of(samples, fifty), other: of(samples, one), otherName: "of one layer", unit: "us", samples },
-    target: { atMost: 1.2 },
-  });
-  return [
-    row("mount an image of 50 layers", "fifty", "one"),
-    row("mount an image of 50 layers, large", "fifty large", "one large"),
-  ];
-}
-
-/** A docker-archive with one image: so many files of so many bytes in each of its layers. */
-function archiveOf(name: string, layers: number, files: number, bytes: number): Uint8Array<ArrayBuffer> {
-  const tars = Array.from({ length: layers }, (_, layer) =>
-    tar(Array.from({ length: files }, (_, file) => ({ name: `f${layer}-${file}`, data: `${layer} ${file}`.padEnd(bytes) }))),
-  );
-  const config = JSON.stringify({
-    ...{ architecture: process.arch === "arm64" ? "arm64" : "amd64", os: "linux", config: {} },
-    rootfs: { type: "layers", diff_ids: tars.map((data) => `sha256:${sha256(data)}`) },
-  });
-  const manifest = [{ Config: "config.json", RepoTags: [`${name}:1`], Layers: tars.map((_, layer) => `${layer}.tar`) }];
-  return new Uint8Array(
-    tar([
-      { name: "manifest.json", data: JSON.stringify(manifest) },
-      { name: "config.json", data: config },
-      ...tars.map((data, layer) => ({ name: `${layer}.tar`, data })),
-    ]),
-  );
-}
-
-/** `images` with a thousand of them. */
-export async function list(rounds: number): Promise<Row[]> {
-  const engine: Engine = startEngine();
-  try {
-    await engine.pid();
-    for (let number = 0; number < 1000; number += 1) {
-      const data = tar([{ name: "n", data: String(number) }]);
-      await engine.ok(["import", "-", `many/image:${number}`], { stdin: data });
-    }
-    const contestants: Contestant[] = [onggi(engine, ["images", "-q"])];
-    const samples = await interleave(contestants, rounds);
-    const what = "images, with 1,000 of them";
-    return [{ what, onggi: of(samples, "onggi"), other: null, otherName: "", unit: "ms", samples, target: { absolute: 15 } }];
-  } finally {
-    await engine.close();
-  }
 }

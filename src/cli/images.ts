@@ -36,7 +36,8 @@ export const command = define({
     const { images } = await context.call("images", Object.keys(filters).length > 0 ? { filters } : {});
     const whole = values["no-trunc"] ?? false;
     if (values.quiet && values.format === undefined) {
-      if (images.length > 0) await line(context.stdout, images.map(({ id }) => shownId(id, whole)).join("\n"));
+      const ids = new Set(images.map(({ id }) => shownId(id, whole)));
+      if (ids.size > 0) await line(context.stdout, [...ids].join("\n"));
       return 0;
     }
     const now = Date.now() / 1000;

@@ -128,10 +128,14 @@ export class ImageDatabase {
       .immediate();
   }
 
+  // Each change of images returns the ids of those it concerned.
+
   /** Records images with their names, all or none. A name moves to the image that has it last. */
-  add(images: readonly NewImage[]): void {
-    this.#transaction("recording an image", () => {
+  add(images: readonly NewImage[]): string[] {
+    return this.#transaction("recording an image", () => {
+      const changed: string[] = [];
       for (const { record, names, documents = [], repositoryDigests = [] } of images) {
+        changed.push(record.id);
         this.#db
           .query("INSERT INTO images (id, config, manifest, size) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
           .run(record.id, record.config, record.manifest, record.size);
@@ -140,14 +144,15 @@ export class ImageDatabase {
             .query("INSERT INTO image_layers (image, position, diff_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, position, diffId);
         });
-        for (const name of names) this.#setName(name, record.id);
+        for (const name of names) changed.push(...this.#setName(name, record.id));
         for (const { digest, mediaType } of documents) {
           this.#db
             .query("INSERT INTO documents (image, digest, media_type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, digest, mediaType);
         }
-        for (const { repository, digest } of repositoryDigests) this.#setRepositoryDigest(repository, digest, record.id);
+        for (const named of repositoryDigests) changed.push(...this.#setRepositoryDigest(named, record.id));
       }
+      return changed;
     });
   }
 
@@ -206,35 +211,11 @@ export class ImageDatabase {
     });
   }
 
-  documents(): (ImageDocument & { readonly image: string })[] {
-    return this.#db
-      .query<ImageDocument & { image: string }, []>(
-        "SELECT image, digest, media_type AS mediaType FROM documents ORDER BY image, digest",
-      )
-      .all();
-  }
-
-  repositoryDigests(): (RepositoryDigest & { readonly image: string })[] {
-    return this.#db
-      .query<RepositoryDigest & { image: string }, []>(
-        "SELECT repository, digest, image FROM repository_digests ORDER BY repository, digest",
-      )
-      .all();
-  }
-
-  removeRepositoryDigests(digests: readonly RepositoryDigest[]): void {
-    this.#transaction("removing a digest", () => {
-      for (const { repository, digest } of digests)
-        this.#db.query("DELETE FROM repository_digests WHERE repository = ? AND digest = ?").run(repository, digest);
-    });
-  }
-
   /** Forgets a document, and that a registry calls an image by it. */
-  removeDocument(digest: string): void {
-    this.#transaction("forgetting a document", () => {
-      this.#db.query("DELETE FROM documents WHERE digest = ?").run(digest);
-      this.#db.query("DELETE FROM repository_digests WHERE digest = ?").run(digest);
-    });
+  removeDocument(digest: string): string[] {
+    return this.#transaction("forgetting a document", () =>
+      ["documents", "repository_digests"].flatMap((table) => this.#delete(table, "digest", digest)),
+    );
   }
 
   /** What SQLite finds wrong with its file, and references that lead nowhere; "ok" alone when all is well. */
@@ -244,38 +225,53 @@ export class ImageDatabase {
     return [...found.map((row) => row.integrity_check), ...loose.map(({ table }) => `a row of ${table} refers to no image`)];
   }
 
-  setName(name: string, image: string): void {
-    this.#transaction("naming an image", () => this.#setName(name, image));
+  setName(name: string, image: string): string[] {
+    return this.#transaction("naming an image", () => this.#setName(name, image));
   }
 
-  removeNames(names: readonly string[]): void {
-    this.#transaction("removing a name", () => {
-      for (const name of names) this.#db.query("DELETE FROM names WHERE name = ?").run(name);
-    });
+  removeNames(names: readonly string[]): string[] {
+    return this.#transaction("removing a name", () => names.flatMap((name) => this.#delete("names", "name", name)));
   }
 
-  removeImage(id: string): void {
-    this.#transaction("removing an image", () => void this.#db.query("DELETE FROM images WHERE id = ?").run(id));
+  removeImage(id: string): string[] {
+    this.#transaction("removing an image", () => this.#db.query("DELETE FROM images WHERE id = ?").run(id));
+    return [id];
   }
 
-  images(): ImageRecord[] {
-    const layers = new Map<string, string[]>();
-    const rows = this.#db.query<{ image: string; diff_id: string }, []>(
-      "SELECT image, diff_id FROM image_layers ORDER BY image, position",
+  // What there is: of all images, oldest first, or of one.
+
+  images(id?: string): ImageRecord[] {
+    const layers = Map.groupBy(
+      this.#rows<{ image: string; diff_id: string }>("SELECT image, diff_id FROM image_layers", "image", "image, position", id),
+      ({ image }) => image,
     );
-    for (const row of rows.all()) {
-      const list = layers.get(row.image);
-      if (list) list.push(row.diff_id);
-      else layers.set(row.image, [row.diff_id]);
-    }
-    return this.#db
-      .query<Omit<ImageRecord, "layers">, []>("SELECT id, config, manifest, size FROM images ORDER BY rowid DESC")
-      .all()
-      .map((row) => ({ ...row, layers: layers.get(row.id) ?? [] }));
+    return this.#rows<Omit<ImageRecord, "layers">>("SELECT id, config, manifest, size FROM images", "id", "rowid", id).map(
+      (row) => ({
+        ...row,
+        layers: (layers.get(row.id) ?? []).map(({ diff_id }) => diff_id),
+      }),
+    );
   }
 
-  names(): { name: string; image: string }[] {
-    return this.#db.query<{ name: string; image: string }, []>("SELECT name, image FROM names ORDER BY name").all();
+  names(image?: string): { name: string; image: string }[] {
+    return this.#rows("SELECT name, image FROM names", "image", "name", image);
+  }
+
+  documents(image?: string): (ImageDocument & { readonly image: string })[] {
+    return this.#rows("SELECT image, digest, media_type AS mediaType FROM documents", "image", "image, digest", image);
+  }
+
+  repositoryDigests(image?: string): (RepositoryDigest & { readonly image: string })[] {
+    return this.#rows("SELECT repository, digest, image FROM repository_digests", "image", "repository, digest", image);
+  }
+
+  /** Ids that begin with that text. */
+  idsWith(prefix: string): string[] {
+    // "g" comes after every hexadecimal digit
+    return this.#db
+      .query<{ id: string }, [string, string]>("SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id")
+      .all(prefix, `${prefix}g`)
+      .map(({ id }) => id);
   }
 
   /** Manifest lists by canonical name; the members as JSON text. */
@@ -302,24 +298,43 @@ export class ImageDatabase {
     this.#db.close();
   }
 
-  #setName(name: string, image: string): void {
+  #rows<T>(select: string, column: string, order: string, only: string | undefined): T[] {
+    if (only === undefined) return this.#db.query<T, []>(`${select} ORDER BY ${order}`).all();
+    return this.#db.query<T, [string]>(`${select} WHERE ${column} = ? ORDER BY ${order}`).all(only);
+  }
+
+  /** Deletes the rows that have the value; returns the images they were about. */
+  #delete(table: string, column: string, value: string): string[] {
+    return this.#db
+      .query<{ image: string }, [string]>(`DELETE FROM ${table} WHERE ${column} = ? RETURNING image`)
+      .all(value)
+      .map(({ image }) => image);
+  }
+
+  #setName(name: string, image: string): string[] {
+    const before = this.#db.query<{ image: string }, [string]>("SELECT image FROM names WHERE name = ?").get(name);
     this.#db
       .query("INSERT INTO names (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image")
       .run(name, image);
+    return before ? [before.image, image] : [image];
   }
 
-  #setRepositoryDigest(repository: string, digest: string, image: string): void {
+  #setRepositoryDigest({ repository, digest }: RepositoryDigest, image: string): string[] {
+    const before = this.#db
+      .query<{ image: string }, [string, string]>("SELECT image FROM repository_digests WHERE repository = ? AND digest = ?")
+      .get(repository, digest);
     this.#db
       .query(
         `INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?)
          ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image`,
       )
       .run(repository, digest, image);
+    return before ? [before.image, image] : [image];
   }
 
-  #transaction(doing: string, work: () => void): void {
+  #transaction<T>(doing: string, work: () => T): T {
     try {
-      this.#db.transaction(work).immediate();
+      return this.#db.transaction(work).immediate();
     } catch (error) {
       throw explainDisk(error, doing);
     }

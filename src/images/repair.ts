@@ -42,7 +42,7 @@ export async function repairStore(
     }
     done.push({ ...problem, repaired });
   }
-  store.catalog.changed();
+  store.catalog.reload();
   await store.content.flushNames();
   return done;
 }
@@ -84,9 +84,8 @@ async function mend(
   }
   if (kind === "document") {
     const digest = `sha256:${path.slice("blobs/sha256/".length)}`;
-    database.removeDocument(digest);
+    catalog.changed(database.removeDocument(digest));
     fs.rmSync(join(content.root, path), { force: true });
-    catalog.refresh();
     return "forgotten, with the name its registry has for the image";
   }
   // A layer, or the record itself: only whoever has the image can bring it back.

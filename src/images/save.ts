@@ -11,6 +11,7 @@ import { hexOf } from "../oci/digest.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import { copyFileRange, errno, SysError } from "../sys/index.ts";
 import type { Catalog } from "./catalog.ts";
+import { UnnamedFile } from "./files.ts";
 import { archiveEnd, encodeEntry, encodeHeader, padding } from "./tar-encode.ts";
 import type { SaveFormat } from "./types.ts";
 
@@ -192,8 +193,6 @@ const appendFile = async (output: number, { path, size }: { path: string; size: 
   }
 };
 
-let temporaries = 0;
-
 /** Writes the archive to a file, which is there whole or, if this throws, as it was before. Returns its size in bytes. */
 export const writeArchive = async (
   target: string,
@@ -202,8 +201,8 @@ export const writeArchive = async (
   format: SaveFormat,
   signal?: AbortSignal,
 ): Promise<number> => {
-  const beside = `${target}.onggi-${process.pid}-${++temporaries}`;
-  const fd = fs.openSync(beside, "wx", 0o600);
+  const file = new UnnamedFile(target, 0o600);
+  const { fd } = file;
   try {
     let at = 0;
     for (const part of partsOf(images, blobOf, format)) {
@@ -216,13 +215,10 @@ export const writeArchive = async (
         at += part.size;
       }
     }
-    fs.renameSync(beside, target);
+    file.keep();
     return at;
-  } catch (error) {
-    fs.rmSync(beside, { force: true });
-    throw error;
   } finally {
-    fs.closeSync(fd);
+    file.close();
   }
 };
 

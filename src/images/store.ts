@@ -263,13 +263,11 @@ class LocalImageStore implements ImageStore {
     const untagged = untag.map(familiar);
     // A container's image stays, without a name, until the container is gone.
     if (!last || used) {
-      this.#database.removeNames(untag);
-      this.#catalog.changed();
+      this.#catalog.changed(this.#database.removeNames(untag));
       return { untagged, deleted: [] };
     }
     const documents = known.documents.map(({ digest }) => digest);
-    this.#database.removeImage(id);
-    this.#catalog.changed();
+    this.#catalog.changed(this.#database.removeImage(id));
     this.#mounts.release(id);
     const deleted = [
       id,
@@ -284,8 +282,7 @@ class LocalImageStore implements ImageStore {
   tag(id: string, name: string): void {
     const canonical = canonicalTag(name);
     const { record } = this.#catalog.find(id).known;
-    this.#database.setName(canonical, record.id);
-    this.#catalog.changed();
+    this.#catalog.changed(this.#database.setName(canonical, record.id));
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
@@ -322,8 +319,7 @@ class LocalImageStore implements ImageStore {
         await this.#content.putBlob(text, lease);
         await this.#content.flushNames();
         const repositoryDigests = [{ repository, digest }];
-        this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]);
-        this.#catalog.changed();
+        this.#catalog.changed(this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]));
       }
       return { digest, mediaType, size: Buffer.byteLength(text) };
     });
@@ -401,6 +397,7 @@ class LocalImageStore implements ImageStore {
 
   close(): void {
     this.#mounts.close();
+    this.#catalog.close();
     this.#database.close();
   }
 
@@ -448,13 +445,12 @@ class LocalImageStore implements ImageStore {
       }
       await this.#content.flushNames();
       signal?.throwIfAborted();
-      this.#database.add(records);
+      this.#catalog.changed(this.#database.add(records));
     } catch (error) {
-      this.#catalog.refresh();
+      this.#catalog.reload();
       this.#forget(lease);
       throw explainDisk(error, "storing an image");
     }
-    this.#catalog.changed();
   }
 
   /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
@@ -503,10 +499,9 @@ class LocalImageStore implements ImageStore {
 
   /** Deletes blobs that no image and no operation needs; returns which. */
   #discard(digests: readonly string[]): string[] {
-    const needed = this.#catalog.needed();
     const gone = new Set<string>();
     for (const digest of digests) {
-      if (needed.has(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
+      if (this.#catalog.needs(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
       fs.rmSync(this.#content.blobPath(digest), { force: true });
       gone.add(digest);
     }

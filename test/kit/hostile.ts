@@ -64,6 +64,11 @@ export class HostileRegistry {
     });
   }
 
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#open.size;
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#open) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -105,6 +110,8 @@ export class HostileRegistry {
     socket.on("error", () => {});
     let head = "";
     socket.on("data", (chunk: Buffer) => {
+      // TLS, which it does not speak: a record of a handshake (RFC 8446, section 5.1).
+      if (head === "" && chunk[0] === 22) socket.destroy();
       head += chunk.toString("latin1");
       const end = head.indexOf("\r\n\r\n");
       if (end < 0) return;
