@@ -37,14 +37,14 @@ async function terminal(): Promise<Terminal> {
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
-  { runtimes, defaultRuntime, cgroupDriver }: EngineFlags,
+  { runtimes, defaultRuntime, cgroupDriver, registries }: EngineFlags,
 ): Promise<void> {
   const { openEngine } = await import("./engine/index.ts");
   const { handlersOf } = await import("./api/control/handlers.ts");
   const { serve } = await import("./api/control/server.ts");
   const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const named = { named: runtimes, defaultName: defaultRuntime };
-  const engine = await openEngine({ root, run, version, cgroupDriver, log, runtimes: named });
+  const engine = await openEngine({ root, run, version, cgroupDriver, registries, log, runtimes: named });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine

@@ -105,7 +105,7 @@ test("registries.toml moves, opens and blocks registries", async () => {
   const config = join(nothing, "registries.toml");
   const tables = [
     '[registry."a.example"]',
-    `host = "${plain.domain}"`,
+    `location = "${plain.domain}"`,
     'insecure = "http"',
     '[registry."b.example"]',
     "blocked = true",

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import { type Context, type EngineFlags, line } from "./context.ts";
@@ -12,6 +13,7 @@ export const command = define({
     foreground: bool("", "serve in this process until it is told to stop"),
     runtime: list("", "NAME=PATH", "an OCI runtime that containers may name (ONGGI_RUNTIMES, comma-separated)"),
     "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
+    registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
     "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
   },
   args: [0, 0],
@@ -26,6 +28,7 @@ export const command = define({
       values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : []),
       values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
       values["cgroup-driver"],
+      values.registries === undefined ? undefined : resolve(context.cwd, values.registries),
     );
     if (!values.foreground) {
       const driver = values["cgroup-driver"];
@@ -52,7 +55,12 @@ export const command = define({
 });
 
 /** Throws UsageError. */
-function engineFlags(runtimes: readonly string[], defaultRuntime?: string, cgroupDriver?: string): EngineFlags {
+function engineFlags(
+  runtimes: readonly string[],
+  defaultRuntime?: string,
+  cgroupDriver?: string,
+  registries?: string,
+): EngineFlags {
   const named = runtimes.map((given) => {
     const [name = "", path = ""] = given.split(/=(.*)/s);
     if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) || !path.startsWith("/")) {
@@ -60,7 +68,7 @@ function engineFlags(runtimes: readonly string[], defaultRuntime?: string, cgrou
     }
     return [name, path];
   });
-  return { runtimes: Object.fromEntries(named), defaultRuntime, cgroupDriver };
+  return { runtimes: Object.fromEntries(named), defaultRuntime, cgroupDriver, registries };
 }
 
 /** An engine that runs already keeps its driver. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
+import { openRegistries } from "../images/remote/registries.ts";
 import type { CheckRequest, Image, ImageStore, Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
@@ -67,6 +68,8 @@ export interface EngineOptions {
   readonly runtimes?: RuntimeOptions | undefined;
   /** Who makes the containers' cgroups: "cgroupfs" (by default) or "systemd". */
   readonly cgroupDriver?: string | undefined;
+  /** Path of registries.toml; absent: /etc/onggi/registries.toml. */
+  readonly registries?: string | undefined;
   /** Where the engine's own messages go. */
   readonly log: (message: string) => void;
 }
@@ -115,6 +118,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     table: new ContainerTable(layout.database),
     events: new EventBus(),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
+    registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
@@ -385,7 +389,7 @@ export class Engine {
 
   /** Asks a registry whether it takes credentials. */
   login(request: LoginRequest, signal: AbortSignal): Promise<{ identityToken?: string }> {
-    return login(request, signal);
+    return login(this.context, request, signal);
   }
 
   /** To be called when an image has come in. */
@@ -438,6 +442,7 @@ export class Engine {
         await context.cgroups.remove(group).catch((error: unknown) => context.log(`remove cgroup: ${error}`));
       }
     }
+    context.registries.close();
     context.images.close();
     context.table.close();
     close(this.lock);

@@ -14,7 +14,7 @@ import { digestOf } from "./digest.ts";
 import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
 import { type LayerOptions, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
-import type { RemoteManifest, Repository } from "./remote/types.ts";
+import type { BlobRead, RemoteManifest, Repository } from "./remote/types.ts";
 import type { Chunks } from "./stream.ts";
 import type { TarEntry } from "./tar-types.ts";
 import type { ImageConfig, Progress } from "./types.ts";
@@ -33,6 +33,8 @@ export interface PulledLayer {
   readonly size: number;
   /** Absent: it was there already. */
   readonly entries?: readonly TarEntry[];
+  /** Who sent it. Absent: nobody did. */
+  readonly source?: string;
 }
 
 /** An image whose layers have all come. */
@@ -45,6 +47,8 @@ export interface PulledImage {
   readonly documents: readonly RemoteManifest[];
   /** What the registry calls it: the digest of the index, or of the manifest. */
   readonly digest: Digest;
+  /** Who said so: the registry, or a mirror. */
+  readonly source: string;
 }
 
 export interface PullRequest {
@@ -102,7 +106,7 @@ export class Puller {
     for (const digest of [manifest.config.digest, ...diffIds]) lease.digests.add(digest);
     const layers = await this.#allLayers(request, manifest, diffIds, what);
     const documents = document === top ? [top] : [top, document];
-    return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest };
+    return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest, source: top.source };
   }
 
   /** The manifest for the platform, by way of indexes. */
@@ -166,11 +170,13 @@ export class Puller {
       signal,
       (step) => progress({ id, ...step }),
     );
-    progress({ id, message: "Pull complete", current: descriptor.size, total: descriptor.size });
+    const { source } = layer;
+    const whole = { current: descriptor.size, total: descriptor.size };
+    progress({ id, message: "Pull complete", ...whole, ...(source ? { source } : {}) });
     return layer;
   }
 
-  /** One layer from the registry to its name in the store. */
+  /** One layer from the registry to its name in the store; where a mirror sent something else, from the next one. */
   async #download(
     repository: Repository,
     descriptor: Descriptor,
@@ -179,7 +185,28 @@ export class Puller {
     signal: AbortSignal,
     tell: (step: Step) => void,
   ): Promise<PulledLayer> {
-    const { digest, size: total, mediaType } = descriptor;
+    for (;;) {
+      const read = repository.blob(descriptor.digest, descriptor.size, signal);
+      let genuine = false;
+      const verified = (): void => {
+        genuine = true;
+      };
+      try {
+        return await this.#take(read, repository.name, descriptor, diffId, { signal, tell, verified });
+      } catch (error) {
+        const again = !genuine && isWrongContent(error) && read.wrong(messageOf(error));
+        if (!again) throw named(error, what);
+      }
+    }
+  }
+
+  async #take(
+    read: BlobRead,
+    repository: string,
+    { digest, size: total, mediaType }: Descriptor,
+    diffId: Digest,
+    { signal, tell, verified }: { signal: AbortSignal; tell: (step: Step) => void; verified: () => void },
+  ): Promise<PulledLayer> {
     let current = 0;
     let told = 0;
     const onBytes = (bytes: number): void => {
@@ -188,27 +215,24 @@ export class Puller {
       told = current;
       tell({ message: "Downloading", current, total });
     };
+    signal.throwIfAborted();
+    const source: Chunks = read;
+    const layer = await takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
+    const { ingest, entries, size, blob } = layer;
     try {
-      signal.throwIfAborted();
-      const source: Chunks = repository.blob(digest, total, signal);
-      const layer = await takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
-      const { ingest, entries, size, blob } = layer;
-      try {
-        checkDigest(blob, { digest, size: total }, "the registry sent");
-        checkDigest({ digest: layer.diffId, size }, { digest: diffId, size }, "it expands to");
-      } catch (error) {
-        await ingest.drop();
-        throw error;
-      }
-      await this.#content.leased(async (lease) => {
-        await ingest.keep(diffId, lease);
-        await this.#content.flushNames();
-        this.#database.addLayerBlob({ digest, size: total, mediaType, diffId }, repository.name);
-      });
-      return { diffId, size, entries };
+      checkDigest(blob, { digest, size: total }, "the registry sent");
+      verified();
+      checkDigest({ digest: layer.diffId, size }, { digest: diffId, size }, "it expands to");
     } catch (error) {
-      throw named(error, what);
+      await ingest.drop();
+      throw error;
     }
+    await this.#content.leased(async (lease) => {
+      await ingest.keep(diffId, lease);
+      await this.#content.flushNames();
+      this.#database.addLayerBlob({ digest, size: total, mediaType, diffId }, repository);
+    });
+    return { diffId, size, entries, source: read.sources.join(", ") };
   }
 }
 
@@ -231,13 +255,18 @@ const smallBlob = async (
   signal: AbortSignal,
 ): Promise<string> => {
   if (size > MAX_CONFIG) throw new OnggiError("image_config_invalid", `${what} has ${size} bytes; the limit is ${MAX_CONFIG}`);
-  const parts: Uint8Array[] = [];
-  for await (const chunk of repository.blob(digest, size, signal)) parts.push(chunk);
-  const data = Buffer.concat(parts);
-  try {
-    checkDigest({ digest: digestOf(data), size: data.length }, { digest, size }, "the registry sent");
-  } catch (error) {
-    throw named(error, what);
+  let data: Buffer;
+  for (;;) {
+    const read = repository.blob(digest, size, signal);
+    const parts: Uint8Array[] = [];
+    for await (const chunk of read) parts.push(chunk);
+    data = Buffer.concat(parts);
+    try {
+      checkDigest({ digest: digestOf(data), size: data.length }, { digest, size }, "the registry sent");
+      break;
+    } catch (error) {
+      if (!read.wrong(messageOf(error))) throw named(error, what);
+    }
   }
   const text = data.toString("utf8");
   if (Buffer.compare(Buffer.from(text, "utf8"), data) !== 0)
@@ -263,5 +292,9 @@ const contentFailures: ReadonlySet<string> = new Set([
   "manifest_invalid",
   "out_of_disk",
 ]);
+
+/** Whether what a source sent may be no more than that source's fault. */
+const isWrongContent = (error: unknown): boolean =>
+  isContentFailure(error) && error instanceof OnggiError && error.code !== "out_of_disk";
 
 export const isContentFailure = (error: unknown): boolean => error instanceof OnggiError && contentFailures.has(error.code);

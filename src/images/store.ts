@@ -203,7 +203,7 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }> {
     const reference = parseReference(name);
     const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
@@ -212,14 +212,14 @@ class LocalImageStore implements ImageStore {
     return this.#content.leased(async (lease) => {
       try {
         const request = { repository, reference, lease, signal, progress };
-        const { documents, digest, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
+        const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
         const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
         signal.throwIfAborted();
         // From here on it is carried through: given up now, its layers would go.
         await this.#add([{ ...pulled, layers, documents, names, repositoryDigests }], lease, undefined);
-        return { image: this.get(pulled.id), digest, upToDate: before?.record.id === pulled.id };
+        return { image: this.get(pulled.id), digest, upToDate: before?.record.id === pulled.id, source };
       } catch (error) {
         if (isContentFailure(error)) this.#forget(lease);
         throw error;
