@@ -161,7 +161,7 @@ export class Registry {
         "/CN=onggi test",
       ]);
       must(["openssl", "req", ...newKey, "-keyout", at("key"), "-out", at("csr"), "-subj", "/CN=127.0.0.1"]);
-      writeFileSync(at("ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+      writeFileSync(at("ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.test\n");
       const signing = ["-CA", this.ca, "-CAkey", at("ca.key"), "-CAcreateserial", "-extfile", at("ext"), "-days", "2"];
       must(["openssl", "x509", "-req", "-in", at("csr"), ...signing, "-out", at("crt")]);
       lines.push(`http: {addr: "${this.domain}", tls: {certificate: ${at("crt")}, key: ${at("key")}}}`);

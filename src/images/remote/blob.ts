@@ -70,14 +70,15 @@ export async function* readBlob(
       failure = error;
     }
     fruitless = at > from ? 0 : fruitless + 1;
-    if (fruitless >= tries || tries === 1) {
-      const end = tries === 1 ? "no more" : `nothing in ${tries} tries`;
-      const told = `${at} of ${size} bytes came, then ${end} (${printable(messageOf(failure))})`;
-      throw new OnggiError("registry_unreachable", `${what}: ${told}`, { cause: failure });
-    }
+    if (fruitless >= tries || tries === 1) throw brokenOff(what, `${at} of ${size} bytes`, tries, failure);
     await pause(backOff(fruitless, host.firstPause), signal);
   }
 }
+
+const brokenOff = (what: string, came: string, tries: number, cause: unknown): OnggiError => {
+  const end = tries === 1 ? "no more" : `nothing in ${tries} tries`;
+  return new OnggiError("registry_unreachable", `${what}: ${came} came, then ${end} (${printable(messageOf(cause))})`, { cause });
+};
 
 /** How many of an answer's bytes are known already. Throws "registry_answer_invalid" where it is about other bytes. */
 const skipped = async (answer: Answer, from: number, size: number, what: string): Promise<number> => {

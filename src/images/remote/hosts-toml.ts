@@ -44,7 +44,7 @@ const headerValue = /^[\x20-\x7e\t]*$/;
 const placeOf = (text: string, overridePath: boolean, at: string): HostEntry["place"] => {
   const written = /^https?:\/\//.test(text) ? text : `https://${text}`;
   const url = URL.canParse(written) ? new URL(written) : null;
-  if (!url || url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
+  if (!url || [url.username, url.password, url.search, url.hash].some((part) => part !== ""))
     throw new Error(`${at} must be a URL: "https://HOST[:PORT][/PATH]"`);
   const path = url.pathname.replace(/\/+$/, "");
   const root = overridePath || path.endsWith("/v2") ? path : `${path}/v2`;

@@ -53,8 +53,9 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
     repository({ domain, path }: Reference, auth: RegistryAuth = {}) {
       const name = `${domain}/${path}`;
       const sources = sourcesOf(files, domain, path);
-      const [only] = sources;
-      if (sources.length === 1 && only.own) return repositoryOf(only, name, auth);
+      const [first] = sources;
+      const alone = sources.length === 1 && first.own && first.resolves && first.pulls && first.pushes;
+      if (alone) return repositoryOf(first, name, auth);
       const mirrors = sources.map((source): Mirror => ({ ...source, repository: repositoryOf(source, name, auth) }));
       return new MirroredRepository(name, mirrors, note);
     },
