@@ -58,15 +58,12 @@ export const serving = async <T>(answer: Answering, use: (domain: string) => Pro
   }
 };
 
-/** Passes a request on to another server, as a reverse proxy does. */
+/** Passes a request on to another server, as a reverse proxy does: 502 where that one is not reached. */
 export const passOn = async (request: Request, url: URL, to: string): Promise<Response> => {
   const { body, method, headers } = request;
-  const answer = await fetch(new URL(`${url.pathname}${url.search}`, to), {
-    method,
-    headers,
-    redirect: "manual",
-    decompress: false,
-    ...(body ? { body } : {}),
-  } as RequestInit);
-  return new Response(answer.body, { status: answer.status, headers: answer.headers });
+  const init = { method, headers, redirect: "manual", decompress: false, ...(body ? { body } : {}) } as RequestInit;
+  const answer = await fetch(new URL(`${url.pathname}${url.search}`, to), init).catch(() => null);
+  return answer
+    ? new Response(answer.body, { status: answer.status, headers: answer.headers })
+    : new Response("", { status: 502 });
 };

@@ -175,23 +175,24 @@ class Session {
         "Content-Length": String(body.length),
         "Content-Range": `${start + sent}-${start + piece.length - 1}`,
       };
-      const answer = await this.#call({ method: "PATCH", headers, body, expect: [202, 413, 416] });
-      if (answer.status !== 416) return this.#goOn(answer);
+      const answer = await this.#call({ method: "PATCH", headers, body, expect: [202, 404, 413, 416] });
+      if (answer.status === 202 || answer.status === 413) return this.#goOn(answer);
       await answer.discard();
-      // A connection that broke has left part of the piece there.
-      const there = await this.#arrived();
-      if (attempt + 1 >= MAX_TRIES || there < start || there > start + piece.length) {
-        const where = `bytes from ${start + sent} were sent, ${there} are there`;
-        throw new OnggiError("registry_unreachable", `${this.#context.what}: the registry has lost its place: ${where}`);
+      // A connection that broke has left part of the piece there; docker-registry gives up such an upload (404).
+      const there = answer.status === 416 ? await this.#arrived() : null;
+      if (there === null || attempt + 1 >= MAX_TRIES || there < start || there > start + piece.length) {
+        const where = `bytes from ${start + sent} were sent, ${there ?? "none"} are there`;
+        throw new OnggiError("registry_unreachable", `${this.#context.what}: the upload is lost: ${where}`);
       }
       sent = there - start;
     }
   }
 
-  /** How many bytes of the upload the registry has. */
-  async #arrived(): Promise<number> {
-    const answer = await this.#call({ method: "GET", expect: [204] });
+  /** How many bytes of the upload the registry has; null where it knows none. */
+  async #arrived(): Promise<number | null> {
+    const answer = await this.#call({ method: "GET", expect: [204, 404] });
     await answer.discard();
+    if (answer.status === 404) return null;
     if (answer.headers.get("location")) this.location = locationOf(answer, this.#context.what);
     return uploadedBytes(answer.headers.get("range"));
   }
