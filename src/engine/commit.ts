@@ -8,7 +8,7 @@ import type { Container } from "./container.ts";
 import { type ContainerTree, OWN_FILES, withTree } from "./container-tree.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
-import { pauseContainer, unpauseContainer } from "./stop.ts";
+import { endCommitPause, pauseContainer } from "./pause.ts";
 
 export interface CommitOptions {
   readonly name?: string | undefined;
@@ -66,7 +66,7 @@ async function* chunksOf(chunks: Generator<Buffer>): AsyncGenerator<Uint8Array> 
 
 /**
  * Makes an image of a container: its image's layers, and one of what it has changed. The container is frozen meanwhile, unless
- * that is not wanted, and goes on whatever happens. All or nothing.
+ * that is not wanted, and goes on whatever happens, at the latest with the next engine. All or nothing.
  */
 export async function commitContainer(context: Context, container: Container, options: CommitOptions): Promise<Image> {
   const { record } = container;
@@ -75,7 +75,7 @@ export async function commitContainer(context: Context, container: Container, op
   const { config: base } = context.images.get(record.imageId);
   const config = configOf(record, base.config, options.changes ?? []);
   const pause = (options.pause ?? true) && record.state.status === "running";
-  if (pause) await pauseContainer(context, container);
+  if (pause) await pauseContainer(context, container, true);
   try {
     return await withTree(context, record, (tree) =>
       context.images.commit(streamOf(chunksOf(changesTar(tree.merged, changesIn(record, tree), { ids: tree.ids }))), {
@@ -88,7 +88,6 @@ export async function commitContainer(context: Context, container: Container, op
       }),
     );
   } finally {
-    // it may have been killed, or let go by somebody else, meanwhile
-    if (pause && container.record.state.status === "paused") await unpauseContainer(context, container);
+    if (pause) await endCommitPause(context, container);
   }
 }

@@ -30,6 +30,8 @@ export interface ContainerRecord {
   readonly runtime?: ForeignRuntime | null;
   readonly logFile: string;
   state: ContainerState;
+  /** It is paused because a commit reads it, and goes on when that ends. */
+  frozenForCommit?: boolean;
   /** The boot in which it was last started: after another boot nothing of it can be alive. */
   bootId: string;
 }

@@ -28,6 +28,8 @@ import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
+import { manifestsOf } from "./manifest.ts";
+import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
@@ -36,7 +38,7 @@ import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
-import { killContainer, pauseContainer, stopContainer, unpauseContainer } from "./stop.ts";
+import { killContainer, stopContainer } from "./stop.ts";
 import type { Trace } from "./trace.ts";
 import type {
   ContainerInfo,
@@ -140,9 +142,12 @@ export class Engine {
   private readonly context: Context;
   private readonly lock: number;
 
+  readonly manifests: ReturnType<typeof manifestsOf>;
+
   constructor(context: Context, lock: number) {
     this.context = context;
     this.lock = lock;
+    this.manifests = manifestsOf(context);
   }
 
   get layout(): Layout {
@@ -176,17 +181,17 @@ export class Engine {
     return startAttached(this.context, this.find(reference), client, size);
   }
 
-  /** create and start; `created` is told the id in between. A container that removes itself is gone if it cannot start. */
+  /** create and start; `created` is told of it in between. A container that removes itself is gone if it cannot start. */
   async run(
     request: ContainerRequest,
     client: ClientStreams | null,
-    created: (id: string) => void,
+    created: (container: { readonly id: string; readonly warnings: readonly string[] }) => void,
     size?: Size,
     trace?: Trace,
   ): Promise<ExitStatus | undefined> {
     const container = await this.create(request);
     trace?.mark("create");
-    created(container.id);
+    created(container);
     try {
       if (client) return await startAttached(this.context, container, client, size, trace);
       await startContainer(this.context, container, { size, trace });
@@ -327,9 +332,9 @@ export class Engine {
   }
 
   /** Removes a name of an image, and the image with its last one; never one a container needs. */
-  async removeImage(reference: string, force: boolean): Promise<{ untagged: string[]; deleted: string[] }> {
+  async removeImage(reference: string, force: boolean, platform?: string): Promise<{ untagged: string[]; deleted: string[] }> {
     const inUse = new Set([...this.context.containers.values()].map(({ record }) => record.imageId));
-    const result = await this.context.images.remove(reference, { force, inUse });
+    const result = await this.context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
     for (const id of result.deleted) this.context.events.emit("image", "delete", id, {});
     for (const name of result.untagged) this.context.events.emit("image", "untag", name, { name });
     return result;
@@ -339,8 +344,8 @@ export class Engine {
     return listImages(this.context.images, filters);
   }
 
-  imageHistory(reference: string): HistoryEntry[] {
-    return historyOf(this.context.images, reference);
+  imageHistory(reference: string, platform?: string): HistoryEntry[] {
+    return historyOf(this.context.images, reference, platform);
   }
 
   imageTrees(reference: string | undefined): ImageTree[] {

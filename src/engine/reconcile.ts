@@ -15,6 +15,7 @@ import { type Context, inBackground } from "./context.ts";
 import { deleteByRuntime } from "./foreign.ts";
 import { forgetExecs } from "./foreign-exec.ts";
 import { containerPaths } from "./layout.ts";
+import { settleFreezer } from "./pause.ts";
 import { deleteContainer } from "./remove.ts";
 import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";
 
@@ -86,7 +87,7 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
     await Promise.all(waiting.map((exec) => shim.kill(exec.process, SIG.SIGKILL).catch(() => {})));
     forgetExecs(context, record);
     container.shim = shim;
-    if (record.state.status !== "paused") record.state.status = "running";
+    await settleFreezer(context, container);
     record.state.pid = main.pid;
     context.table.update(record, false);
     watchExit(context, container, shim);

@@ -4,7 +4,7 @@ import { SIG } from "../sys/constants.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
 import { describe } from "./list.ts";
-import { next, WrongState } from "./state.ts";
+import { unpauseContainer } from "./pause.ts";
 
 /** A signal's number by name ("SIGTERM", "term") or number ("15"). Throws invalid_signal. */
 export function signalNumber(text: string): number {
@@ -76,19 +76,4 @@ export async function stopContainer(context: Context, container: Container, sign
 function imageStopSignal(context: Context, container: Container): string | undefined {
   if (container.record.imageId === "") return undefined;
   return context.images.get(container.record.imageId).config.config.StopSignal;
-}
-
-export const pauseContainer = (context: Context, container: Container): Promise<void> => freeze(context, container, true);
-export const unpauseContainer = (context: Context, container: Container): Promise<void> => freeze(context, container, false);
-
-function freeze(context: Context, container: Container, frozen: boolean): Promise<void> {
-  return container.lock.run(async () => {
-    const { record } = container;
-    const status = next(record.name, record.state.status, frozen ? "pause" : "unpause");
-    await context.cgroups.freeze(record.cgroupPath, frozen);
-    if (!container.isUp) throw new WrongState(record.name, record.state.status, frozen ? "pause" : "unpause");
-    record.state.status = status;
-    context.table.update(record, true);
-    context.events.emit("container", frozen ? "pause" : "unpause", record.id, describe(record));
-  });
 }

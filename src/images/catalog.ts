@@ -1,44 +1,71 @@
 /**
  * Which images there are, as the database has them, parsed: found by id, name, digest and prefix, and told to those who read the
- * store as an OCI layout.
+ * store as an OCI layout. A change costs what it concerns, however many images there are.
  */
-import * as fs from "node:fs";
-import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { isDigest } from "../oci/digest.ts";
+import { distance, nativeDistance, nearest, type Platform, platformText } from "../oci/platform.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase, ImageDocument, ImageRecord, RepositoryDigest } from "./database.ts";
-import { ImageAmbiguous, ImageNotFound } from "./errors.ts";
-import { parseConfig } from "./image-config.ts";
+import { ImageAmbiguous, ImageNotFound, OtherPlatform } from "./errors.ts";
+import { hostPlatform, parseConfig, platformOf } from "./image-config.ts";
+import { LayoutIndex } from "./layout-index.ts";
 import type { Image, ImageConfig } from "./types.ts";
 
 export interface Known {
   readonly record: ImageRecord;
   readonly config: ImageConfig;
+  readonly platform: Platform;
+  /** This machine runs it by itself. */
+  readonly native: boolean;
   /** Canonical names, sorted. */
   readonly names: readonly string[];
   readonly documents: readonly ImageDocument[];
   readonly repositoryDigests: readonly RepositoryDigest[];
 }
 
+/** The blobs of an image. */
+const blobsOf = ({ record, documents }: Known): string[] => [
+  ...new Set([record.id, record.manifest, ...record.layers, ...documents.map(({ digest }) => digest)]),
+];
+
+/** Every canonical name of an image, those by digest too. */
+const allNames = ({ names, repositoryDigests }: Known): string[] => [
+  ...names,
+  ...repositoryDigests.map(({ repository, digest }) => `${repository}@${digest}`),
+];
+
+/** What follows from a record. Throws for one that cannot be read. */
+const parsed = ({ id, config: text }: ImageRecord): Pick<Known, "config" | "platform" | "native"> => {
+  const config = parseConfig(text, `stored image ${id}`);
+  const platform = platformOf(config);
+  return { config, platform, native: nativeDistance(hostPlatform(), platform) !== null };
+};
+
 export class Catalog {
   readonly #database: ImageDatabase;
   readonly #content: ContentStore;
-  /** By id. */
-  #images = new Map<string, Known>();
-  /** Bytes of manifests, whose content their digest fixes. */
-  readonly #manifestSizes = new Map<string, number>();
+  readonly #layout: LayoutIndex;
+  /** By id, oldest first. */
+  readonly #images = new Map<string, Known>();
+  /** Ids by `allNames`. */
+  readonly #ids = new Map<string, Set<string>>();
+  /** How many images need a blob. */
+  readonly #needed = new Map<string, number>();
+  /** By id: what index.json says of an image. */
+  readonly #descriptors = new Map<string, string>();
 
   constructor(database: ImageDatabase, content: ContentStore) {
     this.#database = database;
     this.#content = content;
-    this.changed();
+    this.#layout = new LayoutIndex(content, () => this.#layoutText());
+    this.reload();
   }
 
   /** Newest first. */
   all(): Known[] {
-    return [...this.#images.values()];
+    return [...this.#images.values()].reverse();
   }
 
   get(id: string): Known | undefined {
@@ -55,128 +82,173 @@ export class Catalog {
 
   /** Every blob that some image needs. */
   needed(): Set<string> {
-    const needed = new Set<string>();
-    for (const { record, documents } of this.#images.values()) {
-      for (const digest of [record.id, record.manifest, ...record.layers]) needed.add(digest);
-      for (const { digest } of documents) needed.add(digest);
-    }
-    return needed;
+    return new Set(this.#needed.keys());
   }
 
-  /** Id of the image of a canonical name, which may be one by digest. */
-  named(canonical: string): string | null {
-    for (const { record, names, repositoryDigests } of this.#images.values()) {
-      if (names.includes(canonical)) return record.id;
-      if (repositoryDigests.some(({ repository, digest }) => `${repository}@${digest}` === canonical)) return record.id;
-    }
-    return null;
+  /** Whether some image needs a blob. */
+  needs(digest: string): boolean {
+    return this.#needed.has(digest);
   }
 
-  /** By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. */
-  find(reference: string): { known: Known; name: string | null } {
+  /** The images of a canonical name, which may be one by digest: one for each platform, newest first. */
+  named(canonical: string): Known[] {
+    const ids = this.#ids.get(canonical);
+    if (!ids) return [];
+    if (ids.size > 1) return this.all().filter(({ record }) => ids.has(record.id));
+    return [...ids].map((id) => this.#images.get(id)!);
+  }
+
+  /**
+   * By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. Of a name's images the one for the
+   * platform, or where none is asked for the best for this machine. Throws ImageNotFound, ImageAmbiguous, and "platform_not_found"
+   * for an id of another platform's image.
+   */
+  find(reference: string, platform: Platform | null = null): { known: Known; name: string | null } {
+    const { found, name } = this.findAll(reference);
+    const wanted = platform ?? hostPlatform();
+    const far = platform ? distance : nativeDistance;
+    const known = nearest(found, (one) => far(wanted, one.platform));
+    if (known) return { known, name };
+    if (!platform) return { known: found[0]!, name };
+    const there = found.map((one) => platformText(one.platform)).join(", ");
+    throw new OtherPlatform(reference, platformText(platform), there, !name && !reference.includes("@"));
+  }
+
+  /** As `find`, with all the images of a name; at least one. */
+  findAll(reference: string): { found: readonly Known[]; name: string | null } {
     const byId = this.#images.get(isDigest(`sha256:${reference}`) ? `sha256:${reference}` : reference);
-    if (byId) return { known: byId, name: null };
+    if (byId) return { found: [byId], name: null };
     try {
       const asked = parseReference(reference);
       const canonical = canonicalName({ ...asked, tag: asked.digest ? null : asked.tag });
-      const known = this.#images.get(this.named(canonical) ?? "");
-      if (known) return { known, name: asked.digest ? null : canonical };
+      const found = this.named(canonical);
+      if (found.length > 0) return { found, name: asked.digest ? null : canonical };
     } catch (error) {
       if (!(error instanceof OnggiError)) throw error;
     }
     const prefix = reference.replace(/^sha256:/, "");
     if (/^[0-9a-f]{4,64}$/.test(prefix) || (reference.startsWith("sha256:") && /^[0-9a-f]+$/.test(prefix))) {
-      const matches = [...this.#images.values()].filter(({ record }) => record.id.startsWith(`sha256:${prefix}`));
-      if (matches.length > 1)
-        throw new ImageAmbiguous(
-          reference,
-          matches.map(({ record }) => record.id),
-        );
-      if (matches[0]) return { known: matches[0], name: null };
+      const matches = this.#database.idsWith(`sha256:${prefix}`);
+      if (matches.length > 1) throw new ImageAmbiguous(reference, matches);
+      const known = this.#images.get(matches[0] ?? "");
+      if (known) return { found: [known], name: null };
     }
     throw new ImageNotFound(reference);
   }
 
-  /** Every tag of a repository that is named without one; nothing for what names an image otherwise. */
-  ofRepository(reference: string): { id: string; name: string }[] {
+  /** The canonical names in a repository that is named without a tag; nothing for what names an image otherwise. */
+  ofRepository(reference: string): string[] {
     if (this.#images.has(reference) || this.#images.has(`sha256:${reference}`)) return [];
     try {
       const { domain, path, tag, digest } = parseReference(reference);
       if (tag !== null || digest !== null) return [];
       const prefix = `${domain}/${path}:`;
-      return this.all().flatMap(({ record, names }) =>
-        names.filter((name) => name.startsWith(prefix)).map((name) => ({ id: record.id, name })),
-      );
+      return [...new Set(this.all().flatMap(({ names }) => names.filter((name) => name.startsWith(prefix))))];
     } catch {
       return [];
     }
   }
 
-  /** Reads the database's state again. An image that cannot be read is an error of the store, not of its caller. */
-  refresh(): void {
-    const names = new Map<string, string[]>();
-    for (const { name, image } of this.#database.names()) names.set(image, [...(names.get(image) ?? []), name]);
-    const documents = Map.groupBy(this.#database.documents(), ({ image }) => image);
-    const digests = Map.groupBy(this.#database.repositoryDigests(), ({ image }) => image);
-    const images = new Map<string, Known>();
-    for (const record of this.#database.images()) {
-      const config = this.#images.get(record.id)?.config ?? parseConfig(record.config, `stored image ${record.id}`);
-      images.set(record.id, {
-        record,
-        config,
-        names: names.get(record.id) ?? [],
-        documents: documents.get(record.id) ?? [],
-        repositoryDigests: digests.get(record.id) ?? [],
-      });
+  /** To be called with the ids of the images that a change of the database concerned. */
+  changed(ids: Iterable<string>): void {
+    for (const id of new Set(ids)) {
+      const [known] = this.#read(id);
+      if (known) this.#put(known);
+      else this.#drop(id);
     }
-    this.#images = images;
-    const manifests = new Set([...images.values()].map(({ record }) => record.manifest));
-    for (const digest of this.#manifestSizes.keys()) if (!manifests.has(digest)) this.#manifestSizes.delete(digest);
+    this.#layout.changed();
   }
 
-  /** To be called when the database has changed. */
-  changed(): void {
-    this.refresh();
-    this.#writeLayoutIndex();
+  /** Reads everything again, and makes index.json right. Throws for an image that cannot be read, and is what it was then. */
+  reload(): void {
+    const found = this.#read();
+    for (const id of this.ids()) this.#drop(id);
+    for (const known of found) this.#put(known);
+    this.#layout.restore();
   }
 
-  /** index.json, for those who read the store as an OCI layout. It says what the database says, which is what counts. */
+  /** What index.json should say; changes it has not been told of yet are written first. */
   layoutIndex(): string {
-    const manifests = [...this.#images.values()].flatMap(({ record, names, config }) => {
-      // Remembered: with a thousand images a thousand files would be asked at each change.
-      const size = this.#manifestSize(record);
-      const descriptor = {
-        mediaType: "application/vnd.oci.image.manifest.v1+json",
-        digest: record.manifest,
-        size,
-        platform: { architecture: config.architecture, os: config.os },
-      };
-      if (names.length === 0) return [descriptor];
-      return names.map((name) => ({ ...descriptor, annotations: { "org.opencontainers.image.ref.name": familiar(name) } }));
-    });
-    return JSON.stringify({ schemaVersion: 2, manifests });
+    this.#layout.catchUp();
+    return this.#layoutText();
   }
 
-  #manifestSize({ manifest }: ImageRecord): number {
-    const known = this.#manifestSizes.get(manifest);
-    if (known !== undefined) return known;
-    const size = this.#content.blobSize(manifest);
-    if (size !== null) this.#manifestSizes.set(manifest, size);
-    return size ?? 0;
+  /** The last changes reach index.json. */
+  close(): void {
+    this.#layout.catchUp();
   }
 
-  #writeLayoutIndex(): void {
-    const path = join(this.#content.root, "index.json");
-    const text = this.layoutIndex();
-    if (fs.existsSync(path) && fs.readFileSync(path, "utf8") === text) return;
-    const temporary = this.#content.temporaryPath();
-    try {
-      fs.writeFileSync(temporary, text);
-      fs.renameSync(temporary, path);
-    } catch {
-      // What the operation was about is done and durable; this file is derived, and written again when the store is opened.
-      fs.rmSync(temporary, { force: true });
+  /** What the database says of all images, or of one. */
+  #read(id?: string): Known[] {
+    const names = Map.groupBy(this.#database.names(id), ({ image }) => image);
+    const documents = Map.groupBy(this.#database.documents(id), ({ image }) => image);
+    const digests = Map.groupBy(this.#database.repositoryDigests(id), ({ image }) => image);
+    return this.#database.images(id).map((record) => ({
+      ...(this.#images.get(record.id) ?? parsed(record)),
+      record,
+      names: (names.get(record.id) ?? []).map(({ name }) => name),
+      documents: documents.get(record.id) ?? [],
+      repositoryDigests: digests.get(record.id) ?? [],
+    }));
+  }
+
+  /** An image keeps its place; a new one is the newest. */
+  #put(known: Known): void {
+    const { id } = known.record;
+    this.#forget(id);
+    this.#images.set(id, known);
+    for (const name of allNames(known)) this.#ids.set(name, (this.#ids.get(name) ?? new Set()).add(id));
+    for (const digest of blobsOf(known)) this.#needed.set(digest, (this.#needed.get(digest) ?? 0) + 1);
+  }
+
+  #drop(id: string): void {
+    this.#forget(id);
+    this.#images.delete(id);
+  }
+
+  /** Takes out what was derived from an image. */
+  #forget(id: string): void {
+    const known = this.#images.get(id);
+    if (!known) return;
+    this.#descriptors.delete(id);
+    for (const name of allNames(known)) {
+      const ids = this.#ids.get(name)!;
+      ids.delete(id);
+      if (ids.size === 0) this.#ids.delete(name);
     }
+    for (const digest of blobsOf(known)) {
+      const others = this.#needed.get(digest)! - 1;
+      if (others > 0) this.#needed.set(digest, others);
+      else this.#needed.delete(digest);
+    }
+  }
+
+  /** Who reads it by a name takes the first of that name: what this machine runs comes before the others. */
+  #layoutText(): string {
+    const all = this.all();
+    const ordered = [...all.filter(({ native }) => native), ...all.filter(({ native }) => !native)];
+    return `{"schemaVersion":2,"manifests":[${ordered.map((known) => this.#descriptorsOf(known))}]}`;
+  }
+
+  /** A descriptor for each name, or one without, as JSON. */
+  #descriptorsOf({ record, names, platform }: Known): string {
+    const before = this.#descriptors.get(record.id);
+    if (before !== undefined) return before;
+    const size = this.#content.blobSize(record.manifest);
+    const descriptor = {
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      digest: record.manifest,
+      size: size ?? 0,
+      platform,
+    };
+    const named = names.map((name) => ({
+      ...descriptor,
+      annotations: { "org.opencontainers.image.ref.name": familiar(name) },
+    }));
+    const text = (named.length > 0 ? named : [descriptor]).map((one) => JSON.stringify(one)).join();
+    // One that is missing may come back.
+    if (size !== null) this.#descriptors.set(record.id, text);
+    return text;
   }
 }
 
@@ -201,10 +273,11 @@ export const familiar = (canonical: string): string => {
   return short;
 };
 
-export const imageOf = ({ record, config, names, repositoryDigests }: Known): Image => ({
+export const imageOf = ({ record, config, platform, names, repositoryDigests }: Known): Image => ({
   id: record.id,
   names: names.map(familiar),
   repoDigests: repositoryDigests.map(({ repository, digest }) => familiar(`${repository}@${digest}`)),
   config,
+  platform: platformText(platform),
   size: record.size,
 });

@@ -20,8 +20,18 @@ export interface NewImage {
   readonly record: ImageRecord;
   /** Canonical names. */
   readonly names: readonly string[];
+  /** "linux/arm64": what the image is for. */
+  readonly platform: string;
+  /** The names keep the images of other platforms that they have. */
+  readonly beside?: boolean;
   readonly documents?: readonly ImageDocument[];
   readonly repositoryDigests?: readonly RepositoryDigest[];
+}
+
+/** What a name means for one platform. */
+export interface NamedImage {
+  readonly id: string;
+  readonly platform: string;
 }
 
 /** One form in which registries have a layer: the bytes of that digest expand to the tar. */
@@ -46,7 +56,7 @@ export interface RepositoryDigest {
   readonly digest: string;
 }
 
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 4;
 
 /** What changed a database of the version before into this version. */
 const steps: readonly string[] = [
@@ -98,6 +108,42 @@ const steps: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX repository_digests_by_image ON repository_digests (image);
 `,
+  `
+  CREATE TABLE manifest_lists (
+    name TEXT PRIMARY KEY,
+    members TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`,
+  // A name has an image for each platform, and so has an index's digest.
+  `
+  CREATE TABLE platform_names (
+    name TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    PRIMARY KEY (name, platform)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO platform_names (name, platform, image)
+    SELECT name, 'linux/' || architecture || CASE
+        WHEN variant = '' OR architecture || variant IN ('amd64v1', 'arm64v8', 'armv7') THEN '' ELSE '/' || variant END, image
+    FROM (
+      SELECT name, image, coalesce(json_extract(config, '$.architecture'), 'unknown') AS architecture,
+        coalesce(json_extract(config, '$.variant'), '') AS variant
+      FROM names JOIN (SELECT id, CASE WHEN json_valid(config) THEN config ELSE '{}' END AS config FROM images) ON id = image
+    );
+  DROP TABLE names;
+  ALTER TABLE platform_names RENAME TO names;
+  CREATE INDEX names_by_image ON names (image);
+  CREATE TABLE platform_digests (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    PRIMARY KEY (repository, digest, image)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO platform_digests (repository, digest, image) SELECT repository, digest, image FROM repository_digests;
+  DROP TABLE repository_digests;
+  ALTER TABLE platform_digests RENAME TO repository_digests;
+  CREATE INDEX repository_digests_by_image ON repository_digests (image);
+`,
 ];
 
 export class ImageDatabase {
@@ -122,10 +168,14 @@ export class ImageDatabase {
       .immediate();
   }
 
-  /** Records images with their names, all or none. A name moves to the image that has it last. */
-  add(images: readonly NewImage[]): void {
-    this.#transaction("recording an image", () => {
-      for (const { record, names, documents = [], repositoryDigests = [] } of images) {
+  // Each change of images returns the ids of those it concerned.
+
+  /** Records images with their names, all or none. A name moves to the image that has it last; see `beside`. */
+  add(images: readonly NewImage[]): string[] {
+    return this.#transaction("recording an image", () => {
+      const changed: string[] = [];
+      for (const { record, names, platform, beside = false, documents = [], repositoryDigests = [] } of images) {
+        changed.push(record.id);
         this.#db
           .query("INSERT INTO images (id, config, manifest, size) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
           .run(record.id, record.config, record.manifest, record.size);
@@ -134,14 +184,22 @@ export class ImageDatabase {
             .query("INSERT INTO image_layers (image, position, diff_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, position, diffId);
         });
-        for (const name of names) this.#setName(name, record.id);
+        for (const name of names) {
+          if (!beside) changed.push(...this.#delete("names", "name", name));
+          changed.push(...this.#setName(name, { id: record.id, platform }));
+        }
         for (const { digest, mediaType } of documents) {
           this.#db
             .query("INSERT INTO documents (image, digest, media_type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, digest, mediaType);
         }
-        for (const { repository, digest } of repositoryDigests) this.#setRepositoryDigest(repository, digest, record.id);
+        for (const { repository, digest } of repositoryDigests) {
+          this.#db
+            .query("INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .run(repository, digest, record.id);
+        }
       }
+      return changed;
     });
   }
 
@@ -200,35 +258,11 @@ export class ImageDatabase {
     });
   }
 
-  documents(): (ImageDocument & { readonly image: string })[] {
-    return this.#db
-      .query<ImageDocument & { image: string }, []>(
-        "SELECT image, digest, media_type AS mediaType FROM documents ORDER BY image, digest",
-      )
-      .all();
-  }
-
-  repositoryDigests(): (RepositoryDigest & { readonly image: string })[] {
-    return this.#db
-      .query<RepositoryDigest & { image: string }, []>(
-        "SELECT repository, digest, image FROM repository_digests ORDER BY repository, digest",
-      )
-      .all();
-  }
-
-  removeRepositoryDigests(digests: readonly RepositoryDigest[]): void {
-    this.#transaction("removing a digest", () => {
-      for (const { repository, digest } of digests)
-        this.#db.query("DELETE FROM repository_digests WHERE repository = ? AND digest = ?").run(repository, digest);
-    });
-  }
-
   /** Forgets a document, and that a registry calls an image by it. */
-  removeDocument(digest: string): void {
-    this.#transaction("forgetting a document", () => {
-      this.#db.query("DELETE FROM documents WHERE digest = ?").run(digest);
-      this.#db.query("DELETE FROM repository_digests WHERE digest = ?").run(digest);
-    });
+  removeDocument(digest: string): string[] {
+    return this.#transaction("forgetting a document", () =>
+      ["documents", "repository_digests"].flatMap((table) => this.#delete(table, "digest", digest)),
+    );
   }
 
   /** What SQLite finds wrong with its file, and references that lead nowhere; "ok" alone when all is well. */
@@ -238,62 +272,115 @@ export class ImageDatabase {
     return [...found.map((row) => row.integrity_check), ...loose.map(({ table }) => `a row of ${table} refers to no image`)];
   }
 
-  setName(name: string, image: string): void {
-    this.#transaction("naming an image", () => this.#setName(name, image));
+  /** The name means these images and no others. */
+  setName(name: string, images: readonly NamedImage[]): string[] {
+    return this.#transaction("naming an image", () => [
+      ...this.#delete("names", "name", name),
+      ...images.flatMap((image) => this.#setName(name, image)),
+    ]);
   }
 
-  removeNames(names: readonly string[]): void {
+  removeNames(image: string, names: readonly string[]): string[] {
     this.#transaction("removing a name", () => {
-      for (const name of names) this.#db.query("DELETE FROM names WHERE name = ?").run(name);
+      for (const name of names) this.#db.query("DELETE FROM names WHERE name = ? AND image = ?").run(name, image);
     });
+    return [image];
   }
 
-  removeImage(id: string): void {
-    this.#transaction("removing an image", () => void this.#db.query("DELETE FROM images WHERE id = ?").run(id));
+  removeImage(id: string): string[] {
+    this.#transaction("removing an image", () => this.#db.query("DELETE FROM images WHERE id = ?").run(id));
+    return [id];
   }
 
-  images(): ImageRecord[] {
-    const layers = new Map<string, string[]>();
-    const rows = this.#db.query<{ image: string; diff_id: string }, []>(
-      "SELECT image, diff_id FROM image_layers ORDER BY image, position",
+  // What there is: of all images, oldest first, or of one.
+
+  images(id?: string): ImageRecord[] {
+    const layers = Map.groupBy(
+      this.#rows<{ image: string; diff_id: string }>("SELECT image, diff_id FROM image_layers", "image", "image, position", id),
+      ({ image }) => image,
     );
-    for (const row of rows.all()) {
-      const list = layers.get(row.image);
-      if (list) list.push(row.diff_id);
-      else layers.set(row.image, [row.diff_id]);
-    }
-    return this.#db
-      .query<Omit<ImageRecord, "layers">, []>("SELECT id, config, manifest, size FROM images ORDER BY rowid DESC")
-      .all()
-      .map((row) => ({ ...row, layers: layers.get(row.id) ?? [] }));
+    return this.#rows<Omit<ImageRecord, "layers">>("SELECT id, config, manifest, size FROM images", "id", "rowid", id).map(
+      (row) => ({
+        ...row,
+        layers: (layers.get(row.id) ?? []).map(({ diff_id }) => diff_id),
+      }),
+    );
   }
 
-  names(): { name: string; image: string }[] {
-    return this.#db.query<{ name: string; image: string }, []>("SELECT name, image FROM names ORDER BY name").all();
+  names(image?: string): { name: string; image: string }[] {
+    return this.#rows("SELECT name, image FROM names", "image", "name", image);
+  }
+
+  documents(image?: string): (ImageDocument & { readonly image: string })[] {
+    return this.#rows("SELECT image, digest, media_type AS mediaType FROM documents", "image", "image, digest", image);
+  }
+
+  repositoryDigests(image?: string): (RepositoryDigest & { readonly image: string })[] {
+    return this.#rows("SELECT repository, digest, image FROM repository_digests", "image", "repository, digest", image);
+  }
+
+  /** Ids that begin with that text. */
+  idsWith(prefix: string): string[] {
+    // "g" comes after every hexadecimal digit
+    return this.#db
+      .query<{ id: string }, [string, string]>("SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id")
+      .all(prefix, `${prefix}g`)
+      .map(({ id }) => id);
+  }
+
+  /** Manifest lists by canonical name; the members as JSON text. */
+  manifestLists(): { name: string; members: string }[] {
+    return this.#db.query<{ name: string; members: string }, []>("SELECT name, members FROM manifest_lists ORDER BY name").all();
+  }
+
+  /** Reads a list's members (null: there is none), and writes what `change` makes of them (null: removes it), in one transaction. */
+  changeManifestList(name: string, change: (members: string | null) => string | null): void {
+    this.#transaction("recording a manifest list", () => {
+      const found = this.#db.query<{ members: string }, [string]>("SELECT members FROM manifest_lists WHERE name = ?").get(name);
+      const members = change(found?.members ?? null);
+      if (members === null) this.#db.query("DELETE FROM manifest_lists WHERE name = ?").run(name);
+      else
+        this.#db
+          .query(
+            "INSERT INTO manifest_lists (name, members) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET members = excluded.members",
+          )
+          .run(name, members);
+    });
   }
 
   close(): void {
     this.#db.close();
   }
 
-  #setName(name: string, image: string): void {
-    this.#db
-      .query("INSERT INTO names (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image")
-      .run(name, image);
+  #rows<T>(select: string, column: string, order: string, only: string | undefined): T[] {
+    if (only === undefined) return this.#db.query<T, []>(`${select} ORDER BY ${order}`).all();
+    return this.#db.query<T, [string]>(`${select} WHERE ${column} = ? ORDER BY ${order}`).all(only);
   }
 
-  #setRepositoryDigest(repository: string, digest: string, image: string): void {
+  /** Deletes the rows that have the value; returns the images they were about. */
+  #delete(table: string, column: string, value: string): string[] {
+    return this.#db
+      .query<{ image: string }, [string]>(`DELETE FROM ${table} WHERE ${column} = ? RETURNING image`)
+      .all(value)
+      .map(({ image }) => image);
+  }
+
+  #setName(name: string, { id, platform }: NamedImage): string[] {
+    const before = this.#db
+      .query<{ image: string }, [string, string]>("SELECT image FROM names WHERE name = ? AND platform = ?")
+      .get(name, platform);
     this.#db
       .query(
-        `INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?)
-         ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image`,
+        `INSERT INTO names (name, platform, image) VALUES (?, ?, ?)
+         ON CONFLICT (name, platform) DO UPDATE SET image = excluded.image`,
       )
-      .run(repository, digest, image);
+      .run(name, platform, id);
+    return before ? [before.image, id] : [id];
   }
 
-  #transaction(doing: string, work: () => void): void {
+  #transaction<T>(doing: string, work: () => T): T {
     try {
-      this.#db.transaction(work).immediate();
+      return this.#db.transaction(work).immediate();
     } catch (error) {
       throw explainDisk(error, doing);
     }

@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
+import { AT, linkat, O } from "../sys/index.ts";
 
 const promised = (call: (done: (error: Error | null) => void) => void): Promise<void> =>
   new Promise((resolve, reject) => call((error) => (error ? reject(error) : resolve())));
@@ -42,6 +43,46 @@ export const writeWhole = async (path: string, temporary: string, data: Uint8Arr
   fs.renameSync(temporary, path);
 };
 
+let besides = 0;
+
+/**
+ * A new file that gets its name when it is whole. Until then it has none, and nothing of it is left when the process dies; on file
+ * systems without O_TMPFILE (open(2)) it has another name beside the one it is to get.
+ */
+export class UnnamedFile {
+  readonly fd: number;
+  readonly #target: string;
+  readonly #beside: string;
+  #named: boolean;
+
+  constructor(target: string, mode: number) {
+    this.#target = target;
+    this.#beside = `${target}.onggi-${process.pid}-${++besides}`;
+    this.#named = false;
+    try {
+      this.fd = fs.openSync(dirname(target), O.O_TMPFILE | O.O_RDWR, mode);
+    } catch (error) {
+      if (!["EOPNOTSUPP", "EISDIR", "EINVAL", "ENOENT"].includes((error as { code?: string }).code ?? "")) throw error;
+      this.fd = fs.openSync(this.#beside, "wx+", mode);
+      this.#named = true;
+    }
+  }
+
+  /** Gives it its name, in place of what had it. */
+  keep(): void {
+    if (!this.#named) linkat(AT.AT_FDCWD, `/proc/self/fd/${this.fd}`, AT.AT_FDCWD, this.#beside, AT.AT_SYMLINK_FOLLOW);
+    this.#named = true;
+    fs.renameSync(this.#beside, this.#target);
+    this.#named = false;
+  }
+
+  /** Closes it; what has not been kept is gone. */
+  close(): void {
+    if (this.#named) fs.rmSync(this.#beside, { force: true });
+    fs.closeSync(this.fd);
+  }
+}
+
 const ZEROS = Buffer.alloc(1 << 16);
 
 const isZero = (bytes: Uint8Array): boolean =>
@@ -58,7 +99,7 @@ interface Run {
 }
 
 /** How much may wait for the disk before the producer has to. */
-const MAX_WAITING = 24 << 20;
+const MAX_WAITING = 4 << 20;
 /** After so many bytes the disk is set to work, so that little is left for the flush at the end. */
 const FLUSH_BYTES = 16 << 20;
 
@@ -96,7 +137,8 @@ export class SequentialFile {
       if (part.length < 4096 || !isZero(part)) this.#enqueue(chunk, at, part.length);
       this.#size += part.length;
     }
-    this.#writing ??= this.#drain();
+    // Of zeros alone nothing is to be written: a drain that ends at once would seem to go on for ever.
+    if (this.#queue.length > 0) this.#writing ??= this.#drain();
     if (this.#waiting > MAX_WAITING) return this.#settled();
     return undefined;
   }

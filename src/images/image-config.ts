@@ -1,7 +1,7 @@
 /** An image's configuration: OCI image specification, config.md; Docker's has the same shape. */
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import type { Platform } from "../oci/platform.ts";
+import { normal, type Platform } from "../oci/platform.ts";
 import type { CommitImage, ImageConfig, ImportOptions } from "./types.ts";
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -42,12 +42,20 @@ const fields: Record<string, readonly [check: (value: unknown) => boolean, expec
   Healthcheck: [isObject, "an object"],
 };
 
+/** Deeper than any that is meant well; and what is told to clients and written again must be walked. */
+const MAX_DEPTH = 32;
+
+const isDeeper = (value: unknown, left: number): boolean =>
+  typeof value === "object" && value !== null && (left === 0 || Object.values(value).some((item) => isDeeper(item, left - 1)));
+
 /**
  * Reads a configuration and checks what others rely on; a null where a value may be absent is taken as absent.
  * Throws "image_config_invalid" or "archive_invalid" naming `what`.
  */
 export const parseConfig = (text: string, what: string): ImageConfig => {
   const value = parseObject(text, what);
+  if (isDeeper(value, MAX_DEPTH))
+    throw new OnggiError("image_config_invalid", `${what}: it is nested more than ${MAX_DEPTH} deep`);
   const { rootfs } = value;
   if (!isObject(rootfs) || !isStrings(rootfs.diff_ids) || !rootfs.diff_ids.every(isDigest)) {
     throw wrong(what, "rootfs.diff_ids", "a list of sha256 digests");
@@ -67,6 +75,10 @@ export const parseConfig = (text: string, what: string): ImageConfig => {
 };
 
 export const diffIdsOf = (config: ImageConfig): Digest[] => config.rootfs.diff_ids as Digest[];
+
+/** What an image is for. */
+export const platformOf = ({ os, architecture, variant }: ImageConfig): Platform =>
+  normal({ os, architecture, ...(variant ? { variant } : {}) });
 
 /** The configuration of an image that is one root file system. */
 export const importedConfig = (

@@ -4,7 +4,7 @@
  */
 import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { distance, type Platform, platformText } from "../oci/platform.ts";
+import { distance, nativeDistance, nearest, type Platform, platformText } from "../oci/platform.ts";
 
 export interface Descriptor {
   readonly mediaType: string;
@@ -47,7 +47,7 @@ const MAX_TOLD = 30;
 
 const invalid = (what: string, why: string): OnggiError => new OnggiError("manifest_invalid", `${what}: ${why}`);
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Types and names of platforms; what is none could be anything, and is not shown to people. */
@@ -85,6 +85,42 @@ const listOf = (value: unknown, most: number, what: string, name: string): Descr
   return value.map((item, position) => parseDescriptor(item, `${what}, ${name}[${position}]`));
 };
 
+/** A JSON object. Throws "manifest_invalid" naming `what`. */
+export const parseJson = (text: string, what: string): Record<string, unknown> => {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new OnggiError("manifest_invalid", `${what} is not JSON`, { cause: error });
+  }
+  if (!isObject(value)) throw invalid(what, "it is not a JSON object");
+  return value;
+};
+
+export interface Blob {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/**
+ * All that a manifest or index of any kind, an artifact's too, needs in its repository: the manifests it names, and the blobs, each
+ * once. Layers that have "urls" are left out: they are elsewhere. Throws "manifest_invalid", "digest_invalid".
+ */
+export const linksOf = (
+  document: Record<string, unknown>,
+  what: string,
+): { readonly manifests: Blob[]; readonly blobs: Blob[] } => {
+  const { manifests = [], config, layers = [] } = document;
+  const own = Array.isArray(layers) ? layers.filter((layer) => !(isObject(layer) && Array.isArray(layer.urls))) : layers;
+  const blobs = [
+    ...(config === undefined ? [] : [parseDescriptor(config, `${what}, config`)]),
+    ...listOf(own, MAX_LAYERS, what, "layers"),
+  ];
+  const once = (all: readonly Blob[]): Blob[] => [...new Map(all.map(({ digest, size }) => [digest, { digest, size }])).values()];
+  return { manifests: once(listOf(manifests, MAX_MANIFESTS, what, "manifests")), blobs: once(blobs) };
+};
+
 /**
  * A document that a registry calls `mediaType`. What it says of itself must not contradict that (CVE-2021-41190: one text that is
  * read as an index by one and as a manifest by another). Throws "manifest_invalid", "manifest_unsupported".
@@ -94,13 +130,7 @@ export const parseDocument = (
   mediaType: string,
   what: string,
 ): { readonly index: readonly Descriptor[] } | { readonly manifest: Manifest } => {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new OnggiError("manifest_invalid", `${what} is not JSON`, { cause: error });
-  }
-  if (!isObject(value)) throw invalid(what, "it is not a JSON object");
+  const value = parseJson(text, what);
   if (value.schemaVersion === 1)
     throw new OnggiError(
       "manifest_unsupported",
@@ -132,24 +162,24 @@ export const parseDocument = (
 const guess = (value: Record<string, unknown>): string =>
   value.manifests === undefined ? mediaTypes.manifest : mediaTypes.index;
 
+export const isConfigType = (mediaType: string): boolean => configTypes.includes(mediaType);
+
 export const isIndexType = (mediaType: string): boolean => indexTypes.includes(mediaType);
 
 /** Build records of BuildKit travel as manifests for no platform. */
 const isRunnable = ({ platform, annotations }: Descriptor): boolean =>
   platform?.os !== "unknown" && annotations["vnd.docker.reference.type"] === undefined;
 
-/** The best of several for a platform; one that states none suits any. `strict`: a single one of another platform does not do. */
+/**
+ * The best of several for a platform; one that states none suits any. `strict`: that platform was asked for, so neither what the
+ * machine runs besides nor a single one of another platform does.
+ */
 export const choose = (candidates: readonly Descriptor[], wanted: Platform, what: string, strict: boolean): Descriptor => {
   const runnable = candidates.filter(isRunnable);
-  let best: { readonly descriptor: Descriptor; readonly distance: number } | undefined;
-  for (const descriptor of runnable) {
-    const far = descriptor.platform && distance(wanted, descriptor.platform);
-    if (far !== null && (best === undefined || far < best.distance)) best = { descriptor, distance: far };
-  }
+  const far = strict ? distance : nativeDistance;
+  const best = nearest(runnable, ({ platform }) => platform && far(wanted, platform));
   const chosen =
-    best?.descriptor ??
-    runnable.find(({ platform }) => platform === null) ??
-    (!strict && runnable.length === 1 ? runnable[0] : undefined);
+    best ?? runnable.find(({ platform }) => platform === null) ?? (!strict && runnable.length === 1 ? runnable[0] : undefined);
   if (chosen) return chosen;
   const all = runnable.map(({ platform }) => (platform ? platformText(platform) : "any"));
   const there =

@@ -12,9 +12,9 @@ import type { ContentStore, Lease } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
-import { type LayerOptions, takeLayer } from "./layer.ts";
+import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
-import type { BlobRead, RemoteManifest, Repository } from "./remote/types.ts";
+import type { RemoteManifest, Repository } from "./remote/types.ts";
 import type { Chunks } from "./stream.ts";
 import type { TarEntry } from "./tar-types.ts";
 import type { ImageConfig, Progress } from "./types.ts";
@@ -43,7 +43,7 @@ export interface PulledImage {
   readonly configText: string;
   readonly config: ImageConfig;
   readonly layers: readonly PulledLayer[];
-  /** The manifest, and the index it was found by. */
+  /** The indexes it was found by, the outermost first, and the manifest. */
   readonly documents: readonly RemoteManifest[];
   /** What the registry calls it: the digest of the index, or of the manifest. */
   readonly digest: Digest;
@@ -60,6 +60,16 @@ export interface PullRequest {
   readonly signal: AbortSignal;
   readonly progress: Progress;
 }
+
+interface WantedLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+  /** What errors call it. */
+  readonly label: string;
+}
+
+/** All bytes of a layer are here; they are not durable yet. */
+const DOWNLOADED = "Download complete";
 
 type Step = { readonly message: string; readonly current: number; readonly total: number };
 
@@ -93,7 +103,7 @@ export class Puller {
     const { reference, repository, lease, signal } = request;
     const what = canonicalName(reference);
     const top = await repository.manifest(reference.digest ?? reference.tag ?? "latest", signal);
-    const { manifest, document } = await this.#manifest(request, top, what);
+    const { manifest, documents } = await this.#manifest(request, top, what);
     const where = `${what}, configuration ${manifest.config.digest}`;
     const configText = await smallBlob(repository, manifest.config, where, signal);
     const config = parseConfig(configText, where);
@@ -105,7 +115,6 @@ export class Puller {
     }
     for (const digest of [manifest.config.digest, ...diffIds]) lease.digests.add(digest);
     const layers = await this.#allLayers(request, manifest, diffIds, what);
-    const documents = document === top ? [top] : [top, document];
     return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest, source: top.source };
   }
 
@@ -114,14 +123,21 @@ export class Puller {
     { repository, platform, signal }: PullRequest,
     top: RemoteManifest,
     what: string,
-  ): Promise<{ manifest: Manifest; document: RemoteManifest }> {
+  ): Promise<{ manifest: Manifest; documents: RemoteManifest[] }> {
+    const documents = [top];
     let document = top;
     for (let depth = 0; depth <= MAX_DEPTH; depth++) {
       const text = Buffer.from(document.bytes).toString("utf8");
       const found = parseDocument(text, document.mediaType, `${what}, manifest ${document.digest}`);
-      if ("manifest" in found) return { manifest: found.manifest, document };
+      if ("manifest" in found) return { manifest: found.manifest, documents };
       const chosen = choose(found.index, platform ?? hostPlatform(), what, platform !== undefined);
       document = await repository.manifest(chosen.digest, signal);
+      const size = document.bytes.length;
+      if (size !== chosen.size) {
+        const sizes = `expected ${chosen.size} bytes, as its index says, the registry sent ${size}`;
+        throw new OnggiError("digest_mismatch", `${what}, manifest ${chosen.digest}: ${sizes}`);
+      }
+      documents.push(document);
     }
     throw new OnggiError("manifest_invalid", `${what}: its indexes are nested more than ${MAX_DEPTH} deep`);
   }
@@ -137,7 +153,9 @@ export class Puller {
       const same = pulls.get(diffId);
       if (same) return same;
       const label = `${what}, layer ${position + 1} of ${diffIds.length} (${descriptor.digest})`;
-      const pull = limiter.run(() => this.#layer({ ...request, signal }, descriptor, diffId, label));
+      const pull = limiter
+        .enter()
+        .then((leave) => this.#layer({ ...request, signal }, { descriptor, diffId, label }, leave).finally(leave));
       pulls.set(diffId, pull);
       return pull;
     });
@@ -150,12 +168,9 @@ export class Puller {
     }
   }
 
-  async #layer(
-    { repository, signal, progress }: PullRequest,
-    descriptor: Descriptor,
-    diffId: Digest,
-    what: string,
-  ): Promise<PulledLayer> {
+  /** Calls `downloaded` when all bytes have come: while they are flushed to disk, the next layer may. */
+  async #layer({ repository, signal, progress }: PullRequest, wanted: WantedLayer, downloaded: () => void): Promise<PulledLayer> {
+    const { descriptor, diffId } = wanted;
     const id = shortOf(descriptor.digest);
     const size = this.#content.blobSize(diffId);
     if (size !== null) {
@@ -166,9 +181,12 @@ export class Puller {
     const layer = await this.#layers.join(
       // Of one repository: another one's failure is none of this.
       `${repository.name} ${descriptor.digest} ${diffId}`,
-      (ended, tell) => this.#limiter.run(() => this.#download(repository, descriptor, diffId, what, ended, tell)),
+      (ended, tell) => this.#fetch(repository, wanted, ended, tell),
       signal,
-      (step) => progress({ id, ...step }),
+      (step) => {
+        if (step.message === DOWNLOADED) downloaded();
+        progress({ id, ...step });
+      },
     );
     const { source } = layer;
     const whole = { current: descriptor.size, total: descriptor.size };
@@ -176,37 +194,60 @@ export class Puller {
     return layer;
   }
 
-  /** One layer from the registry to its name in the store; where a mirror sent something else, from the next one. */
-  async #download(
+  /** One layer from the registry to its name in the store. */
+  async #fetch(
     repository: Repository,
-    descriptor: Descriptor,
-    diffId: Digest,
-    what: string,
+    { descriptor, diffId, label }: WantedLayer,
     signal: AbortSignal,
     tell: (step: Step) => void,
   ): Promise<PulledLayer> {
+    const { digest, size: total, mediaType } = descriptor;
+    try {
+      const { layer, source } = await this.#limiter.run(() => this.#genuine(repository, descriptor, signal, tell));
+      tell({ message: DOWNLOADED, current: total, total });
+      const { ingest, entries, size } = layer;
+      try {
+        checkDigest({ digest: layer.diffId, size }, { digest: diffId, size }, "it expands to");
+      } catch (error) {
+        await ingest.drop();
+        throw error;
+      }
+      await this.#content.leased(async (lease) => {
+        await ingest.keep(diffId, lease);
+        await this.#content.flushNames();
+        this.#database.addLayerBlob({ digest, size: total, mediaType, diffId }, repository.name);
+      });
+      return { diffId, size, entries, source };
+    } catch (error) {
+      throw named(error, label);
+    }
+  }
+
+  /** The layer whose blob is the one that was asked for: where a mirror sent something else, from the next one. */
+  async #genuine(
+    repository: Repository,
+    descriptor: Descriptor,
+    signal: AbortSignal,
+    tell: (step: Step) => void,
+  ): Promise<{ layer: NewLayer; source: string }> {
     for (;;) {
       const read = repository.blob(descriptor.digest, descriptor.size, signal);
-      let genuine = false;
-      const verified = (): void => {
-        genuine = true;
-      };
       try {
-        return await this.#take(read, repository.name, descriptor, diffId, { signal, tell, verified });
+        const layer = await this.#download(read, descriptor, signal, tell);
+        return { layer, source: read.sources.join(", ") };
       } catch (error) {
-        const again = !genuine && isWrongContent(error) && read.wrong(messageOf(error));
-        if (!again) throw named(error, what);
+        if (!(isWrongContent(error) && read.wrong(messageOf(error)))) throw error;
       }
     }
   }
 
-  async #take(
-    read: BlobRead,
-    repository: string,
-    { digest, size: total, mediaType }: Descriptor,
-    diffId: Digest,
-    { signal, tell, verified }: { signal: AbortSignal; tell: (step: Step) => void; verified: () => void },
-  ): Promise<PulledLayer> {
+  async #download(
+    source: Chunks,
+    { digest, size: total }: Descriptor,
+    signal: AbortSignal,
+    tell: (step: Step) => void,
+  ): Promise<NewLayer> {
+    signal.throwIfAborted();
     let current = 0;
     let told = 0;
     const onBytes = (bytes: number): void => {
@@ -215,24 +256,14 @@ export class Puller {
       told = current;
       tell({ message: "Downloading", current, total });
     };
-    signal.throwIfAborted();
-    const source: Chunks = read;
     const layer = await takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
-    const { ingest, entries, size, blob } = layer;
     try {
-      checkDigest(blob, { digest, size: total }, "the registry sent");
-      verified();
-      checkDigest({ digest: layer.diffId, size }, { digest: diffId, size }, "it expands to");
+      checkDigest(layer.blob, { digest, size: total }, "the registry sent");
+      return layer;
     } catch (error) {
-      await ingest.drop();
+      await layer.ingest.drop();
       throw error;
     }
-    await this.#content.leased(async (lease) => {
-      await ingest.keep(diffId, lease);
-      await this.#content.flushNames();
-      this.#database.addLayerBlob({ digest, size: total, mediaType, diffId }, repository);
-    });
-    return { diffId, size, entries, source: read.sources.join(", ") };
   }
 }
 
@@ -247,12 +278,12 @@ const checkDigest = (found: Identity, expected: Identity, how: string): void => 
   throw new OnggiError("digest_mismatch", text);
 };
 
-/** A blob that is kept in memory, as text. */
-const smallBlob = async (
+/** A blob that is kept in memory, as text. Throws "image_config_invalid" for one that is too large or no UTF-8, "digest_mismatch". */
+export const smallBlob = async (
   repository: Repository,
-  { digest, size }: Descriptor,
+  { digest, size }: Pick<Descriptor, "digest" | "size">,
   what: string,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<string> => {
   if (size > MAX_CONFIG) throw new OnggiError("image_config_invalid", `${what} has ${size} bytes; the limit is ${MAX_CONFIG}`);
   let data: Buffer;
@@ -288,8 +319,8 @@ const contentFailures: ReadonlySet<string> = new Set([
   "layer_too_large",
   "decompression_limit",
   "compressed_data_invalid",
-  "image_config_invalid",
-  "manifest_invalid",
+  "registry_answer_invalid",
+  "blob_unknown",
   "out_of_disk",
 ]);
 

@@ -34,6 +34,8 @@ export interface Image {
   /** "busybox@sha256:...": what registries call it. */
   repoDigests: string[];
   config: ImageConfig;
+  /** What it is for, as short as it can be: "linux/arm64", "linux/arm/v6". */
+  platform: string;
   /** Uncompressed bytes of all layers. */
   size: number;
 }
@@ -51,8 +53,11 @@ export type MountedImage =
  */
 export interface ImageStore {
   list(): Image[];
-  /** By name (tag defaults to latest), id or unique prefix of an id. Throws ImageNotFound or ImageAmbiguous. */
-  get(reference: string): Image;
+  /**
+   * By name (tag defaults to latest), id or unique prefix of an id. A name may have an image for each platform: it means the one
+   * for `platform`, or where none is asked for the best for this machine. Throws ImageNotFound, ImageAmbiguous, OtherPlatform.
+   */
+  get(reference: string, platform?: string): Image;
   /** The image's file system, mounted on first use and shared by all its containers. */
   mount(id: string): MountedImage;
   /** A root file system tar as a one-layer image. */
@@ -60,7 +65,7 @@ export interface ImageStore {
   /** A layer over an image, as a new image. */
   commit(source: ReadableStream<Uint8Array>, options: CommitImage): Promise<Image>;
   /** A docker-archive or OCI archive. Returns the images it held. */
-  load(source: ReadableStream<Uint8Array>, options?: { signal?: AbortSignal; progress?: Progress }): Promise<Image[]>;
+  load(source: ReadableStream<Uint8Array>, options?: LoadOptions): Promise<Image[]>;
   /**
    * Images as an archive or layout, under the names they were asked for by: a repository without a tag gives all its tags, an id
    * none. To `path`, or as chunks where there is none ("oci-dir" needs one). Throws ImageNotFound, "out_of_disk", "target_exists".
@@ -74,17 +79,16 @@ export interface ImageStore {
    * the registry's, or a mirror's.
    */
   pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }>;
-  /** Removes a name and, with its last name, the image. `inUse` are image ids that containers need. */
-  remove(
-    reference: string,
-    options: { force?: boolean; inUse: ReadonlySet<string> },
-  ): Promise<{ untagged: string[]; deleted: string[] }>;
-  tag(id: string, name: string): void;
+  /** Removes a name and, with its last name, the image: all its platforms', or that of one. */
+  remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }>;
+  /** The name means what the reference means, for every platform, and nothing else. */
+  tag(reference: string, name: string): void;
   /**
    * Sends an image to the registry its name says, and remembers what it is called there. The name needs to be one of the store's.
    * Throws ImageNotFound, and what the registry's client throws; what had arrived by then need not be sent again.
    */
   push(name: string, options: PushOptions): Promise<PushedImage>;
+  readonly lists: ManifestLists;
   /** What of each layer its image does not show, lowest first. */
   waste(id: string): LayerWaste[];
   /** Verifies everything in the store; with `repair` mends it. Others may work meanwhile. */
@@ -103,8 +107,24 @@ export interface PushedImage {
 
 export type SaveFormat = "docker-archive" | "oci-archive" | "oci-dir";
 
+export interface LoadOptions {
+  /** "linux/arm64"; absent: the best for this machine. */
+  platform?: string;
+  signal?: AbortSignal;
+  progress?: Progress;
+}
+
+export interface RemoveOptions {
+  force?: boolean;
+  /** Ids of images that containers need. */
+  inUse: ReadonlySet<string>;
+  platform?: string;
+}
+
 export interface SaveOptions {
   format: SaveFormat;
+  /** Of names with several images the one for this; absent: the best for this machine. */
+  platform?: string;
   /** An absolute path. */
   path?: string;
   /** Takes the archive where there is no path; it is waited for. */
@@ -167,6 +187,8 @@ export interface PushOptions {
   authOf?(domain: string): RegistryAuth | undefined;
   /** Absent: any form will do, and gzip is made where there is none. */
   compression?: Compression;
+  /** Of a name with several images the one for this; absent: the best for this machine. */
+  platform?: string;
   signal?: AbortSignal;
   progress?: Progress;
 }
@@ -191,4 +213,74 @@ export interface PullOptions {
   readonly platform?: string;
   readonly signal?: AbortSignal;
   readonly progress?: Progress;
+}
+
+/** A platform as an index says it. */
+export interface ListPlatform {
+  readonly architecture: string;
+  readonly os: string;
+  readonly "os.version"?: string;
+  readonly "os.features"?: readonly string[];
+  readonly variant?: string;
+}
+
+/** What an index says of a manifest besides its platform. */
+export interface ListDescriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+export interface ListMember {
+  /** Canonical; an image's id where it was named by that. */
+  readonly name: string;
+  /** Id of an image of the store; null: a manifest in a registry. */
+  readonly image: string | null;
+  /** "registry.example/team/app": where the manifest is; null for an image of the store. */
+  readonly repository: string | null;
+  /** Null: an image of the store whose manifest its push will make. */
+  readonly descriptor: ListDescriptor | null;
+  readonly platform: ListPlatform | null;
+}
+
+export interface ManifestList {
+  /** As short as it can be. */
+  readonly name: string;
+  readonly members: readonly ListMember[];
+}
+
+/** What is said of a member's platform; absent: as it was. */
+export interface ListAnnotation {
+  readonly os?: string;
+  readonly architecture?: string;
+  readonly variant?: string;
+  readonly osVersion?: string;
+  readonly osFeatures?: readonly string[];
+}
+
+export type ListOptions = Pick<PushOptions, "registries" | "authOf" | "signal">;
+
+/** Indexes that are being put together. Durable when a call returns. An image that a list needs is not removed without force. */
+export interface ManifestLists {
+  all(): ManifestList[];
+  /** Whether a list has that image. */
+  needs(id: string): boolean;
+  /** The list, and the index it would be pushed as. Throws "manifest_list_not_found". */
+  get(list: string): ManifestList & { readonly mediaType: string; readonly text: string };
+  /** One member, by name, digest or image id. Throws "manifest_list_member_not_found". */
+  member(list: string, image: string): ListMember;
+  /**
+   * Makes a list, or with `amend` adds to it, and replaces members of the same names. An index gives all its entries. Returns its
+   * short name. Throws "manifest_list_exists", and what the registry's client throws.
+   */
+  create(list: string, images: readonly string[], options: ListOptions & { readonly amend?: boolean }): Promise<string>;
+  annotate(list: string, image: string, annotation: ListAnnotation): void;
+  /**
+   * Sends what the members need, then the index. Manifests from registries keep their bytes; images of the store are sent as
+   * ImageStore.push sends them. With `purge` the list is removed afterwards.
+   */
+  push(list: string, options: PushOptions & { readonly purge?: boolean }): Promise<PushedImage & { members: ListMember[] }>;
+  remove(list: string): void;
 }

@@ -2,6 +2,7 @@
  * A registry: Debian's docker-registry on loopback, in a directory of its own, with passwords and TLS where wanted. Ended by its
  * pid. Plain HTTP unless `tls`.
  */
+import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -36,6 +37,14 @@ const must = (words: string[]): string => {
 };
 
 const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+
+export const sha256 = (data: string | Uint8Array): string => `sha256:${createHash("sha256").update(data).digest("hex")}`;
+
+/** What a descriptor says of content. */
+export interface Stored {
+  readonly digest: string;
+  readonly size: number;
+}
 
 export class Registry {
   /** "127.0.0.1:PORT", as it stands in an image's name. */
@@ -102,6 +111,30 @@ export class Registry {
   blobFile(digest: string): string {
     const hex = digest.replace(/^sha256:/, "");
     return join(this.storage, "docker/registry/v2/blobs/sha256", hex.slice(0, 2), hex, "data");
+  }
+
+  /** How often blobs were fetched, whole or in part, so far. */
+  async fetches(): Promise<number> {
+    return ((await this.log()).match(/"GET [^"]*\/blobs\/sha256:[^"]*" 20[06]/g) ?? []).length;
+  }
+
+  /** Stores a blob, of a registry that everybody may write to. */
+  async putBlob(repository: string, data: string | Uint8Array): Promise<Stored> {
+    const { headers } = await fetch(`${this.url}/v2/${repository}/blobs/uploads/`, { method: "POST" });
+    const location = new URL(headers.get("location")!, this.url);
+    location.searchParams.set("digest", sha256(data));
+    const { status } = await fetch(location, { method: "PUT", body: typeof data === "string" ? data : new Uint8Array(data) });
+    if (status !== 201) throw new Error(`storing a blob in ${repository}: ${status}`);
+    return { digest: sha256(data), size: Buffer.byteLength(data) };
+  }
+
+  /** Stores a document under a tag, or (null) under its digest. */
+  async putManifest(repository: string, tag: string | null, mediaType: string, value: unknown): Promise<Stored> {
+    const body = JSON.stringify(value);
+    const url = `${this.url}/v2/${repository}/manifests/${tag ?? sha256(body)}`;
+    const { status } = await fetch(url, { method: "PUT", headers: { "content-type": mediaType }, body });
+    if (status !== 201) throw new Error(`storing a manifest in ${repository}: ${status}`);
+    return { digest: sha256(body), size: Buffer.byteLength(body) };
   }
 
   /** Starts it on what is there; waits until it answers. */

@@ -49,10 +49,10 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
     if (own) return new RemoteRepository({ name, host, path, auth });
     return new RemoteRepository({ name: `${endpoint.host}/${path}`, host, path, auth: {}, tries: 1 });
   };
-  return {
+  const registries = (insecure: boolean): Registries => ({
     repository({ domain, path }: Reference, auth: RegistryAuth = {}) {
       const name = `${domain}/${path}`;
-      const sources = sourcesOf(files, domain, path);
+      const sources = sourcesOf(files, domain, path, insecure);
       const [first] = sources;
       const alone = sources.length === 1 && first.own && first.resolves && first.pulls && first.pushes;
       if (alone) return repositoryOf(first, name, auth);
@@ -60,10 +60,14 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
       return new MirroredRepository(name, mirrors, note);
     },
     async login(domain, auth, signal) {
-      const own = sourcesOf(files, domain, NOWHERE).findLast((source) => source.own);
-      const [asked] = own ? [own] : sourcesOf({ ...files, hostsDirs: [] }, domain, NOWHERE);
+      const own = sourcesOf(files, domain, NOWHERE, insecure).findLast((source) => source.own);
+      const [asked] = own ? [own] : sourcesOf({ ...files, hostsDirs: [] }, domain, NOWHERE, insecure);
       return hostOf(asked).login(domain, auth, signal);
     },
+    get insecure() {
+      return registries(true);
+    },
     close: () => hosts.clear(),
-  };
+  });
+  return registries(false);
 };

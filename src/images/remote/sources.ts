@@ -83,15 +83,15 @@ const certificates = (dirs: readonly string[], host: string): Tls | null => {
 
 const placeOfDomain = (domain: string): string => (domain === "docker.io" ? HUB : domain);
 
-/** A place as registries.toml says it; `host` where the file names none. */
-const endpointOf = (files: ConfigFiles, said: PlaceConfig, host: string, certificatesOf: string): Endpoint => {
+/** A place as registries.toml says it. `certificatesOf`: for whom they are laid down. `lenient`: it may be insecure. */
+const endpointOf = (files: ConfigFiles, said: PlaceConfig, host: string, certificatesOf = host, lenient = false): Endpoint => {
   const tls: Tls = {
     ...certificates(files.certsDirs, certificatesOf),
     ...(said.ca ? { ca: [named(said.ca, files.config)] } : {}),
     ...(said.cert && said.key ? { cert: named(said.cert, files.config), key: named(said.key, files.config) } : {}),
   };
   // Who gives a local registry an authority wants it checked.
-  const scheme: Endpoint["scheme"] = said.insecure ?? (isLocal(host) && !tls.ca ? "either" : "https");
+  const scheme: Endpoint["scheme"] = said.insecure ?? ((lenient || isLocal(host)) && !tls.ca ? "either" : "https");
   return { host, root: "/v2", scheme, ...(Object.keys(tls).length > 0 ? { tls } : {}) };
 };
 
@@ -111,7 +111,7 @@ const mirrorSource = (files: ConfigFiles, mirror: MirrorConfig, domain: string, 
   const asked = mirror["pull-from-mirror"] ?? "all";
   const seconds = mirror["connect-timeout"];
   const endpoint: Endpoint = {
-    ...endpointOf(files, mirror, host, host),
+    ...endpointOf(files, mirror, host),
     connectTimeout: seconds === undefined ? MIRROR_CONNECT_MS : seconds * 1000,
     ...(mirror["pull-through"] ? { namespace: domain } : {}),
   };
@@ -119,11 +119,17 @@ const mirrorSource = (files: ConfigFiles, mirror: MirrorConfig, domain: string, 
   return { endpoint, path, resolves: asked !== "digest-only", pulls: asked !== "tag-only", pushes: false, own: false };
 };
 
-const ownSource = (files: ConfigFiles, said: PlaceConfig, domain: string, path: string, rest: string): Source => {
+const ownSource = (
+  files: ConfigFiles,
+  said: PlaceConfig,
+  { domain, path, rest }: { readonly domain: string; readonly path: string; readonly rest: string },
+  lenient: boolean,
+): Source => {
   const always = { resolves: true, pulls: true, pushes: true, own: true };
-  if (said.location === undefined) return { ...always, endpoint: endpointOf(files, said, placeOfDomain(domain), domain), path };
+  if (said.location === undefined)
+    return { ...always, endpoint: endpointOf(files, said, placeOfDomain(domain), domain, lenient), path };
   const { host, base } = split(said.location);
-  return { ...always, endpoint: endpointOf(files, said, host, host), path: pathBelow(said.location, base, rest, files) };
+  return { ...always, endpoint: endpointOf(files, said, host, host, lenient), path: pathBelow(said.location, base, rest, files) };
 };
 
 /** A place as hosts.toml says it. */
@@ -183,18 +189,23 @@ const tablesOf = (path: string): ReadonlyMap<string, RegistryConfig> => {
 
 /**
  * In the order in which they are asked; the registry itself, or what stands for it, is the last. The files are read anew each time.
- * Throws "registry_config_invalid", also for a name that is blocked.
+ * `insecure`: the registry may be, where nothing else is said. Throws "registry_config_invalid", also for a name that is blocked.
  */
-export const sourcesOf = (files: ConfigFiles, domain: string, path: string): [...mirrors: Source[], last: Source] => {
+export const sourcesOf = (
+  files: ConfigFiles,
+  domain: string,
+  path: string,
+  insecure = false,
+): [...mirrors: Source[], last: Source] => {
   const match = matchConfig(tablesOf(files.config), domain, path);
   if (match) {
     const { config, rest, name } = match;
     if (config.blocked) throw invalid(`${name} is blocked by ${files.config}`);
     const mirrors = (config.mirror ?? []).map((mirror) => mirrorSource(files, mirror, domain, rest));
-    return [...mirrors, ownSource(files, config, domain, path, rest)];
+    return [...mirrors, ownSource(files, config, { domain, path, rest }, insecure)];
   }
   const found = hostsFile(files.hostsDirs, domain);
-  if (!found) return [ownSource(files, {}, domain, path, path)];
+  if (!found) return [ownSource(files, {}, { domain, path, rest: path }, insecure)];
   const { hosts, server } = found.read;
   const about = { domain, path, file: found.file };
   // What stands for every registry is none of them.

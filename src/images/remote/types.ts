@@ -84,5 +84,7 @@ export interface Registries {
   repository(reference: Reference, auth?: RegistryAuth): Repository;
   /** Asks a registry whether it takes these credentials; an identity token where it hands one out. */
   login(domain: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string }>;
+  /** The same; but those of which nothing is said may be insecure, as those of this machine. */
+  readonly insecure: Registries;
   close(): void;
 }
