@@ -37,6 +37,8 @@ const load = entry("load images from an archive", async () => (await import("./l
 const pull = entry("bring an image from a registry", async () => (await import("./pull.ts")).command);
 const save = entry("save images to an archive", async () => (await import("./save.ts")).command);
 const history = entry("show what an image's layers were made by", async () => (await import("./history.ts")).command);
+const imageSign = entry("sign an image in a registry", async () => (await import("./image-sign.ts")).command);
+const imageVerify = entry("check that an image in a registry is signed", async () => (await import("./image-verify.ts")).command);
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
@@ -158,6 +160,8 @@ export const groups: Readonly<Record<string, Group>> = {
       history,
       tree: imageTree,
       prune: imagePrune,
+      sign: imageSign,
+      verify: imageVerify,
       list: { ...images, hidden: true },
     },
   },

@@ -29,6 +29,8 @@ export interface EngineFlags {
   readonly cgroupDriver: string | undefined;
   /** Path of registries.toml. */
   readonly registries: string | undefined;
+  /** Path of policy.toml. */
+  readonly policy: string | undefined;
 }
 
 export type Caller = <K extends CallName>(

@@ -1,5 +1,5 @@
 import type { Registries } from "../images/remote/types.ts";
-import type { ImageStore } from "../images/types.ts";
+import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
 import type { HostFacts } from "../runtime/types.ts";
@@ -22,6 +22,8 @@ export interface Context {
   readonly images: ImageStore;
   /** Connections and tokens are everybody's. */
   readonly registries: Registries;
+  /** What may come from registries. */
+  readonly policy: Policy;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;

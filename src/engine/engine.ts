@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
+import { openPolicy } from "../images/policy.ts";
 import { openRegistries } from "../images/remote/registries.ts";
 import type { CheckRequest, Image, ImageStore, Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
@@ -40,6 +41,7 @@ import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import type { Trace } from "./trace.ts";
+import { trustOf } from "./trust.ts";
 import type {
   ContainerInfo,
   ContainerRequest,
@@ -72,6 +74,8 @@ export interface EngineOptions {
   readonly cgroupDriver?: string | undefined;
   /** Path of registries.toml; absent: /etc/onggi/registries.toml. */
   readonly registries?: string | undefined;
+  /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
+  readonly policy?: string | undefined;
   /** Where the engine's own messages go. */
   readonly log: (message: string) => void;
 }
@@ -119,6 +123,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
     table: new ContainerTable(layout.database),
     events: new EventBus(),
+    policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
     cgroups,
@@ -143,11 +148,13 @@ export class Engine {
   private readonly lock: number;
 
   readonly manifests: ReturnType<typeof manifestsOf>;
+  readonly trust: ReturnType<typeof trustOf>;
 
   constructor(context: Context, lock: number) {
     this.context = context;
     this.lock = lock;
     this.manifests = manifestsOf(context);
+    this.trust = trustOf(context);
   }
 
   get layout(): Layout {

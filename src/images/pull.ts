@@ -9,8 +9,8 @@ import { type Digest, hexOf } from "../oci/digest.ts";
 import { type Platform, parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, type Reference } from "../oci/reference.ts";
 import type { ContentStore, Lease } from "./content.ts";
+import { blobBytes } from "./copy.ts";
 import type { ImageDatabase } from "./database.ts";
-import { digestOf } from "./digest.ts";
 import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
 import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
@@ -59,6 +59,8 @@ export interface PullRequest {
   readonly lease: Lease;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Asked before anything but manifests is fetched; what it throws ends the pull. */
+  readonly admit?: (digests: readonly Digest[]) => Promise<void>;
 }
 
 interface WantedLayer {
@@ -104,6 +106,7 @@ export class Puller {
     const what = canonicalName(reference);
     const top = await repository.manifest(reference.digest ?? reference.tag ?? "latest", signal);
     const { manifest, documents } = await this.#manifest(request, top, what);
+    await request.admit?.(documents.map(({ digest }) => digest));
     const where = `${what}, configuration ${manifest.config.digest}`;
     const configText = await smallBlob(repository, manifest.config, where, signal);
     const config = parseConfig(configText, where);
@@ -287,17 +290,10 @@ export const smallBlob = async (
 ): Promise<string> => {
   if (size > MAX_CONFIG) throw new OnggiError("image_config_invalid", `${what} has ${size} bytes; the limit is ${MAX_CONFIG}`);
   let data: Buffer;
-  for (;;) {
-    const read = repository.blob(digest, size, signal);
-    const parts: Uint8Array[] = [];
-    for await (const chunk of read) parts.push(chunk);
-    data = Buffer.concat(parts);
-    try {
-      checkDigest({ digest: digestOf(data), size: data.length }, { digest, size }, "the registry sent");
-      break;
-    } catch (error) {
-      if (!read.wrong(messageOf(error))) throw named(error, what);
-    }
+  try {
+    data = await blobBytes(repository, { digest, size }, signal);
+  } catch (error) {
+    throw named(error, what);
   }
   const text = data.toString("utf8");
   if (Buffer.compare(Buffer.from(text, "utf8"), data) !== 0)
@@ -324,8 +320,10 @@ const contentFailures: ReadonlySet<string> = new Set([
   "out_of_disk",
 ]);
 
-/** Whether what a source sent may be no more than that source's fault. */
+/** Of those, what comes of bytes that are not the blob's: the source's fault, and maybe its alone. */
 const isWrongContent = (error: unknown): boolean =>
-  isContentFailure(error) && error instanceof OnggiError && error.code !== "out_of_disk";
+  isContentFailure(error) &&
+  error instanceof OnggiError &&
+  !["registry_answer_invalid", "blob_unknown", "out_of_disk"].includes(error.code);
 
 export const isContentFailure = (error: unknown): boolean => error instanceof OnggiError && contentFailures.has(error.code);

@@ -1,7 +1,7 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { parseDigest } from "../oci/digest.ts";
+import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
 import { type AddedLayer, addImages, arrived } from "./add.ts";
@@ -193,13 +193,15 @@ class LocalImageStore implements ImageStore {
 
   async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }> {
     const reference = parseReference(name);
-    const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
+    const { registries, auth, policy, signal = new AbortController().signal, progress = () => {} } = options;
+    policy?.check(reference);
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     const repository = registries.repository(reference, auth);
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
-        const request = { repository, reference, lease, signal, progress };
+        const admit = async (digests: readonly Digest[]) => policy?.admit(repository, reference, digests, signal);
+        const request = { repository, reference, lease, signal, progress, admit };
         const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];

@@ -6,7 +6,7 @@ import type { Environment } from "./proxy.ts";
 import { RemoteRepository } from "./repository.ts";
 import { type ConfigFiles, type Source, sourcesOf } from "./sources.ts";
 import { defaultTimeouts, type Timeouts, Transport } from "./transport.ts";
-import type { Registries, RegistryAuth } from "./types.ts";
+import type { Registries, RegistryAuth, RepositoryOptions } from "./types.ts";
 
 export interface RegistriesOptions extends Partial<ConfigFiles> {
   /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY. Default: the process's. */
@@ -49,25 +49,31 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
     if (own) return new RemoteRepository({ name, host, path, auth });
     return new RemoteRepository({ name: `${endpoint.host}/${path}`, host, path, auth: {}, tries: 1 });
   };
-  const registries = (insecure: boolean): Registries => ({
-    repository({ domain, path }: Reference, auth: RegistryAuth = {}) {
-      const name = `${domain}/${path}`;
-      const sources = sourcesOf(files, domain, path, insecure);
-      const [first] = sources;
-      const alone = sources.length === 1 && first.own && first.resolves && first.pulls && first.pushes;
-      if (alone) return repositoryOf(first, name, auth);
-      const mirrors = sources.map((source): Mirror => ({ ...source, repository: repositoryOf(source, name, auth) }));
-      return new MirroredRepository(name, mirrors, note);
-    },
-    async login(domain, auth, signal) {
-      const own = sourcesOf(files, domain, NOWHERE, insecure).findLast((source) => source.own);
-      const [asked] = own ? [own] : sourcesOf({ ...files, hostsDirs: [] }, domain, NOWHERE, insecure);
-      return hostOf(asked).login(domain, auth, signal);
-    },
-    get insecure() {
-      return registries(true);
-    },
-    close: () => hosts.clear(),
-  });
+  const registries = (insecure: boolean): Registries => {
+    /** The registry itself, whatever stands in its place for all. */
+    const ownSource = (domain: string, path: string): Source => {
+      const own = sourcesOf(files, domain, path, insecure).findLast((source) => source.own);
+      return own ?? sourcesOf({ ...files, hostsDirs: [] }, domain, path, insecure)[0];
+    };
+    return {
+      repository({ domain, path }: Reference, auth: RegistryAuth = {}, { mirrors = true }: RepositoryOptions = {}) {
+        const name = `${domain}/${path}`;
+        if (!mirrors) return repositoryOf(ownSource(domain, path), name, auth);
+        const sources = sourcesOf(files, domain, path, insecure);
+        const [first] = sources;
+        const alone = sources.length === 1 && first.own && first.resolves && first.pulls && first.pushes;
+        if (alone) return repositoryOf(first, name, auth);
+        const asked = sources.map((source): Mirror => ({ ...source, repository: repositoryOf(source, name, auth) }));
+        return new MirroredRepository(name, asked, note);
+      },
+      async login(domain, auth, signal) {
+        return hostOf(ownSource(domain, NOWHERE)).login(domain, auth, signal);
+      },
+      get insecure() {
+        return registries(true);
+      },
+      close: () => hosts.clear(),
+    };
+  };
   return registries(false);
 };

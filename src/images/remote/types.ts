@@ -78,10 +78,15 @@ export interface Repository {
   referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<RemoteManifest>;
 }
 
+export interface RepositoryOptions {
+  /** False: the registry itself alone is asked, for what must not be a mirror's word. */
+  readonly mirrors?: boolean;
+}
+
 /** The registries of the world. Connections and tokens are shared by all callers. */
 export interface Registries {
   /** The repository of a name. */
-  repository(reference: Reference, auth?: RegistryAuth): Repository;
+  repository(reference: Reference, auth?: RegistryAuth, options?: RepositoryOptions): Repository;
   /** Asks a registry whether it takes these credentials; an identity token where it hands one out. */
   login(domain: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string }>;
   /** The same; but those of which nothing is said may be insecure, as those of this machine. */
