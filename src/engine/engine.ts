@@ -10,6 +10,7 @@ import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { artifacts } from "./artifacts.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
@@ -145,6 +146,7 @@ export class Engine {
 
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust = trust;
+  readonly artifacts = artifacts;
 
   constructor(context: Context, lock: number) {
     this.context = context;
