@@ -23,7 +23,7 @@ export const command = define({
   args: [1, Number.POSITIVE_INFINITY],
   complete: "file",
   examples: [
-    ["image attach --artifact-type application/spdx+json reg.example/app:1 sbom.json:application/json", "an SBOM"],
+    ["image attach --artifact-type application/spdx+json reg.example/app:1 sbom.json", "an SBOM"],
     ["image attach --artifact-type example/approved -a by=ann reg.example/app:1", "annotations alone"],
   ],
   async run(context, values, [image = "", ...files]) {
