@@ -201,7 +201,7 @@ export class StoredLists implements ManifestLists {
       if (!this.#catalog.has(image))
         throw new OnggiError("image_not_found", `${member.name} (${image}) is no longer here; make the manifest list again`);
       const { digest, mediaType, size } = await this.#push(image, { ...target, tag: null }, options);
-      return { ...member, descriptor: { ...descriptor, digest: digest as Digest, mediaType, size } };
+      return { ...member, descriptor: { mediaType, digest, size } };
     }
     const from = parseReference(member.repository!);
     const source = registries.repository(from, authOf?.(from.domain));
