@@ -1,4 +1,5 @@
 import type { Referrer } from "../api/control/types.ts";
+import { printable } from "../lib/printable.ts";
 import { decimalSize } from "../lib/units.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
@@ -51,9 +52,9 @@ export function rowsOf(referrers: readonly Referrer[], subject: string, indent: 
     const { digest, artifactType, size, annotations } = referrer;
     const row = {
       Digest: indent === null ? digest : `${indent}${last ? "└─" : "├─"} ${digest}`,
-      ArtifactType: artifactType,
+      ArtifactType: printable(artifactType),
       Size: decimalSize(size),
-      Annotations: joinLabels(annotations),
+      Annotations: printable(joinLabels(annotations), 1000),
       Subject: subject,
     };
     return [row, ...rowsOf(referrer.referrers, digest, indent === null ? null : `${indent}${last ? "  " : "│ "} `)];

@@ -2,13 +2,13 @@
 import { attach as attachFiles, detach as detachOne, filesOf, referrersOf, saveFile } from "../images/artifacts.ts";
 import { checkedBlob } from "../images/copy.ts";
 import { choose, isIndexType, parseDocument } from "../images/manifest.ts";
-import type { Repository } from "../images/remote/types.ts";
+import type { Repository, RepositoryOptions } from "../images/remote/types.ts";
 import type { AttachedFile } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { parseReference } from "../oci/reference.ts";
-import { registriesFor } from "./registries.ts";
+import type { Context } from "./context.ts";
 import type {
   AttachRequest,
   DetachRequest,
@@ -20,11 +20,18 @@ import type {
   RegistryRequest,
 } from "./types.ts";
 
-const repositoryOf = ({ image, auths = {}, insecure }: RegistryRequest & { image: string }) => {
+const repositoryOf = (
+  { registries }: Context,
+  { image, auths = {}, insecure }: RegistryRequest & { image: string },
+  options: RepositoryOptions = {},
+) => {
   const reference = parseReference(image);
-  const repository = registriesFor(insecure).repository(reference, auths[reference.domain]);
+  const repository = (insecure ? registries.insecure : registries).repository(reference, auths[reference.domain], options);
   return { repository, asked: reference.digest ?? reference.tag ?? "latest" };
 };
+
+/** Whoever writes asks no mirror what there is. */
+const own: RepositoryOptions = { mirrors: false };
 
 /** The manifest that a name means; with a platform, that of an index. */
 async function subjectOf(repository: Repository, asked: string, image: string, platform?: string, signal?: AbortSignal) {
@@ -37,32 +44,33 @@ async function subjectOf(repository: Repository, asked: string, image: string, p
   return { mediaType: chosen.mediaType, digest: chosen.digest, size: chosen.size };
 }
 
-async function referrers(request: ReferrersRequest, signal: AbortSignal): Promise<ReferrersResult> {
-  const { repository, asked } = repositoryOf(request);
+async function referrers(context: Context, request: ReferrersRequest, signal: AbortSignal): Promise<ReferrersResult> {
+  const { repository, asked } = repositoryOf(context, request);
   const { digest } = await subjectOf(repository, asked, request.image, request.platform, signal);
   return { name: `${repository.name}@${digest}`, referrers: await referrersOf(repository, digest, request.artifactType, signal) };
 }
 
-async function attach(request: AttachRequest, signal: AbortSignal): Promise<PushedName> {
-  const { repository, asked } = repositoryOf(request);
+async function attach(context: Context, request: AttachRequest, signal: AbortSignal): Promise<PushedName> {
+  const { repository, asked } = repositoryOf(context, request, own);
   const subject = await subjectOf(repository, asked, request.image, request.platform, signal);
   const { artifactType, annotations = {}, files } = request;
   const { digest, size } = await attachFiles(repository, { subject, artifactType, annotations, files }, signal);
   return { name: `${repository.name}@${digest}`, digest, size };
 }
 
-async function detach(request: DetachRequest, signal: AbortSignal): Promise<{ deleted: boolean }> {
-  const { repository } = repositoryOf(request);
+async function detach(context: Context, request: DetachRequest, signal: AbortSignal): Promise<{ deleted: boolean }> {
+  const { repository } = repositoryOf(context, request, own);
   return detachOne(repository, parseDigest(parseReference(request.image).digest, request.image), signal);
 }
 
 /** Files of an artifact, or with a type of all artifacts of that type which refer to the image; into a directory, or given to `write`. */
 async function fetch(
+  context: Context,
   request: FetchRequest,
   { signal, write }: { readonly signal: AbortSignal; readonly write: (chunk: Uint8Array) => Promise<void> },
 ): Promise<FetchedFile[]> {
   const { image, artifactType, directory } = request;
-  const { repository, asked } = repositoryOf(request);
+  const { repository, asked } = repositoryOf(context, request);
   const artifacts: string[] = [];
   if (artifactType === undefined) artifacts.push(asked);
   else {
@@ -88,5 +96,10 @@ async function fetch(
   return fetched;
 }
 
-/** The use cases of artifacts. */
-export const artifacts = { referrers, attach, detach, fetch };
+/** The use cases of artifacts, for one engine. */
+export const artifactsOf = (context: Context) => ({
+  referrers: (request: ReferrersRequest, signal: AbortSignal) => referrers(context, request, signal),
+  attach: (request: AttachRequest, signal: AbortSignal) => attach(context, request, signal),
+  detach: (request: DetachRequest, signal: AbortSignal) => detach(context, request, signal),
+  fetch: (request: FetchRequest, options: Parameters<typeof fetch>[2]) => fetch(context, request, options),
+});

@@ -263,6 +263,8 @@ export interface PulledName {
   id: string;
   /** The name meant that image before. */
   upToDate: boolean;
+  /** The host that said what the name means: the registry's, or a mirror's. */
+  source: string;
 }
 
 export interface PushRequest {

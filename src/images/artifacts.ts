@@ -6,6 +6,7 @@
 import { closeSync, createReadStream, existsSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import { printable } from "../lib/printable.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
 import { changingTag } from "./changing-tag.ts";
 import { checkedBlob, sendBytes } from "./copy.ts";
@@ -21,6 +22,8 @@ const CREATED = "org.opencontainers.image.created";
 const MAX_REFERRERS = 1000;
 const MAX_DEPTH = 8;
 const MAX_FILES = 1000;
+/** Bytes of a file's name. */
+const MAX_NAME = 255;
 /** Tries at an index that others change too. */
 const MAX_TRIES = 5;
 
@@ -216,7 +219,9 @@ export async function filesOf(repository: Repository, digestOrTag: string, signa
   const files = layers.map((layer, position) => {
     const descriptor = parseDescriptor(layer, `${what}, layers[${position}]`);
     const title = stringOf(descriptor.annotations[TITLE]);
-    const name = /^(?!\.{1,2}$)[^/\0]{1,255}$/.test(title) ? title : `sha256-${hexOf(descriptor.digest)}`;
+    const plain =
+      /^(?!\.{1,2}$)[^/]{1,255}$/.test(title) && printable(title, MAX_NAME) === title && Buffer.byteLength(title) <= MAX_NAME;
+    const name = plain ? title : `sha256-${hexOf(descriptor.digest)}`;
     return { name, digest: descriptor.digest, size: descriptor.size, mediaType: descriptor.mediaType };
   });
   return files.filter(({ mediaType }) => mediaType !== EMPTY_TYPE);

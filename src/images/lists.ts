@@ -175,7 +175,8 @@ export class StoredLists implements ManifestLists {
   ): Promise<PushedImage & { members: ListMember[] }> {
     const { registries, authOf, signal, progress } = options;
     const target = parseReference(canonicalTag(list));
-    const repository = registries.repository(target, authOf?.(target.domain));
+    // whether something is there a mirror does not say
+    const repository = registries.repository(target, authOf?.(target.domain), { mirrors: false });
     const members: ListMember[] = [];
     for (const member of this.get(list).members) members.push(await this.#send(member, target, repository, options));
     const { mediaType, text } = indexOf(members);

@@ -77,9 +77,10 @@ export interface ImageStore {
   layers(id: string): { diffId: string; size: number }[];
   /**
    * Brings an image from a registry. `digest` is what the registry calls it; `upToDate`: the name meant that image before. A pull
-   * that fails on the way leaves the layers that are whole for the next try.
+   * that fails on the way leaves the layers that are whole for the next try. `source` is the host that said what the name means:
+   * the registry's, or a mirror's.
    */
-  pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
+  pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }>;
   /** Removes a name and, with its last name, the image: all its platforms', or that of one. */
   remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }>;
   /** The name means what the reference means, for every platform, and nothing else. */
@@ -169,7 +170,8 @@ export interface CheckRequest {
   progress?: Progress;
 }
 
-export type Progress = (step: { id: string; current: number; total?: number; message: string }) => void;
+/** `source`: the host, or hosts, that sent what is there now. */
+export type Progress = (step: { id: string; current: number; total?: number; message: string; source?: string }) => void;
 
 export interface ImportOptions {
   name?: string;

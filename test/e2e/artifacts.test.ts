@@ -112,7 +112,7 @@ test("a name that leads elsewhere is none, and a file of other bytes is not ther
     return { digest: sha256(text), size: text.length };
   };
   const type = "application/vnd.oci.image.manifest.v1+json";
-  const titles = ["../../escaped", "..", "/etc/escaped", "a/b", ""];
+  const titles = ["../../escaped", "..", "/etc/escaped", "a/b", "", "\u001b[2J", "a\nb"];
   const layers = [];
   for (const [i, title] of titles.entries())
     layers.push({
