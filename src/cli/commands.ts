@@ -39,6 +39,10 @@ const save = entry("save images to an archive", async () => (await import("./sav
 const history = entry("show what an image's layers were made by", async () => (await import("./history.ts")).command);
 const imageSign = entry("sign an image in a registry", async () => (await import("./image-sign.ts")).command);
 const imageVerify = entry("check that an image in a registry is signed", async () => (await import("./image-verify.ts")).command);
+const imageReferrers = entry("show what refers to an image", async () => (await import("./image-referrers.ts")).command);
+const imageAttach = entry("store files beside an image", async () => (await import("./image-attach.ts")).command);
+const imageDetach = entry("remove what refers to an image", async () => (await import("./image-detach.ts")).command);
+const imageFetch = entry("fetch files that are stored beside an image", async () => (await import("./image-fetch.ts")).command);
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
@@ -160,6 +164,10 @@ export const groups: Readonly<Record<string, Group>> = {
       history,
       tree: imageTree,
       prune: imagePrune,
+      referrers: imageReferrers,
+      attach: imageAttach,
+      fetch: imageFetch,
+      detach: imageDetach,
       sign: imageSign,
       verify: imageVerify,
       list: { ...images, hidden: true },

@@ -11,6 +11,7 @@ import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
@@ -149,12 +150,14 @@ export class Engine {
 
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
+  readonly artifacts: ReturnType<typeof artifactsOf>;
 
   constructor(context: Context, lock: number) {
     this.context = context;
     this.lock = lock;
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
+    this.artifacts = artifactsOf(context);
   }
 
   get layout(): Layout {

@@ -230,6 +230,34 @@ export interface Policy {
   admit(repository: Repository, reference: Reference, digests: readonly Digest[], signal?: AbortSignal): Promise<void>;
 }
 
+/** An artifact that refers to a manifest. */
+export interface Referrer {
+  readonly digest: string;
+  readonly mediaType: string;
+  /** Empty where the registry does not say it. */
+  readonly artifactType: string;
+  /** Of its manifest, in bytes. */
+  readonly size: number;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** What refers to it. */
+  readonly referrers: readonly Referrer[];
+}
+
+export interface AttachFile {
+  /** Absolute; its last part is the name it gets. */
+  readonly path: string;
+  readonly mediaType: string;
+}
+
+/** A file of an artifact, in its registry. */
+export interface AttachedFile {
+  /** No path. */
+  readonly name: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly mediaType: string;
+}
+
 /** A platform as an index says it. */
 export interface ListPlatform {
   readonly architecture: string;
