@@ -37,6 +37,8 @@ const load = entry("load images from an archive", async () => (await import("./l
 const pull = entry("bring an image from a registry", async () => (await import("./pull.ts")).command);
 const save = entry("save images to an archive", async () => (await import("./save.ts")).command);
 const history = entry("show what an image's layers were made by", async () => (await import("./history.ts")).command);
+const imageMount = entry("show an image's files at a path, read-only", async () => (await import("./image-mount.ts")).command);
+const imageUnmount = entry("take mounts of images away", async () => (await import("./image-unmount.ts")).command);
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
@@ -157,6 +159,9 @@ export const groups: Readonly<Record<string, Group>> = {
       tag,
       history,
       tree: imageTree,
+      mount: imageMount,
+      unmount: imageUnmount,
+      umount: { ...imageUnmount, hidden: true },
       prune: imagePrune,
       list: { ...images, hidden: true },
     },

@@ -8,6 +8,7 @@ import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
 
 /** What every use case works on. Made once by `openEngine`. */
@@ -19,6 +20,7 @@ export interface Context {
   readonly table: ContainerTable;
   readonly events: EventBus;
   readonly images: ImageStore;
+  readonly imageMounts: MountTable;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;
@@ -35,6 +37,10 @@ export interface Context {
   /** The engine is stopping: connections to shims end without meaning anything. */
   closing: boolean;
 }
+
+/** Ids of the images that something needs: a container, or a mount that somebody looks at. */
+export const imagesInUse = ({ containers, imageMounts }: Context): Set<string> =>
+  new Set([...[...containers.values()].map(({ record }) => record.imageId), ...imageMounts.all().map(({ imageId }) => imageId)]);
 
 /** Runs `task` without making anybody wait; what it throws is logged. */
 export function inBackground(context: Context, what: string, task: () => Promise<unknown>): void {

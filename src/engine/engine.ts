@@ -13,7 +13,7 @@ import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
-import { type Context, findContainer } from "./context.ts";
+import { type Context, findContainer, imagesInUse } from "./context.ts";
 import { createContainer, hasBinds } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -22,12 +22,14 @@ import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { historyOf, imageTrees } from "./image-layers.ts";
+import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
 import { listImages, prunable } from "./images.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
+import { MountTable } from "./mount-table.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
@@ -51,6 +53,7 @@ import type {
   ImageSummary,
   ImageTree,
   LoginRequest,
+  MountedPath,
   PulledName,
   PullRequest,
   PushedName,
@@ -115,6 +118,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     startedNs: nowNs(),
     bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
     table: new ContainerTable(layout.database),
+    imageMounts: new MountTable(layout.database),
     events: new EventBus(),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     cgroups,
@@ -329,7 +333,7 @@ export class Engine {
 
   /** Removes a name of an image, and the image with its last one; never one a container needs. */
   async removeImage(reference: string, force: boolean, platform?: string): Promise<{ untagged: string[]; deleted: string[] }> {
-    const inUse = new Set([...this.context.containers.values()].map(({ record }) => record.imageId));
+    const inUse = imagesInUse(this.context);
     const result = await this.context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
     for (const id of result.deleted) this.context.events.emit("image", "delete", id, {});
     for (const name of result.untagged) this.context.events.emit("image", "untag", name, { name });
@@ -363,13 +367,28 @@ export class Engine {
     return { ...result, reclaimed: before - diskUsage(this.context).layersSize };
   }
 
+  /** Mounts an image for people to look at; see mountImage. */
+  mountImage(request: { image: string; platform?: string; target?: string }): MountedPath {
+    return mountImage(this.context, request);
+  }
+
+  imageMounts(): MountedPath[] {
+    return imageMounts(this.context);
+  }
+
+  /** Of one image, at one path, or all. */
+  unmountImage(reference: string | null, force: boolean): MountedPath[] {
+    return unmountImage(this.context, reference, force);
+  }
+
   diskUsage(): DiskUsage {
     return diskUsage(this.context);
   }
 
   /** Verifies the image store, and mends it with `repair`. */
   checkImages(request: Omit<CheckRequest, "inUse">): Promise<StoreReport> {
-    const inUse = new Set([...this.context.containers.values()].map(({ record }) => record.imageId));
+    // Containers come and go meanwhile.
+    const inUse = { has: (id: string) => imagesInUse(this.context).has(id) };
     return this.context.images.check({ ...request, inUse });
   }
 
@@ -445,6 +464,7 @@ export class Engine {
     }
     context.images.close();
     context.table.close();
+    context.imageMounts.close();
     close(this.lock);
   }
 }

@@ -2,7 +2,7 @@ import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import { nowNs, parseMoment } from "../lib/time.ts";
-import type { Context } from "./context.ts";
+import { type Context, imagesInUse } from "./context.ts";
 import type { ImageSummary } from "./types.ts";
 
 /** Unix seconds; 0 when the configuration does not say. */
@@ -91,7 +91,7 @@ export function prunable(context: Context, all: boolean, filters: Record<string,
     }
     return make(values);
   });
-  const inUse = new Set([...context.containers.values()].map(({ record }) => record.imageId));
+  const inUse = imagesInUse(context);
   return context.images
     .list()
     .filter(

@@ -32,8 +32,8 @@ export const removalOf = (
   const last = known.names.every((each) => names.includes(each));
   const used = inUse.has(id) || listed;
   if (last && used && !force) {
-    const who = inUse.has(id) ? "container" : "manifest list";
-    throw new ImageInUse(`image ${reference} is needed by a ${who}; remove the ${who} first`);
+    const who = inUse.has(id) ? "container or mount" : "manifest list";
+    throw new ImageInUse(`image ${reference} is needed by a ${who}; remove that first`);
   }
   // A container's image stays, without a name, until the container is gone.
   return { known, names, last: last && !used };

@@ -40,6 +40,7 @@ import type {
   Image,
   ImageConfig,
   ImageStore,
+  ImagesInUse,
   ImportOptions,
   LayerWaste,
   LoadOptions,
@@ -391,7 +392,7 @@ class LocalImageStore implements ImageStore {
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 
-  #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
+  #repair(problems: readonly StoreProblem[], inUse: ImagesInUse): Promise<StoreProblem[]> {
     const parts = { content: this.#content, database: this.#database, catalog: this.#catalog, mounts: this.#mounts };
     const remove = (id: string) => this.remove(id, { force: true, inUse });
     return repairStore({ ...parts, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);

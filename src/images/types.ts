@@ -115,8 +115,7 @@ export interface LoadOptions {
 
 export interface RemoveOptions {
   force?: boolean;
-  /** Ids of images that containers need. */
-  inUse: ReadonlySet<string>;
+  inUse: ImagesInUse;
   platform?: string;
 }
 
@@ -158,11 +157,14 @@ export interface StoreReport {
   bytes: number;
 }
 
+/** Says of an image's id whether a container, or whatever else outside of the store, needs it. */
+export type ImagesInUse = Pick<ReadonlySet<string>, "has">;
+
 export interface CheckRequest {
   quick?: boolean;
   repair?: boolean;
-  /** Images that containers need: their records stay, whatever is missing. */
-  inUse: ReadonlySet<string>;
+  /** Images that something needs: their records stay, whatever is missing. Asked at each decision. */
+  inUse: ImagesInUse;
   signal?: AbortSignal;
   progress?: Progress;
 }

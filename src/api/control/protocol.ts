@@ -35,6 +35,7 @@ import type {
   ManifestInspectRequest,
   ManifestList,
   ManifestPushRequest,
+  MountedPath,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -237,6 +238,11 @@ export interface Calls {
     result: Record<never, never>;
     item: never;
   };
+  /** Without a target in a directory of its own. */
+  imageMount: { request: { image: string; platform?: string; target?: string }; result: MountedPath; item: never };
+  imageMounts: { request: Record<never, never>; result: { mounts: MountedPath[] }; item: never };
+  /** An image's mounts, by whatever names it, or one by its path; null: all. */
+  imageUnmount: { request: { mount: string | null; force?: boolean }; result: { mounts: MountedPath[] }; item: never };
   imageHistory: { request: { image: string; platform?: string }; result: { entries: HistoryEntry[] }; item: never };
   imageTree: { request: { image?: string }; result: { images: ImageTree[] }; item: never };
   imagePrune: {
