@@ -1,44 +1,34 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { OnggiError } from "../lib/errors.ts";
-import { type Digest, parseDigest } from "../oci/digest.ts";
-import { parsePlatform, platformText } from "../oci/platform.ts";
+import { parseDigest } from "../oci/digest.ts";
+import { type Platform, parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
+import { type AddedLayer, addImages, arrived } from "./add.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
-import { Catalog, canonicalTag, familiar, imageOf, type Known } from "./catalog.ts";
+import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
 import { checkStore } from "./check.ts";
-import { ContentStore, type Lease } from "./content.ts";
-import { ImageDatabase, type ImageRecord, type NewImage, type RepositoryDigest } from "./database.ts";
+import { ContentStore } from "./content.ts";
+import { ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
+import { forget, holding } from "./discard.ts";
 import { explainDisk } from "./files.ts";
-import {
-  committedConfig,
-  diffIdsOf,
-  hostPlatform,
-  importedConfig,
-  manifestFor,
-  parseConfig,
-  platformOf,
-} from "./image-config.ts";
-import { storeIndex } from "./image-index.ts";
+import { committedConfig, diffIdsOf, hostPlatform, importedConfig, parseConfig } from "./image-config.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
 import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
-import type { RemoteManifest } from "./remote/types.ts";
-import { removalOf } from "./remove.ts";
+import { removeImage } from "./remove.ts";
 import { repairStore } from "./repair.ts";
+import type { Rooms } from "./rooms.ts";
 import { archiveChunks, imagesToSave, writeArchive, writeLayout } from "./save.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
-import type { TarEntry } from "./tar-types.ts";
 import type {
   CheckRequest,
   CommitImage,
   Image,
-  ImageConfig,
   ImageStore,
   ImagesInUse,
   ImportOptions,
@@ -76,38 +66,8 @@ const KEEP_TAKEN_MS = 24 * 3600 * 1000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
 
-/** A layer of an image that is being added. */
-interface AddedLayer {
-  readonly diffId: Digest;
-  readonly size: number;
-  readonly entries?: readonly TarEntry[];
-  /** Where it lies if not under its name. */
-  readonly path?: string;
-  /** Resolves when all of it is in its file. */
-  written(): Promise<void>;
-  /** Resolves when it is durable, and has its name. */
-  keep(lease: Lease): Promise<unknown>;
-}
-
-/** An image whose content is there, about to be recorded. */
-interface AddedImage {
-  readonly id: Digest;
-  readonly configText: string;
-  readonly config: ImageConfig;
-  readonly layers: readonly AddedLayer[];
-  readonly names: readonly string[];
-  /** See NewImage. */
-  readonly beside?: boolean;
-  readonly documents?: readonly RemoteManifest[];
-  readonly repositoryDigests?: readonly RepositoryDigest[];
-}
-
-/** What is wrong with an image's layers, with its name. */
-const ofImage = (error: unknown, { id, names, repositoryDigests: [digest] = [] }: AddedImage): unknown => {
-  if (!(error instanceof OnggiError) || error.code !== "layer_invalid") return error;
-  const name = names[0] ?? (digest ? `${digest.repository}@${digest.digest}` : id);
-  return new OnggiError(error.code, `${name}, ${error.message}`, { cause: error });
-};
+/** Throws "platform_invalid". */
+const askedFor = (platform: string | undefined): Platform | null => (platform === undefined ? null : parsePlatform(platform));
 
 /** Opens the store below `root`, making it where there is none. Throws "store_version". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
@@ -120,6 +80,7 @@ class LocalImageStore implements ImageStore {
   readonly #options: StoreOptions;
   readonly #puller: Puller;
   readonly #catalog: Catalog;
+  readonly #rooms: Rooms;
   readonly lists: ManifestLists;
 
   constructor(root: string, options: StoreOptions) {
@@ -128,6 +89,7 @@ class LocalImageStore implements ImageStore {
     this.#database = new ImageDatabase(join(root, "images.db"));
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
     this.#catalog = new Catalog(this.#database, this.#content);
+    this.#rooms = { content: this.#content, database: this.#database, catalog: this.#catalog, mounts: this.#mounts };
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
     this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
   }
@@ -141,11 +103,7 @@ class LocalImageStore implements ImageStore {
   }
 
   get(reference: string, platform?: string): Image {
-    return imageOf(this.#find(reference, platform).known);
-  }
-
-  #find(reference: string, platform: string | undefined): ReturnType<Catalog["find"]> {
-    return this.#catalog.find(reference, platform === undefined ? null : parsePlatform(platform));
+    return imageOf(this.#catalog.find(reference, askedFor(platform)).known);
   }
 
   mount(id: string): MountedImage {
@@ -178,7 +136,7 @@ class LocalImageStore implements ImageStore {
           layers: [layer],
           names: name ? [name] : [],
         };
-        await this.#add([this.#arrived(found)], lease, signal);
+        await addImages(this.#rooms, [arrived(this.#content, found)], lease, signal);
         return this.get(found.id);
       } finally {
         await layer.ingest.drop();
@@ -202,8 +160,8 @@ class LocalImageStore implements ImageStore {
         const configText = JSON.stringify(committedConfig(parent, layer.diffId, options, new Date()));
         const config = parseConfig(configText, "the new image");
         const id = digestOf(configText);
-        const top = this.#arrived({ id, configText, config, layers: [layer], names: name ? [name] : [] });
-        await this.#add([{ ...top, layers: [...below, ...top.layers] }], lease, undefined);
+        const top = arrived(this.#content, { id, configText, config, layers: [layer], names: name ? [name] : [] });
+        await addImages(this.#rooms, [{ ...top, layers: [...below, ...top.layers] }], lease, undefined);
         return this.get(id);
       } finally {
         await layer.ingest.drop();
@@ -213,15 +171,16 @@ class LocalImageStore implements ImageStore {
 
   async load(source: ReadableStream<Uint8Array>, options: LoadOptions = {}): Promise<Image[]> {
     const { signal, progress } = options;
-    const platform = options.platform === undefined ? null : parsePlatform(options.platform);
+    const platform = askedFor(options.platform);
     return this.#content.leased(async (lease) => {
       const layerOptions = this.#layerOptions();
       const whole = decompressed(chunksOf(source, signal), layerOptions.limits);
       const contents = await ArchiveContents.read(this.#content, whole, { ...layerOptions, progress });
       try {
         const found = findImages(contents, platform);
-        await this.#add(
-          found.map((image) => this.#arrived(image)),
+        await addImages(
+          this.#rooms,
+          found.map((image) => arrived(this.#content, image)),
           lease,
           signal,
         );
@@ -235,7 +194,7 @@ class LocalImageStore implements ImageStore {
   async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
     const reference = parseReference(name);
     const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
-    const platform = options.platform === undefined ? null : parsePlatform(options.platform);
+    const platform = askedFor(options.platform);
     const repository = registries.repository(reference, auth);
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
@@ -248,46 +207,20 @@ class LocalImageStore implements ImageStore {
         signal.throwIfAborted();
         // From here on it is carried through: given up now, its layers would go.
         // What an index brought leaves the name to the images of its other platforms.
-        const beside = documents.length > 1;
-        await this.#add([{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
+        const added = { ...pulled, layers, documents, names, beside: documents.length > 1, repositoryDigests };
+        await addImages(this.#rooms, [added], lease, undefined);
         return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id) };
       } catch (error) {
-        if (isContentFailure(error)) this.#forget(lease);
+        if (isContentFailure(error)) forget(this.#rooms, lease);
         throw error;
       }
     });
   }
 
   async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
-    const { known, name } = this.#find(reference, options.platform);
-    const found = options.platform === undefined ? this.#catalog.findAll(reference).found : [known];
-    const steps = found.map((each) => removalOf(each, name, reference, options, this.lists.needs(each.record.id)));
-    const untagged = new Set<string>();
-    const deleted: string[] = [];
-    for (const { known, names, last } of steps) {
-      for (const each of names) untagged.add(familiar(each));
-      if (last) deleted.push(...this.#delete(known));
-      else {
-        this.#catalog.changed(this.#database.removeNames(known.record.id, names));
-      }
-    }
-    return { untagged: [...untagged], deleted };
-  }
-
-  /** Deletes an image with all its names; returns the digests that went with it. */
-  #delete({ record, documents: kept }: Known): string[] {
-    const { id, manifest } = record;
-    const documents = kept.map(({ digest }) => digest);
-    this.#catalog.changed(this.#database.removeImage(id));
-    this.#mounts.release(id);
-    const deleted = [
-      id,
-      ...this.#discard([...record.layers]),
-      ...this.#discard([id, manifest, ...documents]).filter((digest) => digest !== id),
-    ];
-    fs.rmSync(this.#content.indexPath(id), { force: true });
-    fs.rmSync(this.#content.treePath(id), { recursive: true, force: true });
-    return deleted.filter((digest) => digest !== manifest && !documents.includes(digest));
+    const { inUse, force = false, platform } = options;
+    const listed = (id: string): boolean => this.lists.needs(id);
+    return removeImage(this.#rooms, reference, { inUse, force, platform: askedFor(platform), listed });
   }
 
   tag(reference: string, name: string): void {
@@ -303,9 +236,9 @@ class LocalImageStore implements ImageStore {
   /** Sends an image of the store under the target's tag; without one, under its digest. */
   #send(image: string, target: Reference, options: PushOptions): Promise<PushedImage> {
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests, platform } = this.#find(image, options.platform).known;
+    const { record, documents, repositoryDigests, platform } = this.#catalog.find(image, askedFor(options.platform)).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
-    return this.#holding(digests, async (lease) => {
+    return holding(this.#rooms, digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
       // what the repository called it before comes first: the same push again is the same manifest
       const ordered = [...documents].sort((a, b) => Number(here.has(b.digest)) - Number(here.has(a.digest)));
@@ -342,11 +275,11 @@ class LocalImageStore implements ImageStore {
   }
 
   async save(references: readonly string[], { format, path, write, signal, platform }: SaveOptions): Promise<void> {
-    const images = imagesToSave(this.#catalog, references, platform === undefined ? null : parsePlatform(platform));
+    const images = imagesToSave(this.#catalog, references, askedFor(platform));
     const digests = images.flatMap(({ id, manifest, layers }) => [id, manifest, ...layers]);
     const blobOf = (digest: string) => this.#content.blob(digest);
     try {
-      await this.#holding(digests, async () => {
+      await holding(this.#rooms, digests, async () => {
         if (format === "oci-dir") await writeLayout(path, images, blobOf, signal);
         else if (path !== undefined) await writeArchive(path, images, blobOf, format, signal);
         else {
@@ -393,9 +326,8 @@ class LocalImageStore implements ImageStore {
   }
 
   #repair(problems: readonly StoreProblem[], inUse: ImagesInUse): Promise<StoreProblem[]> {
-    const parts = { content: this.#content, database: this.#database, catalog: this.#catalog, mounts: this.#mounts };
     const remove = (id: string) => this.remove(id, { force: true, inUse });
-    return repairStore({ ...parts, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
+    return repairStore({ ...this.#rooms, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
   }
 
   async collectGarbage(): Promise<string[]> {
@@ -422,103 +354,5 @@ class LocalImageStore implements ImageStore {
         layerEntries: maxLayerEntries ?? MAX_LAYER_ENTRIES,
       },
     };
-  }
-
-  /** What came in one piece, its layers still in the temporary area. */
-  #arrived(image: FoundImage): AddedImage {
-    const layers = image.layers.map(({ diffId, size, entries, ingest }): AddedLayer => {
-      const blobPath = this.#content.blobPath(diffId);
-      return {
-        ...{ diffId, size, entries },
-        // Another image of the same archive may have put it into the store meanwhile.
-        get path() {
-          return fs.existsSync(ingest.file.path) ? ingest.file.path : blobPath;
-        },
-        written: () => ingest.finish(),
-        keep: (lease) => ingest.keep(diffId, lease),
-      };
-    });
-    return { ...image, layers };
-  }
-
-  /** Keeps what the images need and records them, all or none. */
-  async #add(found: readonly AddedImage[], lease: Lease, signal: AbortSignal | undefined): Promise<void> {
-    try {
-      const records: NewImage[] = [];
-      for (const image of found) {
-        const { names, beside = false, documents = [], repositoryDigests = [] } = image;
-        const platform = platformText(platformOf(image.config));
-        const record = await this.#keep(image, lease).catch((error: unknown) => {
-          throw ofImage(error, image);
-        });
-        records.push({ record, names, platform, beside, documents, repositoryDigests });
-      }
-      if (this.#mounts.form === "directories") {
-        for (const { id, layers } of found) this.#mounts.mount(id, () => layers);
-      }
-      await this.#content.flushNames();
-      signal?.throwIfAborted();
-      this.#catalog.changed(this.#database.add(records));
-    } catch (error) {
-      this.#catalog.reload();
-      this.#forget(lease);
-      throw explainDisk(error, "storing an image");
-    }
-  }
-
-  /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
-  async #keep(image: AddedImage, lease: Lease): Promise<ImageRecord> {
-    const { id, configText, layers, documents = [] } = image;
-    lease.digests.add(id);
-    const sizes = layers.map(({ diffId, size }) => ({ digest: diffId, size }));
-    const manifest = manifestFor({ digest: id, size: Buffer.byteLength(configText) }, sizes);
-    // Waits for all of them, whichever fails: nothing may go on behind the caller's back.
-    const results = await Promise.allSettled([
-      this.#catalog.has(id) ? null : storeIndex(this.#content, id, layers),
-      ...[configText, manifest.text, ...documents.map(({ bytes }) => bytes)].map((data) => this.#content.putBlob(data, lease)),
-    ]);
-    for (const result of results) if (result.status === "rejected") throw result.reason;
-    for (const layer of new Set(layers)) await layer.keep(lease);
-    const total = sizes.reduce((sum, { size }) => sum + size, 0);
-    return { id, config: configText, manifest: digestOf(manifest.text), layers: layers.map(({ diffId }) => diffId), size: total };
-  }
-
-  /**
-   * Runs what only reads blobs. They stay meanwhile, whoever removes their images; what nobody needs any more goes with the end.
-   */
-  async #holding<T>(digests: readonly string[], work: (lease: Lease) => Promise<T>): Promise<T> {
-    try {
-      return await this.#content.leased((lease) => {
-        for (const digest of digests) lease.digests.add(digest);
-        return work(lease);
-      });
-    } finally {
-      this.#discard(digests);
-    }
-  }
-
-  /** After a failure: what the operation had already put into the store, and nothing else needs, goes again. */
-  #forget(lease: Lease): void {
-    const digests = [...lease.digests];
-    lease.digests.clear();
-    for (const digest of digests) {
-      if (this.#catalog.has(digest) || this.#content.isLeased(digest)) continue;
-      this.#mounts.release(digest);
-      fs.rmSync(this.#content.indexPath(digest), { force: true });
-      fs.rmSync(this.#content.treePath(digest), { recursive: true, force: true });
-    }
-    this.#discard(digests);
-  }
-
-  /** Deletes blobs that no image and no operation needs; returns which. */
-  #discard(digests: readonly string[]): string[] {
-    const gone = new Set<string>();
-    for (const digest of digests) {
-      if (this.#catalog.needs(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
-      fs.rmSync(this.#content.blobPath(digest), { force: true });
-      gone.add(digest);
-    }
-    this.#database.removeLayerBlobs([...gone]);
-    return [...gone];
   }
 }
