@@ -39,6 +39,8 @@ const save = entry("save images to an archive", async () => (await import("./sav
 const history = entry("show what an image's layers were made by", async () => (await import("./history.ts")).command);
 const imageMount = entry("show an image's files at a path, read-only", async () => (await import("./image-mount.ts")).command);
 const imageUnmount = entry("take mounts of images away", async () => (await import("./image-unmount.ts")).command);
+const imageSign = entry("sign an image in a registry", async () => (await import("./image-sign.ts")).command);
+const imageVerify = entry("check that an image in a registry is signed", async () => (await import("./image-verify.ts")).command);
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
@@ -163,6 +165,8 @@ export const groups: Readonly<Record<string, Group>> = {
       unmount: imageUnmount,
       umount: { ...imageUnmount, hidden: true },
       prune: imagePrune,
+      sign: imageSign,
+      verify: imageVerify,
       list: { ...images, hidden: true },
     },
   },

@@ -65,7 +65,11 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
       },
       exit: (code) => process.exit(code),
       serveEngine: (flags) =>
-        options.serveEngine(where, { ...flags, cgroupDriver: flags.cgroupDriver ?? env.ONGGI_CGROUP_DRIVER }),
+        options.serveEngine(where, {
+          ...flags,
+          cgroupDriver: flags.cgroupDriver ?? env.ONGGI_CGROUP_DRIVER,
+          policy: flags.policy ?? (env.ONGGI_POLICY || undefined),
+        }),
     };
   };
 }
@@ -73,12 +77,13 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
 
 /** Flags as the background engine's command line. */
-function words({ runtimes, defaultRuntime, cgroupDriver }: EngineFlags): string[] {
+function words({ runtimes, defaultRuntime, cgroupDriver, policy }: EngineFlags): string[] {
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
   return [
     ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
     ...option("--default-runtime", defaultRuntime),
     ...option("--cgroup-driver", cgroupDriver),
+    ...option("--policy", policy),
   ];
 }
 

@@ -55,7 +55,7 @@ async function password(context: Context, { username, password: given, "password
 }
 
 /** Asks for a line without showing it. Throws UsageError at its end, or on Ctrl-C, without one. */
-async function ask(context: Context, question: string): Promise<string> {
+export async function ask(context: Context, question: string): Promise<string> {
   const terminal = await context.terminal();
   await context.stderr.write(question);
   const restore = terminal.raw(0);

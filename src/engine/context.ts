@@ -1,4 +1,4 @@
-import type { ImageStore } from "../images/types.ts";
+import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
 import type { HostFacts } from "../runtime/types.ts";
@@ -21,6 +21,8 @@ export interface Context {
   readonly events: EventBus;
   readonly images: ImageStore;
   readonly imageMounts: MountTable;
+  /** What may come from registries. */
+  readonly policy: Policy;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;

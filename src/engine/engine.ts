@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
+import { openPolicy } from "../images/policy.ts";
 import type { CheckRequest, Image, ImageStore, Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
@@ -41,6 +42,7 @@ import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import type { Trace } from "./trace.ts";
+import { trust } from "./trust.ts";
 import type {
   ContainerInfo,
   ContainerRequest,
@@ -72,6 +74,8 @@ export interface EngineOptions {
   readonly runtimes?: RuntimeOptions | undefined;
   /** Who makes the containers' cgroups: "cgroupfs" (by default) or "systemd". */
   readonly cgroupDriver?: string | undefined;
+  /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
+  readonly policy?: string | undefined;
   /** Where the engine's own messages go. */
   readonly log: (message: string) => void;
 }
@@ -120,6 +124,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     table: new ContainerTable(layout.database),
     imageMounts: new MountTable(layout.database),
     events: new EventBus(),
+    policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
@@ -143,6 +148,7 @@ export class Engine {
   private readonly lock: number;
 
   readonly manifests: ReturnType<typeof manifestsOf>;
+  readonly trust = trust;
 
   constructor(context: Context, lock: number) {
     this.context = context;

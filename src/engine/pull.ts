@@ -6,13 +6,14 @@ import type { Context } from "./context.ts";
 import { sharedRegistries } from "./registries.ts";
 import type { PulledName, PullRequest } from "./types.ts";
 
-/** Brings one image, or all a repository has tags for. Throws what ImageStore.pull throws, "reference_invalid". */
+/** Brings one image, or all a repository has tags for. Throws what ImageStore.pull and Policy throw, "reference_invalid". */
 export async function pullImages(
-  { images, events }: Context,
+  { images, events, policy }: Context,
   { image: name, allTags, platform, auth }: PullRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PulledName[]> {
   const reference = parseReference(name);
+  policy.check(reference);
   const tags = allTags ? await allTagsOf() : [null];
   const pulled: PulledName[] = [];
   for (const tag of tags) {
@@ -20,6 +21,7 @@ export async function pullImages(
     const text = familiarName(one);
     const options = {
       registries: sharedRegistries(),
+      policy,
       signal,
       progress,
       ...(auth ? { auth } : {}),

@@ -327,3 +327,34 @@ export interface PushedManifest extends PushedName {
   mediaType: string;
   members: { name: string; digest: string }[];
 }
+
+export interface SignRequest extends RegistryRequest {
+  /** Name in a registry. */
+  image: string;
+  /** PEM. */
+  key: string;
+  /** For errors. */
+  keyName: string;
+  password?: string;
+  /** What it is signed as; absent: its repository. */
+  identity?: string;
+  annotations?: Record<string, string>;
+  /** Also each manifest that an index names. */
+  recursive?: boolean;
+}
+
+export interface VerifyRequest extends RegistryRequest {
+  image: string;
+  /** PEM; any of them. */
+  keys: { name: string; text: string }[];
+  identity?: "repository" | "exact" | "any";
+}
+
+/** `name` is the image by its digest, `digest` the manifest that is signed: that or, of an index, this machine's. */
+export interface VerifiedImage {
+  name: string;
+  digest: string;
+  key: string;
+  /** The name it is signed as. */
+  reference: string | null;
+}

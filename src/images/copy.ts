@@ -24,6 +24,13 @@ export async function* checkedBlob(source: Repository, { digest, size }: Blob, s
   if (finishHash(hash) !== digest) throw new OnggiError("digest_mismatch", `${source.name}: ${digest} has other bytes`);
 }
 
+/** A blob in memory; for those whose size was looked at. Throws "digest_mismatch". */
+export async function blobBytes(source: Repository, blob: Blob, signal?: AbortSignal): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const chunk of checkedBlob(source, blob, signal)) parts.push(chunk);
+  return Buffer.concat(parts);
+}
+
 export interface CopyOptions {
   readonly signal?: AbortSignal | undefined;
   readonly tell?: (digest: Digest, message: string) => void;

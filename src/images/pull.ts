@@ -9,8 +9,8 @@ import { type Digest, hexOf } from "../oci/digest.ts";
 import { type Platform, parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, type Reference } from "../oci/reference.ts";
 import type { ContentStore, Lease } from "./content.ts";
+import { blobBytes } from "./copy.ts";
 import type { ImageDatabase } from "./database.ts";
-import { digestOf } from "./digest.ts";
 import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
 import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
@@ -55,6 +55,8 @@ export interface PullRequest {
   readonly lease: Lease;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Asked before anything but manifests is fetched; what it throws ends the pull. */
+  readonly admit?: (digests: readonly Digest[]) => Promise<void>;
 }
 
 interface WantedLayer {
@@ -100,6 +102,7 @@ export class Puller {
     const what = canonicalName(reference);
     const top = await repository.manifest(reference.digest ?? reference.tag ?? "latest", signal);
     const { manifest, documents } = await this.#manifest(request, top, what);
+    await request.admit?.(documents.map(({ digest }) => digest));
     const where = `${what}, configuration ${manifest.config.digest}`;
     const configText = await smallBlob(repository, manifest.config, where, signal);
     const config = parseConfig(configText, where);
@@ -257,11 +260,9 @@ export const smallBlob = async (
   signal?: AbortSignal,
 ): Promise<string> => {
   if (size > MAX_CONFIG) throw new OnggiError("image_config_invalid", `${what} has ${size} bytes; the limit is ${MAX_CONFIG}`);
-  const parts: Uint8Array[] = [];
-  for await (const chunk of repository.blob(digest, size, signal)) parts.push(chunk);
-  const data = Buffer.concat(parts);
+  let data: Buffer;
   try {
-    checkDigest({ digest: digestOf(data), size: data.length }, { digest, size }, "the registry sent");
+    data = await blobBytes(repository, { digest, size }, signal);
   } catch (error) {
     throw named(error, what);
   }

@@ -1,8 +1,8 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { parseDigest } from "../oci/digest.ts";
-import { type Platform, parsePlatform, platformText } from "../oci/platform.ts";
+import { type Digest, parseDigest } from "../oci/digest.ts";
+import { parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
 import { type AddedLayer, addImages, arrived } from "./add.ts";
 import { type FoundImage, findImages } from "./archive.ts";
@@ -20,7 +20,7 @@ import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
-import { removeImage } from "./remove.ts";
+import { removeImages } from "./remove.ts";
 import { repairStore } from "./repair.ts";
 import type { Rooms } from "./rooms.ts";
 import { archiveChunks, imagesToSave, writeArchive, writeLayout } from "./save.ts";
@@ -30,7 +30,6 @@ import type {
   CommitImage,
   Image,
   ImageStore,
-  ImagesInUse,
   ImportOptions,
   LayerWaste,
   LoadOptions,
@@ -66,9 +65,6 @@ const KEEP_TAKEN_MS = 24 * 3600 * 1000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
 
-/** Throws "platform_invalid". */
-const askedFor = (platform: string | undefined): Platform | null => (platform === undefined ? null : parsePlatform(platform));
-
 /** Opens the store below `root`, making it where there is none. Throws "store_version". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
   new LocalImageStore(root, options);
@@ -103,7 +99,11 @@ class LocalImageStore implements ImageStore {
   }
 
   get(reference: string, platform?: string): Image {
-    return imageOf(this.#catalog.find(reference, askedFor(platform)).known);
+    return imageOf(this.#find(reference, platform).known);
+  }
+
+  #find(reference: string, platform: string | undefined): ReturnType<Catalog["find"]> {
+    return this.#catalog.find(reference, platform === undefined ? null : parsePlatform(platform));
   }
 
   mount(id: string): MountedImage {
@@ -171,7 +171,7 @@ class LocalImageStore implements ImageStore {
 
   async load(source: ReadableStream<Uint8Array>, options: LoadOptions = {}): Promise<Image[]> {
     const { signal, progress } = options;
-    const platform = askedFor(options.platform);
+    const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     return this.#content.leased(async (lease) => {
       const layerOptions = this.#layerOptions();
       const whole = decompressed(chunksOf(source, signal), layerOptions.limits);
@@ -193,13 +193,15 @@ class LocalImageStore implements ImageStore {
 
   async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
     const reference = parseReference(name);
-    const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
-    const platform = askedFor(options.platform);
+    const { registries, auth, policy, signal = new AbortController().signal, progress = () => {} } = options;
+    policy?.check(reference);
+    const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     const repository = registries.repository(reference, auth);
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
-        const request = { repository, reference, lease, signal, progress };
+        const admit = async (digests: readonly Digest[]) => policy?.admit(repository, reference, digests, signal);
+        const request = { repository, reference, lease, signal, progress, admit };
         const { documents, digest, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
@@ -207,8 +209,8 @@ class LocalImageStore implements ImageStore {
         signal.throwIfAborted();
         // From here on it is carried through: given up now, its layers would go.
         // What an index brought leaves the name to the images of its other platforms.
-        const added = { ...pulled, layers, documents, names, beside: documents.length > 1, repositoryDigests };
-        await addImages(this.#rooms, [added], lease, undefined);
+        const beside = documents.length > 1;
+        await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
         return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id) };
       } catch (error) {
         if (isContentFailure(error)) forget(this.#rooms, lease);
@@ -218,9 +220,7 @@ class LocalImageStore implements ImageStore {
   }
 
   async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
-    const { inUse, force = false, platform } = options;
-    const listed = (id: string): boolean => this.lists.needs(id);
-    return removeImage(this.#rooms, reference, { inUse, force, platform: askedFor(platform), listed });
+    return removeImages(this.#rooms, reference, options, (id) => this.lists.needs(id));
   }
 
   tag(reference: string, name: string): void {
@@ -236,7 +236,7 @@ class LocalImageStore implements ImageStore {
   /** Sends an image of the store under the target's tag; without one, under its digest. */
   #send(image: string, target: Reference, options: PushOptions): Promise<PushedImage> {
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests, platform } = this.#catalog.find(image, askedFor(options.platform)).known;
+    const { record, documents, repositoryDigests, platform } = this.#find(image, options.platform).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
     return holding(this.#rooms, digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
@@ -275,7 +275,7 @@ class LocalImageStore implements ImageStore {
   }
 
   async save(references: readonly string[], { format, path, write, signal, platform }: SaveOptions): Promise<void> {
-    const images = imagesToSave(this.#catalog, references, askedFor(platform));
+    const images = imagesToSave(this.#catalog, references, platform === undefined ? null : parsePlatform(platform));
     const digests = images.flatMap(({ id, manifest, layers }) => [id, manifest, ...layers]);
     const blobOf = (digest: string) => this.#content.blob(digest);
     try {
@@ -325,7 +325,7 @@ class LocalImageStore implements ImageStore {
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 
-  #repair(problems: readonly StoreProblem[], inUse: ImagesInUse): Promise<StoreProblem[]> {
+  #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
     const remove = (id: string) => this.remove(id, { force: true, inUse });
     return repairStore({ ...this.#rooms, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
   }

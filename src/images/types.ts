@@ -1,6 +1,8 @@
 /** Values of the images noun that other parts see. */
 
-import type { Registries, RegistryAuth } from "./remote/types.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Reference } from "../oci/reference.ts";
+import type { Registries, RegistryAuth, Repository } from "./remote/types.ts";
 import type { Compression } from "./stream.ts";
 
 export interface ImageConfig {
@@ -211,8 +213,21 @@ export interface PullOptions {
   readonly auth?: RegistryAuth;
   /** "linux/arm64"; absent: this machine's. */
   readonly platform?: string;
+  /** Absent: whatever comes is taken. */
+  readonly policy?: Policy;
   readonly signal?: AbortSignal;
   readonly progress?: Progress;
+}
+
+/** Which images may come from registries. It goes by the name that is asked for, wherever that is fetched from. */
+export interface Policy {
+  /** Whether a name may be asked for at all. Throws "policy_refused", "policy_invalid". */
+  check(reference: Reference): void;
+  /**
+   * Whether what was found there may be taken: `digests` are those of the index and of the platform's manifest. Throws those,
+   * "signature_missing", and what the registry's client throws.
+   */
+  admit(repository: Repository, reference: Reference, digests: readonly Digest[], signal?: AbortSignal): Promise<void>;
 }
 
 /** A platform as an index says it. */

@@ -175,6 +175,8 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return {};
     },
     manifestLists: async () => ({ lists: engine.images.lists.all() }),
+    imageSign: async ({ request, signal }) => engine.trust.sign(request, signal),
+    imageVerify: async ({ request, signal }) => engine.trust.verify(request, signal),
     save: async (call) => {
       const { images, format, path, platform } = call.request;
       const target = path === undefined ? { write: call.stdout } : { path };

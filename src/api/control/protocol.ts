@@ -43,8 +43,11 @@ import type {
   PushRequest,
   Resources,
   RuntimeInfo,
+  SignRequest,
   StatsSample,
   StoreReport,
+  VerifiedImage,
+  VerifyRequest,
 } from "../../engine/types.ts";
 
 export const CONTROL_VERSION = 1;
@@ -232,6 +235,9 @@ export interface Calls {
   manifestPush: { request: ManifestPushRequest; result: PushedManifest; item: never };
   manifestRemove: { request: { list: string }; result: Record<never, never>; item: never };
   manifestLists: { request: Record<never, never>; result: { lists: ManifestList[] }; item: never };
+  /** Signs what a registry has under a name; the key is used and not kept. */
+  imageSign: { request: SignRequest; result: { digests: string[] }; item: never };
+  imageVerify: { request: VerifyRequest; result: VerifiedImage; item: never };
   /** The archive as STDOUT frames, or into `path`, which the engine writes itself. */
   save: {
     request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string; platform?: string };

@@ -34,4 +34,5 @@ export type {
   StoreProblem,
   StoreReport,
   Ulimit,
+  VerifiedImage,
 } from "../../engine/types.ts";
