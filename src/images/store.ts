@@ -30,6 +30,7 @@ import type {
   CommitImage,
   Image,
   ImageStore,
+  ImagesInUse,
   ImportOptions,
   LayerWaste,
   LoadOptions,
@@ -325,7 +326,7 @@ class LocalImageStore implements ImageStore {
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 
-  #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
+  #repair(problems: readonly StoreProblem[], inUse: ImagesInUse): Promise<StoreProblem[]> {
     const remove = (id: string) => this.remove(id, { force: true, inUse });
     return repairStore({ ...this.#rooms, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
   }
