@@ -42,6 +42,8 @@ const imageUnmount = entry("take mounts of images away", async () => (await impo
 const imageSign = entry("sign an image in a registry", async () => (await import("./image-sign.ts")).command);
 const imageVerify = entry("check that an image in a registry is signed", async () => (await import("./image-verify.ts")).command);
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
+const containerPrune = entry("remove containers that do not run", async () => (await import("./container-prune.ts")).command);
+const systemPrune = entry("remove what nothing needs", async () => (await import("./system-prune.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
   async () => (await import("./image-tree.ts")).command,
@@ -142,6 +144,7 @@ export const groups: Readonly<Record<string, Group>> = {
       diff,
       export: exportTar,
       commit,
+      prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
     },
@@ -187,6 +190,6 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: "what this machine offers, and the store",
-    commands: { runtimes, df: systemDf, check: systemCheck },
+    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck },
   },
 };

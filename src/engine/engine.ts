@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
 import { openPolicy } from "../images/policy.ts";
-import type { CheckRequest, Image, ImageStore, Progress } from "../images/types.ts";
+import type { CheckRequest, Image, ImageStore, Progress, RemovedImages } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
@@ -24,7 +24,7 @@ import { explainContainer } from "./explain.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { historyOf, imageTrees } from "./image-layers.ts";
 import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
-import { listImages, prunable } from "./images.ts";
+import { listImages } from "./images.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
@@ -32,6 +32,7 @@ import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
+import { pruneContainers, pruneImages } from "./prune.ts";
 import { pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
@@ -338,7 +339,7 @@ export class Engine {
   }
 
   /** Removes a name of an image, and the image with its last one; never one a container needs. */
-  async removeImage(reference: string, force: boolean, platform?: string): Promise<{ untagged: string[]; deleted: string[] }> {
+  async removeImage(reference: string, force: boolean, platform?: string): Promise<RemovedImages> {
     const inUse = imagesInUse(this.context);
     const result = await this.context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
     for (const id of result.deleted) this.context.events.emit("image", "delete", id, {});
@@ -358,19 +359,14 @@ export class Engine {
     return imageTrees(this.context.images, reference);
   }
 
-  /** Removes images without a name that no container needs; with `all` every image that none needs. */
-  async pruneImages(
-    all: boolean,
-    filters: Record<string, string[]>,
-  ): Promise<{ untagged: string[]; deleted: string[]; reclaimed: number }> {
-    const before = diskUsage(this.context).layersSize;
-    const result = { untagged: [] as string[], deleted: [] as string[] };
-    for (const id of prunable(this.context, all, filters)) {
-      const { untagged, deleted } = await this.removeImage(id, true);
-      result.untagged.push(...untagged);
-      result.deleted.push(...deleted);
-    }
-    return { ...result, reclaimed: before - diskUsage(this.context).layersSize };
+  /** Removes images that nothing needs; see pruneImages. */
+  pruneImages(all: boolean, filters: Record<string, string[]>): ReturnType<typeof pruneImages> {
+    return pruneImages(this.context, all, filters, (id) => this.removeImage(id, true));
+  }
+
+  /** Removes containers that do not run; see pruneContainers. */
+  pruneContainers(filters: Record<string, string[]>): ReturnType<typeof pruneContainers> {
+    return pruneContainers(this.context, filters);
   }
 
   /** Mounts an image for people to look at; see mountImage. */

@@ -39,6 +39,7 @@ import type {
   PullOptions,
   PushedImage,
   PushOptions,
+  RemovedImages,
   RemoveOptions,
   SaveOptions,
   StoreProblem,
@@ -220,7 +221,7 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
+  async remove(reference: string, options: RemoveOptions): Promise<RemovedImages> {
     return removeImages(this.#rooms, reference, options, (id) => this.lists.needs(id));
   }
 

@@ -81,7 +81,7 @@ export interface ImageStore {
    */
   pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
   /** Removes a name and, with its last name, the image: all its platforms', or that of one. */
-  remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }>;
+  remove(reference: string, options: RemoveOptions): Promise<RemovedImages>;
   /** The name means what the reference means, for every platform, and nothing else. */
   tag(reference: string, name: string): void;
   /**
@@ -119,6 +119,15 @@ export interface RemoveOptions {
   force?: boolean;
   inUse: ImagesInUse;
   platform?: string;
+}
+
+export interface RemovedImages {
+  /** Names. */
+  untagged: string[];
+  /** Ids of images, and diffIDs of layers that went with them. */
+  deleted: string[];
+  /** Bytes of all the files that went. */
+  freed: number;
 }
 
 export interface SaveOptions {

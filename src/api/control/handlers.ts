@@ -190,6 +190,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     imageHistory: async ({ request }) => ({ entries: engine.imageHistory(request.image, request.platform) }),
     imageTree: async ({ request }) => ({ images: engine.imageTrees(request.image) }),
     imagePrune: async ({ request }) => engine.pruneImages(!!request.all, request.filters ?? {}),
+    containerPrune: async ({ request }) => engine.pruneContainers(request.filters ?? {}),
     diskUsage: async () => engine.diskUsage(),
     systemCheck: async (call) =>
       engine.checkImages({

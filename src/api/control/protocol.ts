@@ -256,6 +256,11 @@ export interface Calls {
     result: { untagged: string[]; deleted: string[]; reclaimed: number };
     item: never;
   };
+  containerPrune: {
+    request: { filters?: Record<string, string[]> };
+    result: { deleted: string[]; reclaimed: number };
+    item: never;
+  };
   diskUsage: { request: Record<never, never>; result: DiskUsage; item: never };
   systemCheck: { request: { repair?: boolean; quick?: boolean }; result: StoreReport; item: never };
   bootstrap: { request: { distribution: string; name?: string }; result: Image; item: never };
