@@ -77,14 +77,15 @@ test("an image is found by name, id and prefix; names move; removal says what we
       expect(store.get("two").id).toBe(one!.id);
       expect(store.get(two!.id).names).toEqual([]);
       expect(await codeOf(store.remove(one!.id, noUse))).toBe("image_in_use");
-      expect(await store.remove("one:extra", noUse)).toEqual({ untagged: ["one:extra"], deleted: [] });
-      expect(await store.remove("two", noUse)).toEqual({ untagged: ["two:latest"], deleted: [] });
+      expect(await store.remove("one:extra", noUse)).toEqual({ untagged: ["one:extra"], deleted: [], freed: 0 });
+      expect(await store.remove("two", noUse)).toEqual({ untagged: ["two:latest"], deleted: [], freed: 0 });
       expect(store.remove("one", { inUse: new Set([one!.id]) })).rejects.toThrow(ImageInUse);
       const gone = await store.remove(two!.id, noUse);
-      expect(gone).toEqual({ untagged: [], deleted: [two!.id, two!.config.rootfs.diff_ids[1]!] });
+      expect(gone).toMatchObject({ untagged: [], deleted: [two!.id, two!.config.rootfs.diff_ids[1]!] });
       expect(await store.remove("one", { force: true, inUse: new Set([one!.id]) })).toEqual({
         untagged: ["one:latest"],
         deleted: [],
+        freed: 0,
       });
       expect(namesOf(store, one!.id, scratch)).toEqual(["base", "one"]);
       expect((await store.remove(one!.id, noUse)).deleted).toEqual([one!.id, ...one!.config.rootfs.diff_ids]);
