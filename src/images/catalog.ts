@@ -56,8 +56,9 @@ export class Catalog {
   /** Every blob that some image needs. */
   needed(): Set<string> {
     const needed = new Set<string>();
-    for (const { record, documents } of this.#images.values()) {
-      for (const digest of [record.id, record.manifest, ...record.layers]) needed.add(digest);
+    for (const { record, config, documents } of this.#images.values()) {
+      // Should record and configuration disagree, `check` tells; until then nothing is thrown away that either names.
+      for (const digest of [record.id, record.manifest, ...record.layers, ...config.rootfs.diff_ids]) needed.add(digest);
       for (const { digest } of documents) needed.add(digest);
     }
     return needed;
@@ -112,7 +113,12 @@ export class Catalog {
     }
   }
 
-  /** Reads the database's state again. An image that cannot be read is an error of the store, not of its caller. */
+  /** To be called before `refresh` when an image's record was written anew. */
+  forget(id: string): void {
+    this.#images.delete(id);
+  }
+
+  /** Reads the database's state again. A record that cannot be read is for `check` to tell: nobody else fails of it. */
   refresh(): void {
     const names = new Map<string, string[]>();
     for (const { name, image } of this.#database.names()) names.set(image, [...(names.get(image) ?? []), name]);
@@ -120,7 +126,7 @@ export class Catalog {
     const digests = Map.groupBy(this.#database.repositoryDigests(), ({ image }) => image);
     const images = new Map<string, Known>();
     for (const record of this.#database.images()) {
-      const config = this.#images.get(record.id)?.config ?? parseConfig(record.config, `stored image ${record.id}`);
+      const config = this.#images.get(record.id)?.config ?? this.#configOf(record);
       images.set(record.id, {
         record,
         config,
@@ -132,6 +138,20 @@ export class Catalog {
     this.#images = images;
     const manifests = new Set([...images.values()].map(({ record }) => record.manifest));
     for (const digest of this.#manifestSizes.keys()) if (!manifests.has(digest)) this.#manifestSizes.delete(digest);
+  }
+
+  /** The configuration as recorded, or where that is damaged as it lies among the blobs, or what is left to say without it. */
+  #configOf({ id, config, layers }: ImageRecord): ImageConfig {
+    const path = this.#content.blobPath(id);
+    const texts = [() => config, () => fs.readFileSync(path, "utf8")];
+    for (const text of texts) {
+      try {
+        return parseConfig(text(), `stored image ${id}`);
+      } catch {
+        // the next one
+      }
+    }
+    return { architecture: "unknown", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: [...layers] } };
   }
 
   /** To be called when the database has changed. */

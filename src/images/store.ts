@@ -10,7 +10,7 @@ import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
 import { checkStore } from "./check.ts";
 import { ContentStore, type Lease } from "./content.ts";
-import { ImageDatabase, type ImageRecord, type NewImage, type RepositoryDigest } from "./database.ts";
+import { explainDamage, ImageDatabase, type ImageRecord, type NewImage, type RepositoryDigest } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { ImageInUse } from "./errors.ts";
 import { explainDisk } from "./files.ts";
@@ -95,7 +95,7 @@ const ofImage = (error: unknown, { id, names, repositoryDigests: [digest] = [] }
   return new OnggiError(error.code, `${name}, ${error.message}`, { cause: error });
 };
 
-/** Opens the store below `root`, making it where there is none. Throws "store_version". */
+/** Opens the store below `root`, making it where there is none. Throws "store_version", "store_damaged". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
   new LocalImageStore(root, options);
 
@@ -110,9 +110,15 @@ class LocalImageStore implements ImageStore {
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
     this.#content = new ContentStore(root);
-    this.#database = new ImageDatabase(join(root, "images.db"));
+    const path = join(root, "images.db");
+    this.#database = new ImageDatabase(path);
+    try {
+      this.#catalog = new Catalog(this.#database, this.#content);
+    } catch (error) {
+      this.#database.close();
+      throw explainDamage(error, path);
+    }
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
-    this.#catalog = new Catalog(this.#database, this.#content);
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
   }
 
