@@ -1,14 +1,12 @@
-/** Pull, push, save, remove, list and mount, against docker and podman with the same registry on loopback. */
+/** Pull, push, save and remove, against docker and podman with the same registry on loopback. */
 import { createHash } from "node:crypto";
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { createGzip, createZstdCompress, constants as zlib } from "node:zlib";
-import { openImageStore } from "../src/images/index.ts";
-import { type Engine, startEngine } from "../test/kit/engine.ts";
 import { sh } from "../test/kit/images.ts";
 import { Registry } from "../test/kit/registry.ts";
 import { tar } from "../test/kit/tar.ts";
-import { type Contestant, highestResident, interleave, median, repository, type Samples, settle, time } from "./measure.ts";
+import { highestResident, median, repository, type Samples, settle, time } from "./measure.ts";
 import type { Row } from "./report.ts";
 import { type Field, onggi } from "./sections.ts";
 
@@ -275,79 +273,4 @@ export async function pushAndSave(field: Field, rounds: number): Promise<Row[]> 
     target: { atMost: 0.6 },
     note: `median of ${rounds}`,
   }));
-}
-
-/** Mounting an image of 50 layers and one of a single layer with as many files, from the store, in this process. */
-export async function mount(base: string, rounds: number): Promise<Row[]> {
-  const root = join(base, "mounts");
-  const samples: Samples = { one: [], fifty: [] };
-  const ids: Record<string, string> = {};
-  const filling = openImageStore(root);
-  for (const [name, layers] of [
-    ["one", 1],
-    ["fifty", 50],
-  ] as const) {
-    const [image] = await filling.load(new Blob([archiveOf(name, layers, 500 / layers)]).stream());
-    ids[name] = image!.id;
-  }
-  filling.close();
-  for (let round = 0; round < rounds; round += 1) {
-    const store = openImageStore(root);
-    for (const name of round % 2 ? ["one", "fifty"] : ["fifty", "one"]) {
-      const from = performance.now();
-      store.mount(ids[name]!);
-      samples[name]!.push((performance.now() - from) * 1000);
-    }
-    store.close();
-  }
-  rmSync(root, { recursive: true });
-  return [
-    {
-      what: "mount an image of 50 layers",
-      ...{
-        onggi: of(samples, "fifty"),
-        other: of(samples, "one"),
-        otherName: "of one layer",
-        unit: "us",
-        samples,
-        target: { atMost: 1.2 },
-      },
-    },
-  ];
-}
-
-function archiveOf(name: string, layers: number, files: number): Uint8Array<ArrayBuffer> {
-  const tars = Array.from({ length: layers }, (_, layer) =>
-    tar(Array.from({ length: files }, (_, file) => ({ name: `f${layer}-${file}`, data: `${layer} ${file}` }))),
-  );
-  const config = JSON.stringify({
-    ...{ architecture: process.arch === "arm64" ? "arm64" : "amd64", os: "linux", config: {} },
-    rootfs: { type: "layers", diff_ids: tars.map((data) => `sha256:${sha256(data)}`) },
-  });
-  const manifest = [{ Config: "config.json", RepoTags: [`${name}:1`], Layers: tars.map((_, layer) => `${layer}.tar`) }];
-  return new Uint8Array(
-    tar([
-      { name: "manifest.json", data: JSON.stringify(manifest) },
-      { name: "config.json", data: config },
-      ...tars.map((data, layer) => ({ name: `${layer}.tar`, data })),
-    ]),
-  );
-}
-
-/** `images` with a thousand of them. */
-export async function list(rounds: number): Promise<Row[]> {
-  const engine: Engine = startEngine();
-  try {
-    await engine.pid();
-    for (let number = 0; number < 1000; number += 1) {
-      const data = tar([{ name: "n", data: String(number) }]);
-      await engine.ok(["import", "-", `many/image:${number}`], { stdin: data });
-    }
-    const contestants: Contestant[] = [onggi(engine, ["images", "-q"])];
-    const samples = await interleave(contestants, rounds);
-    const what = "images, with 1,000 of them";
-    return [{ what, onggi: of(samples, "onggi"), other: null, otherName: "", unit: "ms", samples, target: { absolute: 15 } }];
-  } finally {
-    await engine.close();
-  }
 }

@@ -19,6 +19,7 @@ import { kernelFloors, met, type Report, type Row, spread, table } from "./repor
 import { podman, runcBundle } from "./rivals.ts";
 import { ociRuntime } from "./runtime.ts";
 import * as sections from "./sections.ts";
+import * as store from "./store.ts";
 
 const { values } = parseArgs({
   options: {
@@ -53,8 +54,8 @@ try {
       ...(await images.pull(field, "gzip", few)),
       ...(await images.pull(field, "zstd", few)),
       ...(await images.pushAndSave(field, few)),
-      ...(await images.mount(base, rounds)),
-      ...(await images.list(rounds)),
+      ...(await store.mount(base, rounds)),
+      ...(await store.manyImages(rounds)),
     ];
   });
   await measure("runtime", () => ociRuntime(base, rounds));

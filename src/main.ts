@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { version } from "../package.json";
 import { main } from "./cli/cli.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
@@ -39,6 +40,9 @@ async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
   { runtimes, defaultRuntime, cgroupDriver }: EngineFlags,
 ): Promise<void> {
+  const { sizeThreadPool } = await import("./sys/thread-pool.ts");
+  // some of its threads wait for the disk while others compute
+  sizeThreadPool(availableParallelism() + 4);
   const { openEngine } = await import("./engine/index.ts");
   const { handlersOf } = await import("./api/control/handlers.ts");
   const { serve } = await import("./api/control/server.ts");

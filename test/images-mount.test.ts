@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { writeIndex } from "../src/images/erofs.ts";
+import { devicesOf } from "../src/images/image-index.ts";
 import { openImageStore } from "../src/images/index.ts";
 import { scanLayer } from "../src/images/layer.ts";
 import { archiveEnd, encodeEntry, encodeHeader } from "../src/images/tar-encode.ts";
@@ -92,6 +93,36 @@ describe.each(forms)("mounted as %s", (form) => {
           expect(fs.readFileSync(join(path, "a/changed"), "utf8")).toBe("22");
           expect(fs.statSync(join(path, "a/link")).ino).toBe(fs.statSync(join(path, "a/target")).ino);
         });
+      } finally {
+        store.close();
+      }
+    });
+  });
+
+  test("an image of many layers, small and large, empty and sparse, shows all of their files", async () => {
+    await withScratch(async (scratch) => {
+      const map = { "GNU.sparse.name": "sparse", "GNU.sparse.size": "9006", "GNU.sparse.map": "100,5,9000,6" };
+      const contents = Array.from({ length: 8 }, (_, i) => `${i}`.repeat(i % 4 === 3 ? 100_000 : 600 * (i + 1)));
+      const layers = [
+        ...contents.map((text, i) => tarOf({ [`file-${i}`]: text, [`little-${i}`]: `${i}` })),
+        tarOf({ "only-a-directory": { type: "dir" } }),
+        Buffer.concat([paxHeader(map), tarOf({ stored: "firstsecond" })]),
+      ];
+      const store = openImageStore(join(scratch, "store"), { form });
+      try {
+        const [image] = await store.load(streamOf(dockerArchive(imageOf(layers), ["many:layers"])));
+        withTree(store.mount(image!.id), scratch, (path) => {
+          for (const [i, text] of contents.entries()) {
+            expect(fs.readFileSync(join(path, `file-${i}`), "utf8") === text).toBe(true);
+            expect(fs.readFileSync(join(path, `little-${i}`), "utf8")).toBe(`${i}`);
+          }
+          expect(fs.readFileSync(join(path, "sparse"), "latin1")).toBe(`${"\0".repeat(100)}first${"\0".repeat(8895)}second`);
+        });
+        if (form !== "directories") {
+          const large = [3, 7].map((i) => sha256(layers[i]!));
+          expect(devicesOf(join(scratch, "store/index", `${image!.id.slice(7)}.erofs`))).toEqual(large);
+        }
+        expect((await store.check(noUse)).problems).toEqual([]);
       } finally {
         store.close();
       }

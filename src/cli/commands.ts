@@ -44,6 +44,21 @@ const imageTree = entry(
 );
 const systemDf = entry("show what images and containers take of the disk", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
+const manifestAnnotate = entry(
+  "say what a member of a list is for",
+  async () => (await import("./manifest-annotate.ts")).command,
+);
+const manifestCreate = entry(
+  "make a list of images for several platforms",
+  async () => (await import("./manifest-create.ts")).command,
+);
+const manifestInspect = entry(
+  "show a list, or a manifest in a registry",
+  async () => (await import("./manifest-inspect.ts")).command,
+);
+const manifestLs = entry("show the lists that are here", async () => (await import("./manifest-ls.ts")).command);
+const manifestPush = entry("send a list to the registry its name says", async () => (await import("./manifest-push.ts")).command);
+const manifestRm = entry("remove lists", async () => (await import("./manifest-rm.ts")).command);
 const push = entry("send an image to a registry", async () => (await import("./push.ts")).command);
 const login = entry("keep the credentials for a registry", async () => (await import("./login.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
@@ -144,6 +159,17 @@ export const groups: Readonly<Record<string, Group>> = {
       tree: imageTree,
       prune: imagePrune,
       list: { ...images, hidden: true },
+    },
+  },
+  manifest: {
+    summary: "lists of images for several platforms",
+    commands: {
+      create: manifestCreate,
+      annotate: manifestAnnotate,
+      inspect: manifestInspect,
+      push: manifestPush,
+      rm: manifestRm,
+      ls: manifestLs,
     },
   },
   engine: {

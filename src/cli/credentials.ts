@@ -10,6 +10,7 @@ import { chmodSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, w
 import { dirname } from "node:path";
 import type { RegistryAuth } from "../api/control/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import { parseReference } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
 import { eraseFromHelper, getFromHelper, storeInHelper } from "./credential-helper.ts";
 
@@ -142,6 +143,16 @@ export async function credentialsFor(context: Environment, domain: string): Prom
   if (!env.HOME) return undefined;
   const podmans = `${env.HOME}/.config/containers/auth.json`;
   return entryOf(readConfig(podmans), domain, podmans);
+}
+
+/** The credentials for the registries of these names, by registry; nothing for those where nobody is logged in. */
+export async function credentialsOf(context: Environment, names: readonly string[]): Promise<Record<string, RegistryAuth>> {
+  const auths: Record<string, RegistryAuth> = {};
+  for (const domain of new Set(names.map((name) => parseReference(name).domain))) {
+    const auth = await credentialsFor(context, domain);
+    if (auth) auths[domain] = auth;
+  }
+  return auths;
 }
 
 /** Keeps credentials. Returns the path of the file where they now stand unencrypted; undefined where a helper has them. */

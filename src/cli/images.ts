@@ -35,17 +35,20 @@ export const command = define({
     if (reference !== undefined) filters.reference = [...(filters.reference ?? []), reference];
     const { images } = await context.call("images", Object.keys(filters).length > 0 ? { filters } : {});
     const whole = values["no-trunc"] ?? false;
-    const rows = images.flatMap((image) => rowsOf(image, whole, Date.now() / 1000));
     if (values.quiet && values.format === undefined) {
-      const ids = new Set(rows.map((row) => String(row.ID)));
+      const ids = new Set(images.map(({ id }) => shownId(id, whole)));
       if (ids.size > 0) await line(context.stdout, [...ids].join("\n"));
       return 0;
     }
+    const now = Date.now() / 1000;
+    const rows = images.flatMap((image) => rowsOf(image, whole, now));
     const columns = ["Repository", "Tag", ...(values.digests ? ["Digest"] : []), "ID", "CreatedSince", "Size"];
     await printRows(context, { headers, columns }, rows, values.format);
     return 0;
   },
 });
+
+const shownId = (id: string, whole: boolean): string => (whole ? id : id.replace(/^sha256:/, "").slice(0, 12));
 
 /** One row per name; an image without a name has one of "<none>". */
 export function rowsOf(image: ImageSummary, whole: boolean, now: number): Row[] {
@@ -61,7 +64,7 @@ export function rowsOf(image: ImageSummary, whole: boolean, now: number): Row[] 
       Repository: repository,
       Tag: colon < 0 ? "<none>" : name.slice(colon + 1),
       Digest: digests.get(repository) ?? "<none>",
-      ID: whole ? image.id : image.id.replace(/^sha256:/, "").slice(0, 12),
+      ID: shownId(image.id, whole),
       CreatedSince: `${humanDuration(now - image.created)} ago`,
       CreatedAt: createdAt(image.created),
       Size: decimalSize(image.size),

@@ -16,16 +16,11 @@ export const command = define({
   async run(context, values, [image = ""]) {
     const { quiet, "all-tags": allTags } = values;
     const { canonicalName, parseReference } = await import("../oci/reference.ts");
-    const { credentialsFor } = await import("./credentials.ts");
+    const { credentialsOf } = await import("./credentials.ts");
     const { domain, path } = parseReference(image);
     // Layers may be taken from where the image came from.
     const found = allTags ? [] : (await context.call("imageInspect", { image })).repoDigests;
-    const domains = new Set([domain, ...found.map((name) => parseReference(name).domain)]);
-    const auths: Record<string, NonNullable<Awaited<ReturnType<typeof credentialsFor>>>> = {};
-    for (const each of domains) {
-      const auth = await credentialsFor(context, each);
-      if (auth) auths[each] = auth;
-    }
+    const auths = await credentialsOf(context, [image, ...found]);
     const progress = await layerProgress(context, quiet ? "none" : "stdout");
     await progress.begin(`The push refers to repository [${domain}/${path}]`);
     const { images } = await context

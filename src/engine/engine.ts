@@ -27,6 +27,7 @@ import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
+import { manifestsOf } from "./manifest.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
@@ -137,9 +138,12 @@ export class Engine {
   private readonly context: Context;
   private readonly lock: number;
 
+  readonly manifests: ReturnType<typeof manifestsOf>;
+
   constructor(context: Context, lock: number) {
     this.context = context;
     this.lock = lock;
+    this.manifests = manifestsOf(context);
   }
 
   get layout(): Layout {

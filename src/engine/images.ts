@@ -75,7 +75,7 @@ const pruneFilters: Record<string, (values: readonly string[]) => Test> = {
   "label!": (values) => (image) => !values.some((value) => labelled(image, value)),
 };
 
-/** Ids of the images that `image prune` removes: none that a container needs. Throws "invalid_filter". */
+/** Ids of the images that `image prune` removes: none that a container or a manifest list needs. Throws "invalid_filter". */
 export function prunable(context: Context, all: boolean, filters: Record<string, string[]>): string[] {
   const tests = Object.entries(filters).map(([key, values]) => {
     const make = lookUp(pruneFilters, key);
@@ -87,7 +87,13 @@ export function prunable(context: Context, all: boolean, filters: Record<string,
   const inUse = new Set([...context.containers.values()].map(({ record }) => record.imageId));
   return context.images
     .list()
-    .filter((image) => !inUse.has(image.id) && (all || image.names.length === 0) && tests.every((test) => test(image)))
+    .filter(
+      (image) =>
+        !inUse.has(image.id) &&
+        !context.images.lists.needs(image.id) &&
+        (all || image.names.length === 0) &&
+        tests.every((test) => test(image)),
+    )
     .map(({ id }) => id);
 }
 

@@ -2,7 +2,17 @@
 
 import type { RegistryAuth } from "../images/remote/types.ts";
 
-export type { Image, ImageConfig, LayerWaste, StoreProblem, StoreReport } from "../images/types.ts";
+export type {
+  Image,
+  ImageConfig,
+  LayerWaste,
+  ListDescriptor,
+  ListMember,
+  ListPlatform,
+  ManifestList,
+  StoreProblem,
+  StoreReport,
+} from "../images/types.ts";
 export type {
   ContainerRequest,
   DeviceRequest,
@@ -13,7 +23,7 @@ export type {
 } from "../runtime/request-types.ts";
 export type { RegistryAuth };
 
-import type { LayerWaste } from "../images/types.ts";
+import type { LayerWaste, ListAnnotation, ListDescriptor, ListPlatform } from "../images/types.ts";
 import type { ContainerRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -261,4 +271,47 @@ export interface LoginRequest {
   /** "docker.io", "registry.example:5000". */
   server: string;
   auth: RegistryAuth;
+}
+
+/** How registries are spoken to. */
+export interface RegistryRequest {
+  /** By registry. */
+  auths?: Record<string, RegistryAuth>;
+  /** Registries that nothing is configured of may be insecure. */
+  insecure?: boolean;
+}
+
+export interface ManifestCreateRequest extends RegistryRequest {
+  list: string;
+  images: string[];
+  amend?: boolean;
+}
+
+export interface ManifestAnnotateRequest extends ListAnnotation {
+  list: string;
+  image: string;
+}
+
+export interface ManifestInspectRequest extends RegistryRequest {
+  /** Then `manifest` is one of its members. */
+  list?: string;
+  manifest: string;
+  verbose?: boolean;
+}
+
+/** One manifest, word for word. */
+export interface ManifestDocument {
+  ref: string;
+  descriptor: ListDescriptor & { readonly platform?: ListPlatform };
+  text: string;
+}
+
+export interface ManifestPushRequest extends RegistryRequest {
+  list: string;
+  purge?: boolean;
+}
+
+export interface PushedManifest extends PushedName {
+  mediaType: string;
+  members: { name: string; digest: string }[];
 }

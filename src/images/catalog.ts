@@ -1,9 +1,8 @@
 /**
  * Which images there are, as the database has them, parsed: found by id, name, digest and prefix, and told to those who read the
- * store as an OCI layout.
+ * store as an OCI layout. A change costs what it concerns, however many images there are.
  */
 import * as fs from "node:fs";
-import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { isDigest } from "../oci/digest.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
@@ -11,6 +10,7 @@ import type { ContentStore } from "./content.ts";
 import type { ImageDatabase, ImageDocument, ImageRecord, RepositoryDigest } from "./database.ts";
 import { ImageAmbiguous, ImageNotFound } from "./errors.ts";
 import { parseConfig } from "./image-config.ts";
+import { LayoutIndex } from "./layout-index.ts";
 import type { Image, ImageConfig } from "./types.ts";
 
 export interface Known {
@@ -22,23 +22,41 @@ export interface Known {
   readonly repositoryDigests: readonly RepositoryDigest[];
 }
 
+/** The blobs of an image. Should record and configuration disagree, `check` tells; until then what either names is needed. */
+const blobsOf = ({ record, config, documents }: Known): string[] => {
+  const layers = [...record.layers, ...config.rootfs.diff_ids];
+  return [...new Set([record.id, record.manifest, ...layers, ...documents.map(({ digest }) => digest)])];
+};
+
+/** Every canonical name of an image, those by digest too. */
+const allNames = ({ names, repositoryDigests }: Known): string[] => [
+  ...names,
+  ...repositoryDigests.map(({ repository, digest }) => `${repository}@${digest}`),
+];
+
 export class Catalog {
   readonly #database: ImageDatabase;
   readonly #content: ContentStore;
-  /** By id. */
-  #images = new Map<string, Known>();
-  /** Bytes of manifests, whose content their digest fixes. */
-  readonly #manifestSizes = new Map<string, number>();
+  readonly #layout: LayoutIndex;
+  /** By id, oldest first. */
+  readonly #images = new Map<string, Known>();
+  /** Ids by `allNames`. */
+  readonly #ids = new Map<string, string>();
+  /** How many images need a blob. */
+  readonly #needed = new Map<string, number>();
+  /** By id: what index.json says of an image. */
+  readonly #descriptors = new Map<string, string>();
 
   constructor(database: ImageDatabase, content: ContentStore) {
     this.#database = database;
     this.#content = content;
-    this.changed();
+    this.#layout = new LayoutIndex(content, () => this.#layoutText());
+    this.reload();
   }
 
   /** Newest first. */
   all(): Known[] {
-    return [...this.#images.values()];
+    return [...this.#images.values()].reverse();
   }
 
   get(id: string): Known | undefined {
@@ -55,22 +73,17 @@ export class Catalog {
 
   /** Every blob that some image needs. */
   needed(): Set<string> {
-    const needed = new Set<string>();
-    for (const { record, config, documents } of this.#images.values()) {
-      // Should record and configuration disagree, `check` tells; until then nothing is thrown away that either names.
-      for (const digest of [record.id, record.manifest, ...record.layers, ...config.rootfs.diff_ids]) needed.add(digest);
-      for (const { digest } of documents) needed.add(digest);
-    }
-    return needed;
+    return new Set(this.#needed.keys());
+  }
+
+  /** Whether some image needs a blob. */
+  needs(digest: string): boolean {
+    return this.#needed.has(digest);
   }
 
   /** Id of the image of a canonical name, which may be one by digest. */
   named(canonical: string): string | null {
-    for (const { record, names, repositoryDigests } of this.#images.values()) {
-      if (names.includes(canonical)) return record.id;
-      if (repositoryDigests.some(({ repository, digest }) => `${repository}@${digest}` === canonical)) return record.id;
-    }
-    return null;
+    return this.#ids.get(canonical) ?? null;
   }
 
   /** By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. */
@@ -87,13 +100,10 @@ export class Catalog {
     }
     const prefix = reference.replace(/^sha256:/, "");
     if (/^[0-9a-f]{4,64}$/.test(prefix) || (reference.startsWith("sha256:") && /^[0-9a-f]+$/.test(prefix))) {
-      const matches = [...this.#images.values()].filter(({ record }) => record.id.startsWith(`sha256:${prefix}`));
-      if (matches.length > 1)
-        throw new ImageAmbiguous(
-          reference,
-          matches.map(({ record }) => record.id),
-        );
-      if (matches[0]) return { known: matches[0], name: null };
+      const matches = this.#database.idsWith(`sha256:${prefix}`);
+      if (matches.length > 1) throw new ImageAmbiguous(reference, matches);
+      const known = this.#images.get(matches[0] ?? "");
+      if (known) return { known, name: null };
     }
     throw new ImageNotFound(reference);
   }
@@ -113,35 +123,53 @@ export class Catalog {
     }
   }
 
-  /** To be called before `refresh` when an image's record was written anew. */
-  forget(id: string): void {
-    this.#images.delete(id);
+  /** To be called with the ids of the images that a change of the database concerned. */
+  changed(ids: Iterable<string>): void {
+    for (const id of new Set(ids)) {
+      const [known] = this.#read(id);
+      if (known) this.#put(known);
+      else this.#drop(id);
+    }
+    this.#layout.changed();
   }
 
-  /** Reads the database's state again. A record that cannot be read is for `check` to tell: nobody else fails of it. */
-  refresh(): void {
-    const names = new Map<string, string[]>();
-    for (const { name, image } of this.#database.names()) names.set(image, [...(names.get(image) ?? []), name]);
-    const documents = Map.groupBy(this.#database.documents(), ({ image }) => image);
-    const digests = Map.groupBy(this.#database.repositoryDigests(), ({ image }) => image);
-    const images = new Map<string, Known>();
-    for (const record of this.#database.images()) {
-      const config = this.#images.get(record.id)?.config ?? this.#configOf(record);
-      images.set(record.id, {
-        record,
-        config,
-        names: names.get(record.id) ?? [],
-        documents: documents.get(record.id) ?? [],
-        repositoryDigests: digests.get(record.id) ?? [],
-      });
-    }
-    this.#images = images;
-    const manifests = new Set([...images.values()].map(({ record }) => record.manifest));
-    for (const digest of this.#manifestSizes.keys()) if (!manifests.has(digest)) this.#manifestSizes.delete(digest);
+  /** Reads everything again, and makes index.json right. A record that cannot be read is for `check` to tell: nobody fails of it. */
+  reload(): void {
+    const found = this.#read();
+    for (const id of this.ids()) this.#drop(id);
+    for (const known of found) this.#put(known);
+    this.#layout.restore();
+  }
+
+  /** What index.json should say; changes it has not been told of yet are written first. */
+  layoutIndex(): string {
+    this.#layout.catchUp();
+    return this.#layoutText();
+  }
+
+  /** The last changes reach index.json. */
+  close(): void {
+    this.#layout.catchUp();
+  }
+
+  /** What the database says of all images, or of one. */
+  #read(id?: string): Known[] {
+    const names = Map.groupBy(this.#database.names(id), ({ image }) => image);
+    const documents = Map.groupBy(this.#database.documents(id), ({ image }) => image);
+    const digests = Map.groupBy(this.#database.repositoryDigests(id), ({ image }) => image);
+    return this.#database.images(id).map((record) => ({
+      record,
+      config: this.#configOf(record),
+      names: (names.get(record.id) ?? []).map(({ name }) => name),
+      documents: documents.get(record.id) ?? [],
+      repositoryDigests: digests.get(record.id) ?? [],
+    }));
   }
 
   /** The configuration as recorded, or where that is damaged as it lies among the blobs, or what is left to say without it. */
   #configOf({ id, config, layers }: ImageRecord): ImageConfig {
+    const known = this.#images.get(id);
+    if (known?.record.config === config) return known.config;
     const path = this.#content.blobPath(id);
     const texts = [() => config, () => fs.readFileSync(path, "utf8")];
     for (const text of texts) {
@@ -154,49 +182,57 @@ export class Catalog {
     return { architecture: "unknown", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: [...layers] } };
   }
 
-  /** To be called when the database has changed. */
-  changed(): void {
-    this.refresh();
-    this.#writeLayoutIndex();
+  /** An image keeps its place; a new one is the newest. */
+  #put(known: Known): void {
+    const { id } = known.record;
+    this.#forget(id);
+    this.#images.set(id, known);
+    for (const name of allNames(known)) this.#ids.set(name, id);
+    for (const digest of blobsOf(known)) this.#needed.set(digest, (this.#needed.get(digest) ?? 0) + 1);
   }
 
-  /** index.json, for those who read the store as an OCI layout. It says what the database says, which is what counts. */
-  layoutIndex(): string {
-    const manifests = [...this.#images.values()].flatMap(({ record, names, config }) => {
-      // Remembered: with a thousand images a thousand files would be asked at each change.
-      const size = this.#manifestSize(record);
-      const descriptor = {
-        mediaType: "application/vnd.oci.image.manifest.v1+json",
-        digest: record.manifest,
-        size,
-        platform: { architecture: config.architecture, os: config.os },
-      };
-      if (names.length === 0) return [descriptor];
-      return names.map((name) => ({ ...descriptor, annotations: { "org.opencontainers.image.ref.name": familiar(name) } }));
-    });
-    return JSON.stringify({ schemaVersion: 2, manifests });
+  #drop(id: string): void {
+    this.#forget(id);
+    this.#images.delete(id);
   }
 
-  #manifestSize({ manifest }: ImageRecord): number {
-    const known = this.#manifestSizes.get(manifest);
-    if (known !== undefined) return known;
-    const size = this.#content.blobSize(manifest);
-    if (size !== null) this.#manifestSizes.set(manifest, size);
-    return size ?? 0;
-  }
-
-  #writeLayoutIndex(): void {
-    const path = join(this.#content.root, "index.json");
-    const text = this.layoutIndex();
-    if (fs.existsSync(path) && fs.readFileSync(path, "utf8") === text) return;
-    const temporary = this.#content.temporaryPath();
-    try {
-      fs.writeFileSync(temporary, text);
-      fs.renameSync(temporary, path);
-    } catch {
-      // What the operation was about is done and durable; this file is derived, and written again when the store is opened.
-      fs.rmSync(temporary, { force: true });
+  /** Takes out what was derived from an image. */
+  #forget(id: string): void {
+    const known = this.#images.get(id);
+    if (!known) return;
+    this.#descriptors.delete(id);
+    // A name may have moved to another image already.
+    for (const name of allNames(known)) if (this.#ids.get(name) === id) this.#ids.delete(name);
+    for (const digest of blobsOf(known)) {
+      const others = this.#needed.get(digest)! - 1;
+      if (others > 0) this.#needed.set(digest, others);
+      else this.#needed.delete(digest);
     }
+  }
+
+  #layoutText(): string {
+    return `{"schemaVersion":2,"manifests":[${this.all().map((known) => this.#descriptorsOf(known))}]}`;
+  }
+
+  /** A descriptor for each name, or one without, as JSON. */
+  #descriptorsOf({ record, names, config }: Known): string {
+    const before = this.#descriptors.get(record.id);
+    if (before !== undefined) return before;
+    const size = this.#content.blobSize(record.manifest);
+    const descriptor = {
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      digest: record.manifest,
+      size: size ?? 0,
+      platform: { architecture: config.architecture, os: config.os },
+    };
+    const named = names.map((name) => ({
+      ...descriptor,
+      annotations: { "org.opencontainers.image.ref.name": familiar(name) },
+    }));
+    const text = (named.length > 0 ? named : [descriptor]).map((one) => JSON.stringify(one)).join();
+    // One that is missing may come back.
+    if (size !== null) this.#descriptors.set(record.id, text);
+    return text;
   }
 }
 

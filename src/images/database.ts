@@ -46,7 +46,7 @@ export interface RepositoryDigest {
   readonly digest: string;
 }
 
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 
 /** What changed a database of the version before into this version. */
 const steps: readonly string[] = [
@@ -98,6 +98,12 @@ const steps: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX repository_digests_by_image ON repository_digests (image);
 `,
+  `
+  CREATE TABLE manifest_lists (
+    name TEXT PRIMARY KEY,
+    members TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`,
 ];
 
 /** Turns what SQLite says of a file it cannot read into an error that says what to do; other errors pass. */
@@ -112,9 +118,9 @@ export const explainDamage = (error: unknown, path: string): unknown => {
 };
 
 /** Rows as their table's columns allow them. Throws as SQLite does for a damaged file: it trusts what it has once written. */
-const sound = <T extends object>(rows: T[]): T[] => {
-  const text = (value: unknown): boolean => typeof value === "string" || typeof value === "number";
-  if (rows.every((row) => Object.values(row).every(text))) return rows;
+const sound = <T>(rows: T[]): T[] => {
+  const allowed = (value: unknown): boolean => typeof value === "string" || typeof value === "number";
+  if (rows.every((row) => Object.values(row as object).every(allowed))) return rows;
   throw Object.assign(new Error("a row holds what its table forbids"), { code: "SQLITE_CORRUPT" });
 };
 
@@ -147,10 +153,14 @@ export class ImageDatabase {
       .immediate();
   }
 
+  // Each change of images returns the ids of those it concerned.
+
   /** Records images with their names, all or none. A name moves to the image that has it last. */
-  add(images: readonly NewImage[]): void {
-    this.#transaction("recording an image", () => {
+  add(images: readonly NewImage[]): string[] {
+    return this.#transaction("recording an image", () => {
+      const changed: string[] = [];
       for (const { record, names, documents = [], repositoryDigests = [] } of images) {
+        changed.push(record.id);
         this.#db
           .query("INSERT INTO images (id, config, manifest, size) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
           .run(record.id, record.config, record.manifest, record.size);
@@ -159,25 +169,27 @@ export class ImageDatabase {
             .query("INSERT INTO image_layers (image, position, diff_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, position, diffId);
         });
-        for (const name of names) this.#setName(name, record.id);
+        for (const name of names) changed.push(...this.#setName(name, record.id));
         for (const { digest, mediaType } of documents) {
           this.#db
             .query("INSERT INTO documents (image, digest, media_type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, digest, mediaType);
         }
-        for (const { repository, digest } of repositoryDigests) this.#setRepositoryDigest(repository, digest, record.id);
+        for (const named of repositoryDigests) changed.push(...this.#setRepositoryDigest(named, record.id));
       }
+      return changed;
     });
   }
 
   /** Writes the record of an image that is there anew. */
-  restoreImage({ id, config, manifest, layers, size }: ImageRecord): void {
-    this.#transaction("recording an image", () => {
+  restoreImage({ id, config, manifest, layers, size }: ImageRecord): string[] {
+    return this.#transaction("recording an image", () => {
       this.#db.query("UPDATE images SET config = ?, manifest = ?, size = ? WHERE id = ?").run(config, manifest, size, id);
       this.#db.query("DELETE FROM image_layers WHERE image = ?").run(id);
       layers.forEach((diffId, position) => {
         this.#db.query("INSERT INTO image_layers (image, position, diff_id) VALUES (?, ?, ?)").run(id, position, diffId);
       });
+      return [id];
     });
   }
 
@@ -236,33 +248,11 @@ export class ImageDatabase {
     });
   }
 
-  documents(): (ImageDocument & { readonly image: string })[] {
-    const query = this.#db.query<ImageDocument & { image: string }, []>(
-      "SELECT image, digest, media_type AS mediaType FROM documents ORDER BY image, digest",
-    );
-    return sound(query.all());
-  }
-
-  repositoryDigests(): (RepositoryDigest & { readonly image: string })[] {
-    const query = this.#db.query<RepositoryDigest & { image: string }, []>(
-      "SELECT repository, digest, image FROM repository_digests ORDER BY repository, digest",
-    );
-    return sound(query.all());
-  }
-
-  removeRepositoryDigests(digests: readonly RepositoryDigest[]): void {
-    this.#transaction("removing a digest", () => {
-      for (const { repository, digest } of digests)
-        this.#db.query("DELETE FROM repository_digests WHERE repository = ? AND digest = ?").run(repository, digest);
-    });
-  }
-
   /** Forgets a document, and that a registry calls an image by it. */
-  removeDocument(digest: string): void {
-    this.#transaction("forgetting a document", () => {
-      this.#db.query("DELETE FROM documents WHERE digest = ?").run(digest);
-      this.#db.query("DELETE FROM repository_digests WHERE digest = ?").run(digest);
-    });
+  removeDocument(digest: string): string[] {
+    return this.#transaction("forgetting a document", () =>
+      ["documents", "repository_digests"].flatMap((table) => this.#delete(table, "digest", digest)),
+    );
   }
 
   /** What SQLite finds wrong with its file, and references that lead nowhere; "ok" alone when all is well. */
@@ -276,62 +266,116 @@ export class ImageDatabase {
     }
   }
 
-  setName(name: string, image: string): void {
-    this.#transaction("naming an image", () => this.#setName(name, image));
+  setName(name: string, image: string): string[] {
+    return this.#transaction("naming an image", () => this.#setName(name, image));
   }
 
-  removeNames(names: readonly string[]): void {
-    this.#transaction("removing a name", () => {
-      for (const name of names) this.#db.query("DELETE FROM names WHERE name = ?").run(name);
+  removeNames(names: readonly string[]): string[] {
+    return this.#transaction("removing a name", () => names.flatMap((name) => this.#delete("names", "name", name)));
+  }
+
+  removeImage(id: string): string[] {
+    this.#transaction("removing an image", () => this.#db.query("DELETE FROM images WHERE id = ?").run(id));
+    return [id];
+  }
+
+  // What there is: of all images, oldest first, or of one.
+
+  images(id?: string): ImageRecord[] {
+    const layers = Map.groupBy(
+      this.#rows<{ image: string; diff_id: string }>("SELECT image, diff_id FROM image_layers", "image", "image, position", id),
+      ({ image }) => image,
+    );
+    return this.#rows<Omit<ImageRecord, "layers">>("SELECT id, config, manifest, size FROM images", "id", "rowid", id).map(
+      (row) => ({
+        ...row,
+        layers: (layers.get(row.id) ?? []).map(({ diff_id }) => diff_id),
+      }),
+    );
+  }
+
+  names(image?: string): { name: string; image: string }[] {
+    return this.#rows("SELECT name, image FROM names", "image", "name", image);
+  }
+
+  documents(image?: string): (ImageDocument & { readonly image: string })[] {
+    return this.#rows("SELECT image, digest, media_type AS mediaType FROM documents", "image", "image, digest", image);
+  }
+
+  repositoryDigests(image?: string): (RepositoryDigest & { readonly image: string })[] {
+    return this.#rows("SELECT repository, digest, image FROM repository_digests", "image", "repository, digest", image);
+  }
+
+  /** Ids that begin with that text. */
+  idsWith(prefix: string): string[] {
+    // "g" comes after every hexadecimal digit
+    return this.#db
+      .query<{ id: string }, [string, string]>("SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id")
+      .all(prefix, `${prefix}g`)
+      .map(({ id }) => id);
+  }
+
+  /** Manifest lists by canonical name; the members as JSON text. */
+  manifestLists(): { name: string; members: string }[] {
+    return this.#db.query<{ name: string; members: string }, []>("SELECT name, members FROM manifest_lists ORDER BY name").all();
+  }
+
+  /** Reads a list's members (null: there is none), and writes what `change` makes of them (null: removes it), in one transaction. */
+  changeManifestList(name: string, change: (members: string | null) => string | null): void {
+    this.#transaction("recording a manifest list", () => {
+      const found = this.#db.query<{ members: string }, [string]>("SELECT members FROM manifest_lists WHERE name = ?").get(name);
+      const members = change(found?.members ?? null);
+      if (members === null) this.#db.query("DELETE FROM manifest_lists WHERE name = ?").run(name);
+      else
+        this.#db
+          .query(
+            "INSERT INTO manifest_lists (name, members) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET members = excluded.members",
+          )
+          .run(name, members);
     });
-  }
-
-  removeImage(id: string): void {
-    this.#transaction("removing an image", () => void this.#db.query("DELETE FROM images WHERE id = ?").run(id));
-  }
-
-  images(): ImageRecord[] {
-    const layers = new Map<string, string[]>();
-    const rows = this.#db.query<{ image: string; diff_id: string }, []>(
-      "SELECT image, diff_id FROM image_layers ORDER BY image, position",
-    );
-    for (const row of sound(rows.all())) {
-      const list = layers.get(row.image);
-      if (list) list.push(row.diff_id);
-      else layers.set(row.image, [row.diff_id]);
-    }
-    const images = this.#db.query<Omit<ImageRecord, "layers">, []>(
-      "SELECT id, config, manifest, size FROM images ORDER BY rowid DESC",
-    );
-    return sound(images.all()).map((row) => ({ ...row, layers: layers.get(row.id) ?? [] }));
-  }
-
-  names(): { name: string; image: string }[] {
-    return sound(this.#db.query<{ name: string; image: string }, []>("SELECT name, image FROM names ORDER BY name").all());
   }
 
   close(): void {
     this.#db.close();
   }
 
-  #setName(name: string, image: string): void {
+  #rows<T>(select: string, column: string, order: string, only: string | undefined): T[] {
+    if (only === undefined) return sound(this.#db.query<T, []>(`${select} ORDER BY ${order}`).all());
+    return sound(this.#db.query<T, [string]>(`${select} WHERE ${column} = ? ORDER BY ${order}`).all(only));
+  }
+
+  /** Deletes the rows that have the value; returns the images they were about. */
+  #delete(table: string, column: string, value: string): string[] {
+    return this.#db
+      .query<{ image: string }, [string]>(`DELETE FROM ${table} WHERE ${column} = ? RETURNING image`)
+      .all(value)
+      .map(({ image }) => image);
+  }
+
+  #setName(name: string, image: string): string[] {
+    const before = this.#db.query<{ image: string }, [string]>("SELECT image FROM names WHERE name = ?").get(name);
     this.#db
       .query("INSERT INTO names (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image")
       .run(name, image);
+    return before ? [before.image, image] : [image];
   }
 
-  #setRepositoryDigest(repository: string, digest: string, image: string): void {
+  #setRepositoryDigest({ repository, digest }: RepositoryDigest, image: string): string[] {
+    const before = this.#db
+      .query<{ image: string }, [string, string]>("SELECT image FROM repository_digests WHERE repository = ? AND digest = ?")
+      .get(repository, digest);
     this.#db
       .query(
         `INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?)
          ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image`,
       )
       .run(repository, digest, image);
+    return before ? [before.image, image] : [image];
   }
 
-  #transaction(doing: string, work: () => void): void {
+  #transaction<T>(doing: string, work: () => T): T {
     try {
-      this.#db.transaction(work).immediate();
+      return this.#db.transaction(work).immediate();
     } catch (error) {
       throw explainDisk(error, doing);
     }

@@ -5,6 +5,8 @@
  *
  *     [superblock, device table][inodes, each with attributes and small directories or link targets][directories][copies]
  *
+ * A mount opens every device: an image of many layers has the small ones as copies instead.
+ *
  * A whole tree is written into one buffer in two passes (place, write) without an object per directory entry.
  */
 
@@ -51,6 +53,11 @@ export interface IndexOptions {
   readonly uuid: Uint8Array;
 }
 
+/** So many layers of an image are devices whatever their size. */
+const FEW_DEVICES = 4;
+/** Of an image with more of them, tars up to this size are copied. */
+const MAX_COPIED_LAYER = 64 << 10;
+
 /** Marks an inode that has been seen; no real address is negative. */
 const PENDING = -1;
 
@@ -59,7 +66,7 @@ const extraOf = (inode: Inode): InodeExtra => {
   return inode.extra;
 };
 
-/** All inodes, directories before what they hold, each once; link counts are set, and the layers whose data are used. */
+/** All inodes, directories before what they hold, each once; link counts are set, and `layers` has those whose data are used. */
 const collect = (root: Inode, layers: Set<number>): Inode[] => {
   const inodes: Inode[] = [root];
   const dirs: Inode[] = [root];
@@ -133,7 +140,9 @@ const placeTail = (inode: Inode, at: number, head: number, tail: number): number
 class Writer {
   readonly #options: IndexOptions;
   readonly #inodes: Inode[];
-  readonly #devices: number[] = [];
+  readonly #devices: readonly number[];
+  /** First byte in the copied area of each layer that is no device. */
+  readonly #copiedLayers = new Map<number, number>();
   /** Copied area: bytes so far, and the copies relative to its start. */
   #copied = 0;
   readonly #copies: Copy[] = [];
@@ -144,7 +153,10 @@ class Writer {
     this.#options = options;
     const used = new Set<number>();
     this.#inodes = collect(root, used);
-    this.#devices = [...used].sort((a, b) => a - b);
+    const layers = [...used].sort((a, b) => a - b);
+    const isDevice = (layer: number): boolean => layers.length <= FEW_DEVICES || options.layers[layer]!.size > MAX_COPIED_LAYER;
+    this.#devices = layers.filter(isDevice);
+    for (const layer of layers) if (!isDevice(layer)) this.#copyLayer(layer);
   }
 
   build(): ErofsIndex {
@@ -157,6 +169,7 @@ class Writer {
     const primary = start;
     const slots: DeviceSlot[] = [];
     const startOf: number[] = [];
+    for (const [layer, at] of this.#copiedLayers) startOf[layer] = area + at / BLOCK_SIZE;
     for (const layer of this.#devices) {
       const { tag, size } = this.#options.layers[layer]!;
       const blocks = blocksOf(size);
@@ -178,6 +191,13 @@ class Writer {
     const base = area * BLOCK_SIZE;
     const copies = this.#copies.map((copy) => ({ ...copy, to: copy.to + base }));
     return { bytes, devices: this.#devices, copies, size: primary * BLOCK_SIZE };
+  }
+
+  #copyLayer(layer: number): void {
+    const { size } = this.#options.layers[layer]!;
+    this.#copiedLayers.set(layer, this.#copied);
+    this.#copies.push({ layer, from: 0, length: size, to: this.#copied });
+    this.#copied += roundUp(size, BLOCK_SIZE);
   }
 
   /** Gives every inode its address. */

@@ -99,7 +99,7 @@ interface Run {
 }
 
 /** How much may wait for the disk before the producer has to. */
-const MAX_WAITING = 24 << 20;
+const MAX_WAITING = 4 << 20;
 /** After so many bytes the disk is set to work, so that little is left for the flush at the end. */
 const FLUSH_BYTES = 16 << 20;
 

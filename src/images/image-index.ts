@@ -97,18 +97,26 @@ export const restoreIndex = (store: ContentStore, imageId: string, layers: reado
 
 const SUPER = 1024;
 const DEVICES = SUPER + 128;
+const SLOT = 128;
+/** Head of an index with as many devices as most have at most; one with more is read twice. */
+const HEAD = DEVICES + 64 * SLOT;
 
-/** The layers that an index has as data devices, in their order, by the tags of its device table. */
+/** The layers that an index has as data devices, in their order, by the tags of its device table: diffIDs without "sha256:". */
 export const devicesOf = (indexPath: string): string[] => {
   const fd = fs.openSync(indexPath, "r");
   try {
-    const head = Buffer.alloc(DEVICES);
-    fs.readSync(fd, head, 0, head.length, 0);
+    let head = readHead(fd, HEAD);
     const count = head.readUInt16LE(SUPER + 86);
-    const table = Buffer.alloc(count * 128);
-    fs.readSync(fd, table, 0, table.length, DEVICES);
-    return Array.from({ length: count }, (_, i) => `sha256:${table.toString("latin1", i * 128, i * 128 + 64)}`);
+    if (DEVICES + count * SLOT > HEAD) head = readHead(fd, DEVICES + count * SLOT);
+    const table = head.toString("latin1", DEVICES, DEVICES + count * SLOT);
+    return Array.from({ length: count }, (_, i) => table.slice(i * SLOT, i * SLOT + 64));
   } finally {
     fs.closeSync(fd);
   }
+};
+
+const readHead = (fd: number, length: number): Buffer => {
+  const head = Buffer.alloc(length);
+  fs.readSync(fd, head, 0, length, 0);
+  return head;
 };

@@ -47,7 +47,7 @@ const MAX_TOLD = 30;
 
 const invalid = (what: string, why: string): OnggiError => new OnggiError("manifest_invalid", `${what}: ${why}`);
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Types and names of platforms; what is none could be anything, and is not shown to people. */
@@ -85,6 +85,42 @@ const listOf = (value: unknown, most: number, what: string, name: string): Descr
   return value.map((item, position) => parseDescriptor(item, `${what}, ${name}[${position}]`));
 };
 
+/** A JSON object. Throws "manifest_invalid" naming `what`. */
+export const parseJson = (text: string, what: string): Record<string, unknown> => {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new OnggiError("manifest_invalid", `${what} is not JSON`, { cause: error });
+  }
+  if (!isObject(value)) throw invalid(what, "it is not a JSON object");
+  return value;
+};
+
+export interface Blob {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/**
+ * All that a manifest or index of any kind, an artifact's too, needs in its repository: the manifests it names, and the blobs, each
+ * once. Layers that have "urls" are left out: they are elsewhere. Throws "manifest_invalid", "digest_invalid".
+ */
+export const linksOf = (
+  document: Record<string, unknown>,
+  what: string,
+): { readonly manifests: Blob[]; readonly blobs: Blob[] } => {
+  const { manifests = [], config, layers = [] } = document;
+  const own = Array.isArray(layers) ? layers.filter((layer) => !(isObject(layer) && Array.isArray(layer.urls))) : layers;
+  const blobs = [
+    ...(config === undefined ? [] : [parseDescriptor(config, `${what}, config`)]),
+    ...listOf(own, MAX_LAYERS, what, "layers"),
+  ];
+  const once = (all: readonly Blob[]): Blob[] => [...new Map(all.map(({ digest, size }) => [digest, { digest, size }])).values()];
+  return { manifests: once(listOf(manifests, MAX_MANIFESTS, what, "manifests")), blobs: once(blobs) };
+};
+
 /**
  * A document that a registry calls `mediaType`. What it says of itself must not contradict that (CVE-2021-41190: one text that is
  * read as an index by one and as a manifest by another). Throws "manifest_invalid", "manifest_unsupported".
@@ -94,13 +130,7 @@ export const parseDocument = (
   mediaType: string,
   what: string,
 ): { readonly index: readonly Descriptor[] } | { readonly manifest: Manifest } => {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new OnggiError("manifest_invalid", `${what} is not JSON`, { cause: error });
-  }
-  if (!isObject(value)) throw invalid(what, "it is not a JSON object");
+  const value = parseJson(text, what);
   if (value.schemaVersion === 1)
     throw new OnggiError(
       "manifest_unsupported",
@@ -131,6 +161,8 @@ export const parseDocument = (
 /** Early OCI documents carry no type. */
 const guess = (value: Record<string, unknown>): string =>
   value.manifests === undefined ? mediaTypes.manifest : mediaTypes.index;
+
+export const isConfigType = (mediaType: string): boolean => configTypes.includes(mediaType);
 
 export const isIndexType = (mediaType: string): boolean => indexTypes.includes(mediaType);
 

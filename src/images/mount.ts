@@ -115,12 +115,12 @@ export class Mounts {
     return this.#form;
   }
 
-  /** The image's file system. Throws "image_mount_failed". */
+  /** The image's file system; `layers` is asked only where it has to be made first. Throws "image_mount_failed". */
   mount(imageId: string, layers: () => readonly IndexLayer[]): MountedImage {
     const mounted = this.#mounted.get(imageId);
     if (mounted) return mounted;
     try {
-      const made = this.#make(imageId, layers());
+      const made = this.#make(imageId, layers);
       this.#mounted.set(imageId, made);
       return made;
     } catch (error) {
@@ -144,12 +144,12 @@ export class Mounts {
     for (const imageId of [...this.#mounted.keys()]) this.release(imageId);
   }
 
-  #make(imageId: string, layers: readonly IndexLayer[]): MountedImage {
+  #make(imageId: string, layers: () => readonly IndexLayer[]): MountedImage {
     const store = this.#store;
-    if (this.form === "directories") return { kind: "paths", lowers: [this.#tree(imageId, layers)] };
+    if (this.form === "directories") return { kind: "paths", lowers: [this.#tree(imageId, layers())] };
     const index = store.indexPath(imageId);
-    if (!fs.existsSync(index)) restoreIndex(store, imageId, layers);
-    const files = [index, ...devicesOf(index).map((diffId) => store.blobPath(diffId))];
+    if (!fs.existsSync(index)) restoreIndex(store, imageId, layers());
+    const files = [index, ...devicesOf(index).map((hex) => store.blobPath(`sha256:${hex}`))];
     const target = store.mountPath(imageId);
     if (this.form === "loop") mountLoop(files, target);
     else {

@@ -12,7 +12,7 @@ import type { ContentStore, Lease } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
-import { type LayerOptions, takeLayer } from "./layer.ts";
+import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
 import type { RemoteManifest, Repository } from "./remote/types.ts";
 import type { Chunks } from "./stream.ts";
@@ -56,6 +56,16 @@ export interface PullRequest {
   readonly signal: AbortSignal;
   readonly progress: Progress;
 }
+
+interface WantedLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+  /** What errors call it. */
+  readonly label: string;
+}
+
+/** All bytes of a layer are here; they are not durable yet. */
+const DOWNLOADED = "Download complete";
 
 type Step = { readonly message: string; readonly current: number; readonly total: number };
 
@@ -138,7 +148,9 @@ export class Puller {
       const same = pulls.get(diffId);
       if (same) return same;
       const label = `${what}, layer ${position + 1} of ${diffIds.length} (${descriptor.digest})`;
-      const pull = limiter.run(() => this.#layer({ ...request, signal }, descriptor, diffId, label));
+      const pull = limiter
+        .enter()
+        .then((leave) => this.#layer({ ...request, signal }, { descriptor, diffId, label }, leave).finally(leave));
       pulls.set(diffId, pull);
       return pull;
     });
@@ -151,12 +163,9 @@ export class Puller {
     }
   }
 
-  async #layer(
-    { repository, signal, progress }: PullRequest,
-    descriptor: Descriptor,
-    diffId: Digest,
-    what: string,
-  ): Promise<PulledLayer> {
+  /** Calls `downloaded` when all bytes have come: while they are flushed to disk, the next layer may. */
+  async #layer({ repository, signal, progress }: PullRequest, wanted: WantedLayer, downloaded: () => void): Promise<PulledLayer> {
+    const { descriptor, diffId } = wanted;
     const id = shortOf(descriptor.digest);
     const size = this.#content.blobSize(diffId);
     if (size !== null) {
@@ -167,36 +176,28 @@ export class Puller {
     const layer = await this.#layers.join(
       // Of one repository: another one's failure is none of this.
       `${repository.name} ${descriptor.digest} ${diffId}`,
-      (ended, tell) => this.#limiter.run(() => this.#download(repository, descriptor, diffId, what, ended, tell)),
+      (ended, tell) => this.#fetch(repository, wanted, ended, tell),
       signal,
-      (step) => progress({ id, ...step }),
+      (step) => {
+        if (step.message === DOWNLOADED) downloaded();
+        progress({ id, ...step });
+      },
     );
     progress({ id, message: "Pull complete", current: descriptor.size, total: descriptor.size });
     return layer;
   }
 
   /** One layer from the registry to its name in the store. */
-  async #download(
+  async #fetch(
     repository: Repository,
-    descriptor: Descriptor,
-    diffId: Digest,
-    what: string,
+    { descriptor, diffId, label }: WantedLayer,
     signal: AbortSignal,
     tell: (step: Step) => void,
   ): Promise<PulledLayer> {
     const { digest, size: total, mediaType } = descriptor;
-    let current = 0;
-    let told = 0;
-    const onBytes = (bytes: number): void => {
-      current += bytes;
-      if (current - told < PROGRESS_BYTES && current < total) return;
-      told = current;
-      tell({ message: "Downloading", current, total });
-    };
     try {
-      signal.throwIfAborted();
-      const source: Chunks = repository.blob(digest, total, signal);
-      const layer = await takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
+      const layer = await this.#limiter.run(() => this.#download(repository, descriptor, signal, tell));
+      tell({ message: DOWNLOADED, current: total, total });
       const { ingest, entries, size, blob } = layer;
       try {
         checkDigest(blob, { digest, size: total }, "the registry sent");
@@ -212,8 +213,27 @@ export class Puller {
       });
       return { diffId, size, entries };
     } catch (error) {
-      throw named(error, what);
+      throw named(error, label);
     }
+  }
+
+  async #download(
+    repository: Repository,
+    { digest, size: total }: Descriptor,
+    signal: AbortSignal,
+    tell: (step: Step) => void,
+  ): Promise<NewLayer> {
+    signal.throwIfAborted();
+    let current = 0;
+    let told = 0;
+    const onBytes = (bytes: number): void => {
+      current += bytes;
+      if (current - told < PROGRESS_BYTES && current < total) return;
+      told = current;
+      tell({ message: "Downloading", current, total });
+    };
+    const source: Chunks = repository.blob(digest, total, signal);
+    return takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
   }
 }
 
@@ -228,12 +248,12 @@ const checkDigest = (found: Identity, expected: Identity, how: string): void => 
   throw new OnggiError("digest_mismatch", text);
 };
 
-/** A blob that is kept in memory, as text. */
-const smallBlob = async (
+/** A blob that is kept in memory, as text. Throws "image_config_invalid" for one that is too large or no UTF-8, "digest_mismatch". */
+export const smallBlob = async (
   repository: Repository,
-  { digest, size }: Descriptor,
+  { digest, size }: Pick<Descriptor, "digest" | "size">,
   what: string,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<string> => {
   if (size > MAX_CONFIG) throw new OnggiError("image_config_invalid", `${what} has ${size} bytes; the limit is ${MAX_CONFIG}`);
   const parts: Uint8Array[] = [];

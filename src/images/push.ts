@@ -8,8 +8,9 @@ import { OnggiError } from "../lib/errors.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
 import { compressedFile, compressionOfType, layerTypeOf } from "./compress.ts";
+import { checkedBlob } from "./copy.ts";
 import type { LayerBlob } from "./database.ts";
-import { digestOf, finishHash, newHash } from "./digest.ts";
+import { digestOf } from "./digest.ts";
 import { mediaTypes, parseDocument } from "./manifest.ts";
 import type { Repository } from "./remote/types.ts";
 import type { Compression } from "./stream.ts";
@@ -193,13 +194,8 @@ class LayerPush {
       const open = async function* (): AsyncGenerator<Uint8Array> {
         // The upload may be tried again; what could not be read has been tried often enough.
         if (unread) throw unread.error;
-        const hash = newHash();
         try {
-          for await (const chunk of source.blob(digest, blob.size, signal)) {
-            hash.update(chunk);
-            yield chunk;
-          }
-          if (finishHash(hash) !== digest) throw new OnggiError("digest_mismatch", `${name}: ${digest} has other bytes`);
+          yield* checkedBlob(source, { digest, size: blob.size }, signal);
         } catch (error) {
           unread = { error };
           throw error;

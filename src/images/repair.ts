@@ -43,7 +43,7 @@ export async function repairStore(
     }
     done.push({ ...problem, repaired });
   }
-  store.catalog.changed();
+  store.catalog.reload();
   await store.content.flushNames();
   return done;
 }
@@ -90,9 +90,8 @@ async function mend(
   }
   if (kind === "document") {
     const digest = `sha256:${path.slice("blobs/sha256/".length)}`;
-    database.removeDocument(digest);
+    catalog.changed(database.removeDocument(digest));
     fs.rmSync(join(content.root, path), { force: true });
-    catalog.refresh();
     return "forgotten, with the name its registry has for the image";
   }
   if (kind === "record" && restoreRecord(store, image)) return "written again from the image's configuration";
@@ -123,7 +122,6 @@ function restoreRecord({ content, database, catalog }: Repaired, id: string): bo
   const manifest = manifestFor({ digest: id, size: Buffer.byteLength(text) }, sizes);
   const size = sizes.reduce((sum, layer) => sum + layer.size, 0);
   if (!content.hasBlob(digestOf(manifest.text))) return false;
-  database.restoreImage({ id, config: text, manifest: digestOf(manifest.text), layers, size });
-  catalog.forget(id);
+  catalog.changed(database.restoreImage({ id, config: text, manifest: digestOf(manifest.text), layers, size }));
   return true;
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform } from "../oci/platform.ts";
-import { canonicalName, parseReference } from "../oci/reference.ts";
+import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
@@ -17,6 +17,7 @@ import { explainDisk } from "./files.ts";
 import { committedConfig, diffIdsOf, hostPlatform, importedConfig, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
+import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
@@ -33,6 +34,7 @@ import type {
   ImageStore,
   ImportOptions,
   LayerWaste,
+  ManifestLists,
   MountedImage,
   Progress,
   PullOptions,
@@ -106,6 +108,7 @@ class LocalImageStore implements ImageStore {
   readonly #options: StoreOptions;
   readonly #puller: Puller;
   readonly #catalog: Catalog;
+  readonly lists: ManifestLists;
 
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
@@ -120,6 +123,7 @@ class LocalImageStore implements ImageStore {
     }
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
+    this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
   }
 
   get form(): MountForm {
@@ -254,21 +258,20 @@ class LocalImageStore implements ImageStore {
       );
     }
     const last = name === null || others.length === 0;
-    const used = options.inUse.has(id);
+    const used = options.inUse.has(id) || this.lists.needs(id);
     if (last && used && !options.force) {
-      throw new ImageInUse(`image ${reference} is needed by a container; remove the container first`);
+      const who = options.inUse.has(id) ? "container" : "manifest list";
+      throw new ImageInUse(`image ${reference} is needed by a ${who}; remove the ${who} first`);
     }
     const untag = name === null ? known.names : [name];
     const untagged = untag.map(familiar);
     // A container's image stays, without a name, until the container is gone.
     if (!last || used) {
-      this.#database.removeNames(untag);
-      this.#catalog.changed();
+      this.#catalog.changed(this.#database.removeNames(untag));
       return { untagged, deleted: [] };
     }
     const documents = known.documents.map(({ digest }) => digest);
-    this.#database.removeImage(id);
-    this.#catalog.changed();
+    this.#catalog.changed(this.#database.removeImage(id));
     this.#mounts.release(id);
     const deleted = [
       id,
@@ -283,14 +286,17 @@ class LocalImageStore implements ImageStore {
   tag(id: string, name: string): void {
     const canonical = canonicalTag(name);
     const { record } = this.#catalog.find(id).known;
-    this.#database.setName(canonical, record.id);
-    this.#catalog.changed();
+    this.#catalog.changed(this.#database.setName(canonical, record.id));
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
-    const target = parseReference(canonicalTag(name));
+    return this.#send(name, parseReference(canonicalTag(name)), options);
+  }
+
+  /** Sends an image of the store under the target's tag; without one, under its digest. */
+  #send(image: string, target: Reference, options: PushOptions): Promise<PushedImage> {
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests } = this.#catalog.find(name).known;
+    const { record, documents, repositoryDigests } = this.#catalog.find(image).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
     return this.#holding(digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
@@ -317,8 +323,7 @@ class LocalImageStore implements ImageStore {
         await this.#content.putBlob(text, lease);
         await this.#content.flushNames();
         const repositoryDigests = [{ repository, digest }];
-        this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]);
-        this.#catalog.changed();
+        this.#catalog.changed(this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]));
       }
       return { digest, mediaType, size: Buffer.byteLength(text) };
     });
@@ -396,6 +401,7 @@ class LocalImageStore implements ImageStore {
 
   close(): void {
     this.#mounts.close();
+    this.#catalog.close();
     this.#database.close();
   }
 
@@ -443,13 +449,12 @@ class LocalImageStore implements ImageStore {
       }
       await this.#content.flushNames();
       signal?.throwIfAborted();
-      this.#database.add(records);
+      this.#catalog.changed(this.#database.add(records));
     } catch (error) {
-      this.#catalog.refresh();
+      this.#catalog.reload();
       this.#forget(lease);
       throw explainDisk(error, "storing an image");
     }
-    this.#catalog.changed();
   }
 
   /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
@@ -498,10 +503,9 @@ class LocalImageStore implements ImageStore {
 
   /** Deletes blobs that no image and no operation needs; returns which. */
   #discard(digests: readonly string[]): string[] {
-    const needed = this.#catalog.needed();
     const gone = new Set<string>();
     for (const digest of digests) {
-      if (needed.has(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
+      if (this.#catalog.needs(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
       fs.rmSync(this.#content.blobPath(digest), { force: true });
       gone.add(digest);
     }

@@ -98,9 +98,9 @@ export async function* expand(source: Chunks, compression: Compression, limits: 
       throw error;
     }
   }
-  const options = { chunkSize: 1 << 20 };
+  const options = { chunkSize: 256 << 10 };
   const transform = compression === "gzip" ? createGunzip(options) : createZstdDecompress(options);
-  const feed = Readable.from(counted(), { objectMode: false, highWaterMark: 1 << 20 });
+  const feed = Readable.from(counted(), { objectMode: false, highWaterMark: 256 << 10 });
   feed.on("error", (error) => transform.destroy(error));
   feed.pipe(transform);
   let output = 0;

@@ -84,6 +84,7 @@ export interface ImageStore {
    * Throws ImageNotFound, and what the registry's client throws; what had arrived by then need not be sent again.
    */
   push(name: string, options: PushOptions): Promise<PushedImage>;
+  readonly lists: ManifestLists;
   /** What of each layer its image does not show, lowest first. */
   waste(id: string): LayerWaste[];
   /** Verifies everything in the store; with `repair` mends it. Others may work meanwhile. */
@@ -189,4 +190,74 @@ export interface PullOptions {
   readonly platform?: string;
   readonly signal?: AbortSignal;
   readonly progress?: Progress;
+}
+
+/** A platform as an index says it. */
+export interface ListPlatform {
+  readonly architecture: string;
+  readonly os: string;
+  readonly "os.version"?: string;
+  readonly "os.features"?: readonly string[];
+  readonly variant?: string;
+}
+
+/** What an index says of a manifest besides its platform. */
+export interface ListDescriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+export interface ListMember {
+  /** Canonical; an image's id where it was named by that. */
+  readonly name: string;
+  /** Id of an image of the store; null: a manifest in a registry. */
+  readonly image: string | null;
+  /** "registry.example/team/app": where the manifest is; null for an image of the store. */
+  readonly repository: string | null;
+  /** Null: an image of the store whose manifest its push will make. */
+  readonly descriptor: ListDescriptor | null;
+  readonly platform: ListPlatform | null;
+}
+
+export interface ManifestList {
+  /** As short as it can be. */
+  readonly name: string;
+  readonly members: readonly ListMember[];
+}
+
+/** What is said of a member's platform; absent: as it was. */
+export interface ListAnnotation {
+  readonly os?: string;
+  readonly architecture?: string;
+  readonly variant?: string;
+  readonly osVersion?: string;
+  readonly osFeatures?: readonly string[];
+}
+
+export type ListOptions = Pick<PushOptions, "registries" | "authOf" | "signal">;
+
+/** Indexes that are being put together. Durable when a call returns. An image that a list needs is not removed without force. */
+export interface ManifestLists {
+  all(): ManifestList[];
+  /** Whether a list has that image. */
+  needs(id: string): boolean;
+  /** The list, and the index it would be pushed as. Throws "manifest_list_not_found". */
+  get(list: string): ManifestList & { readonly mediaType: string; readonly text: string };
+  /** One member, by name, digest or image id. Throws "manifest_list_member_not_found". */
+  member(list: string, image: string): ListMember;
+  /**
+   * Makes a list, or with `amend` adds to it, and replaces members of the same names. An index gives all its entries. Returns its
+   * short name. Throws "manifest_list_exists", and what the registry's client throws.
+   */
+  create(list: string, images: readonly string[], options: ListOptions & { readonly amend?: boolean }): Promise<string>;
+  annotate(list: string, image: string, annotation: ListAnnotation): void;
+  /**
+   * Sends what the members need, then the index. Manifests from registries keep their bytes; images of the store are sent as
+   * ImageStore.push sends them. With `purge` the list is removed afterwards.
+   */
+  push(list: string, options: PushOptions & { readonly purge?: boolean }): Promise<PushedImage & { members: ListMember[] }>;
+  remove(list: string): void;
 }

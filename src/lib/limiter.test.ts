@@ -22,3 +22,22 @@ test("no more than so many run at once, in order, failures give their place back
   expect(begun).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
   expect(results.map(({ status }) => status === "fulfilled")).toEqual(Array.from({ length: 9 }, (_, n) => n % 3 !== 0));
 });
+
+test("a place is given back once, however often it is said", async () => {
+  const limiter = new Limiter(1);
+  const leave = await limiter.enter();
+  const order: string[] = [];
+  const second = limiter.enter().then((leaveIt) => {
+    order.push("second");
+    return leaveIt;
+  });
+  const third = limiter.enter().then(() => order.push("third"));
+  leave();
+  leave();
+  const leaveSecond = await second;
+  await Promise.resolve();
+  expect(order).toEqual(["second"]);
+  leaveSecond();
+  await third;
+  expect(order).toEqual(["second", "third"]);
+});

@@ -7,16 +7,27 @@ export class Limiter {
     this.#free = most;
   }
 
-  async run<T>(operation: () => Promise<T>): Promise<T> {
+  /** A place, and how to give it back: once, whatever is called how often. */
+  async enter(): Promise<() => void> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await operation();
-    } finally {
+    let inside = true;
+    return () => {
+      if (!inside) return;
+      inside = false;
       // The place goes to the next in line, or back.
       const next = this.#waiting.shift();
       if (next) next();
       else this.#free += 1;
+    };
+  }
+
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    const leave = await this.enter();
+    try {
+      return await operation();
+    } finally {
+      leave();
     }
   }
 }

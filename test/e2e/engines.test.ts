@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Engine, eventually, gone, isAlive, startEngine } from "../kit/engine.ts";
+import { type Engine, eventually, gone, isAlive, onggiCommand, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { findLeaks, snapshot } from "../kit/leaks.ts";
 
@@ -36,6 +37,13 @@ describe("the engine process", () => {
     for (let waited = 0; engines().length > 1 && waited < 5000; waited += 50) await Bun.sleep(50);
     expect(engines()).toEqual([pid]);
   }, 60_000);
+
+  // from source Bun's pool is at work before any of our code is
+  test.skipIf(!onggiCommand[0]!.endsWith("dist/onggi"))("its thread pool has threads to spare for the disk", async () => {
+    const tasks = `/proc/${await one.pid()}/task`;
+    const names = readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/comm`, "utf8").trim());
+    expect(names.filter((name) => name.startsWith("Bun Pool")).length).toBeGreaterThan(availableParallelism());
+  });
 
   test("engine stop ends it, containers run on, the next command starts it again and finds them", async () => {
     const id = await one.ok(["run", "-d", "--name", "on", "busybox", "sleep", "1000"]);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dockerUnavailable, startDocker } from "../kit/docker.ts";
-import { type Engine, startEngine } from "../kit/engine.ts";
+import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import {
   bootstrapBusybox,
   busyboxArchive,
@@ -24,13 +24,17 @@ beforeAll(() => {
 });
 afterAll(() => engine.close(), 120_000);
 
-/** Every file of the image store with its size, to see what an operation left. */
-function store(): string[] {
+/** Every file of the image store once nothing is being written, to see what an operation left. */
+async function store(): Promise<string[]> {
   const directory = join(engine.root, "images");
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !/\.(db|sqlite)(-wal|-shm)?$|journal|-wal$|-shm$/.test(entry.name))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
+  let files: string[] = [];
+  await eventually("nothing is being written in the store", () => {
+    files = readdirSync(directory, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && !/\.(db|sqlite)(-wal|-shm)?$|journal|-wal$|-shm$/.test(entry.name))
+      .map((entry) => join(entry.parentPath, entry.name));
+    return !files.some((file) => file.startsWith(join(directory, "tmp/")));
+  });
+  return files.sort();
 }
 
 describe("bootstrap", () => {
@@ -163,7 +167,7 @@ describe("load", () => {
   }, 90_000);
 
   test("an archive whose layer is not what its digest says is refused, and nothing of it stays", async () => {
-    const before = store();
+    const before = await store();
     const bytes = new Uint8Array(readFileSync(busyboxArchive()));
     // Somewhere in the middle of the only layer: past the headers, inside busybox's own bytes.
     bytes[Math.floor(bytes.length / 2)]! ^= 0xff;
@@ -172,7 +176,7 @@ describe("load", () => {
     const { stderr, code } = await engine.onggi(["load", "-i", file]);
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/sha256:[0-9a-f]+/);
-    expect(store()).toEqual(before);
+    expect(await store()).toEqual(before);
   });
 
   test("what is no archive is refused with a reason", async () => {
@@ -258,9 +262,9 @@ describe("hostile root file systems", () => {
     ["in a file's data", () => tar([{ name: "f", data: "x".repeat(5000) }], false).slice(0, 2000)],
     ["with a size far beyond the end", () => tar([{ name: "f", data: "x", size: 2 ** 33 - 1 }], false)],
   ])("an archive cut off %s is refused and leaves nothing", async (_where, make) => {
-    const before = store();
+    const before = await store();
     expect((await engine.onggi(["import", "-", "cut"], { stdin: make() })).code).not.toBe(0);
-    expect(store()).toEqual(before);
+    expect(await store()).toEqual(before);
     expect(await engine.ok(["images", "-q", "cut"])).toBe("");
   });
 
@@ -289,7 +293,7 @@ describe("rmi", () => {
   test("when every image is removed the store is empty", async () => {
     for (const id of new Set((await engine.ok(["images", "-q", "--no-trunc"])).split("\n").filter(Boolean)))
       await engine.ok(["rmi", "-f", id]);
-    const bytes = store().reduce((sum, file) => sum + statSync(file).size, 0);
+    const bytes = (await store()).reduce((sum, file) => sum + statSync(file).size, 0);
     expect(bytes).toBeLessThan(64 * 1024);
   });
 });

@@ -158,6 +158,18 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     pull: async (call) => ({ images: await engine.pull(call.request, imageOptions(call)) }),
     push: async (call) => ({ images: await engine.push(call.request, imageOptions(call)) }),
     login: async ({ request, signal }) => engine.login(request, signal),
+    manifestCreate: async ({ request, signal }) => ({ name: await engine.manifests.create(request, signal) }),
+    manifestAnnotate: async ({ request }) => {
+      engine.manifests.annotate(request);
+      return {};
+    },
+    manifestInspect: async ({ request, signal }) => engine.manifests.inspect(request, signal),
+    manifestPush: async (call) => engine.manifests.push(call.request, imageOptions(call)),
+    manifestRemove: async ({ request }) => {
+      engine.images.lists.remove(request.list);
+      return {};
+    },
+    manifestLists: async () => ({ lists: engine.images.lists.all() }),
     save: async (call) => {
       const { images, format, path } = call.request;
       const target = path === undefined ? { write: call.stdout } : { path };

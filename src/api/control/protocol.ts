@@ -29,8 +29,15 @@ import type {
   ImageSummary,
   ImageTree,
   LoginRequest,
+  ManifestAnnotateRequest,
+  ManifestCreateRequest,
+  ManifestDocument,
+  ManifestInspectRequest,
+  ManifestList,
+  ManifestPushRequest,
   PulledName,
   PullRequest,
+  PushedManifest,
   PushedName,
   PushRequest,
   Resources,
@@ -205,6 +212,18 @@ export interface Calls {
   push: { request: PushRequest; result: { images: PushedName[] }; item: never };
   /** Asks a registry whether it takes credentials; keeps nothing. */
   login: { request: LoginRequest; result: { identityToken?: string }; item: never };
+  /** Makes a manifest list, or with `amend` adds to it. */
+  manifestCreate: { request: ManifestCreateRequest; result: { name: string }; item: never };
+  manifestAnnotate: { request: ManifestAnnotateRequest; result: Record<never, never>; item: never };
+  /** A list of this store, or what a registry has; `documents` are its manifests where `verbose` asks for them. */
+  manifestInspect: {
+    request: ManifestInspectRequest;
+    result: { text: string; documents: ManifestDocument[] };
+    item: never;
+  };
+  manifestPush: { request: ManifestPushRequest; result: PushedManifest; item: never };
+  manifestRemove: { request: { list: string }; result: Record<never, never>; item: never };
+  manifestLists: { request: Record<never, never>; result: { lists: ManifestList[] }; item: never };
   /** The archive as STDOUT frames, or into `path`, which the engine writes itself. */
   save: {
     request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string };

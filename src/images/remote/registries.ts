@@ -18,6 +18,8 @@ export interface RegistriesOptions {
   /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY. Default: the process's. */
   readonly env?: Environment;
   readonly timeouts?: Partial<Timeouts>;
+  /** Registries of which nothing is said may be insecure, as those of this machine. */
+  readonly insecure?: boolean;
 }
 
 const DEFAULT_CONFIG = "/etc/onggi/registries.toml";
@@ -67,7 +69,7 @@ const configured = (file: string, domain: string): RegistryConfig => {
 
 /** Reads what is configured for a registry when it is first asked for; connections and tokens are kept until `close`. */
 export const openRegistries = (options: RegistriesOptions = {}): Registries => {
-  const { config = DEFAULT_CONFIG, certsDirs = DEFAULT_CERTS_DIRS, env = process.env, timeouts } = options;
+  const { config = DEFAULT_CONFIG, certsDirs = DEFAULT_CERTS_DIRS, env = process.env, timeouts, insecure = false } = options;
   const transport = new Transport({ ...env }, { ...defaultTimeouts, ...timeouts });
   const hosts = new Map<string, Host>();
   const hostOf = (domain: string): Host => {
@@ -78,7 +80,7 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
       const tls = said.ca ? { ...found, ca: [said.ca] } : found;
       const name = said.host ?? (domain === "docker.io" ? HUB : domain);
       // Who gives a local registry an authority wants it checked.
-      const scheme: Endpoint["scheme"] = said.insecure ?? (isLocal(name) && !tls?.ca ? "either" : "https");
+      const scheme: Endpoint["scheme"] = said.insecure ?? ((insecure || isLocal(name)) && !tls?.ca ? "either" : "https");
       host = new Host({ host: name, root: "/v2", scheme, ...(tls ? { tls } : {}) }, transport);
       hosts.set(domain, host);
     }
