@@ -1,6 +1,6 @@
 /** File systems of a container against the kernel, and images that try to get out of theirs. Needs root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { busybox, cleanUp, directory, facts, ID_MAP, type Options, sh } from "./runtime/kit.ts";
 
@@ -51,6 +51,34 @@ describe("the root", () => {
       expect(output).toContain("1:3\n");
     }
   });
+});
+
+test("a root of 120 layers, with the container's ids or the host's; too many for mount(2) where overlayfs takes no descriptors", async () => {
+  const base = directory();
+  const layers = Array.from({ length: 120 }, (_, i) => join(base, `a-layer-with-a-long-name-${i}`));
+  for (const [i, path] of layers.entries()) {
+    mkdirSync(join(path, "data"), { recursive: true });
+    writeFileSync(join(path, `data/${i}`), "");
+    writeFileSync(join(path, "data/first"), `${i}`);
+    chownSync(join(path, `data/${i}`), i, 40_000 + i);
+  }
+  for (const userns of [true, false]) {
+    const [upper, work, mountpoint] = ["upper", "work", "mountpoint"].map((name) => join(base, `${name}-${userns}`)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const path of [upper, work, mountpoint]) mkdirSync(path);
+    if (userns) chownSync(upper, ID_MAP.hostId, ID_MAP.hostId);
+    const root = { kind: "overlay", lower: { paths: [...layers, image] }, upper, work, mountpoint } as const;
+    const script =
+      "ls /data | wc -l; cat /data/first; echo; stat -c %u:%g /data/119; echo new > /data/5 && stat -c %u:%g /data/5";
+    const { output, failure } = await sh(image, script, { userns, input: { root } });
+    expect(failure).toBeNull();
+    expect(output).toBe("121\n0\n119:40119\n5:40005\n");
+    const old = { root, facts: { ...facts, overlayFds: false, cloneDetached: false } };
+    if (!userns) await expect(sh(image, "true", { userns, input: old })).rejects.toMatchObject({ code: "too_many_layers" });
+  }
 });
 
 describe("mounts", () => {

@@ -112,12 +112,19 @@ describe("ps", () => {
 
 test("images", async () => {
   harness.handlers.images = async ({ request }) => {
-    const image = { id: `sha256:${"ab".repeat(32)}`, created: now - 7200, size: 4_261_502, labels: {}, repoDigests: [] };
+    const image = {
+      id: `sha256:${"ab".repeat(32)}`,
+      created: now - 7200,
+      size: 4_261_502,
+      platform: "linux/amd64",
+      labels: {},
+      repoDigests: [],
+    };
     if (request.filters) return { images: [] };
     return {
       images: [
         { ...image, names: ["busybox:latest", "localhost:5000/box:1"] },
-        { ...image, names: [] },
+        { ...image, id: `sha256:${"cd".repeat(32)}`, names: [] },
       ],
     };
   };
@@ -125,10 +132,10 @@ test("images", async () => {
     "REPOSITORY           TAG       IMAGE ID       CREATED       SIZE",
     "busybox              latest    abababababab   2 hours ago   4.26MB",
     "localhost:5000/box   1         abababababab   2 hours ago   4.26MB",
-    "<none>               <none>    abababababab   2 hours ago   4.26MB",
+    "<none>               <none>    cdcdcdcdcdcd   2 hours ago   4.26MB",
     "",
   ]);
-  expect((await harness.command(["images", "-q"])).stdout).toBe("abababababab\n");
+  expect((await harness.command(["images", "-q"])).stdout).toBe("abababababab\ncdcdcdcdcdcd\n");
   expect((await harness.command(["image", "ls", "nothing"])).stdout).toBe("REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n");
 });
 
@@ -146,7 +153,7 @@ describe("inspect", () => {
         config: { Cmd: ["sh"] },
         rootfs: { type: "layers" as const, diff_ids: ["sha256:2"] },
       };
-      return { id: "sha256:1", names: ["busybox:latest"], repoDigests: [], size: 5, config };
+      return { id: "sha256:1", names: ["busybox:latest"], repoDigests: [], platform: "linux/amd64", size: 5, config };
     };
   });
 
@@ -240,7 +247,14 @@ describe("archives", () => {
     harness.handlers.import = async ({ request, stdin }) => {
       let size = 0;
       for await (const chunk of stdin) size += chunk.length;
-      return { id: `sha256:${size}:${request.name}:${request.changes}`, names: [], repoDigests: [], size, config: {} as never };
+      return {
+        id: `sha256:${size}:${request.name}:${request.changes}`,
+        names: [],
+        repoDigests: [],
+        platform: "",
+        size,
+        config: {} as never,
+      };
     };
     const { stdout, stderr } = await harness.command(["import", "-c", "CMD sh", "-", "mine:1"], { stdin: "x".repeat(1_000_000) });
     expect([stdout, stderr]).toEqual(["sha256:1000000:mine:1:CMD sh\n", ""]);
@@ -250,7 +264,7 @@ describe("archives", () => {
     const file = join(harness.directory, "a.tar");
     writeFileSync(file, "");
     harness.handlers.load = async ({ request }) => ({
-      images: [{ id: request.path ?? "", names: ["a:1", "b:2"], repoDigests: [], size: 0, config: {} as never }],
+      images: [{ id: request.path ?? "", names: ["a:1", "b:2"], repoDigests: [], platform: "", size: 0, config: {} as never }],
     });
     expect((await harness.command(["load", "-i", file])).stdout).toBe("Loaded image: a:1\nLoaded image: b:2\n");
     expect(await harness.command(["load", "-i", "/nowhere.tar"])).toMatchObject({

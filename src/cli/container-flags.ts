@@ -1,6 +1,6 @@
 import { parseBytes, parseNanoCpus } from "../lib/units.ts";
 import { UsageError } from "./errors.ts";
-import { bool, choice, type Extra, type Flag, integer, list, parsed, text } from "./flags.ts";
+import { bool, choice, type Extra, type Flag, integer, list, parsed, platform, text } from "./flags.ts";
 
 /** The flags that say what a container is to be; `run`, `create` and `explain` share them. Docker's names and letters. */
 
@@ -92,6 +92,7 @@ export const containerFlags = {
   "log-driver": choice("", ["json-file", "cri", "none"], "how output is logged", rare),
   "log-opt": list("", "KEY=VALUE", "max-size=SIZE, max-file=N", rare),
   cidfile: text("", "FILE", "write the container's id there", { rare: true, complete: "file" }),
+  platform: platform("of IMAGE the one for this; other machines' programs need an emulator", rare),
   pull: choice("", ["missing", "never", "always"], "when to pull the image (missing)", rare),
   quiet: bool("q", "no progress of a pull", rare),
   rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
@@ -118,7 +119,6 @@ export const containerFlags = {
   "health-timeout": later("", "DURATION", "health checks"),
   "no-healthcheck": later("", undefined, "health checks"),
   gpus: later("", "DEVICES", "device plug-ins (CDI)"),
-  platform: later("", "PLATFORM", "images of several platforms"),
   "storage-opt": later("", "OPTION", "quotas on the root file system"),
   "device-read-bps": later("", "LIMIT", "io throttling per device"),
   "device-write-bps": later("", "LIMIT", "io throttling per device"),

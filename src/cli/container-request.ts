@@ -15,6 +15,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
   const { env, cwd } = context;
   return {
     ...omitAbsent({
+      platform: given.platform,
       name: given.name,
       command: command.length > 0 ? command : undefined,
       entrypoint: given.entrypoint === undefined ? undefined : given.entrypoint === "" ? [] : [given.entrypoint],

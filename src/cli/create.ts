@@ -26,7 +26,7 @@ export const command = define({
       ...(values.rm ? { autoRemove: true } : {}),
       ...(request.openStdin ? { stdinOnce: true } : {}),
     };
-    const { id, warnings } = await withImage(context, request.image, values, false, () => context.call("create", { container }));
+    const { id, warnings } = await withImage(context, request.image, values, () => context.call("create", { container }));
     await writeCidFile(values.cidfile, id);
     for (const warning of warnings) await line(context.stderr, `WARNING: ${warning}`);
     await line(context.stdout, id);

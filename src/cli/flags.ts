@@ -83,6 +83,9 @@ export const choice = <const T extends string>(short: string, choices: readonly 
     throw new UsageError(`${name} "${given}" is not one of ${choices.join(", ")}`);
   });
 
+/** Of names with several images, and of indexes. */
+export const platform = (help: string, extra: Extra = {}): Flag<string> => text("", "OS/ARCH[/VARIANT]", help, extra);
+
 export interface Parsed<F extends Flags> {
   values: Values<F>;
   args: string[];

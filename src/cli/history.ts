@@ -3,7 +3,7 @@ import { ellipsis } from "../lib/table.ts";
 import { decimalSize, humanDuration } from "../lib/units.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { bool, text } from "./flags.ts";
+import { bool, platform, text } from "./flags.ts";
 import { type Listing, printRows, type Row } from "./listing.ts";
 
 const headers: Listing["headers"] = {
@@ -21,6 +21,7 @@ export const command = define({
   flags: {
     human: bool("H", "sizes and dates for people (on)"),
     "no-trunc": bool("", "everything in full"),
+    platform: platform("of a name with several images the one for this"),
     quiet: bool("q", "ids only"),
     format: text("", "TEMPLATE", "table, json or a Go template"),
   },
@@ -28,7 +29,10 @@ export const command = define({
   complete: "image",
   examples: [["history --no-trunc --format '{{.Size}} {{.CreatedBy}}' debian", "a form of your own"]],
   async run(context, values, [image = ""]) {
-    const { entries } = await context.call("imageHistory", { image });
+    const { entries } = await context.call("imageHistory", {
+      image,
+      ...(values.platform === undefined ? {} : { platform: values.platform }),
+    });
     const human = values.human ?? true;
     const rows = entries.map((entry) => rowOf(entry, human, values["no-trunc"] ?? false, Date.now() / 1000));
     if (values.quiet) {

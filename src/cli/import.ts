@@ -1,7 +1,7 @@
 import { sourceOf, transfer } from "./archive.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { bool, list, text } from "./flags.ts";
+import { bool, list, platform, text } from "./flags.ts";
 
 export const command = define({
   usage: "[flags] FILE|- [NAME[:TAG]]",
@@ -9,7 +9,7 @@ export const command = define({
   flags: {
     change: list("c", "INSTRUCTION", "Dockerfile instruction to apply, as in 'CMD [\"sh\"]'"),
     message: text("m", "TEXT", "comment for the history"),
-    platform: text("", "OS/ARCH[/VARIANT]", "what the image is for (this machine)"),
+    platform: platform("what the image is for (this machine)"),
     quiet: bool("q", "no progress"),
   },
   args: [1, 2],

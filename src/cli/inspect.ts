@@ -3,7 +3,7 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 import { compile, toJson } from "../lib/template.ts";
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
-import { bool, choice, text } from "./flags.ts";
+import { bool, choice, platform, text } from "./flags.ts";
 import { dockerContainer, dockerImage } from "./inspect-shape.ts";
 import { unescapeFormat } from "./listing.ts";
 
@@ -39,20 +39,26 @@ export const imageCommand = define({
   summary: "show everything about images, as Docker's JSON",
   complete: "image",
   examples: [["image inspect -f '{{.Config.Cmd}}' busybox", "one value"]],
-  flags: { format },
-  run: (context, values, args) => inspectAll(context, args, values.format, "image"),
+  flags: { format, platform: platform("of a name with several images the one for this") },
+  run: (context, values, args) => inspectAll(context, args, values.format, "image", values.platform),
 });
 
 type Kind = "container" | "image" | undefined;
 
-async function inspectAll(context: Context, args: readonly string[], format: string | undefined, kind: Kind): Promise<number> {
+async function inspectAll(
+  context: Context,
+  args: readonly string[],
+  format: string | undefined,
+  kind: Kind,
+  platform?: string,
+): Promise<number> {
   // a mistake in the template is told before anything is asked
   const template = format === undefined || format === "json" ? undefined : compile(unescapeFormat(format));
   const found: object[] = [];
   const failures: unknown[] = [];
   for (const name of args) {
     try {
-      found.push(await find(context, name, kind));
+      found.push(await find(context, name, kind, platform));
     } catch (error) {
       failures.push(error);
     }
@@ -63,7 +69,7 @@ async function inspectAll(context: Context, args: readonly string[], format: str
   return failures.length > 0 ? 1 : 0;
 }
 
-async function find(context: Context, name: string, kind: Kind): Promise<object> {
+async function find(context: Context, name: string, kind: Kind, platform?: string): Promise<object> {
   if (kind !== "image") {
     const info = await optional<ContainerInfo>(
       context.call("inspect", { container: name }),
@@ -72,7 +78,8 @@ async function find(context: Context, name: string, kind: Kind): Promise<object>
     );
     if (info) return dockerContainer(info);
   }
-  const image = await optional<Image>(context.call("imageInspect", { image: name }), "image_not_found", kind === undefined);
+  const asked = { image: name, ...(platform === undefined ? {} : { platform }) };
+  const image = await optional<Image>(context.call("imageInspect", asked), "image_not_found", kind === undefined);
   if (image) return dockerImage(image);
   throw new OnggiError("not_found", `no such container or image: ${name}; see onggi ps -a and onggi images`);
 }

@@ -1,6 +1,6 @@
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
-import { bool, text } from "./flags.ts";
+import { bool, platform, text } from "./flags.ts";
 import { layerProgress } from "./layer-progress.ts";
 
 export const command = define({
@@ -8,7 +8,7 @@ export const command = define({
   summary: "bring an image from a registry",
   flags: {
     "all-tags": bool("a", "everything the repository has a tag for"),
-    platform: text("", "OS/ARCH[/VARIANT]", "another platform's image"),
+    platform: platform("another platform's image"),
     quiet: bool("q", "print the name alone"),
     progress: text("", "auto|json", "json: a line of JSON for each step and each image", {
       rare: true,
@@ -21,11 +21,11 @@ export const command = define({
     ["pull registry.example/team/app@sha256:...", "exactly that one"],
   ],
   async run(context, values, [image = ""]) {
-    const { quiet, platform, progress, "all-tags": allTags } = values;
+    const { quiet, progress, "all-tags": allTags } = values;
     const images = await pull(context, {
       image,
       ...(allTags ? { allTags } : {}),
-      ...(platform === undefined ? {} : { platform }),
+      ...(values.platform === undefined ? {} : { platform: values.platform }),
       output: progress === "json" ? "json" : quiet ? "none" : "stdout",
     });
     if (progress === "json") {

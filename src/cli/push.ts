@@ -1,6 +1,6 @@
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { bool } from "./flags.ts";
+import { bool, platform } from "./flags.ts";
 import { layerProgress } from "./layer-progress.ts";
 
 export const command = define({
@@ -8,6 +8,7 @@ export const command = define({
   summary: "send an image to the registry its name says",
   flags: {
     "all-tags": bool("a", "every name of that repository"),
+    platform: platform("of a name with several images the one for this"),
     quiet: bool("q", "print the name alone"),
   },
   args: [1, 1],
@@ -19,12 +20,13 @@ export const command = define({
     const { credentialsOf } = await import("./credentials.ts");
     const { domain, path } = parseReference(image);
     // Layers may be taken from where the image came from.
-    const found = allTags ? [] : (await context.call("imageInspect", { image })).repoDigests;
+    const asked = values.platform === undefined ? {} : { platform: values.platform };
+    const found = allTags ? [] : (await context.call("imageInspect", { image, ...asked })).repoDigests;
     const auths = await credentialsOf(context, [image, ...found]);
     const progress = await layerProgress(context, quiet ? "none" : "stdout");
     await progress.begin(`The push refers to repository [${domain}/${path}]`);
     const { images } = await context
-      .call("push", { image, ...(allTags ? { allTags } : {}), auths }, { progress: progress.step })
+      .call("push", { image, ...asked, ...(allTags ? { allTags } : {}), auths }, { progress: progress.step })
       .finally(() => progress.end());
     for (const { name, digest, size } of images) {
       const reference = parseReference(name);

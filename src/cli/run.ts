@@ -53,14 +53,23 @@ export const command = define({
         ...(values.trace ? { trace: true } : {}),
         ...(values["sig-proxy"] === false ? {} : { sigProxy: true }),
       };
+      const { opened, ...streams } = session?.handlers<"run">() ?? {};
+      // Input is taken when there is a container for it: a call that finds no image can be made again.
+      let take = (): void => {};
       const handlers: CallHandlers<"run"> = {
-        ...session?.handlers<"run">(),
-        item: (item) => ("id" in item ? writeCidFile(values.cidfile, item.id) : printTrace(context, item.trace)),
+        ...streams,
+        opened: (input) => {
+          take = () => opened?.(input);
+        },
+        async item(item) {
+          if ("trace" in item) return printTrace(context, item.trace);
+          for (const warning of item.warnings ?? []) await line(context.stderr, `WARNING: ${warning}`);
+          await writeCidFile(values.cidfile, item.id);
+          take();
+        },
       };
-      const takesInput = !detach && (attach.stdin || tty);
-      const result = await withImage(context, request.image, values, takesInput, () => context.call("run", runRequest, handlers));
+      const result = await withImage(context, request.image, values, () => context.call("run", runRequest, handlers));
       session?.end();
-      for (const warning of result.warnings) await line(context.stderr, `WARNING: ${warning}`);
       if (!detach) return await finish(context, result, tty);
       await line(context.stdout, result.id);
       return result.error ? await finish(context, result, tty) : 0;

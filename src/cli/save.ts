@@ -1,6 +1,6 @@
 import { define } from "./command.ts";
 import { UsageError } from "./errors.ts";
-import { choice, text } from "./flags.ts";
+import { choice, platform, text } from "./flags.ts";
 
 export const command = define({
   usage: "[flags] IMAGE...",
@@ -8,6 +8,7 @@ export const command = define({
   flags: {
     output: text("o", "FILE", "where to (standard output); a directory for oci-dir", { complete: "file" }),
     format: choice("", ["docker-archive", "oci-archive", "oci-dir"], "docker-archive, which is an OCI layout too, unless told"),
+    platform: platform("of names with several images those for this"),
   },
   args: [1, Number.POSITIVE_INFINITY],
   complete: "image",
@@ -17,15 +18,16 @@ export const command = define({
   ],
   async run(context, values, images) {
     const { output, format = "docker-archive" } = values;
+    const asked = { images: [...images], format, ...(values.platform === undefined ? {} : { platform: values.platform }) };
     if (output !== undefined && output !== "-") {
       const path = output.startsWith("/") ? output : `${context.cwd}/${output}`;
-      await context.call("save", { images: [...images], format, path });
+      await context.call("save", { ...asked, path });
       return 0;
     }
     if (format === "oci-dir") throw new UsageError("an OCI layout is a directory: name it with --output");
     const terminal = await context.terminal();
     if (terminal.isTerminal(1)) throw new UsageError("an archive does not go to a terminal: use --output, or redirect it");
-    await context.call("save", { images: [...images], format }, { stdout: (chunk) => context.stdout.write(chunk) });
+    await context.call("save", asked, { stdout: (chunk) => context.stdout.write(chunk) });
     return 0;
   },
 });

@@ -9,18 +9,19 @@ const harness = new ControlHarness();
 beforeAll(() => harness.start());
 afterAll(() => harness.stop());
 beforeEach(() => {
-  // Every image is there.
-  const config = { architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers" as const, diff_ids: [] } };
-  const image = { id: `sha256:${"0".repeat(64)}`, names: [], repoDigests: [], size: 0, config };
-  harness.handlers = { imageInspect: async () => image };
+  harness.handlers = {};
 });
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (chunk: Uint8Array): string => new TextDecoder().decode(chunk);
-const ended = (result: { exitCode: number; detached?: boolean; error?: string }) => ({ id: "abc", warnings: [], ...result });
+const ended = (result: { exitCode: number; detached?: boolean; error?: string }) => ({ id: "abc", ...result });
+
+/** The container is there: from now on there are input, signals and the terminal. */
+const made = (call: Call<"run">): void | Promise<void> => call.item({ id: "abc", warnings: [] });
 
 /** A container that gives back what it is given. */
 const echo = async (call: Call<"run">) => {
+  await made(call);
   for await (const chunk of call.stdin) await call.stdout(chunk);
   return ended({ exitCode: 0 });
 };
@@ -75,7 +76,7 @@ describe("exit codes", () => {
 describe("streams", () => {
   test("output goes where it came from", async () => {
     harness.handlers.run = async (call) => {
-      await call.item({ id: "abc" });
+      await made(call);
       await call.stdout(bytes("out"));
       await call.stderr(bytes("err"));
       return ended({ exitCode: 3 });
@@ -136,6 +137,7 @@ describe("streams", () => {
     const got: string[] = [];
     const chunk = new Uint8Array(64 * 1024).fill(120);
     harness.handlers.run = async (call) => {
+      await made(call);
       call.onSignal((name) => got.push(name));
       for (let n = 0; n < 160; n++) await call.stdout(chunk);
       return ended({ exitCode: 0 });
@@ -183,15 +185,17 @@ describe("streams", () => {
 describe("signals", () => {
   /** Runs until the container gets a signal; gives what it got. */
   const untilSignal = (flags: string[]) => {
-    const ready = Promise.withResolvers<void>();
-    harness.handlers.run = (call) =>
-      new Promise((resolve) => {
-        call.onSignal((name) => resolve(ended({ exitCode: 128 + (name === "SIGTERM" ? 15 : 2), error: "" })));
-        call.signal.addEventListener("abort", () => resolve(ended({ exitCode: 0 })));
-        ready.resolve();
+    harness.handlers.run = async (call) => {
+      const signal = new Promise<string>((resolve) => {
+        call.onSignal(resolve);
+        call.signal.addEventListener("abort", () => resolve(""));
       });
+      await made(call);
+      await call.stdout(bytes("ready"));
+      return ended({ exitCode: 128 + ((await signal) === "SIGTERM" ? 15 : 2) });
+    };
     const child = harness.spawn(["run", ...flags, "busybox"]);
-    return { child, ready: ready.promise };
+    return { child, ready: child.stdout.getReader().read() };
   };
 
   test.each([
@@ -238,6 +242,7 @@ function onTerminal(line: string, size = { cols: 100, rows: 30 }) {
 describe("on a terminal", () => {
   /** Says its sizes, gives back in brackets what is typed, ends with "x" or a detach. */
   const shell = async (call: Call<"run">) => {
+    await made(call);
     await call.stdout(bytes(`size ${call.request.size?.rows}x${call.request.size?.columns}\r\n`));
     call.onResize(({ rows, columns }) => void call.stdout(bytes(`resized ${rows}x${columns}\r\n`)));
     const left = new Promise<true>((resolve) => call.onDetach(() => resolve(true)));
@@ -290,6 +295,7 @@ describe("on a terminal", () => {
 
   test("without -i the terminal stays as it is, and ctrl-c is a signal for the container", async () => {
     harness.handlers.run = async (call) => {
+      await made(call);
       await call.stdout(bytes("ready"));
       const name = await new Promise<string>((resolve) => call.onSignal(resolve));
       await call.stdout(bytes(`got ${name}`));
@@ -335,6 +341,7 @@ describe("on a terminal", () => {
 
   test("an engine that dies restores it", async () => {
     harness.handlers.run = async (call) => {
+      await made(call);
       await call.stdout(bytes("ready"));
       await Bun.sleep(30);
       throw new Error("broken");

@@ -22,8 +22,12 @@ export class Container {
   private removalWaiters: (() => void)[] = [];
   private removed = false;
 
-  constructor(record: ContainerRecord) {
+  /** What whoever makes it should hear. */
+  readonly warnings: readonly string[];
+
+  constructor(record: ContainerRecord, warnings: readonly string[] = []) {
     this.record = record;
+    this.warnings = warnings;
   }
 
   /** Keeps the specification that creating the container made, for a start that follows at once. */

@@ -11,6 +11,7 @@ import type { ContainerRecord } from "./database.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { otherPlatform, runnableImage } from "./platform.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
@@ -88,7 +89,7 @@ function chooseName(context: Context, wanted: string | undefined): string {
 /** The record of a container that does not exist yet; makes and reserves nothing. */
 export function draft(context: Context, request: ContainerRequest): ContainerRecord {
   checkNetwork(request);
-  const image = request.rootfs === undefined ? context.images.get(request.image) : undefined;
+  const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);
   const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
@@ -144,7 +145,7 @@ const hostsFile = (hostname: string): string =>
 export function createContainer(context: Context, request: ContainerRequest): Container {
   const sketch = draft(context, request);
   const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
-  const container = new Container(record);
+  const container = new Container(record, otherPlatform(context, record));
   try {
     // what is wrong with the request is said now, not at start
     container.keepSpec(specOf(context, record));

@@ -177,17 +177,17 @@ export class Engine {
     return startAttached(this.context, this.find(reference), client, size);
   }
 
-  /** create and start; `created` is told the id in between. A container that removes itself is gone if it cannot start. */
+  /** create and start; `created` is told of it in between. A container that removes itself is gone if it cannot start. */
   async run(
     request: ContainerRequest,
     client: ClientStreams | null,
-    created: (id: string) => void,
+    created: (container: { readonly id: string; readonly warnings: readonly string[] }) => void,
     size?: Size,
     trace?: Trace,
   ): Promise<ExitStatus | undefined> {
     const container = await this.create(request);
     trace?.mark("create");
-    created(container.id);
+    created(container);
     try {
       if (client) return await startAttached(this.context, container, client, size, trace);
       await startContainer(this.context, container, { size, trace });
@@ -328,9 +328,9 @@ export class Engine {
   }
 
   /** Removes a name of an image, and the image with its last one; never one a container needs. */
-  async removeImage(reference: string, force: boolean): Promise<{ untagged: string[]; deleted: string[] }> {
+  async removeImage(reference: string, force: boolean, platform?: string): Promise<{ untagged: string[]; deleted: string[] }> {
     const inUse = new Set([...this.context.containers.values()].map(({ record }) => record.imageId));
-    const result = await this.context.images.remove(reference, { force, inUse });
+    const result = await this.context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
     for (const id of result.deleted) this.context.events.emit("image", "delete", id, {});
     for (const name of result.untagged) this.context.events.emit("image", "untag", name, { name });
     return result;
@@ -340,8 +340,8 @@ export class Engine {
     return listImages(this.context.images, filters);
   }
 
-  imageHistory(reference: string): HistoryEntry[] {
-    return historyOf(this.context.images, reference);
+  imageHistory(reference: string, platform?: string): HistoryEntry[] {
+    return historyOf(this.context.images, reference, platform);
   }
 
   imageTrees(reference: string | undefined): ImageTree[] {

@@ -6,8 +6,8 @@ import type { HistoryEntry, ImageTree } from "./types.ts";
 const secondsOf = (moment: string | undefined): number => Math.floor(Date.parse(moment ?? "") / 1000) || 0;
 
 /** The image's history, newest first. Layers that the history does not tell of stand below it. */
-export function historyOf(store: ImageStore, reference: string): HistoryEntry[] {
-  const image = store.get(reference);
+export function historyOf(store: ImageStore, reference: string, platform?: string): HistoryEntry[] {
+  const image = store.get(reference, platform);
   const layers = store.layers(image.id);
   const history = image.config.history ?? [];
   const told = history.filter(({ empty_layer }) => !empty_layer).length;

@@ -14,6 +14,7 @@ const summary = (image: Image): ImageSummary => ({
   names: image.names,
   repoDigests: image.repoDigests,
   created: createdSeconds(image),
+  platform: image.platform,
   size: image.size,
   labels: image.config.config.Labels ?? {},
 });
@@ -29,10 +30,16 @@ const glob = (pattern: string): RegExp =>
 
 type Test = (image: Image) => boolean;
 
+/** Whether a name is meant: "debian:12" by itself, by its repository, or by a pattern for either. */
+const nameTest = (pattern: string): ((name: string) => boolean) => {
+  const wanted = glob(pattern);
+  return (name) => wanted.test(name) || wanted.test(name.slice(0, name.lastIndexOf(":")));
+};
+
 const filters: Record<string, (store: ImageStore, value: string) => Test> = {
   reference: (_, value) => {
-    const wanted = glob(value);
-    return (image) => image.names.some((name) => wanted.test(name) || wanted.test(name.slice(0, name.lastIndexOf(":"))));
+    const test = nameTest(value);
+    return (image) => image.names.some(test);
   },
   label: (_, value) => {
     const [key = "", wanted] = value.split(/=(.*)/s);
@@ -97,7 +104,10 @@ export function prunable(context: Context, all: boolean, filters: Record<string,
     .map(({ id }) => id);
 }
 
-/** Images, newest first. Values of one filter are alternatives (labels add up), filters add up. */
+/**
+ * Images, newest first. Values of one filter are alternatives (labels add up), filters add up. With the filter "reference" an
+ * image's other names are left out, as Docker does.
+ */
 export function listImages(store: ImageStore, wanted: Record<string, string[]>): ImageSummary[] {
   const tests = Object.entries(wanted).map(([key, values]): Test => {
     const make = lookUp(filters, key);
@@ -105,9 +115,13 @@ export function listImages(store: ImageStore, wanted: Record<string, string[]>):
     const each = values.map((value) => make(store, value));
     return key === "label" ? (image) => each.every((test) => test(image)) : (image) => each.some((test) => test(image));
   });
+  const meant = wanted.reference?.map(nameTest);
   return store
     .list()
     .filter((image) => tests.every((test) => test(image)))
-    .map(summary)
+    .map((image) => {
+      const all = summary(image);
+      return meant ? { ...all, names: all.names.filter((name) => meant.some((test) => test(name))) } : all;
+    })
     .sort((a, b) => b.created - a.created);
 }

@@ -86,9 +86,9 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
   status: (_, value) => statusTest(value),
   exited: (_, value) => exitedTest(value),
   ancestor: (context, value) => {
-    const image = context.images.list().find((one) => one.names.includes(value) || one.names.includes(`${value}:latest`));
-    return (record) =>
-      record.request.image === value || (image !== undefined && record.imageId === image.id) || record.imageId.startsWith(value);
+    const named = context.images.list().filter(({ names }) => names.includes(value) || names.includes(`${value}:latest`));
+    const ids = new Set(named.map(({ id }) => id));
+    return ({ request, imageId }) => request.image === value || ids.has(imageId) || imageId.startsWith(value);
   },
   before: (context, value) => {
     const { createdNs } = findContainer(context, value).record;

@@ -66,10 +66,14 @@ const readUserFiles = (directories: readonly number[]): UserFiles => ({
 function userFilesOf(context: Context, record: ContainerRecord): UserFiles {
   const { rootfs } = record.request;
   if (rootfs !== undefined) return withDirectories([rootfs], readUserFiles);
-  const { upper } = containerPaths(context.layout, record.id);
-  const image = context.images.mount(record.imageId);
-  if (image.kind === "paths") return withDirectories([upper, ...image.lowers], readUserFiles);
-  return withDirectories([upper], (fds) => readUserFiles([...fds, image.fd]));
+  return withImage(context, record.imageId, [containerPaths(context.layout, record.id).upper], readUserFiles);
+}
+
+/** Calls `use` with the directories there are and the image's, topmost first. */
+export function withImage<T>(context: Context, id: string, above: readonly string[], use: (fds: number[]) => T): T {
+  const image = context.images.mount(id);
+  if (image.kind === "paths") return withDirectories([...above, ...image.lowers], use);
+  return withDirectories(above, (fds) => use([...fds, image.fd]));
 }
 
 /** Filters by what they depend on; resolving and compiling the default one takes some milliseconds. */

@@ -9,12 +9,13 @@ import type { LoginRequest, PushedName, PushRequest } from "./types.ts";
 /** Sends one name, or all the names of a repository. Throws what ImageStore.push throws, "reference_invalid", "image_not_found". */
 export async function pushImages(
   { images, events }: Context,
-  { image: name, allTags, auths = {} }: PushRequest,
+  { image: name, allTags, platform, auths = {} }: PushRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PushedName[]> {
   const pushed: PushedName[] = [];
   for (const text of allTags ? namesOf(images.list(), name) : [familiarName(parseReference(name))]) {
-    const options = { registries: sharedRegistries(), authOf: (domain: string) => auths[domain], signal, progress };
+    const asked = { signal, progress, ...(platform === undefined ? {} : { platform }) };
+    const options = { registries: sharedRegistries(), authOf: (domain: string) => auths[domain], ...asked };
     const { digest, size } = await images.push(text, options);
     events.emit("image", "push", text, { name: text });
     pushed.push({ name: text, digest, size });
@@ -33,7 +34,7 @@ function namesOf(images: readonly { readonly names: readonly string[] }[], repos
   const prefix = canonicalName({ ...asked, tag: "x" }).slice(0, -1);
   const names = images.flatMap((image) => image.names).filter((name) => canonicalName(parseReference(name)).startsWith(prefix));
   if (names.length === 0) throw new OnggiError("image_not_found", `no image here is named ${repository}`);
-  return names.sort();
+  return [...new Set(names)].sort();
 }
 
 /** Whether a registry takes these credentials. Throws "registry_unauthorized" and what else its client throws. */

@@ -115,6 +115,8 @@ export interface ImageSummary {
   repoDigests: string[];
   /** Unix seconds. */
   created: number;
+  /** "linux/arm64". */
+  platform: string;
   /** Bytes of all layers, uncompressed. */
   size: number;
   labels: Record<string, string>;
@@ -256,6 +258,8 @@ export interface PushRequest {
   /** A name the store has; with `allTags` a repository. */
   image: string;
   allTags?: boolean;
+  /** Of a name with several images the one for this; absent: the best for this machine. */
+  platform?: string;
   /** By registry: for the one the image goes to, and for those its layers may be taken from. */
   auths?: Record<string, RegistryAuth>;
 }

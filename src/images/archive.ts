@@ -6,9 +6,10 @@
  */
 import { OnggiError } from "../lib/errors.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
+import { distance, type Platform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference } from "../oci/reference.ts";
 import type { ArchiveContents } from "./archive-contents.ts";
-import { diffIdsOf, hostPlatform, parseConfig, parseObject } from "./image-config.ts";
+import { diffIdsOf, hostPlatform, parseConfig, parseObject, platformOf } from "./image-config.ts";
 import type { NewLayer } from "./layer.ts";
 import { choose, type Descriptor, isIndexType, parseDescriptor } from "./manifest.ts";
 import type { ImageConfig } from "./types.ts";
@@ -61,6 +62,13 @@ const assemble = (
   return { id: config.digest as Digest, configText, config: parsed, layers, names };
 };
 
+/** The image, if it is for the platform or none was asked for. Throws "platform_not_found". */
+const forPlatform = (image: FoundImage, wanted: Platform | null, what: string): FoundImage => {
+  const found = platformOf(image.config);
+  if (!wanted || distance(wanted, found) !== null) return image;
+  throw new OnggiError("platform_not_found", `${what} is for ${platformText(found)}, not for ${platformText(wanted)}`);
+};
+
 // docker-archive
 
 const hexInName = /(?:^|\/)([0-9a-f]{64})(?:\.json)?$/;
@@ -77,7 +85,7 @@ const legacyNames = (contents: ArchiveContents, layers: readonly string[]): stri
   return names;
 };
 
-const dockerImages = (contents: ArchiveContents): FoundImage[] => {
+const dockerImages = (contents: ArchiveContents, platform: Platform | null): FoundImage[] => {
   const text = contents.document("manifest.json", "the archive").data.toString("utf8");
   const { list } = parseObject(`{"list":${text}}`, "manifest.json");
   if (!Array.isArray(list)) throw invalid("manifest.json is not a list");
@@ -97,7 +105,7 @@ const dockerImages = (contents: ArchiveContents): FoundImage[] => {
     const layerNames = strings(item?.Layers, "Layers in manifest.json");
     const layers = layerNames.map((name, n) => contents.layer(name, `${what}, layer ${n + 1} of ${layerNames.length}`));
     const names = tags.length > 0 ? tags : legacyNames(contents, layerNames);
-    return assemble(what, config, layers, names.map(canonical));
+    return forPlatform(assemble(what, config, layers, names.map(canonical)), platform, what);
   });
 };
 
@@ -122,12 +130,16 @@ const blob = (contents: ArchiveContents, { digest, size }: Descriptor, what: str
   return found;
 };
 
-const manifestOf = (contents: ArchiveContents, start: Descriptor, what: string): Descriptor => {
+/** The best of several for the platform, or where none is asked for for this machine. */
+const chosenOf = (candidates: readonly Descriptor[], platform: Platform | null, what: string): Descriptor =>
+  choose(candidates, platform ?? hostPlatform(), what, platform !== null);
+
+const manifestOf = (contents: ArchiveContents, start: Descriptor, platform: Platform | null, what: string): Descriptor => {
   let at = start;
   for (let depth = 0; isIndexType(at.mediaType); depth++) {
     if (depth > 8) throw invalid(`${what}: its indexes are nested too deeply`);
     const index = parseObject(blob(contents, at, what).data.toString("utf8"), `${what}, index ${at.digest}`);
-    at = choose(descriptors(index.manifests, what), hostPlatform(), what, false);
+    at = chosenOf(descriptors(index.manifests, what), platform, what);
   }
   return at;
 };
@@ -143,7 +155,7 @@ const nameOf = ({ annotations }: Descriptor): string | null => {
   return typeof reference === "string" && reference !== "" && reference !== "latest" ? canonical(reference) : null;
 };
 
-const ociImages = (contents: ArchiveContents): FoundImage[] => {
+const ociImages = (contents: ArchiveContents, platform: Platform | null): FoundImage[] => {
   const index = parseObject(contents.document("index.json", "the archive").data.toString("utf8"), "index.json");
   const groups = new Map<string, { name: string | null; candidates: Descriptor[] }>();
   descriptors(index.manifests, "index.json").forEach((item) => {
@@ -157,7 +169,7 @@ const ociImages = (contents: ArchiveContents): FoundImage[] => {
   const images = new Map<string, FoundImage>();
   for (const { name, candidates } of groups.values()) {
     const what = `image ${name ?? candidates[0]!.digest}`;
-    const manifestDescriptor = manifestOf(contents, choose(candidates, hostPlatform(), what, false), what);
+    const manifestDescriptor = manifestOf(contents, chosenOf(candidates, platform, what), platform, what);
     const manifest = parseObject(blob(contents, manifestDescriptor, what).data.toString("utf8"), `${what}, manifest`);
     const config = blob(contents, parseDescriptor(manifest.config, what), `${what}, configuration`);
     const list = Array.isArray(manifest.layers) ? manifest.layers : [];
@@ -171,16 +183,20 @@ const ociImages = (contents: ArchiveContents): FoundImage[] => {
     });
     const names = name ? [name] : [];
     const same = images.get(config.digest);
-    images.set(config.digest, assemble(what, config, layers, [...(same?.names ?? []), ...names]));
+    const image = assemble(what, config, layers, [...(same?.names ?? []), ...names]);
+    images.set(config.digest, forPlatform(image, platform, what));
   }
   return [...images.values()];
 };
 
-/** The images of an archive, verified. Throws "archive_invalid", "digest_mismatch", "image_config_invalid", "platform_not_found". */
-export const findImages = (contents: ArchiveContents): FoundImage[] => {
+/**
+ * The images of an archive, verified; for the platform, or where none is asked for the best for this machine. Throws "archive_invalid", "digest_mismatch", "image_config_invalid",
+ * "platform_not_found".
+ */
+export const findImages = (contents: ArchiveContents, platform: Platform | null): FoundImage[] => {
   // Docker 25 and later write both; manifest.json names just what was saved for this machine.
-  if (contents.has("manifest.json")) return dockerImages(contents);
-  if (contents.has("index.json")) return ociImages(contents);
+  if (contents.has("manifest.json") && !(platform && contents.has("index.json"))) return dockerImages(contents, platform);
+  if (contents.has("index.json")) return ociImages(contents, platform);
   throw invalid(
     'the archive has neither manifest.json nor index.json: it is no image archive. A root file system is imported with "onggi import"',
   );

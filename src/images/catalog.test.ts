@@ -62,16 +62,18 @@ class CountingDatabase extends ImageDatabase {
 
 const digest = (text: string) => digestOf(text);
 
-/** An image by its number; images share layers with their neighbours. */
-const image = (number: number, names: readonly string[] = [], documents: readonly number[] = []): NewImage => {
+/** An image by its number; images share layers with their neighbours, the odd ones are for another platform. */
+const image = (number: number, names: readonly string[] = [], documents: readonly number[] = [], beside = false): NewImage => {
+  const architecture = number % 2 === 0 ? "amd64" : "arm64";
   const layers = [digest(`layer ${number >> 1}`), digest(`layer of ${number}`)];
   const config = JSON.stringify({
-    ...{ architecture: "amd64", os: "linux", config: {}, comment: `${number}` },
+    ...{ architecture, os: "linux", config: {}, comment: `${number}` },
     rootfs: { type: "layers", diff_ids: layers },
   });
   return {
     record: { id: digest(config), config, manifest: digest(`manifest ${number}`), layers, size: number },
     names: names.map((name) => `docker.io/library/${name}`),
+    ...{ platform: `linux/${architecture}`, beside },
     documents: documents.map((n) => ({ digest: digest(`document ${n}`), mediaType: "text" })),
     repositoryDigests: documents.map((n) => ({ repository: "docker.io/library/many", digest: digest(`document ${n}`) })),
   };
@@ -91,10 +93,12 @@ test("whatever changes one after another, a catalog says what one that reads eve
   const change = fc.oneof(
     fc.record({
       kind: fc.constant("add" as const),
-      images: fc.array(fc.tuple(number, fc.array(name, { maxLength: 2 }), fc.array(number, { maxLength: 2 })), { maxLength: 3 }),
+      images: fc.array(fc.tuple(number, fc.array(name, { maxLength: 2 }), fc.array(number, { maxLength: 2 }), fc.boolean()), {
+        maxLength: 3,
+      }),
     }),
     fc.record({ kind: fc.constant("name" as const), number, name }),
-    fc.record({ kind: fc.constant("untag" as const), names: fc.array(name, { maxLength: 2 }) }),
+    fc.record({ kind: fc.constant("untag" as const), number, names: fc.array(name, { maxLength: 2 }) }),
     fc.record({ kind: fc.constant("remove" as const), number }),
     fc.record({ kind: fc.constant("forget" as const), number }),
   );
@@ -107,12 +111,15 @@ test("whatever changes one after another, a catalog says what one that reads eve
       for (const made of changes) {
         if (made.kind === "add") catalog.changed(database.add(made.images.map((parts) => image(...parts))));
         else if (made.kind === "untag") {
-          catalog.changed(database.removeNames(made.names.map((text) => `docker.io/library/${text}`)));
+          const { id } = image(made.number).record;
+          const gone = made.names.map((text) => `docker.io/library/${text}`);
+          catalog.changed(database.removeNames(id, gone));
         } else if (made.kind === "forget") catalog.changed(database.removeDocument(digest(`document ${made.number}`)));
         else {
-          const { id } = image(made.number).record;
+          const { record, platform } = image(made.number);
+          const { id } = record;
           if (made.kind === "remove") catalog.changed(database.removeImage(id));
-          else if (catalog.has(id)) catalog.changed(database.setName(`docker.io/library/${made.name}`, id));
+          else if (catalog.has(id)) catalog.changed(database.setName(`docker.io/library/${made.name}`, [{ id, platform }]));
         }
       }
       const said = saidBy(catalog, names);
@@ -128,12 +135,13 @@ test("a change reads what it concerns, whatever else there is", () => {
   const add = (...images: NewImage[]) => catalog.changed(database.add(images));
   add(...Array.from({ length: 1000 }, (_, i) => image(i, [`many:${i}`], [i])));
   const { id } = image(500).record;
+  const one = [{ id, platform: "linux/amd64" }];
   const hex = id.slice("sha256:".length);
   expect(database.readBy(() => add(image(1000, ["many:1000"], [1000])))).toBe(4);
-  expect(database.readBy(() => catalog.changed(database.setName("docker.io/library/other:1", id)))).toBe(5);
+  expect(database.readBy(() => catalog.changed(database.setName("docker.io/library/other:1", one)))).toBe(5);
   // the name leaves one image for another
-  expect(database.readBy(() => catalog.changed(database.setName("docker.io/library/many:1", id)))).toBe(9);
-  expect(database.readBy(() => catalog.changed(database.removeNames(["docker.io/library/other:1"])))).toBe(5);
+  expect(database.readBy(() => catalog.changed(database.setName("docker.io/library/many:1", one)))).toBe(9);
+  expect(database.readBy(() => catalog.changed(database.removeNames(id, ["docker.io/library/other:1"])))).toBe(5);
   expect(database.readBy(() => catalog.find(hex.slice(0, 12)))).toBe(1);
   expect(database.readBy(() => [catalog.find("many:700"), catalog.find(id), catalog.needs(id)])).toBe(0);
   expect(database.readBy(() => catalog.changed(database.removeImage(id)))).toBe(0);

@@ -5,17 +5,21 @@
 import * as fs from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
 import { isDigest } from "../oci/digest.ts";
+import { distance, nativeDistance, nearest, type Platform, platformText } from "../oci/platform.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase, ImageDocument, ImageRecord, RepositoryDigest } from "./database.ts";
-import { ImageAmbiguous, ImageNotFound } from "./errors.ts";
-import { parseConfig } from "./image-config.ts";
+import { ImageAmbiguous, ImageNotFound, OtherPlatform } from "./errors.ts";
+import { hostPlatform, parseConfig, platformOf } from "./image-config.ts";
 import { LayoutIndex } from "./layout-index.ts";
 import type { Image, ImageConfig } from "./types.ts";
 
 export interface Known {
   readonly record: ImageRecord;
   readonly config: ImageConfig;
+  readonly platform: Platform;
+  /** This machine runs it by itself. */
+  readonly native: boolean;
   /** Canonical names, sorted. */
   readonly names: readonly string[];
   readonly documents: readonly ImageDocument[];
@@ -41,7 +45,7 @@ export class Catalog {
   /** By id, oldest first. */
   readonly #images = new Map<string, Known>();
   /** Ids by `allNames`. */
-  readonly #ids = new Map<string, string>();
+  readonly #ids = new Map<string, Set<string>>();
   /** How many images need a blob. */
   readonly #needed = new Map<string, number>();
   /** By id: what index.json says of an image. */
@@ -81,20 +85,39 @@ export class Catalog {
     return this.#needed.has(digest);
   }
 
-  /** Id of the image of a canonical name, which may be one by digest. */
-  named(canonical: string): string | null {
-    return this.#ids.get(canonical) ?? null;
+  /** The images of a canonical name, which may be one by digest: one for each platform, newest first. */
+  named(canonical: string): Known[] {
+    const ids = this.#ids.get(canonical);
+    if (!ids) return [];
+    if (ids.size > 1) return this.all().filter(({ record }) => ids.has(record.id));
+    return [...ids].map((id) => this.#images.get(id)!);
   }
 
-  /** By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. */
-  find(reference: string): { known: Known; name: string | null } {
+  /**
+   * By id, by name, by a unique prefix of an id; `name` is the canonical name it was found by. Of a name's images the one for the
+   * platform, or where none is asked for the best for this machine. Throws ImageNotFound, ImageAmbiguous, and "platform_not_found"
+   * for an id of another platform's image.
+   */
+  find(reference: string, platform: Platform | null = null): { known: Known; name: string | null } {
+    const { found, name } = this.findAll(reference);
+    const wanted = platform ?? hostPlatform();
+    const far = platform ? distance : nativeDistance;
+    const known = nearest(found, (one) => far(wanted, one.platform));
+    if (known) return { known, name };
+    if (!platform) return { known: found[0]!, name };
+    const there = found.map((one) => platformText(one.platform)).join(", ");
+    throw new OtherPlatform(reference, platformText(platform), there, !name && !reference.includes("@"));
+  }
+
+  /** As `find`, with all the images of a name; at least one. */
+  findAll(reference: string): { found: readonly Known[]; name: string | null } {
     const byId = this.#images.get(isDigest(`sha256:${reference}`) ? `sha256:${reference}` : reference);
-    if (byId) return { known: byId, name: null };
+    if (byId) return { found: [byId], name: null };
     try {
       const asked = parseReference(reference);
       const canonical = canonicalName({ ...asked, tag: asked.digest ? null : asked.tag });
-      const known = this.#images.get(this.named(canonical) ?? "");
-      if (known) return { known, name: asked.digest ? null : canonical };
+      const found = this.named(canonical);
+      if (found.length > 0) return { found, name: asked.digest ? null : canonical };
     } catch (error) {
       if (!(error instanceof OnggiError)) throw error;
     }
@@ -103,21 +126,19 @@ export class Catalog {
       const matches = this.#database.idsWith(`sha256:${prefix}`);
       if (matches.length > 1) throw new ImageAmbiguous(reference, matches);
       const known = this.#images.get(matches[0] ?? "");
-      if (known) return { known, name: null };
+      if (known) return { found: [known], name: null };
     }
     throw new ImageNotFound(reference);
   }
 
-  /** Every tag of a repository that is named without one; nothing for what names an image otherwise. */
-  ofRepository(reference: string): { id: string; name: string }[] {
+  /** The canonical names in a repository that is named without a tag; nothing for what names an image otherwise. */
+  ofRepository(reference: string): string[] {
     if (this.#images.has(reference) || this.#images.has(`sha256:${reference}`)) return [];
     try {
       const { domain, path, tag, digest } = parseReference(reference);
       if (tag !== null || digest !== null) return [];
       const prefix = `${domain}/${path}:`;
-      return this.all().flatMap(({ record, names }) =>
-        names.filter((name) => name.startsWith(prefix)).map((name) => ({ id: record.id, name })),
-      );
+      return [...new Set(this.all().flatMap(({ names }) => names.filter((name) => name.startsWith(prefix))))];
     } catch {
       return [];
     }
@@ -158,28 +179,35 @@ export class Catalog {
     const documents = Map.groupBy(this.#database.documents(id), ({ image }) => image);
     const digests = Map.groupBy(this.#database.repositoryDigests(id), ({ image }) => image);
     return this.#database.images(id).map((record) => ({
+      ...this.#parsed(record),
       record,
-      config: this.#configOf(record),
       names: (names.get(record.id) ?? []).map(({ name }) => name),
       documents: documents.get(record.id) ?? [],
       repositoryDigests: digests.get(record.id) ?? [],
     }));
   }
 
-  /** The configuration as recorded, or where that is damaged as it lies among the blobs, or what is left to say without it. */
-  #configOf({ id, config, layers }: ImageRecord): ImageConfig {
+  /** What follows from a record: from its configuration, where that is damaged from the one among the blobs, else next to nothing. */
+  #parsed({ id, config: text, layers }: ImageRecord): Pick<Known, "config" | "platform" | "native"> {
     const known = this.#images.get(id);
-    if (known?.record.config === config) return known.config;
+    if (known?.record.config === text) return known;
     const path = this.#content.blobPath(id);
-    const texts = [() => config, () => fs.readFileSync(path, "utf8")];
-    for (const text of texts) {
+    let config: ImageConfig = {
+      architecture: "unknown",
+      os: "linux",
+      config: {},
+      rootfs: { type: "layers", diff_ids: [...layers] },
+    };
+    for (const read of [() => text, () => fs.readFileSync(path, "utf8")]) {
       try {
-        return parseConfig(text(), `stored image ${id}`);
+        config = parseConfig(read(), `stored image ${id}`);
+        break;
       } catch {
         // the next one
       }
     }
-    return { architecture: "unknown", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: [...layers] } };
+    const platform = platformOf(config);
+    return { config, platform, native: nativeDistance(hostPlatform(), platform) !== null };
   }
 
   /** An image keeps its place; a new one is the newest. */
@@ -187,7 +215,7 @@ export class Catalog {
     const { id } = known.record;
     this.#forget(id);
     this.#images.set(id, known);
-    for (const name of allNames(known)) this.#ids.set(name, id);
+    for (const name of allNames(known)) this.#ids.set(name, (this.#ids.get(name) ?? new Set()).add(id));
     for (const digest of blobsOf(known)) this.#needed.set(digest, (this.#needed.get(digest) ?? 0) + 1);
   }
 
@@ -201,8 +229,11 @@ export class Catalog {
     const known = this.#images.get(id);
     if (!known) return;
     this.#descriptors.delete(id);
-    // A name may have moved to another image already.
-    for (const name of allNames(known)) if (this.#ids.get(name) === id) this.#ids.delete(name);
+    for (const name of allNames(known)) {
+      const ids = this.#ids.get(name)!;
+      ids.delete(id);
+      if (ids.size === 0) this.#ids.delete(name);
+    }
     for (const digest of blobsOf(known)) {
       const others = this.#needed.get(digest)! - 1;
       if (others > 0) this.#needed.set(digest, others);
@@ -210,12 +241,15 @@ export class Catalog {
     }
   }
 
+  /** Who reads it by a name takes the first of that name: what this machine runs comes before the others. */
   #layoutText(): string {
-    return `{"schemaVersion":2,"manifests":[${this.all().map((known) => this.#descriptorsOf(known))}]}`;
+    const all = this.all();
+    const ordered = [...all.filter(({ native }) => native), ...all.filter(({ native }) => !native)];
+    return `{"schemaVersion":2,"manifests":[${ordered.map((known) => this.#descriptorsOf(known))}]}`;
   }
 
   /** A descriptor for each name, or one without, as JSON. */
-  #descriptorsOf({ record, names, config }: Known): string {
+  #descriptorsOf({ record, names, platform }: Known): string {
     const before = this.#descriptors.get(record.id);
     if (before !== undefined) return before;
     const size = this.#content.blobSize(record.manifest);
@@ -223,7 +257,7 @@ export class Catalog {
       mediaType: "application/vnd.oci.image.manifest.v1+json",
       digest: record.manifest,
       size: size ?? 0,
-      platform: { architecture: config.architecture, os: config.os },
+      platform,
     };
     const named = names.map((name) => ({
       ...descriptor,
@@ -257,10 +291,11 @@ export const familiar = (canonical: string): string => {
   return short;
 };
 
-export const imageOf = ({ record, config, names, repositoryDigests }: Known): Image => ({
+export const imageOf = ({ record, config, platform, names, repositoryDigests }: Known): Image => ({
   id: record.id,
   names: names.map(familiar),
   repoDigests: repositoryDigests.map(({ repository, digest }) => familiar(`${repository}@${digest}`)),
   config,
+  platform: platformText(platform),
   size: record.size,
 });

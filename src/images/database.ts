@@ -20,8 +20,18 @@ export interface NewImage {
   readonly record: ImageRecord;
   /** Canonical names. */
   readonly names: readonly string[];
+  /** "linux/arm64": what the image is for. */
+  readonly platform: string;
+  /** The names keep the images of other platforms that they have. */
+  readonly beside?: boolean;
   readonly documents?: readonly ImageDocument[];
   readonly repositoryDigests?: readonly RepositoryDigest[];
+}
+
+/** What a name means for one platform. */
+export interface NamedImage {
+  readonly id: string;
+  readonly platform: string;
 }
 
 /** One form in which registries have a layer: the bytes of that digest expand to the tar. */
@@ -46,7 +56,7 @@ export interface RepositoryDigest {
   readonly digest: string;
 }
 
-const SCHEMA_VERSION = 3;
+const SCHEMA_VERSION = 4;
 
 /** What changed a database of the version before into this version. */
 const steps: readonly string[] = [
@@ -104,6 +114,36 @@ const steps: readonly string[] = [
     members TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
 `,
+  // A name has an image for each platform, and so has an index's digest.
+  `
+  CREATE TABLE platform_names (
+    name TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    PRIMARY KEY (name, platform)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO platform_names (name, platform, image)
+    SELECT name, 'linux/' || architecture || CASE
+        WHEN variant = '' OR architecture || variant IN ('amd64v1', 'arm64v8', 'armv7') THEN '' ELSE '/' || variant END, image
+    FROM (
+      SELECT name, image, coalesce(json_extract(config, '$.architecture'), 'unknown') AS architecture,
+        coalesce(json_extract(config, '$.variant'), '') AS variant
+      FROM names JOIN (SELECT id, CASE WHEN json_valid(config) THEN config ELSE '{}' END AS config FROM images) ON id = image
+    );
+  DROP TABLE names;
+  ALTER TABLE platform_names RENAME TO names;
+  CREATE INDEX names_by_image ON names (image);
+  CREATE TABLE platform_digests (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    PRIMARY KEY (repository, digest, image)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO platform_digests (repository, digest, image) SELECT repository, digest, image FROM repository_digests;
+  DROP TABLE repository_digests;
+  ALTER TABLE platform_digests RENAME TO repository_digests;
+  CREATE INDEX repository_digests_by_image ON repository_digests (image);
+`,
 ];
 
 /** Turns what SQLite says of a file it cannot read into an error that says what to do; other errors pass. */
@@ -155,11 +195,11 @@ export class ImageDatabase {
 
   // Each change of images returns the ids of those it concerned.
 
-  /** Records images with their names, all or none. A name moves to the image that has it last. */
+  /** Records images with their names, all or none. A name moves to the image that has it last; see `beside`. */
   add(images: readonly NewImage[]): string[] {
     return this.#transaction("recording an image", () => {
       const changed: string[] = [];
-      for (const { record, names, documents = [], repositoryDigests = [] } of images) {
+      for (const { record, names, platform, beside = false, documents = [], repositoryDigests = [] } of images) {
         changed.push(record.id);
         this.#db
           .query("INSERT INTO images (id, config, manifest, size) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
@@ -169,13 +209,20 @@ export class ImageDatabase {
             .query("INSERT INTO image_layers (image, position, diff_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, position, diffId);
         });
-        for (const name of names) changed.push(...this.#setName(name, record.id));
+        for (const name of names) {
+          if (!beside) changed.push(...this.#delete("names", "name", name));
+          changed.push(...this.#setName(name, { id: record.id, platform }));
+        }
         for (const { digest, mediaType } of documents) {
           this.#db
             .query("INSERT INTO documents (image, digest, media_type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
             .run(record.id, digest, mediaType);
         }
-        for (const named of repositoryDigests) changed.push(...this.#setRepositoryDigest(named, record.id));
+        for (const { repository, digest } of repositoryDigests) {
+          this.#db
+            .query("INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .run(repository, digest, record.id);
+        }
       }
       return changed;
     });
@@ -266,12 +313,19 @@ export class ImageDatabase {
     }
   }
 
-  setName(name: string, image: string): string[] {
-    return this.#transaction("naming an image", () => this.#setName(name, image));
+  /** The name means these images and no others. */
+  setName(name: string, images: readonly NamedImage[]): string[] {
+    return this.#transaction("naming an image", () => [
+      ...this.#delete("names", "name", name),
+      ...images.flatMap((image) => this.#setName(name, image)),
+    ]);
   }
 
-  removeNames(names: readonly string[]): string[] {
-    return this.#transaction("removing a name", () => names.flatMap((name) => this.#delete("names", "name", name)));
+  removeNames(image: string, names: readonly string[]): string[] {
+    this.#transaction("removing a name", () => {
+      for (const name of names) this.#db.query("DELETE FROM names WHERE name = ? AND image = ?").run(name, image);
+    });
+    return [image];
   }
 
   removeImage(id: string): string[] {
@@ -352,25 +406,17 @@ export class ImageDatabase {
       .map(({ image }) => image);
   }
 
-  #setName(name: string, image: string): string[] {
-    const before = this.#db.query<{ image: string }, [string]>("SELECT image FROM names WHERE name = ?").get(name);
-    this.#db
-      .query("INSERT INTO names (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image")
-      .run(name, image);
-    return before ? [before.image, image] : [image];
-  }
-
-  #setRepositoryDigest({ repository, digest }: RepositoryDigest, image: string): string[] {
+  #setName(name: string, { id, platform }: NamedImage): string[] {
     const before = this.#db
-      .query<{ image: string }, [string, string]>("SELECT image FROM repository_digests WHERE repository = ? AND digest = ?")
-      .get(repository, digest);
+      .query<{ image: string }, [string, string]>("SELECT image FROM names WHERE name = ? AND platform = ?")
+      .get(name, platform);
     this.#db
       .query(
-        `INSERT INTO repository_digests (repository, digest, image) VALUES (?, ?, ?)
-         ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image`,
+        `INSERT INTO names (name, platform, image) VALUES (?, ?, ?)
+         ON CONFLICT (name, platform) DO UPDATE SET image = excluded.image`,
       )
-      .run(repository, digest, image);
-    return before ? [before.image, image] : [image];
+      .run(name, platform, id);
+    return before ? [before.image, id] : [id];
   }
 
   #transaction<T>(doing: string, work: () => T): T {

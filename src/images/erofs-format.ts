@@ -3,8 +3,9 @@
  * Source: the kernel's Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h (facts of the format, kernels 6.4 and later
  * for blocks of 512 bytes). All numbers are little-endian.
  */
-import { byteStringOf, writeBytes } from "./bytes.ts";
+import { writeBytes } from "./bytes.ts";
 import type { Inode } from "./tree.ts";
+import { shownXattrs } from "./tree-xattrs.ts";
 
 export const BLOCK_BITS = 9;
 export const BLOCK_SIZE = 1 << BLOCK_BITS;
@@ -98,7 +99,8 @@ export const writeInode = (
   const word = at >>> 2;
   halves[half] = 1 | (inode.layout << 1);
   halves[half + 1] = xattrBytes === 0 ? 0 : (xattrBytes - 12) / 4 + 1;
-  halves[half + 2] = modeBits[entry.type] | entry.mode;
+  // Linux knows no other mode of a symbolic link, whatever a tar says.
+  halves[half + 2] = modeBits[entry.type] | (entry.type === "symlink" ? 0o777 : entry.mode);
   words[word + 2] = inode.dataSize >>> 0;
   words[word + 3] = Math.floor(inode.dataSize / 2 ** 32);
   words[word + 4] = address;
@@ -131,14 +133,10 @@ const splitName = (name: string): { index: number; rest: string } | null => {
   return null;
 };
 
-const OPAQUE_MARKS = ["trusted.overlay.opaque", "user.overlay.opaque"];
-
 /** The body of an inode's inline extended attributes, its size a multiple of 4; null when there are none. */
 export const encodeXattrs = (inode: Inode): Buffer | null => {
-  const attributes = [...(inode.entry.xattrs ?? [])];
-  if (inode.opaque) for (const name of OPAQUE_MARKS) attributes.push({ name: byteStringOf(name), value: Buffer.from("y") });
   const parts: Buffer[] = [];
-  for (const { name, value } of attributes) {
+  for (const { name, value } of shownXattrs(inode)) {
     const split = splitName(name);
     if (!split) continue;
     const part = Buffer.alloc(roundUp(4 + split.rest.length + value.length, 4));

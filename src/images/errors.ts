@@ -9,6 +9,17 @@ export class ImageNotFound extends OnggiError {
   }
 }
 
+/** What goes by that name is for other platforms. By id it is that image and no other: a pull brings none. */
+export class OtherPlatform extends OnggiError {
+  constructor(reference: string, wanted: string, there: string, byId: boolean) {
+    const advice = byId ? "name it by its name" : `"onggi pull --platform ${wanted}" brings that one`;
+    super(
+      byId ? "platform_not_found" : "image_not_found",
+      `image ${reference} is here for ${there}, not for ${wanted}; ${advice}`,
+    );
+  }
+}
+
 /** A prefix that more than one image's id begins with. */
 export class ImageAmbiguous extends OnggiError {
   constructor(reference: string, ids: readonly string[]) {

@@ -26,8 +26,9 @@ import {
   utimensat,
 } from "../sys/index.ts";
 import { bytesOf } from "./bytes.ts";
-import type { TarEntry } from "./tar-types.ts";
+import { MAX_PATH, type TarEntry } from "./tar-types.ts";
 import type { Inode } from "./tree.ts";
+import { shownXattrs } from "./tree-xattrs.ts";
 
 const DIRECTORY = O.O_RDONLY | O.O_DIRECTORY | O.O_NOFOLLOW | O.O_CLOEXEC;
 const NEW_FILE = O.O_WRONLY | O.O_CREAT | O.O_EXCL | O.O_NOFOLLOW | O.O_CLOEXEC;
@@ -66,10 +67,11 @@ const copyPart = (from: number, to: number, length: number, source: number, targ
 };
 
 /** Owner, then mode (a change of owner clears set-id bits), attributes, and time last. */
-const setAttributes = (dir: number, name: Uint8Array, { entry }: Inode): void => {
+const setAttributes = (dir: number, name: Uint8Array, inode: Inode): void => {
+  const { entry } = inode;
   fchownat(dir, name, entry.uid, entry.gid, AT.AT_SYMLINK_NOFOLLOW);
   if (entry.type !== "symlink") fchmodat(dir, name, entry.mode);
-  for (const attribute of entry.xattrs ?? []) setXattr(dir, name, attribute.name, attribute.value);
+  for (const attribute of shownXattrs(inode)) setXattr(dir, name, attribute.name, attribute.value);
   const time = BigInt(entry.mtime) * 1_000_000_000n + BigInt(entry.mtimeNs);
   utimensat(dir, name, time, time, AT.AT_SYMLINK_NOFOLLOW);
 };
@@ -81,6 +83,25 @@ const setXattr = (dir: number, name: Uint8Array, attribute: string, value: Uint8
   } catch (error) {
     // As tar does: what this file system cannot keep is left out.
     if (!isErrno(error, "EOPNOTSUPP")) throw error;
+  }
+};
+
+/** A directory below the root, to be closed; a path that is longer than a system call takes is opened piece by piece. */
+const openBelow = (root: number, path: string): number => {
+  let at = root;
+  let rest = path;
+  for (;;) {
+    const cut = rest.length <= MAX_PATH ? rest.length : rest.lastIndexOf("/", MAX_PATH);
+    try {
+      const next = openat2(at, bytesOf(rest.slice(0, cut)), { flags: DIRECTORY, resolve: BENEATH });
+      if (cut === rest.length) return next;
+      rest = rest.slice(cut + 1);
+      if (at !== root) close(at);
+      at = next;
+    } catch (error) {
+      if (at !== root) close(at);
+      throw error;
+    }
   }
 };
 
@@ -113,7 +134,7 @@ class Extraction {
     // Directories get their mode and time when nothing is created in them any more: deepest first.
     for (let i = order.length - 1; i >= 0; i--) {
       const { inode, path } = order[i]!;
-      const fd = openat2(this.#root, bytesOf(path), { flags: DIRECTORY, resolve: BENEATH });
+      const fd = openBelow(this.#root, path);
       try {
         setAttributes(fd, bytesOf("."), inode);
       } finally {
@@ -123,7 +144,7 @@ class Extraction {
   }
 
   #fill({ inode: parent, path }: Pending, order: Pending[]): void {
-    const fd = openat2(this.#root, bytesOf(path), { flags: DIRECTORY, resolve: BENEATH });
+    const fd = openBelow(this.#root, path);
     try {
       for (const [name, inode] of parent.children!) {
         const childPath = path === "." ? name : `${path}/${name}`;
@@ -143,7 +164,7 @@ class Extraction {
     const name = bytesOf(byteName);
     const first = this.#first.get(inode);
     if (first !== undefined) {
-      linkat(this.#root, bytesOf(first), dir, name);
+      this.#link(first, dir, name);
       return;
     }
     this.#first.set(inode, path);
@@ -167,5 +188,18 @@ class Extraction {
       }
     }
     setAttributes(dir, name, inode);
+  }
+  #link(first: string, dir: number, name: Uint8Array): void {
+    if (first.length <= MAX_PATH) {
+      linkat(this.#root, bytesOf(first), dir, name);
+      return;
+    }
+    const slash = first.lastIndexOf("/");
+    const from = openBelow(this.#root, first.slice(0, slash));
+    try {
+      linkat(from, bytesOf(first.slice(slash + 1)), dir, name);
+    } finally {
+      close(from);
+    }
   }
 }

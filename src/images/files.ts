@@ -137,7 +137,8 @@ export class SequentialFile {
       if (part.length < 4096 || !isZero(part)) this.#enqueue(chunk, at, part.length);
       this.#size += part.length;
     }
-    this.#writing ??= this.#drain();
+    // Of zeros alone nothing is to be written: a drain that ends at once would seem to go on for ever.
+    if (this.#queue.length > 0) this.#writing ??= this.#drain();
     if (this.#waiting > MAX_WAITING) return this.#settled();
     return undefined;
   }

@@ -1,7 +1,7 @@
 /** An image's configuration: OCI image specification, config.md; Docker's has the same shape. */
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import type { Platform } from "../oci/platform.ts";
+import { normal, type Platform } from "../oci/platform.ts";
 import type { CommitImage, ImageConfig, ImportOptions } from "./types.ts";
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -75,6 +75,10 @@ export const parseConfig = (text: string, what: string): ImageConfig => {
 };
 
 export const diffIdsOf = (config: ImageConfig): Digest[] => config.rootfs.diff_ids as Digest[];
+
+/** What an image is for. */
+export const platformOf = ({ os, architecture, variant }: ImageConfig): Platform =>
+  normal({ os, architecture, ...(variant ? { variant } : {}) });
 
 /** The configuration of an image that is one root file system. */
 export const importedConfig = (

@@ -22,6 +22,7 @@
 export { canonicalName, familiarName, parseReference, type Reference } from "../oci/reference.ts";
 export { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
 export { ImageAmbiguous, ImageInUse, ImageNotFound, LayerInvalid } from "./errors.ts";
+export { hostPlatform } from "./image-config.ts";
 export type { MountForm } from "./mount.ts";
 export { openImageStore, type StoreOptions } from "./store.ts";
 export { type Change, changesOf } from "./tree-diff.ts";

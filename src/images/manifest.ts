@@ -4,7 +4,7 @@
  */
 import { OnggiError } from "../lib/errors.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { distance, type Platform, platformText } from "../oci/platform.ts";
+import { distance, nativeDistance, nearest, type Platform, platformText } from "../oci/platform.ts";
 
 export interface Descriptor {
   readonly mediaType: string;
@@ -170,18 +170,16 @@ export const isIndexType = (mediaType: string): boolean => indexTypes.includes(m
 const isRunnable = ({ platform, annotations }: Descriptor): boolean =>
   platform?.os !== "unknown" && annotations["vnd.docker.reference.type"] === undefined;
 
-/** The best of several for a platform; one that states none suits any. `strict`: a single one of another platform does not do. */
+/**
+ * The best of several for a platform; one that states none suits any. `strict`: that platform was asked for, so neither what the
+ * machine runs besides nor a single one of another platform does.
+ */
 export const choose = (candidates: readonly Descriptor[], wanted: Platform, what: string, strict: boolean): Descriptor => {
   const runnable = candidates.filter(isRunnable);
-  let best: { readonly descriptor: Descriptor; readonly distance: number } | undefined;
-  for (const descriptor of runnable) {
-    const far = descriptor.platform && distance(wanted, descriptor.platform);
-    if (far !== null && (best === undefined || far < best.distance)) best = { descriptor, distance: far };
-  }
+  const far = strict ? distance : nativeDistance;
+  const best = nearest(runnable, ({ platform }) => platform && far(wanted, platform));
   const chosen =
-    best?.descriptor ??
-    runnable.find(({ platform }) => platform === null) ??
-    (!strict && runnable.length === 1 ? runnable[0] : undefined);
+    best ?? runnable.find(({ platform }) => platform === null) ?? (!strict && runnable.length === 1 ? runnable[0] : undefined);
   if (chosen) return chosen;
   const all = runnable.map(({ platform }) => (platform ? platformText(platform) : "any"));
   const there =

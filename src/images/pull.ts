@@ -41,7 +41,7 @@ export interface PulledImage {
   readonly configText: string;
   readonly config: ImageConfig;
   readonly layers: readonly PulledLayer[];
-  /** The manifest, and the index it was found by. */
+  /** The indexes it was found by, the outermost first, and the manifest. */
   readonly documents: readonly RemoteManifest[];
   /** What the registry calls it: the digest of the index, or of the manifest. */
   readonly digest: Digest;
@@ -99,7 +99,7 @@ export class Puller {
     const { reference, repository, lease, signal } = request;
     const what = canonicalName(reference);
     const top = await repository.manifest(reference.digest ?? reference.tag ?? "latest", signal);
-    const { manifest, document } = await this.#manifest(request, top, what);
+    const { manifest, documents } = await this.#manifest(request, top, what);
     const where = `${what}, configuration ${manifest.config.digest}`;
     const configText = await smallBlob(repository, manifest.config, where, signal);
     const config = parseConfig(configText, where);
@@ -111,7 +111,6 @@ export class Puller {
     }
     for (const digest of [manifest.config.digest, ...diffIds]) lease.digests.add(digest);
     const layers = await this.#allLayers(request, manifest, diffIds, what);
-    const documents = document === top ? [top] : [top, document];
     return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest };
   }
 
@@ -120,12 +119,13 @@ export class Puller {
     { repository, platform, signal }: PullRequest,
     top: RemoteManifest,
     what: string,
-  ): Promise<{ manifest: Manifest; document: RemoteManifest }> {
+  ): Promise<{ manifest: Manifest; documents: RemoteManifest[] }> {
+    const documents = [top];
     let document = top;
     for (let depth = 0; depth <= MAX_DEPTH; depth++) {
       const text = Buffer.from(document.bytes).toString("utf8");
       const found = parseDocument(text, document.mediaType, `${what}, manifest ${document.digest}`);
-      if ("manifest" in found) return { manifest: found.manifest, document };
+      if ("manifest" in found) return { manifest: found.manifest, documents };
       const chosen = choose(found.index, platform ?? hostPlatform(), what, platform !== undefined);
       document = await repository.manifest(chosen.digest, signal);
       const size = document.bytes.length;
@@ -133,6 +133,7 @@ export class Puller {
         const sizes = `expected ${chosen.size} bytes, as its index says, the registry sent ${size}`;
         throw new OnggiError("digest_mismatch", `${what}, manifest ${chosen.digest}: ${sizes}`);
       }
+      documents.push(document);
     }
     throw new OnggiError("manifest_invalid", `${what}: its indexes are nested more than ${MAX_DEPTH} deep`);
   }

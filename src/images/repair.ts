@@ -2,23 +2,17 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
-import { type Catalog, familiar } from "./catalog.ts";
+import { familiar } from "./catalog.ts";
 import { LAYOUT } from "./check.ts";
-import type { ContentStore } from "./content.ts";
-import type { ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { writeWhole } from "./files.ts";
 import { diffIdsOf, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
-import type { Mounts } from "./mount.ts";
+import type { Rooms } from "./rooms.ts";
 import type { StoreProblem } from "./types.ts";
 
 /** What repairs of a store work on. */
-export interface Repaired {
-  readonly content: ContentStore;
-  readonly database: ImageDatabase;
-  readonly catalog: Catalog;
-  readonly mounts: Mounts;
+export interface Repaired extends Rooms {
   /** Removes an image with all its names. */
   remove(id: string): Promise<unknown>;
   collectGarbage(): Promise<unknown>;

@@ -8,9 +8,10 @@
 import * as fs from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
 import { hexOf } from "../oci/digest.ts";
+import type { Platform } from "../oci/platform.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import { copyFileRange, errno, SysError } from "../sys/index.ts";
-import type { Catalog } from "./catalog.ts";
+import type { Catalog, Known } from "./catalog.ts";
 import { UnnamedFile } from "./files.ts";
 import { archiveEnd, encodeEntry, encodeHeader, padding } from "./tar-encode.ts";
 import type { SaveFormat } from "./types.ts";
@@ -22,29 +23,23 @@ export interface SavedImage {
   /** diffIDs, lowest first. */
   readonly layers: readonly string[];
   readonly names: readonly string[];
-  readonly platform: { readonly architecture: string; readonly os: string };
+  readonly platform: Platform;
 }
 
-/** The images asked for, each once, with the names that were asked for. */
-export const imagesToSave = (catalog: Catalog, references: readonly string[]): SavedImage[] => {
-  const chosen = new Map<string, Set<string>>();
-  const choose = (id: string, names: readonly string[]): void => {
-    const before = chosen.get(id) ?? new Set();
-    chosen.set(id, before);
-    for (const name of names) before.add(name);
-  };
+/** The images asked for, each once, with the names that were asked for; of a name with several the one for the platform. */
+export const imagesToSave = (catalog: Catalog, references: readonly string[], platform: Platform | null): SavedImage[] => {
+  const chosen = new Map<Known, Set<string>>();
   for (const reference of references) {
     const whole = catalog.ofRepository(reference);
-    if (whole.length > 0) for (const { id, name } of whole) choose(id, [name]);
-    else {
-      const { known, name } = catalog.find(reference);
-      choose(known.record.id, name === null ? [] : [name]);
+    for (const each of whole.length > 0 ? whole : [reference]) {
+      const { known, name } = catalog.find(each, platform);
+      const before = chosen.get(known) ?? new Set();
+      chosen.set(known, name === null ? before : before.add(name));
     }
   }
-  return [...chosen].map(([id, names]) => {
-    const { record, config } = catalog.get(id)!;
-    const platform = { architecture: config.architecture, os: config.os };
-    return { id, manifest: record.manifest, layers: record.layers, names: [...names].sort(), platform };
+  return [...chosen].map(([{ record, platform }, names]) => {
+    const { id, manifest, layers } = record;
+    return { id, manifest, layers, names: [...names].sort(), platform };
   });
 };
 

@@ -1,45 +1,44 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { OnggiError } from "../lib/errors.ts";
-import { type Digest, parseDigest } from "../oci/digest.ts";
-import { parsePlatform } from "../oci/platform.ts";
+import { parseDigest } from "../oci/digest.ts";
+import { parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
+import { type AddedLayer, addImages, arrived } from "./add.ts";
 import { type FoundImage, findImages } from "./archive.ts";
 import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
 import { checkStore } from "./check.ts";
-import { ContentStore, type Lease } from "./content.ts";
-import { explainDamage, ImageDatabase, type ImageRecord, type NewImage, type RepositoryDigest } from "./database.ts";
+import { ContentStore } from "./content.ts";
+import { explainDamage, ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
-import { ImageInUse } from "./errors.ts";
+import { forget, holding } from "./discard.ts";
 import { explainDisk } from "./files.ts";
-import { committedConfig, diffIdsOf, hostPlatform, importedConfig, manifestFor, parseConfig } from "./image-config.ts";
-import { storeIndex } from "./image-index.ts";
+import { committedConfig, diffIdsOf, hostPlatform, importedConfig, parseConfig } from "./image-config.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
 import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
-import type { RemoteManifest } from "./remote/types.ts";
+import { removeImages } from "./remove.ts";
 import { repairStore } from "./repair.ts";
+import type { Rooms } from "./rooms.ts";
 import { archiveChunks, imagesToSave, writeArchive, writeLayout } from "./save.ts";
 import { chunksOf, decompressed, defaultLimits } from "./stream.ts";
-import type { TarEntry } from "./tar-types.ts";
 import type {
   CheckRequest,
   CommitImage,
   Image,
-  ImageConfig,
   ImageStore,
   ImportOptions,
   LayerWaste,
+  LoadOptions,
   ManifestLists,
   MountedImage,
-  Progress,
   PullOptions,
   PushedImage,
   PushOptions,
+  RemoveOptions,
   SaveOptions,
   StoreProblem,
   StoreReport,
@@ -66,37 +65,6 @@ const KEEP_TAKEN_MS = 24 * 3600 * 1000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
 
-/** A layer of an image that is being added. */
-interface AddedLayer {
-  readonly diffId: Digest;
-  readonly size: number;
-  readonly entries?: readonly TarEntry[];
-  /** Where it lies if not under its name. */
-  readonly path?: string;
-  /** Resolves when all of it is in its file. */
-  written(): Promise<void>;
-  /** Resolves when it is durable, and has its name. */
-  keep(lease: Lease): Promise<unknown>;
-}
-
-/** An image whose content is there, about to be recorded. */
-interface AddedImage {
-  readonly id: Digest;
-  readonly configText: string;
-  readonly config: ImageConfig;
-  readonly layers: readonly AddedLayer[];
-  readonly names: readonly string[];
-  readonly documents?: readonly RemoteManifest[];
-  readonly repositoryDigests?: readonly RepositoryDigest[];
-}
-
-/** What is wrong with an image's layers, with its name. */
-const ofImage = (error: unknown, { id, names, repositoryDigests: [digest] = [] }: AddedImage): unknown => {
-  if (!(error instanceof OnggiError) || error.code !== "layer_invalid") return error;
-  const name = names[0] ?? (digest ? `${digest.repository}@${digest.digest}` : id);
-  return new OnggiError(error.code, `${name}, ${error.message}`, { cause: error });
-};
-
 /** Opens the store below `root`, making it where there is none. Throws "store_version", "store_damaged". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
   new LocalImageStore(root, options);
@@ -108,6 +76,7 @@ class LocalImageStore implements ImageStore {
   readonly #options: StoreOptions;
   readonly #puller: Puller;
   readonly #catalog: Catalog;
+  readonly #rooms: Rooms;
   readonly lists: ManifestLists;
 
   constructor(root: string, options: StoreOptions) {
@@ -122,6 +91,7 @@ class LocalImageStore implements ImageStore {
       throw explainDamage(error, path);
     }
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
+    this.#rooms = { content: this.#content, database: this.#database, catalog: this.#catalog, mounts: this.#mounts };
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
     this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
   }
@@ -134,8 +104,12 @@ class LocalImageStore implements ImageStore {
     return this.#catalog.all().map(imageOf);
   }
 
-  get(reference: string): Image {
-    return imageOf(this.#catalog.find(reference).known);
+  get(reference: string, platform?: string): Image {
+    return imageOf(this.#find(reference, platform).known);
+  }
+
+  #find(reference: string, platform: string | undefined): ReturnType<Catalog["find"]> {
+    return this.#catalog.find(reference, platform === undefined ? null : parsePlatform(platform));
   }
 
   mount(id: string): MountedImage {
@@ -168,7 +142,7 @@ class LocalImageStore implements ImageStore {
           layers: [layer],
           names: name ? [name] : [],
         };
-        await this.#add([this.#arrived(found)], lease, signal);
+        await addImages(this.#rooms, [arrived(this.#content, found)], lease, signal);
         return this.get(found.id);
       } finally {
         await layer.ingest.drop();
@@ -192,8 +166,8 @@ class LocalImageStore implements ImageStore {
         const configText = JSON.stringify(committedConfig(parent, layer.diffId, options, new Date()));
         const config = parseConfig(configText, "the new image");
         const id = digestOf(configText);
-        const top = this.#arrived({ id, configText, config, layers: [layer], names: name ? [name] : [] });
-        await this.#add([{ ...top, layers: [...below, ...top.layers] }], lease, undefined);
+        const top = arrived(this.#content, { id, configText, config, layers: [layer], names: name ? [name] : [] });
+        await addImages(this.#rooms, [{ ...top, layers: [...below, ...top.layers] }], lease, undefined);
         return this.get(id);
       } finally {
         await layer.ingest.drop();
@@ -201,16 +175,18 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async load(source: ReadableStream<Uint8Array>, options: { signal?: AbortSignal; progress?: Progress } = {}): Promise<Image[]> {
+  async load(source: ReadableStream<Uint8Array>, options: LoadOptions = {}): Promise<Image[]> {
     const { signal, progress } = options;
+    const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     return this.#content.leased(async (lease) => {
       const layerOptions = this.#layerOptions();
       const whole = decompressed(chunksOf(source, signal), layerOptions.limits);
       const contents = await ArchiveContents.read(this.#content, whole, { ...layerOptions, progress });
       try {
-        const found = findImages(contents);
-        await this.#add(
-          found.map((image) => this.#arrived(image)),
+        const found = findImages(contents, platform);
+        await addImages(
+          this.#rooms,
+          found.map((image) => arrived(this.#content, image)),
           lease,
           signal,
         );
@@ -226,7 +202,7 @@ class LocalImageStore implements ImageStore {
     const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     const repository = registries.repository(reference, auth);
-    const before = this.#catalog.get(this.#catalog.named(canonicalName(reference)) ?? "");
+    const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
         const request = { repository, reference, lease, signal, progress };
@@ -236,57 +212,25 @@ class LocalImageStore implements ImageStore {
         const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
         signal.throwIfAborted();
         // From here on it is carried through: given up now, its layers would go.
-        await this.#add([{ ...pulled, layers, documents, names, repositoryDigests }], lease, undefined);
-        return { image: this.get(pulled.id), digest, upToDate: before?.record.id === pulled.id };
+        // What an index brought leaves the name to the images of its other platforms.
+        const beside = documents.length > 1;
+        await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
+        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id) };
       } catch (error) {
-        if (isContentFailure(error)) this.#forget(lease);
+        if (isContentFailure(error)) forget(this.#rooms, lease);
         throw error;
       }
     });
   }
 
-  async remove(
-    reference: string,
-    options: { force?: boolean; inUse: ReadonlySet<string> },
-  ): Promise<{ untagged: string[]; deleted: string[] }> {
-    const { known, name } = this.#catalog.find(reference);
-    const { id } = known.record;
-    const others = known.names.filter((other) => other !== name);
-    if (name === null && known.names.length > 1 && !options.force) {
-      throw new ImageInUse(
-        `image ${id} has several names (${known.names.map(familiar).join(", ")}); remove them one by one, or with force`,
-      );
-    }
-    const last = name === null || others.length === 0;
-    const used = options.inUse.has(id) || this.lists.needs(id);
-    if (last && used && !options.force) {
-      const who = options.inUse.has(id) ? "container" : "manifest list";
-      throw new ImageInUse(`image ${reference} is needed by a ${who}; remove the ${who} first`);
-    }
-    const untag = name === null ? known.names : [name];
-    const untagged = untag.map(familiar);
-    // A container's image stays, without a name, until the container is gone.
-    if (!last || used) {
-      this.#catalog.changed(this.#database.removeNames(untag));
-      return { untagged, deleted: [] };
-    }
-    const documents = known.documents.map(({ digest }) => digest);
-    this.#catalog.changed(this.#database.removeImage(id));
-    this.#mounts.release(id);
-    const deleted = [
-      id,
-      ...this.#discard([...known.record.layers]),
-      ...this.#discard([id, known.record.manifest, ...documents]).filter((digest) => digest !== id),
-    ];
-    fs.rmSync(this.#content.indexPath(id), { force: true });
-    fs.rmSync(this.#content.treePath(id), { recursive: true, force: true });
-    return { untagged, deleted: deleted.filter((digest) => digest !== known.record.manifest && !documents.includes(digest)) };
+  async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
+    return removeImages(this.#rooms, reference, options, (id) => this.lists.needs(id));
   }
 
-  tag(id: string, name: string): void {
-    const canonical = canonicalTag(name);
-    const { record } = this.#catalog.find(id).known;
-    this.#catalog.changed(this.#database.setName(canonical, record.id));
+  tag(reference: string, name: string): void {
+    const { found } = this.#catalog.findAll(reference);
+    const images = found.map(({ record, platform }) => ({ id: record.id, platform: platformText(platform) }));
+    this.#catalog.changed(this.#database.setName(canonicalTag(name), images));
   }
 
   async push(name: string, options: PushOptions): Promise<PushedImage> {
@@ -296,9 +240,9 @@ class LocalImageStore implements ImageStore {
   /** Sends an image of the store under the target's tag; without one, under its digest. */
   #send(image: string, target: Reference, options: PushOptions): Promise<PushedImage> {
     const repository = `${target.domain}/${target.path}`;
-    const { record, documents, repositoryDigests } = this.#catalog.find(image).known;
+    const { record, documents, repositoryDigests, platform } = this.#find(image, options.platform).known;
     const digests = [record.id, ...record.layers, ...documents.map(({ digest }) => digest)];
-    return this.#holding(digests, async (lease) => {
+    return holding(this.#rooms, digests, async (lease) => {
       const here = new Set(repositoryDigests.filter((one) => one.repository === repository).map(({ digest }) => digest));
       // what the repository called it before comes first: the same push again is the same manifest
       const ordered = [...documents].sort((a, b) => Number(here.has(b.digest)) - Number(here.has(a.digest)));
@@ -323,7 +267,8 @@ class LocalImageStore implements ImageStore {
         await this.#content.putBlob(text, lease);
         await this.#content.flushNames();
         const repositoryDigests = [{ repository, digest }];
-        this.#catalog.changed(this.#database.add([{ record, names: [], documents: [{ digest, mediaType }], repositoryDigests }]));
+        const described = { platform: platformText(platform), documents: [{ digest, mediaType }], repositoryDigests };
+        this.#catalog.changed(this.#database.add([{ record, names: [], ...described }]));
       }
       return { digest, mediaType, size: Buffer.byteLength(text) };
     });
@@ -333,12 +278,12 @@ class LocalImageStore implements ImageStore {
     return this.#catalog.find(id).known.record.layers.map((diffId) => ({ diffId, size: this.#content.blob(diffId).size }));
   }
 
-  async save(references: readonly string[], { format, path, write, signal }: SaveOptions): Promise<void> {
-    const images = imagesToSave(this.#catalog, references);
+  async save(references: readonly string[], { format, path, write, signal, platform }: SaveOptions): Promise<void> {
+    const images = imagesToSave(this.#catalog, references, platform === undefined ? null : parsePlatform(platform));
     const digests = images.flatMap(({ id, manifest, layers }) => [id, manifest, ...layers]);
     const blobOf = (digest: string) => this.#content.blob(digest);
     try {
-      await this.#holding(digests, async () => {
+      await holding(this.#rooms, digests, async () => {
         if (format === "oci-dir") await writeLayout(path, images, blobOf, signal);
         else if (path !== undefined) await writeArchive(path, images, blobOf, format, signal);
         else {
@@ -385,9 +330,8 @@ class LocalImageStore implements ImageStore {
   }
 
   #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
-    const parts = { content: this.#content, database: this.#database, catalog: this.#catalog, mounts: this.#mounts };
     const remove = (id: string) => this.remove(id, { force: true, inUse });
-    return repairStore({ ...parts, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
+    return repairStore({ ...this.#rooms, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
   }
 
   async collectGarbage(): Promise<string[]> {
@@ -414,102 +358,5 @@ class LocalImageStore implements ImageStore {
         layerEntries: maxLayerEntries ?? MAX_LAYER_ENTRIES,
       },
     };
-  }
-
-  /** What came in one piece, its layers still in the temporary area. */
-  #arrived(image: FoundImage): AddedImage {
-    const layers = image.layers.map(({ diffId, size, entries, ingest }): AddedLayer => {
-      const blobPath = this.#content.blobPath(diffId);
-      return {
-        ...{ diffId, size, entries },
-        // Another image of the same archive may have put it into the store meanwhile.
-        get path() {
-          return fs.existsSync(ingest.file.path) ? ingest.file.path : blobPath;
-        },
-        written: () => ingest.finish(),
-        keep: (lease) => ingest.keep(diffId, lease),
-      };
-    });
-    return { ...image, layers };
-  }
-
-  /** Keeps what the images need and records them, all or none. */
-  async #add(found: readonly AddedImage[], lease: Lease, signal: AbortSignal | undefined): Promise<void> {
-    try {
-      const records: NewImage[] = [];
-      for (const image of found) {
-        const { names, documents = [], repositoryDigests = [] } = image;
-        const record = await this.#keep(image, lease).catch((error: unknown) => {
-          throw ofImage(error, image);
-        });
-        records.push({ record, names, documents, repositoryDigests });
-      }
-      if (this.#mounts.form === "directories") {
-        for (const { id, layers } of found) this.#mounts.mount(id, () => layers);
-      }
-      await this.#content.flushNames();
-      signal?.throwIfAborted();
-      this.#catalog.changed(this.#database.add(records));
-    } catch (error) {
-      this.#catalog.reload();
-      this.#forget(lease);
-      throw explainDisk(error, "storing an image");
-    }
-  }
-
-  /** Puts an image's content into the store. The index is built while the layers are being flushed to disk. */
-  async #keep(image: AddedImage, lease: Lease): Promise<ImageRecord> {
-    const { id, configText, layers, documents = [] } = image;
-    lease.digests.add(id);
-    const sizes = layers.map(({ diffId, size }) => ({ digest: diffId, size }));
-    const manifest = manifestFor({ digest: id, size: Buffer.byteLength(configText) }, sizes);
-    // Waits for all of them, whichever fails: nothing may go on behind the caller's back.
-    const results = await Promise.allSettled([
-      this.#catalog.has(id) ? null : storeIndex(this.#content, id, layers),
-      ...[configText, manifest.text, ...documents.map(({ bytes }) => bytes)].map((data) => this.#content.putBlob(data, lease)),
-    ]);
-    for (const result of results) if (result.status === "rejected") throw result.reason;
-    for (const layer of new Set(layers)) await layer.keep(lease);
-    const total = sizes.reduce((sum, { size }) => sum + size, 0);
-    return { id, config: configText, manifest: digestOf(manifest.text), layers: layers.map(({ diffId }) => diffId), size: total };
-  }
-
-  /**
-   * Runs what only reads blobs. They stay meanwhile, whoever removes their images; what nobody needs any more goes with the end.
-   */
-  async #holding<T>(digests: readonly string[], work: (lease: Lease) => Promise<T>): Promise<T> {
-    try {
-      return await this.#content.leased((lease) => {
-        for (const digest of digests) lease.digests.add(digest);
-        return work(lease);
-      });
-    } finally {
-      this.#discard(digests);
-    }
-  }
-
-  /** After a failure: what the operation had already put into the store, and nothing else needs, goes again. */
-  #forget(lease: Lease): void {
-    const digests = [...lease.digests];
-    lease.digests.clear();
-    for (const digest of digests) {
-      if (this.#catalog.has(digest) || this.#content.isLeased(digest)) continue;
-      this.#mounts.release(digest);
-      fs.rmSync(this.#content.indexPath(digest), { force: true });
-      fs.rmSync(this.#content.treePath(digest), { recursive: true, force: true });
-    }
-    this.#discard(digests);
-  }
-
-  /** Deletes blobs that no image and no operation needs; returns which. */
-  #discard(digests: readonly string[]): string[] {
-    const gone = new Set<string>();
-    for (const digest of digests) {
-      if (this.#catalog.needs(digest) || this.#content.isLeased(digest) || !this.#content.hasBlob(digest)) continue;
-      fs.rmSync(this.#content.blobPath(digest), { force: true });
-      gone.add(digest);
-    }
-    this.#database.removeLayerBlobs([...gone]);
-    return [...gone];
   }
 }

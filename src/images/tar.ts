@@ -290,6 +290,9 @@ export class TarDecoder {
     if (entry.type !== "file" && letter !== "D") entry.size = 0;
     if (entry.size < 0) throw new FieldError("negative size");
     if (!isId(entry.uid) || !isId(entry.gid)) throw new FieldError(`owner ${entry.uid}:${entry.gid} is not possible`);
+    // chown(2) leaves an owner of -1 as it is: extracted, the file is root's.
+    if (entry.uid === NO_ID) entry.uid = 0;
+    if (entry.gid === NO_ID) entry.gid = 0;
     if (entry.major < 0 || entry.major > 0xfff || entry.minor < 0 || entry.minor > 0xfffff) {
       throw new FieldError(`device number ${entry.major}:${entry.minor} is not possible`);
     }
@@ -385,4 +388,6 @@ export class TarDecoder {
 const endsInSlash = (block: Uint8Array, at: number, length: number): boolean =>
   block[at + length + (block[at] === 0x2e && block[at + 1] === 0x2f ? 2 : 0)] === 0x2f;
 
-const isId = (id: number): boolean => id >= 0 && id <= 0xffffffff;
+const NO_ID = 0xffffffff;
+
+const isId = (id: number): boolean => id >= 0 && id <= NO_ID;

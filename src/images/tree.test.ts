@@ -85,6 +85,25 @@ test("a whiteout removes what lower layers have of that name, wherever it stands
   expect(merged([["x"], [".wh.y"]])).toEqual(["x 0"]);
 });
 
+test("a whiteout of what is not there makes nothing", () => {
+  expect(
+    merged([
+      ["b", "l -> t", "t/x"],
+      ["a/.wh.x", "b/.wh.x", "c/.wh..wh..opq", "l/.wh.x"],
+    ]),
+  ).toEqual(["b 0", "l -> t 0", "t/ implicit 0", "t/x 0"]);
+});
+
+test("a device 0/0 replaces what has its name and is not shown", () => {
+  const device = entries("a", "d/w").map((entry) => ({ ...entry, type: "char" as const }));
+  expect(show(buildTree([entries("a", "b", "d/x"), device]))).toEqual(["b 0", "d/ implicit 0", "d/x 0"]);
+});
+
+test("a tree that grows through symbolic links is not deeper than a path can be", () => {
+  const deep = "d/".repeat(2000);
+  expect(() => merged([[deep, `l -> ${deep}`, `l/${"e/".repeat(2000)}x`]])).toThrow(/too deep/);
+});
+
 test("an opaque directory hides what is below it, not what is beside its mark", () => {
   expect(
     merged([
@@ -108,6 +127,16 @@ test("kept whiteouts are devices, opaque directories are marked", () => {
     "b/ opaque 0",
     "b/y 0",
     "c/ opaque 0",
+  ]);
+});
+
+test("kept whiteouts are left out where no lower layer shows through", () => {
+  expect(merged([["a/", "a/.wh.x", "a/s/", "a/s/.wh.y", "a/s/z", "a/.wh..wh..opq", "b/.wh.x"]], "overlay")).toEqual([
+    "a/ opaque 0",
+    "a/s/ 0",
+    "a/s/z 0",
+    "b/ implicit 0",
+    "b/x whiteout 0",
   ]);
 });
 
@@ -146,8 +175,20 @@ test("a hard link outlives its target's replacement", () => {
   expect(root.children!.get("a")!.entry.type).toBe("symlink");
 });
 
-test("a hard link to nothing, to a directory or to another layer is refused with its name", () => {
-  for (const layers of [[["b = a"]], [["a/", "b = a"]], [["a"], ["b = a"]], [["b = a", "a"]]]) {
+test("a hard link may lead to a file of a lower layer, and outlives its whiteout", () => {
+  const root = buildTree([
+    entries("a", "d/", "d/x"),
+    entries("b = a", "d/y = d/x", "d/.wh..wh..opq", "c = d/y", ".wh.a", ".wh.b"),
+  ]);
+  const b = root.children!.get("b")!;
+  expect([...root.children!.keys()].sort()).toEqual(["b", "c", "d"]);
+  expect(b.layer).toBe(0);
+  expect([...root.children!.get("d")!.children!.keys()]).toEqual(["y"]);
+  expect(root.children!.get("c")).toBe(root.children!.get("d")!.children!.get("y")!);
+});
+
+test("a hard link to nothing, to what is whited out or to a directory is refused with its name", () => {
+  for (const layers of [[["b = a"]], [["a/", "b = a"]], [["a"], [".wh.a", "b = a"]], [["b = a", "a"]]]) {
     expect(() => merged(layers)).toThrow(expect.objectContaining({ code: "layer_invalid" }));
     expect(() => merged(layers)).toThrow(/tar entry "b" at offset/);
   }

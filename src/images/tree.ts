@@ -4,7 +4,8 @@
  *
  * Within one layer a later entry replaces an earlier one of the same name, and a path that leads through a symbolic link
  * of that layer is followed inside the tree. Over a lower layer, a directory replaces a symbolic link of its name, as
- * overlayfs has it.
+ * overlayfs has it. A hard link may lead to a file of a lower layer. A whiteout makes nothing: where there is nothing to hide, it
+ * means nothing. A character device 0/0 is what overlayfs takes for a whiteout: it replaces what has its name, and is not shown.
  */
 import { OnggiError } from "../lib/errors.ts";
 import type { ChunkMap } from "./erofs-types.ts";
@@ -52,6 +53,8 @@ export type Whiteouts = "resolve" | "overlay";
 const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";
 const MAX_LINKS = 40;
+/** No path of an entry is deeper; through symbolic links a tree could become so. */
+const MAX_DEPTH = (MAX_PATH + 1) / 2;
 
 const entryOf = (type: TarEntry["type"], mode: number): TarEntry => ({
   type,
@@ -75,29 +78,18 @@ const entryOf = (type: TarEntry["type"], mode: number): TarEntry => ({
 const implicitDirectory = entryOf("dir", 0o755);
 const whiteoutDevice = entryOf("char", 0);
 
-/** Removes what lower layers put below `dir`; true when nothing of this layer is left there. */
-const pruneLower = (dir: Inode, layer: number): boolean => {
+/** All directories below and with `dir`, each before those it holds. */
+const directoriesOf = (dir: Inode): Inode[] => {
   const pending: Inode[] = [dir];
   const order: Inode[] = [];
   for (let next = pending.pop(); next; next = pending.pop()) {
     order.push(next);
     for (const child of next.children!.values()) if (child.children) pending.push(child);
   }
-  // Children come after their parents in `order`: go backwards to decide them first.
-  for (let i = order.length - 1; i >= 0; i--) {
-    for (const [name, child] of order[i]!.children!) {
-      if (child.layer === layer) continue;
-      if (child.children && child.children.size > 0) {
-        child.entry = implicitDirectory;
-        child.layer = layer;
-        child.implicit = true;
-      } else {
-        order[i]!.children!.delete(name);
-      }
-    }
-  }
-  return dir.children!.size === 0;
+  return order;
 };
+
+const isWhiteoutDevice = ({ type, major, minor }: TarEntry): boolean => type === "char" && major === 0 && minor === 0;
 
 export class Tree {
   readonly root = new Inode(implicitDirectory, -1, true);
@@ -105,6 +97,9 @@ export class Tree {
   #layer = -1;
   /** Directories of the current layer by path, so that neighbours cost one look-up. Emptied when the tree loses anything. */
   readonly #known = new Map<string, Inode>();
+  /** Names that the current layer gave to files of lower layers, by hard links. */
+  readonly #linked = new Map<Inode, Set<string>>();
+  #whiteoutDevices = false;
 
   constructor(whiteouts: Whiteouts = "resolve") {
     this.#whiteouts = whiteouts;
@@ -114,7 +109,24 @@ export class Tree {
   addLayer(entries: readonly TarEntry[]): void {
     this.#layer++;
     this.#known.clear();
+    this.#linked.clear();
     for (const entry of entries) this.#add(entry);
+  }
+
+  /** The tree of all layers; none may be added afterwards. */
+  finish(): Inode {
+    if (!this.#whiteoutDevices) return this.root;
+    const keep = this.#whiteouts === "overlay";
+    // Kept ones hide something only where lower layers show through; elsewhere overlayfs lists them and does not find them.
+    const alone = new Set<Inode>();
+    for (const dir of directoriesOf(this.root)) {
+      if (dir.opaque) alone.add(dir);
+      for (const [name, child] of dir.children!) {
+        if (child.children && alone.has(dir)) alone.add(child);
+        else if (isWhiteoutDevice(child.entry) && (!keep || alone.has(dir))) dir.children!.delete(name);
+      }
+    }
+    return this.root;
   }
 
   #add(entry: TarEntry): void {
@@ -126,9 +138,15 @@ export class Tree {
     }
     const slash = entry.name.lastIndexOf("/");
     const name = entry.name.slice(slash + 1);
-    const parent = this.#directory(slash < 0 ? "" : entry.name.slice(0, slash), entry);
-    if (name.startsWith(WHITEOUT)) this.#whiteout(parent, name);
-    else if (entry.type === "link") this.#link(parent, name, entry);
+    const folder = slash < 0 ? "" : entry.name.slice(0, slash);
+    if (name.startsWith(WHITEOUT)) {
+      const keep = this.#whiteouts === "overlay";
+      const hides = keep ? this.#directory(folder, entry) : (this.#known.get(folder) ?? this.#walk(folder, entry, "find"));
+      if (hides) this.#whiteout(hides, name);
+      return;
+    }
+    const parent = this.#directory(folder, entry);
+    if (entry.type === "link") this.#link(parent, name, entry);
     else this.#put(parent, name, entry);
   }
 
@@ -141,6 +159,7 @@ export class Tree {
       return;
     }
     if (there) this.#known.clear();
+    if (isWhiteoutDevice(entry)) this.#whiteoutDevices = true;
     parent.children!.set(name, this.#over(there, new Inode(entry, this.#layer)));
   }
 
@@ -152,18 +171,45 @@ export class Tree {
 
   #link(parent: Inode, name: string, entry: TarEntry): void {
     const target = this.#lookup(entry.link, entry);
-    if (!target) throw new LayerInvalid(entry.name, entry.at, `hard link to "${entry.link}", which the layer does not hold`);
+    if (!target) throw new LayerInvalid(entry.name, entry.at, `hard link to "${entry.link}", which is not there`);
     if (target.children) throw new LayerInvalid(entry.name, entry.at, `hard link to the directory "${entry.link}"`);
     const there = parent.children!.get(name);
     if (there === target) return;
     if (there) this.#known.clear();
     parent.children!.set(name, target);
+    if (target.layer === this.#layer) return;
+    const names = this.#linked.get(parent) ?? new Set();
+    this.#linked.set(parent, names.add(name));
+  }
+
+  /** Whether the current layer has put `child` there. */
+  #isOwn(dir: Inode, name: string, child: Inode): boolean {
+    return child.layer === this.#layer || (this.#linked.get(dir)?.has(name) ?? false);
+  }
+
+  /** Removes what lower layers put below `dir`; true when nothing of this layer is left there. */
+  #pruneLower(dir: Inode): boolean {
+    const order = directoriesOf(dir);
+    // Go backwards to decide what a directory holds before the directory.
+    for (let i = order.length - 1; i >= 0; i--) {
+      for (const [name, child] of order[i]!.children!) {
+        if (this.#isOwn(order[i]!, name, child)) continue;
+        if (child.children && child.children.size > 0) {
+          child.entry = implicitDirectory;
+          child.layer = this.#layer;
+          child.implicit = true;
+        } else {
+          order[i]!.children!.delete(name);
+        }
+      }
+    }
+    return dir.children!.size === 0;
   }
 
   #whiteout(parent: Inode, name: string): void {
     if (name === OPAQUE) {
       if (this.#whiteouts === "overlay") parent.opaque = true;
-      else pruneLower(parent, this.#layer);
+      else this.#pruneLower(parent);
       this.#known.clear();
       return;
     }
@@ -173,6 +219,7 @@ export class Tree {
     if (hidden === "" || hidden === "." || hidden === "..") return;
     const there = parent.children!.get(hidden);
     if (this.#whiteouts === "overlay") {
+      this.#whiteoutDevices = true;
       if (!there) parent.children!.set(hidden, new Inode(whiteoutDevice, this.#layer));
       else if (there.children) there.opaque = true;
       return;
@@ -180,7 +227,7 @@ export class Tree {
     if (!there) return;
     this.#known.clear();
     if (there.children) {
-      const empty = pruneLower(there, this.#layer);
+      const empty = this.#pruneLower(there);
       if (there.layer === this.#layer) return;
       if (!empty) {
         there.entry = implicitDirectory;
@@ -188,7 +235,7 @@ export class Tree {
         there.implicit = true;
         return;
       }
-    } else if (there.layer === this.#layer) {
+    } else if (this.#isOwn(parent, hidden, there)) {
       return;
     }
     parent.children!.delete(hidden);
@@ -198,30 +245,31 @@ export class Tree {
   #directory(path: string, entry: TarEntry): Inode {
     const known = this.#known.get(path);
     if (known) return known;
-    const found = this.#walk(path, entry, true)!;
+    const found = this.#walk(path, entry, "make")!;
     this.#known.set(path, found);
     return found;
   }
 
-  /** What this layer put at `path`, symbolic links in its directories followed, or null. */
+  /** What is at `path`, symbolic links in its directories followed, or null. */
   #lookup(path: string, entry: TarEntry): Inode | null {
     const slash = path.lastIndexOf("/");
     const parent =
-      slash < 0 ? this.root : (this.#known.get(path.slice(0, slash)) ?? this.#walk(path.slice(0, slash), entry, false));
-    const found = parent?.children?.get(path.slice(slash + 1));
-    return found && (found.layer === this.#layer || found.children) ? found : null;
+      slash < 0 ? this.root : (this.#known.get(path.slice(0, slash)) ?? this.#walk(path.slice(0, slash), entry, "follow"));
+    return parent?.children?.get(path.slice(slash + 1)) ?? null;
   }
 
-  #makeDirectory(parent: Inode, name: string, there: Inode | undefined, entry: TarEntry, depth: number): Inode {
-    if (depth > MAX_PATH / 2) throw new LayerInvalid(entry.name, entry.at, "the path is too deep");
+  #makeDirectory(parent: Inode, name: string, there: Inode | undefined): Inode {
     if (there) this.#known.clear();
     const made = this.#over(there, new Inode(implicitDirectory, this.#layer, true));
     parent.children!.set(name, made);
     return made;
   }
 
-  /** Walks to a directory inside the tree. With `make`, missing ones are made and what is in the way is replaced. */
-  #walk(path: string, entry: TarEntry, make: boolean): Inode | null {
+  /**
+   * Walks to a directory inside the tree. Symbolic links of this layer are followed, with "follow" those of lower layers too.
+   * With "make", missing directories are made and what is in the way is replaced; otherwise null.
+   */
+  #walk(path: string, entry: TarEntry, how: "make" | "find" | "follow"): Inode | null {
     const parts = path === "" ? [] : path.split("/").reverse();
     const stack: Inode[] = [this.root];
     let followed = 0;
@@ -235,17 +283,18 @@ export class Tree {
         if (stack.length > 1) stack.pop();
       } else if (child?.children) {
         stack.push(child);
-      } else if (child?.entry.type === "symlink" && child.layer === this.#layer) {
+      } else if (child?.entry.type === "symlink" && (child.layer === this.#layer || how === "follow")) {
         if (++followed > MAX_LINKS) throw new LayerInvalid(entry.name, entry.at, "too many symbolic links in the path");
         if (child.entry.link.startsWith("/")) stack.length = 1;
         const target = child.entry.link.split("/");
-        for (let i = target.length - 1; i >= 0; i--) parts.push(target[i]!);
-      } else if (make) {
-        stack.push(this.#makeDirectory(here, part, child, entry, stack.length));
+        parts.push(...target.reverse());
+      } else if (how === "make") {
+        stack.push(this.#makeDirectory(here, part, child));
       } else {
         return null;
       }
     }
+    if (stack.length > MAX_DEPTH) throw new LayerInvalid(entry.name, entry.at, "the path is too deep");
     return stack.at(-1)!;
   }
 }
@@ -262,5 +311,5 @@ export const buildTree = (layers: readonly (readonly TarEntry[])[], whiteouts: W
       throw new OnggiError(error.code, `${where}: ${error.message}`, { cause: error });
     }
   }
-  return tree.root;
+  return tree.finish();
 };

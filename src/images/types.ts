@@ -34,6 +34,8 @@ export interface Image {
   /** "busybox@sha256:...": what registries call it. */
   repoDigests: string[];
   config: ImageConfig;
+  /** What it is for, as short as it can be: "linux/arm64", "linux/arm/v6". */
+  platform: string;
   /** Uncompressed bytes of all layers. */
   size: number;
 }
@@ -51,8 +53,11 @@ export type MountedImage =
  */
 export interface ImageStore {
   list(): Image[];
-  /** By name (tag defaults to latest), id or unique prefix of an id. Throws ImageNotFound or ImageAmbiguous. */
-  get(reference: string): Image;
+  /**
+   * By name (tag defaults to latest), id or unique prefix of an id. A name may have an image for each platform: it means the one
+   * for `platform`, or where none is asked for the best for this machine. Throws ImageNotFound, ImageAmbiguous, OtherPlatform.
+   */
+  get(reference: string, platform?: string): Image;
   /** The image's file system, mounted on first use and shared by all its containers. */
   mount(id: string): MountedImage;
   /** A root file system tar as a one-layer image. */
@@ -60,7 +65,7 @@ export interface ImageStore {
   /** A layer over an image, as a new image. */
   commit(source: ReadableStream<Uint8Array>, options: CommitImage): Promise<Image>;
   /** A docker-archive or OCI archive. Returns the images it held. */
-  load(source: ReadableStream<Uint8Array>, options?: { signal?: AbortSignal; progress?: Progress }): Promise<Image[]>;
+  load(source: ReadableStream<Uint8Array>, options?: LoadOptions): Promise<Image[]>;
   /**
    * Images as an archive or layout, under the names they were asked for by: a repository without a tag gives all its tags, an id
    * none. To `path`, or as chunks where there is none ("oci-dir" needs one). Throws ImageNotFound, "out_of_disk", "target_exists".
@@ -73,12 +78,10 @@ export interface ImageStore {
    * that fails on the way leaves the layers that are whole for the next try.
    */
   pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
-  /** Removes a name and, with its last name, the image. `inUse` are image ids that containers need. */
-  remove(
-    reference: string,
-    options: { force?: boolean; inUse: ReadonlySet<string> },
-  ): Promise<{ untagged: string[]; deleted: string[] }>;
-  tag(id: string, name: string): void;
+  /** Removes a name and, with its last name, the image: all its platforms', or that of one. */
+  remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }>;
+  /** The name means what the reference means, for every platform, and nothing else. */
+  tag(reference: string, name: string): void;
   /**
    * Sends an image to the registry its name says, and remembers what it is called there. The name needs to be one of the store's.
    * Throws ImageNotFound, and what the registry's client throws; what had arrived by then need not be sent again.
@@ -103,8 +106,24 @@ export interface PushedImage {
 
 export type SaveFormat = "docker-archive" | "oci-archive" | "oci-dir";
 
+export interface LoadOptions {
+  /** "linux/arm64"; absent: the best for this machine. */
+  platform?: string;
+  signal?: AbortSignal;
+  progress?: Progress;
+}
+
+export interface RemoveOptions {
+  force?: boolean;
+  /** Ids of images that containers need. */
+  inUse: ReadonlySet<string>;
+  platform?: string;
+}
+
 export interface SaveOptions {
   format: SaveFormat;
+  /** Of names with several images the one for this; absent: the best for this machine. */
+  platform?: string;
   /** An absolute path. */
   path?: string;
   /** Takes the archive where there is no path; it is waited for. */
@@ -166,6 +185,8 @@ export interface PushOptions {
   authOf?(domain: string): RegistryAuth | undefined;
   /** Absent: any form will do, and gzip is made where there is none. */
   compression?: Compression;
+  /** Of a name with several images the one for this; absent: the best for this machine. */
+  platform?: string;
   signal?: AbortSignal;
   progress?: Progress;
 }

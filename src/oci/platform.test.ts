@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { distance, parsePlatform, platformText } from "./platform.ts";
+import { distance, nativeDistance, nearest, parsePlatform, platformText } from "./platform.ts";
 
 test.each([
   ["linux/amd64", "linux/amd64"],
@@ -42,4 +42,14 @@ test("any text is a platform that reads back as itself, or refused", () => {
       expect(parsePlatform(platformText(platform))).toEqual(platform);
     }),
   );
+});
+
+test("a machine runs its own architecture first, then the 32-bit form of it, and no other", () => {
+  const chosen = (machine: string, offered: string[]): string | undefined =>
+    nearest(offered, (one) => nativeDistance(parsePlatform(machine), parsePlatform(one)));
+  expect(chosen("linux/amd64", ["linux/arm64", "linux/386", "linux/amd64"])).toBe("linux/amd64");
+  expect(chosen("linux/amd64", ["linux/arm64", "linux/386"])).toBe("linux/386");
+  expect(chosen("linux/arm64", ["linux/arm/v6", "linux/arm/v7", "linux/386"])).toBe("linux/arm/v7");
+  expect(chosen("linux/amd64", ["linux/arm64", "windows/386"])).toBeUndefined();
+  expect(chosen("linux/s390x", ["linux/amd64"])).toBeUndefined();
 });

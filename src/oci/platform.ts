@@ -25,7 +25,8 @@ const architectures: Readonly<Record<string, string>> = {
 /** A variant that says no more than the architecture does is left out. */
 const usual: Readonly<Record<string, string>> = { amd64: "v1", arm64: "v8", arm: "v7" };
 
-const normal = ({ os, architecture, variant }: Platform): Platform => {
+/** One spelling for each platform: Go's names, the usual variant left out. */
+export const normal = ({ os, architecture, variant }: Platform): Platform => {
   const name = lookUp(architectures, architecture) ?? architecture;
   const level = variant === undefined && architecture === "armel" ? "v6" : variant?.replace(/^(?=\d)/, "v");
   return level === undefined || level === "" || level === lookUp(usual, name)
@@ -62,4 +63,28 @@ export function distance(wanted: Platform, offered: Platform): number | null {
   if (want.variant === offer.variant) return 0;
   const below = levelOf(want) - levelOf(offer);
   return below >= 0 ? below : null;
+}
+
+/** Architectures that a machine of another one runs by itself: its processor and kernel know them as its 32-bit form. */
+const compatible: Readonly<Record<string, string>> = { amd64: "386", arm64: "arm" };
+
+const FARTHER = 100;
+
+/** As `distance`, for what a machine runs without help: its own architecture before the 32-bit form of it. */
+export function nativeDistance(machine: Platform, offered: Platform): number | null {
+  const own = distance(machine, offered);
+  const narrow = lookUp(compatible, machine.architecture);
+  if (own !== null || narrow === undefined) return own;
+  const far = distance({ os: machine.os, architecture: narrow }, offered);
+  return far === null ? null : far + FARTHER;
+}
+
+/** The one that suits best by `far`, the first of equals; undefined when none does. */
+export function nearest<T>(candidates: Iterable<T>, far: (candidate: T) => number | null): T | undefined {
+  let best: { readonly candidate: T; readonly distance: number } | undefined;
+  for (const candidate of candidates) {
+    const distance = far(candidate);
+    if (distance !== null && (best === undefined || distance < best.distance)) best = { candidate, distance };
+  }
+  return best?.candidate;
 }

@@ -17,6 +17,7 @@
  *     console.log(explain(plan)); // or encode(plan), for a shim
  */
 export * from "./bind-sources.ts";
+export * from "./binfmt.ts";
 export * from "./capabilities.ts";
 export * from "./compile.ts";
 export * from "./compile-foreign.ts";

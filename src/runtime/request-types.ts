@@ -57,6 +57,8 @@ export interface LogConfig {
 /** What `create` is asked for. Absent means the image's value, then Docker's default. */
 export interface ContainerRequest {
   image: string;
+  /** Which of the name's images: "linux/arm64"; absent: the best for this machine. */
+  platform?: string;
   name?: string;
   command?: string[];
   entrypoint?: string[];

@@ -2,8 +2,21 @@ import { AT, close, isErrno, O, openat2, RESOLVE, read, statx } from "../sys/ind
 
 /** A password file larger than this is nobody's honest one. */
 const LIMIT = 4 * 2 ** 20;
+const WITHIN = RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS;
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
+
+/** Whether the path leads to something in any of the directories; resolved as by readRootFile. */
+export function isInRoot(directories: readonly number[], path: string): boolean {
+  return directories.some((directory) => {
+    try {
+      close(openat2(directory, path, { flags: O.O_PATH | O.O_CLOEXEC, resolve: WITHIN }));
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
 
 /**
  * The text of a file as a container sees it, from directories that are stacked, topmost first; undefined where it is missing.
@@ -18,7 +31,7 @@ export function readRootFile(directories: readonly number[], path: string): stri
     try {
       fd = openat2(directory, path, {
         flags: O.O_RDONLY | O.O_NONBLOCK | O.O_NOCTTY | O.O_CLOEXEC,
-        resolve: RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS,
+        resolve: WITHIN,
       });
     } catch (error) {
       if (isErrno(error, "ENOENT")) continue;

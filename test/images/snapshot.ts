@@ -1,7 +1,7 @@
-/** A directory tree described name by name, so that two trees can be compared whole. */
+/** A directory tree described name by name, so that two trees can be compared whole. Paths may be longer than PATH_MAX. */
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
-import { lgetxattr, llistxattr } from "../../src/sys/index.ts";
+import { lgetxattr, llistxattr, O, open } from "../../src/sys/index.ts";
 
 export interface SnapshotOptions {
   /** Leaves times of directories out: a tree made by several extractions has others. */
@@ -29,10 +29,15 @@ const contentOf = (path: Buffer): string => {
   return hash.digest("hex").slice(0, 16);
 };
 
+const attributesOf = (path: Buffer): string[] =>
+  llistxattr(path)
+    .sort()
+    .map((attribute) => `${attribute}=${Buffer.from(lgetxattr(path, attribute) ?? []).toString("hex")}`);
+
 /** Path (latin1 of its bytes) to everything a program can see of it: type, mode, owner, time, links, device, attributes, content. */
 export const snapshot = (root: string, { directoryTimes = true, without }: SnapshotOptions = {}): Record<string, string> => {
   const found: Record<string, string> = {};
-  const firstName = new Map<bigint, string>();
+  const firstName = new Map<string, string>();
   const visit = (path: Buffer, name: string): void => {
     const stat = fs.lstatSync(path, { bigint: true });
     const mode = Number(stat.mode);
@@ -41,22 +46,25 @@ export const snapshot = (root: string, { directoryTimes = true, without }: Snaps
     if (kind !== "dir" || directoryTimes) parts.push(`mtime ${stat.mtimeNs}`);
     if (kind === "char" || kind === "block") parts.push(`rdev ${stat.rdev}`);
     if (kind === "symlink") parts.push(`-> ${fs.readlinkSync(path, { encoding: "buffer" }).toString("latin1")}`);
-    if (kind === "file") {
-      parts.push(`${stat.size} bytes ${contentOf(path)}`);
-    }
+    if (kind === "file") parts.push(`${stat.size} bytes ${contentOf(path)}`);
     if (kind !== "dir" && stat.nlink > 1n) {
-      if (!firstName.has(stat.ino)) firstName.set(stat.ino, name);
-      parts.push(`${stat.nlink} links with ${firstName.get(stat.ino)}`);
+      const inode = `${stat.dev}:${stat.ino}`;
+      if (!firstName.has(inode)) firstName.set(inode, name);
+      parts.push(`${stat.nlink} links with ${firstName.get(inode)}`);
     }
-    for (const attribute of llistxattr(path).sort()) {
-      parts.push(`${attribute}=${Buffer.from(lgetxattr(path, attribute) ?? []).toString("hex")}`);
-    }
+    parts.push(...attributesOf(path));
     found[name] = parts.join(" ");
     if (kind !== "dir") return;
-    const names = fs.readdirSync(path, { encoding: "buffer" }).map((child) => child.toString("latin1"));
-    for (const child of names.sort()) {
-      const below = name === "." ? child : `${name}/${child}`;
-      if (!without?.has(below)) visit(Buffer.concat([path, Buffer.from(`/${child}`, "latin1")]), below);
+    const fd = open(path, O.O_RDONLY | O.O_DIRECTORY | O.O_NOFOLLOW);
+    try {
+      const here = `/proc/self/fd/${fd}`;
+      const names = fs.readdirSync(here, { encoding: "buffer" }).map((child) => child.toString("latin1"));
+      for (const child of names.sort()) {
+        const below = name === "." ? child : `${name}/${child}`;
+        if (!without?.has(below)) visit(Buffer.from(`${here}/${child}`, "latin1"), below);
+      }
+    } finally {
+      fs.closeSync(fd);
     }
   };
   visit(Buffer.from(root), ".");

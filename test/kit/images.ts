@@ -16,6 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { unpackPackages } from "../vm/apt.ts";
 import { type Engine, repository } from "./engine.ts";
 import { manyFiles, type TarEntry, tar } from "./tar.ts";
 
@@ -36,12 +37,24 @@ export function busyboxTar(): string {
   });
 }
 
+/** The same with Debian's busybox of another architecture ("arm64", "i386"), from Debian's mirror. */
+export function foreignBusyboxTar(architecture: string): string {
+  return cached(`busybox-${architecture}.tar`, (file) => {
+    const home = `${file}.package`;
+    unpackPackages("bookworm", home, () => ["busybox-static"], architecture);
+    const tree = `${file}.tree`;
+    makeBusyboxTree(tree, join(home, "root/bin/busybox"));
+    sh(["tar", "--numeric-owner", "--sort=name", "--mtime=@1700000000", "-C", tree, "-cf", file, "."]);
+    for (const path of [tree, home]) rmSync(path, { recursive: true });
+  });
+}
+
 /** The same as a directory, for bare runtimes. */
-export function makeBusyboxTree(tree: string): void {
+export function makeBusyboxTree(tree: string, program = "/bin/busybox"): void {
   rmSync(tree, { recursive: true, force: true });
   for (const dir of ["bin", "etc", "dev", "proc", "sys", "tmp", "root", "var"]) mkdirSync(join(tree, dir), { recursive: true });
   chmodSync(join(tree, "tmp"), 0o1777);
-  cpSync("/bin/busybox", join(tree, "bin/busybox"), { dereference: true });
+  cpSync(program, join(tree, "bin/busybox"), { dereference: true });
   for (const applet of sh(["/bin/busybox", "--list"]).trim().split("\n")) {
     if (applet !== "busybox") symlinkSync("busybox", join(tree, "bin", applet));
   }

@@ -19,10 +19,16 @@ export interface Apt {
 }
 
 /**
- * Fills `home` once: `choose` names the packages, which are downloaded and unpacked over each other into `home/root`.
- * Throws with apt's own words when a package cannot be had; `home` is then not there.
+ * Fills `home` once: `choose` names the packages, which are downloaded and unpacked over each other into `home/root`; those of
+ * `architecture`, by Debian's name, or of this machine's. Throws with apt's own words when a package cannot be had; `home` is then
+ * not there.
  */
-export function unpackPackages(suite: string, home: string, choose: (apt: Apt) => readonly string[]): void {
+export function unpackPackages(
+  suite: string,
+  home: string,
+  choose: (apt: Apt) => readonly string[],
+  architecture?: string,
+): void {
   const work = `${home}.part`;
   rmSync(work, { recursive: true, force: true });
   const state = join(work, "apt");
@@ -38,6 +44,7 @@ export function unpackPackages(suite: string, home: string, choose: (apt: Apt) =
     ["Dir::State::status", join(state, "status")],
     ["Dir::Cache", join(state, "cache")],
     ["APT::Sandbox::User", "root"],
+    ...(architecture ? [["APT::Architecture", architecture]] : []),
   ].flatMap(([key, value]) => ["-o", `${key}=${value}`]);
   const run: Apt["run"] = (tool, words) => capture([tool, ...options, "-qq", ...words], work);
   run("apt-get", ["update"]);

@@ -37,11 +37,11 @@ describe("a call", () => {
   test("carries items, progress and both outputs in order", async () => {
     const path = await start({
       run: async (run) => {
-        await run.item({ id: "one" });
+        await run.item({ id: "one", warnings: [] });
         await run.stdout(bytes("out"));
         await run.progress({ step: 1 });
         await run.stderr(bytes("err"));
-        return { id: "one", exitCode: 7, warnings: [] };
+        return { id: "one", exitCode: 7 };
       },
     });
     const seen: unknown[] = [];
@@ -56,7 +56,7 @@ describe("a call", () => {
         stderr: (chunk) => void seen.push(text(chunk)),
       },
     );
-    expect(seen).toEqual([{ id: "one" }, "out", { step: 1 }, "err"]);
+    expect(seen).toEqual([{ id: "one", warnings: [] }, "out", { step: 1 }, "err"]);
     expect(result.exitCode).toBe(7);
   });
 

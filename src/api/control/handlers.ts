@@ -46,20 +46,23 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return {};
     },
 
-    create: async ({ request }) => ({ id: (await engine.create(request.container)).id, warnings: [] }),
+    create: async ({ request }) => {
+      const { id, warnings } = await engine.create(request.container);
+      return { id, warnings: [...warnings] };
+    },
     run: async (call) => {
       const { container, detach, attach, size, sigProxy } = call.request;
       const trace = call.request.trace ? new Trace() : undefined;
       let id = "";
-      const tellId = (created: string) => {
-        id = created;
-        void call.item({ id });
+      const tell = (created: { readonly id: string; readonly warnings: readonly string[] }) => {
+        id = created.id;
+        void call.item({ id, warnings: [...created.warnings] });
       };
       const client = detach ? null : streamsOf(call, attach, sigProxy);
-      const status = await engine.run(container, client, tellId, size, trace);
+      const status = await engine.run(container, client, tell, size, trace);
       if (trace) void call.item({ trace: trace.list() });
-      if (!status) return { id, exitCode: 0, warnings: [], detached: true };
-      return { id, exitCode: status.exitCode, warnings: [], ...(status.error ? { error: status.error } : {}) };
+      if (!status) return { id, exitCode: 0, detached: true };
+      return { id, exitCode: status.exitCode, ...(status.error ? { error: status.error } : {}) };
     },
     start: async (call) => {
       const { container, attach, size } = call.request;
@@ -132,10 +135,10 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     },
 
     images: async ({ request }) => ({ images: engine.listImages(request.filters ?? {}) }),
-    imageInspect: async ({ request }) => engine.images.get(request.image),
-    imageRemove: async ({ request }) => engine.removeImage(request.image, !!request.force),
+    imageInspect: async ({ request }) => engine.images.get(request.image, request.platform),
+    imageRemove: async ({ request }) => engine.removeImage(request.image, !!request.force, request.platform),
     imageTag: async ({ request }) => {
-      engine.images.tag(engine.images.get(request.image).id, request.name);
+      engine.images.tag(request.image, request.name);
       return {};
     },
     import: async (call) => {
@@ -151,7 +154,9 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return image;
     },
     load: async (call) => {
-      const images = await engine.images.load(sourceOf(call.request.path, call), imageOptions(call));
+      const { path, platform } = call.request;
+      const options = { ...imageOptions(call), ...(platform === undefined ? {} : { platform }) };
+      const images = await engine.images.load(sourceOf(path, call), options);
       arrived("load", images);
       return { images };
     },
@@ -171,12 +176,13 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     },
     manifestLists: async () => ({ lists: engine.images.lists.all() }),
     save: async (call) => {
-      const { images, format, path } = call.request;
+      const { images, format, path, platform } = call.request;
       const target = path === undefined ? { write: call.stdout } : { path };
-      await engine.images.save(images, { format, signal: call.signal, ...target });
+      const asked = platform === undefined ? {} : { platform };
+      await engine.images.save(images, { format, signal: call.signal, ...target, ...asked });
       return {};
     },
-    imageHistory: async ({ request }) => ({ entries: engine.imageHistory(request.image) }),
+    imageHistory: async ({ request }) => ({ entries: engine.imageHistory(request.image, request.platform) }),
     imageTree: async ({ request }) => ({ images: engine.imageTrees(request.image) }),
     imagePrune: async ({ request }) => engine.pruneImages(!!request.all, request.filters ?? {}),
     diskUsage: async () => engine.diskUsage(),

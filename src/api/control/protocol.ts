@@ -110,7 +110,10 @@ export interface Calls {
   shutdown: { request: Record<never, never>; result: Record<never, never>; item: never };
 
   create: { request: { container: ContainerRequest }; result: { id: string; warnings: string[] }; item: never };
-  /** create + attach + start + wait in one round trip; with `detach` it ends once the process runs. ITEM: the id, then the trace. */
+  /**
+   * create + attach + start + wait in one round trip; with `detach` it ends once the process runs. ITEM: the id, with what the
+   * user should hear, when the container is made; input is not read before. Then the trace.
+   */
   run: {
     request: {
       container: ContainerRequest;
@@ -120,8 +123,8 @@ export interface Calls {
       trace?: boolean;
       sigProxy?: boolean;
     };
-    result: { id: string; exitCode: number; warnings: string[]; detached?: boolean; error?: string };
-    item: { id: string } | { trace: TraceStage[] };
+    result: { id: string; exitCode: number; detached?: boolean; error?: string };
+    item: { id: string; warnings: string[] } | { trace: TraceStage[] };
   };
   start: {
     request: { container: string; attach?: AttachStreams; size?: TerminalSize };
@@ -196,8 +199,12 @@ export interface Calls {
   };
 
   images: { request: { filters?: Record<string, string[]> }; result: { images: ImageSummary[] }; item: never };
-  imageInspect: { request: { image: string }; result: Image; item: never };
-  imageRemove: { request: { image: string; force?: boolean }; result: { untagged: string[]; deleted: string[] }; item: never };
+  imageInspect: { request: { image: string; platform?: string }; result: Image; item: never };
+  imageRemove: {
+    request: { image: string; force?: boolean; platform?: string };
+    result: { untagged: string[]; deleted: string[] };
+    item: never;
+  };
   imageTag: { request: { image: string; name: string }; result: Record<never, never>; item: never };
   /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
   import: {
@@ -205,7 +212,7 @@ export interface Calls {
     result: Image;
     item: never;
   };
-  load: { request: { path?: string }; result: { images: Image[] }; item: never };
+  load: { request: { path?: string; platform?: string }; result: { images: Image[] }; item: never };
   /** From a registry; with `allTags` everything a repository has. Progress is per layer. */
   pull: { request: PullRequest; result: { images: PulledName[] }; item: never };
   /** To a registry; with `allTags` every name of a repository. Progress is per layer. */
@@ -226,11 +233,11 @@ export interface Calls {
   manifestLists: { request: Record<never, never>; result: { lists: ManifestList[] }; item: never };
   /** The archive as STDOUT frames, or into `path`, which the engine writes itself. */
   save: {
-    request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string };
+    request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string; platform?: string };
     result: Record<never, never>;
     item: never;
   };
-  imageHistory: { request: { image: string }; result: { entries: HistoryEntry[] }; item: never };
+  imageHistory: { request: { image: string; platform?: string }; result: { entries: HistoryEntry[] }; item: never };
   imageTree: { request: { image?: string }; result: { images: ImageTree[] }; item: never };
   imagePrune: {
     request: { all?: boolean; filters?: Record<string, string[]> };

@@ -1,0 +1,82 @@
+/** Removal of images, or of their names. */
+import * as fs from "node:fs";
+import { parsePlatform } from "../oci/platform.ts";
+import { familiar, type Known } from "./catalog.ts";
+import { discard } from "./discard.ts";
+import { ImageInUse } from "./errors.ts";
+import type { Rooms } from "./rooms.ts";
+import type { RemoveOptions } from "./types.ts";
+
+/**
+ * Removes a name, from all the images that have it or from one platform's, and the images it was the last name of; `listed` says
+ * whether a manifest list needs an image. What is refused is refused before anything is removed. Throws ImageNotFound,
+ * ImageAmbiguous, ImageInUse, "platform_not_found".
+ */
+export function removeImages(
+  store: Rooms,
+  reference: string,
+  options: RemoveOptions,
+  listed: (id: string) => boolean,
+): { untagged: string[]; deleted: string[] } {
+  const platform = options.platform === undefined ? null : parsePlatform(options.platform);
+  const { known, name } = store.catalog.find(reference, platform);
+  const found = platform ? [known] : store.catalog.findAll(reference).found;
+  const steps = found.map((each) => removalOf(each, name, reference, options, listed(each.record.id)));
+  const untagged = new Set<string>();
+  const deleted: string[] = [];
+  for (const { known, names, last } of steps) {
+    for (const each of names) untagged.add(familiar(each));
+    if (last) deleted.push(...deleteImage(store, known));
+    else store.catalog.changed(store.database.removeNames(known.record.id, names));
+  }
+  return { untagged: [...untagged], deleted };
+}
+
+interface Removal {
+  readonly known: Known;
+  /** Canonical names that go. */
+  readonly names: readonly string[];
+  /** The image goes with them. */
+  readonly last: boolean;
+}
+
+/** What removing an image means that was found by `name`, or by its id or digest where that is null. Throws ImageInUse. */
+const removalOf = (
+  known: Known,
+  name: string | null,
+  reference: string,
+  { force, inUse }: RemoveOptions,
+  listed: boolean,
+): Removal => {
+  const { id } = known.record;
+  if (name === null && known.names.length > 1 && !force) {
+    throw new ImageInUse(
+      `image ${id} has several names (${known.names.map(familiar).join(", ")}); remove them one by one, or with force`,
+    );
+  }
+  const names = name === null ? known.names : [name];
+  const last = known.names.every((each) => names.includes(each));
+  const used = inUse.has(id) || listed;
+  if (last && used && !force) {
+    const who = inUse.has(id) ? "container or mount" : "manifest list";
+    throw new ImageInUse(`image ${reference} is needed by a ${who}; remove that first`);
+  }
+  // A container's image stays, without a name, until the container is gone.
+  return { known, names, last: last && !used };
+};
+
+/** Deletes an image with all its names; returns the digests that went with it. */
+const deleteImage = (store: Rooms, { record, documents: kept }: Known): string[] => {
+  const { id, manifest } = record;
+  const documents = kept.map(({ digest }) => digest);
+  store.catalog.changed(store.database.removeImage(id));
+  store.mounts.release(id);
+  const deleted = [
+    id,
+    ...discard(store, [...record.layers]),
+    ...discard(store, [id, manifest, ...documents]).filter((digest) => digest !== id),
+  ];
+  fs.rmSync(store.content.indexPath(id), { force: true });
+  fs.rmSync(store.content.treePath(id), { recursive: true, force: true });
+  return deleted.filter((digest) => digest !== manifest && !documents.includes(digest));
+};
