@@ -6,7 +6,7 @@ import { OnggiError } from "../lib/errors.ts";
 import { Limiter } from "../lib/limiter.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
-import { finishHash, newHash } from "./digest.ts";
+import { digestOf, finishHash, newHash } from "./digest.ts";
 import { type Blob, linksOf, parseJson } from "./manifest.ts";
 import type { BlobRead, Repository } from "./remote/types.ts";
 
@@ -53,6 +53,20 @@ export function blobBytes(source: Repository, blob: Blob, signal?: AbortSignal):
     for await (const chunk of checkedBlob(source, blob, signal)) parts.push(chunk);
     return Buffer.concat(parts);
   });
+}
+
+/** Sends bytes, unless the repository has them. */
+export async function sendBytes(
+  target: Repository,
+  bytes: Uint8Array,
+  signal?: AbortSignal,
+): Promise<{ digest: Digest; size: number }> {
+  const blob = { digest: digestOf(bytes), size: bytes.length };
+  async function* open(): AsyncGenerator<Uint8Array> {
+    yield bytes;
+  }
+  if ((await target.hasBlob(blob.digest, signal)) === null) await target.upload({ open, ...blob }, signal);
+  return blob;
 }
 
 export interface CopyOptions {

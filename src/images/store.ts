@@ -30,6 +30,7 @@ import type {
   CommitImage,
   Image,
   ImageStore,
+  ImagesInUse,
   ImportOptions,
   LayerWaste,
   LoadOptions,
@@ -38,6 +39,7 @@ import type {
   PullOptions,
   PushedImage,
   PushOptions,
+  RemovedImages,
   RemoveOptions,
   SaveOptions,
   StoreProblem,
@@ -219,7 +221,7 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
+  async remove(reference: string, options: RemoveOptions): Promise<RemovedImages> {
     return removeImages(this.#rooms, reference, options, (id) => this.lists.needs(id));
   }
 
@@ -325,7 +327,7 @@ class LocalImageStore implements ImageStore {
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 
-  #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
+  #repair(problems: readonly StoreProblem[], inUse: ImagesInUse): Promise<StoreProblem[]> {
     const remove = (id: string) => this.remove(id, { force: true, inUse });
     return repairStore({ ...this.#rooms, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
   }
