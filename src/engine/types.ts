@@ -133,6 +133,14 @@ export interface ImageSummary {
   labels: Record<string, string>;
 }
 
+/** Where an image is mounted for people to look at. */
+export interface MountedPath {
+  path: string;
+  /** The image's. */
+  id: string;
+  names: string[];
+}
+
 /** One line of `history`, newest first. */
 export interface HistoryEntry {
   /** The image's id on the first line, "<missing>" on the others. */

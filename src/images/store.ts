@@ -10,7 +10,7 @@ import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
 import { checkStore } from "./check.ts";
 import { ContentStore } from "./content.ts";
-import { ImageDatabase } from "./database.ts";
+import { explainDamage, ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { forget, holding } from "./discard.ts";
 import { explainDisk } from "./files.ts";
@@ -30,6 +30,7 @@ import type {
   CommitImage,
   Image,
   ImageStore,
+  ImagesInUse,
   ImportOptions,
   LayerWaste,
   LoadOptions,
@@ -38,6 +39,7 @@ import type {
   PullOptions,
   PushedImage,
   PushOptions,
+  RemovedImages,
   RemoveOptions,
   SaveOptions,
   StoreProblem,
@@ -65,7 +67,7 @@ const KEEP_TAKEN_MS = 24 * 3600 * 1000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
 
-/** Opens the store below `root`, making it where there is none. Throws "store_version". */
+/** Opens the store below `root`, making it where there is none. Throws "store_version", "store_damaged". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
   new LocalImageStore(root, options);
 
@@ -82,9 +84,15 @@ class LocalImageStore implements ImageStore {
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
     this.#content = new ContentStore(root);
-    this.#database = new ImageDatabase(join(root, "images.db"));
+    const path = join(root, "images.db");
+    this.#database = new ImageDatabase(path);
+    try {
+      this.#catalog = new Catalog(this.#database, this.#content);
+    } catch (error) {
+      this.#database.close();
+      throw explainDamage(error, path);
+    }
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
-    this.#catalog = new Catalog(this.#database, this.#content);
     this.#rooms = { content: this.#content, database: this.#database, catalog: this.#catalog, mounts: this.#mounts };
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
     this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
@@ -219,7 +227,7 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
+  async remove(reference: string, options: RemoveOptions): Promise<RemovedImages> {
     return removeImages(this.#rooms, reference, options, (id) => this.lists.needs(id));
   }
 
@@ -325,7 +333,7 @@ class LocalImageStore implements ImageStore {
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 
-  #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
+  #repair(problems: readonly StoreProblem[], inUse: ImagesInUse): Promise<StoreProblem[]> {
     const remove = (id: string) => this.remove(id, { force: true, inUse });
     return repairStore({ ...this.#rooms, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
   }

@@ -82,7 +82,7 @@ export interface ImageStore {
    */
   pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }>;
   /** Removes a name and, with its last name, the image: all its platforms', or that of one. */
-  remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }>;
+  remove(reference: string, options: RemoveOptions): Promise<RemovedImages>;
   /** The name means what the reference means, for every platform, and nothing else. */
   tag(reference: string, name: string): void;
   /**
@@ -118,9 +118,17 @@ export interface LoadOptions {
 
 export interface RemoveOptions {
   force?: boolean;
-  /** Ids of images that containers need. */
-  inUse: ReadonlySet<string>;
+  inUse: ImagesInUse;
   platform?: string;
+}
+
+export interface RemovedImages {
+  /** Names. */
+  untagged: string[];
+  /** Ids of images, and diffIDs of layers that went with them. */
+  deleted: string[];
+  /** Bytes of all the files that went. */
+  freed: number;
 }
 
 export interface SaveOptions {
@@ -161,11 +169,14 @@ export interface StoreReport {
   bytes: number;
 }
 
+/** Says of an image's id whether a container, or whatever else outside of the store, needs it. */
+export type ImagesInUse = Pick<ReadonlySet<string>, "has">;
+
 export interface CheckRequest {
   quick?: boolean;
   repair?: boolean;
-  /** Images that containers need: their records stay, whatever is missing. */
-  inUse: ReadonlySet<string>;
+  /** Images that something needs: their records stay, whatever is missing. Asked at each decision. */
+  inUse: ImagesInUse;
   signal?: AbortSignal;
   progress?: Progress;
 }

@@ -191,9 +191,13 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       await engine.images.save(images, { format, signal: call.signal, ...target, ...asked });
       return {};
     },
+    imageMount: async ({ request }) => engine.mountImage(request),
+    imageMounts: async () => ({ mounts: engine.imageMounts() }),
+    imageUnmount: async ({ request }) => ({ mounts: engine.unmountImage(request.mount, !!request.force) }),
     imageHistory: async ({ request }) => ({ entries: engine.imageHistory(request.image, request.platform) }),
     imageTree: async ({ request }) => ({ images: engine.imageTrees(request.image) }),
     imagePrune: async ({ request }) => engine.pruneImages(!!request.all, request.filters ?? {}),
+    containerPrune: async ({ request }) => engine.pruneContainers(request.filters ?? {}),
     diskUsage: async () => engine.diskUsage(),
     systemCheck: async (call) =>
       engine.checkImages({

@@ -39,6 +39,7 @@ import type {
   ManifestInspectRequest,
   ManifestList,
   ManifestPushRequest,
+  MountedPath,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -255,11 +256,21 @@ export interface Calls {
     result: Record<never, never>;
     item: never;
   };
+  /** Without a target in a directory of its own. */
+  imageMount: { request: { image: string; platform?: string; target?: string }; result: MountedPath; item: never };
+  imageMounts: { request: Record<never, never>; result: { mounts: MountedPath[] }; item: never };
+  /** An image's mounts, by whatever names it, or one by its path; null: all. */
+  imageUnmount: { request: { mount: string | null; force?: boolean }; result: { mounts: MountedPath[] }; item: never };
   imageHistory: { request: { image: string; platform?: string }; result: { entries: HistoryEntry[] }; item: never };
   imageTree: { request: { image?: string }; result: { images: ImageTree[] }; item: never };
   imagePrune: {
     request: { all?: boolean; filters?: Record<string, string[]> };
     result: { untagged: string[]; deleted: string[]; reclaimed: number };
+    item: never;
+  };
+  containerPrune: {
+    request: { filters?: Record<string, string[]> };
+    result: { deleted: string[]; reclaimed: number };
     item: never;
   };
   diskUsage: { request: Record<never, never>; result: DiskUsage; item: never };
