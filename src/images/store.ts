@@ -208,7 +208,9 @@ class LocalImageStore implements ImageStore {
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
-        const admit = async (digests: readonly Digest[]) => policy?.admit(repository, reference, digests, signal);
+        // a mirror may not have the signatures yet
+        const signers = [repository, registries.repository(reference, auth, { mirrors: false })];
+        const admit = async (digests: readonly Digest[]) => policy?.admit(signers, reference, digests, signal);
         const request = { repository, reference, lease, signal, progress, admit };
         const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
