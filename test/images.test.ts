@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { bootstrap, ImageAmbiguous, ImageInUse, ImageNotFound, openImageStore } from "../src/images/index.ts";
 import { dockerArchive, imageOf, sha256, streamOf, tarOf } from "./images/archives.ts";
 import { codeOf, contentsOf, namesOf, run, treeOf, verifyStore, withScratch, withTree } from "./images/harness.ts";
+import { eventually } from "./kit/engine.ts";
 
 const noUse = { inUse: new Set<string>() };
 
@@ -131,7 +132,12 @@ test("what is stored is there for the next engine, and is an OCI image layout fo
     store.close();
     expect(run("skopeo", "inspect", `oci:${root}:hello:v1`).toString()).toContain(image.config.rootfs.diff_ids[0]!);
     run("skopeo", "copy", "-q", `oci:${root}:hello:v1`, `oci:${join(scratch, "copy")}:hello`);
-    expect(await verifyStore(root, scratch)).toEqual(["hello:v1"]);
+    store = openImageStore(root);
+    store.tag("hello:v1", "hello:v2");
+    const inspected = () => Bun.spawnSync(["skopeo", "inspect", `oci:${root}:hello:v2`]).success;
+    await eventually("others see the name in a store that is in use", inspected);
+    store.close();
+    expect(await verifyStore(root, scratch)).toEqual(["hello:v1", "hello:v2"]);
   });
 });
 

@@ -41,6 +41,10 @@ const imageMount = entry("show an image's files at a path, read-only", async () 
 const imageUnmount = entry("take mounts of images away", async () => (await import("./image-unmount.ts")).command);
 const imageSign = entry("sign an image in a registry", async () => (await import("./image-sign.ts")).command);
 const imageVerify = entry("check that an image in a registry is signed", async () => (await import("./image-verify.ts")).command);
+const imageReferrers = entry("show what refers to an image", async () => (await import("./image-referrers.ts")).command);
+const imageAttach = entry("store files beside an image", async () => (await import("./image-attach.ts")).command);
+const imageDetach = entry("remove what refers to an image", async () => (await import("./image-detach.ts")).command);
+const imageFetch = entry("fetch files that are stored beside an image", async () => (await import("./image-fetch.ts")).command);
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
 const containerPrune = entry("remove containers that do not run", async () => (await import("./container-prune.ts")).command);
 const systemPrune = entry("remove what nothing needs", async () => (await import("./system-prune.ts")).command);
@@ -168,6 +172,10 @@ export const groups: Readonly<Record<string, Group>> = {
       unmount: imageUnmount,
       umount: { ...imageUnmount, hidden: true },
       prune: imagePrune,
+      referrers: imageReferrers,
+      attach: imageAttach,
+      fetch: imageFetch,
+      detach: imageDetach,
       sign: imageSign,
       verify: imageVerify,
       list: { ...images, hidden: true },

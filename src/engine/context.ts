@@ -1,3 +1,4 @@
+import type { Registries } from "../images/remote/types.ts";
 import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
@@ -20,6 +21,8 @@ export interface Context {
   readonly table: ContainerTable;
   readonly events: EventBus;
   readonly images: ImageStore;
+  /** Connections and tokens are everybody's. */
+  readonly registries: Registries;
   readonly imageMounts: MountTable;
   /** What may come from registries. */
   readonly policy: Policy;

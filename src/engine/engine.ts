@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
 import { openPolicy } from "../images/policy.ts";
+import { openRegistries } from "../images/remote/registries.ts";
 import type { CheckRequest, Image, ImageStore, Progress, RemovedImages } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
@@ -10,6 +11,7 @@ import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
@@ -43,7 +45,7 @@ import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import type { Trace } from "./trace.ts";
-import { trust } from "./trust.ts";
+import { trustOf } from "./trust.ts";
 import type {
   ContainerInfo,
   ContainerRequest,
@@ -75,6 +77,8 @@ export interface EngineOptions {
   readonly runtimes?: RuntimeOptions | undefined;
   /** Who makes the containers' cgroups: "cgroupfs" (by default) or "systemd". */
   readonly cgroupDriver?: string | undefined;
+  /** Path of registries.toml; absent: /etc/onggi/registries.toml. */
+  readonly registries?: string | undefined;
   /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
   readonly policy?: string | undefined;
   /** Where the engine's own messages go. */
@@ -127,6 +131,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     events: new EventBus(),
     policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
+    registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
@@ -149,12 +154,15 @@ export class Engine {
   private readonly lock: number;
 
   readonly manifests: ReturnType<typeof manifestsOf>;
-  readonly trust = trust;
+  readonly trust: ReturnType<typeof trustOf>;
+  readonly artifacts: ReturnType<typeof artifactsOf>;
 
   constructor(context: Context, lock: number) {
     this.context = context;
     this.lock = lock;
     this.manifests = manifestsOf(context);
+    this.trust = trustOf(context);
+    this.artifacts = artifactsOf(context);
   }
 
   get layout(): Layout {
@@ -411,7 +419,7 @@ export class Engine {
 
   /** Asks a registry whether it takes credentials. */
   login(request: LoginRequest, signal: AbortSignal): Promise<{ identityToken?: string }> {
-    return login(request, signal);
+    return login(this.context, request, signal);
   }
 
   /** To be called when an image has come in. */
@@ -464,6 +472,7 @@ export class Engine {
         await context.cgroups.remove(group).catch((error: unknown) => context.log(`remove cgroup: ${error}`));
       }
     }
+    context.registries.close();
     context.images.close();
     context.table.close();
     context.imageMounts.close();

@@ -3,6 +3,8 @@
 import type { RegistryAuth } from "../images/remote/types.ts";
 
 export type {
+  AttachedFile,
+  AttachFile,
   Image,
   ImageConfig,
   LayerWaste,
@@ -10,6 +12,7 @@ export type {
   ListMember,
   ListPlatform,
   ManifestList,
+  Referrer,
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
@@ -23,7 +26,15 @@ export type {
 } from "../runtime/request-types.ts";
 export type { RegistryAuth };
 
-import type { LayerWaste, ListAnnotation, ListDescriptor, ListPlatform } from "../images/types.ts";
+import type {
+  AttachedFile,
+  AttachFile,
+  LayerWaste,
+  ListAnnotation,
+  ListDescriptor,
+  ListPlatform,
+  Referrer,
+} from "../images/types.ts";
 import type { ContainerRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -260,6 +271,8 @@ export interface PulledName {
   id: string;
   /** The name meant that image before. */
   upToDate: boolean;
+  /** The host that said what the name means: the registry's, or a mirror's. */
+  source: string;
 }
 
 export interface PushRequest {
@@ -357,4 +370,43 @@ export interface VerifiedImage {
   key: string;
   /** The name it is signed as. */
   reference: string | null;
+}
+
+export interface ReferrersRequest extends RegistryRequest {
+  image: string;
+  artifactType?: string;
+  /** Of an index: what refers to that platform's manifest. */
+  platform?: string;
+}
+
+/** `name`: the manifest that is referred to, by its digest. */
+export interface ReferrersResult {
+  name: string;
+  referrers: Referrer[];
+}
+
+export interface AttachRequest extends RegistryRequest {
+  image: string;
+  platform?: string;
+  artifactType: string;
+  annotations?: Record<string, string>;
+  files: AttachFile[];
+}
+
+export interface DetachRequest extends RegistryRequest {
+  /** The artifact, by its digest. */
+  image: string;
+}
+
+export interface FetchRequest extends RegistryRequest {
+  /** An artifact; with a type an image that artifacts refer to. */
+  image: string;
+  artifactType?: string;
+  platform?: string;
+  /** Absolute; absent: the one file is given as STDOUT frames. */
+  directory?: string;
+}
+
+export interface FetchedFile extends AttachedFile {
+  path: string | null;
 }

@@ -193,7 +193,7 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }> {
     const reference = parseReference(name);
     const { registries, auth, policy, signal = new AbortController().signal, progress = () => {} } = options;
     policy?.check(reference);
@@ -204,7 +204,7 @@ class LocalImageStore implements ImageStore {
       try {
         const admit = async (digests: readonly Digest[]) => policy?.admit(repository, reference, digests, signal);
         const request = { repository, reference, lease, signal, progress, admit };
-        const { documents, digest, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
+        const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
         const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
@@ -213,7 +213,7 @@ class LocalImageStore implements ImageStore {
         // What an index brought leaves the name to the images of its other platforms.
         const beside = documents.length > 1;
         await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
-        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id) };
+        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id), source };
       } catch (error) {
         if (isContentFailure(error)) forget(this.#rooms, lease);
         throw error;

@@ -77,9 +77,10 @@ export interface ImageStore {
   layers(id: string): { diffId: string; size: number }[];
   /**
    * Brings an image from a registry. `digest` is what the registry calls it; `upToDate`: the name meant that image before. A pull
-   * that fails on the way leaves the layers that are whole for the next try.
+   * that fails on the way leaves the layers that are whole for the next try. `source` is the host that said what the name means:
+   * the registry's, or a mirror's.
    */
-  pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
+  pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }>;
   /** Removes a name and, with its last name, the image: all its platforms', or that of one. */
   remove(reference: string, options: RemoveOptions): Promise<RemovedImages>;
   /** The name means what the reference means, for every platform, and nothing else. */
@@ -180,7 +181,8 @@ export interface CheckRequest {
   progress?: Progress;
 }
 
-export type Progress = (step: { id: string; current: number; total?: number; message: string }) => void;
+/** `source`: the host, or hosts, that sent what is there now. */
+export type Progress = (step: { id: string; current: number; total?: number; message: string; source?: string }) => void;
 
 export interface ImportOptions {
   name?: string;
@@ -237,6 +239,34 @@ export interface Policy {
    * "signature_missing", and what the registry's client throws.
    */
   admit(repository: Repository, reference: Reference, digests: readonly Digest[], signal?: AbortSignal): Promise<void>;
+}
+
+/** An artifact that refers to a manifest. */
+export interface Referrer {
+  readonly digest: string;
+  readonly mediaType: string;
+  /** Empty where the registry does not say it. */
+  readonly artifactType: string;
+  /** Of its manifest, in bytes. */
+  readonly size: number;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** What refers to it. */
+  readonly referrers: readonly Referrer[];
+}
+
+export interface AttachFile {
+  /** Absolute; its last part is the name it gets. */
+  readonly path: string;
+  readonly mediaType: string;
+}
+
+/** A file of an artifact, in its registry. */
+export interface AttachedFile {
+  /** No path. */
+  readonly name: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly mediaType: string;
 }
 
 /** A platform as an index says it. */

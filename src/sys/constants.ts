@@ -351,6 +351,12 @@ export const LOOP = {
   LO_FLAGS_AUTOCLEAR: 4, LO_FLAGS_PARTSCAN: 8, LO_FLAGS_DIRECT_IO: 0x10,
 } as const;
 
+/** fs-verity, linux/fsverity.h. */
+// biome-ignore format: a table
+export const VERITY = {
+  FS_IOC_ENABLE_VERITY: 0x40806685, FS_IOC_MEASURE_VERITY: 0xc0046686, FS_VERITY_HASH_ALG_SHA256: 1,
+} as const;
+
 /** bpf(2): commands, program types, attach types and flags. */
 // biome-ignore format: a table
 export const BPF = {

@@ -177,6 +177,13 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     manifestLists: async () => ({ lists: engine.images.lists.all() }),
     imageSign: async ({ request, signal }) => engine.trust.sign(request, signal),
     imageVerify: async ({ request, signal }) => engine.trust.verify(request, signal),
+    imageReferrers: async ({ request, signal }) => engine.artifacts.referrers(request, signal),
+    imageAttach: async ({ request, signal }) => engine.artifacts.attach(request, signal),
+    imageDetach: async ({ request, signal }) => engine.artifacts.detach(request, signal),
+    imageFetch: async (call) => {
+      const write = async (chunk: Uint8Array): Promise<void> => void (await call.stdout(chunk));
+      return { files: await engine.artifacts.fetch(call.request, { signal: call.signal, write }) };
+    },
     save: async (call) => {
       const { images, format, path, platform } = call.request;
       const target = path === undefined ? { write: call.stdout } : { path };

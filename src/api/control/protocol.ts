@@ -17,13 +17,17 @@
  * that the container does not read.
  */
 import type {
+  AttachRequest,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
+  DetachRequest,
   DiskUsage,
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  FetchedFile,
+  FetchRequest,
   HistoryEntry,
   Image,
   ImageSummary,
@@ -41,6 +45,8 @@ import type {
   PushedManifest,
   PushedName,
   PushRequest,
+  ReferrersRequest,
+  ReferrersResult,
   Resources,
   RuntimeInfo,
   SignRequest,
@@ -238,6 +244,12 @@ export interface Calls {
   /** Signs what a registry has under a name; the key is used and not kept. */
   imageSign: { request: SignRequest; result: { digests: string[] }; item: never };
   imageVerify: { request: VerifyRequest; result: VerifiedImage; item: never };
+  imageReferrers: { request: ReferrersRequest; result: ReferrersResult; item: never };
+  /** Files, which the engine opens itself, as an artifact that refers to an image. */
+  imageAttach: { request: AttachRequest; result: PushedName; item: never };
+  imageDetach: { request: DetachRequest; result: { deleted: boolean }; item: never };
+  /** Files of artifacts into a directory, or one as STDOUT frames. */
+  imageFetch: { request: FetchRequest; result: { files: FetchedFile[] }; item: never };
   /** The archive as STDOUT frames, or into `path`, which the engine writes itself. */
   save: {
     request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string; platform?: string };
