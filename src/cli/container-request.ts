@@ -6,6 +6,7 @@ import { UsageError } from "./errors.ts";
 import { fromEnvironment, keyValueLines, readText } from "./files.ts";
 import type { Values } from "./flags.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
+import { pairs } from "./pairs.ts";
 
 type Given = Values<typeof containerFlags>;
 
@@ -143,17 +144,6 @@ async function securityOptions(options: readonly string[] | undefined): Promise<
       } catch {
         throw new UsageError(`--security-opt seccomp=${profile}: the file is not JSON`);
       }
-    }),
-  );
-}
-
-function pairs(given: readonly string[] | undefined, flag: string): Record<string, string> | undefined {
-  if (!given) return undefined;
-  return Object.fromEntries(
-    given.map((pair) => {
-      const [key = "", value] = pair.split(/=(.*)/s);
-      if (key === "" || value === undefined) throw new UsageError(`${flag} "${pair}": write KEY=VALUE`);
-      return [key, value];
     }),
   );
 }

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import { type Context, type EngineFlags, line } from "./context.ts";
@@ -12,6 +13,8 @@ export const command = define({
     foreground: bool("", "serve in this process until it is told to stop"),
     runtime: list("", "NAME=PATH", "an OCI runtime that containers may name (ONGGI_RUNTIMES, comma-separated)"),
     "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
+    registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
+    policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
     "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
   },
   args: [0, 0],
@@ -22,20 +25,22 @@ export const command = define({
   ],
   async run(context, values) {
     const { ONGGI_RUNTIMES, ONGGI_DEFAULT_RUNTIME } = context.env;
-    const flags = engineFlags(
-      values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : []),
-      values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
-      values["cgroup-driver"],
-    );
+    const flags: EngineFlags = {
+      runtimes: runtimesOf(values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : [])),
+      defaultRuntime: values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
+      cgroupDriver: values["cgroup-driver"],
+      registries: values.registries === undefined ? undefined : resolve(context.cwd, values.registries),
+      policy: values.policy === undefined ? undefined : resolve(context.cwd, values.policy),
+    };
     if (!values.foreground) {
       const driver = values["cgroup-driver"];
       const started = await context.startEngine(flags);
       const { pid } = await context.callRunning("ping", {});
       if (!started && driver !== undefined) await checkDriver(context, driver);
       await line(context.stdout, started ? `engine started, pid ${pid}` : `engine runs already, pid ${pid}`);
-      if (!started && (values.runtime || values["default-runtime"])) {
-        throw new OnggiError("engine_running", "it keeps the runtimes it was started with; stop it first: onggi engine stop");
-      }
+      const kept = values.policy ? "policy" : values.runtime || values["default-runtime"] ? "runtimes" : null;
+      if (!started && kept)
+        throw new OnggiError("engine_running", `it keeps the ${kept} it was started with; stop it first: onggi engine stop`);
       return 0;
     }
     try {
@@ -52,7 +57,7 @@ export const command = define({
 });
 
 /** Throws UsageError. */
-function engineFlags(runtimes: readonly string[], defaultRuntime?: string, cgroupDriver?: string): EngineFlags {
+function runtimesOf(runtimes: readonly string[]): Record<string, string> {
   const named = runtimes.map((given) => {
     const [name = "", path = ""] = given.split(/=(.*)/s);
     if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) || !path.startsWith("/")) {
@@ -60,7 +65,7 @@ function engineFlags(runtimes: readonly string[], defaultRuntime?: string, cgrou
     }
     return [name, path];
   });
-  return { runtimes: Object.fromEntries(named), defaultRuntime, cgroupDriver };
+  return Object.fromEntries(named);
 }
 
 /** An engine that runs already keeps its driver. */

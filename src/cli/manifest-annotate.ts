@@ -12,9 +12,7 @@ export const command = define({
     "os-features": texts("", "FEATURE[,...]", "of the operating system"),
   },
   args: [2, 2],
-  examples: [
-    ["manifest annotate --arch arm --variant v6 reg.example/app:1 reg.example/app:1-pi", "what its configuration does not say"],
-  ],
+  examples: [["manifest annotate --arch arm --variant v6 reg.example/app:1 pi:1", "what its configuration does not say"]],
   async run(context, values, [list = "", image = ""]) {
     const { os, arch, variant, "os-version": osVersion, "os-features": features } = values;
     const osFeatures = features?.flatMap((each) => each.split(",")).filter((each) => each !== "");

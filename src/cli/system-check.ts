@@ -9,7 +9,7 @@ export const command = define({
   summary: "verify the image store: every blob, index and record; exit code 1 if something is wrong",
   flags: {
     repair: bool("", "mend what can be mended, remove what cannot with its records"),
-    quick: bool("", "names and sizes only, nothing is read"),
+    quick: bool("", "names, sizes and indexes only"),
     json: bool("", "as JSON"),
     quiet: bool("q", "no progress"),
   },
@@ -34,7 +34,7 @@ export const command = define({
       await line(context.stdout, `    ${repaired === null ? advice : `repaired: ${repaired}`}`);
     }
     const count = report.problems.length;
-    const read = values.quick ? "nothing read" : `${decimalSize(report.bytes)} read`;
+    const read = values.quick ? "no blob read" : `${decimalSize(report.bytes)} read`;
     const found = count === 0 ? "no problem" : count === 1 ? "1 problem" : `${count} problems`;
     await line(context.stdout, `${report.images} images, ${read}: ${found}${values.repair && count > 0 ? `, ${left} left` : ""}`);
     return left > 0 ? 1 : 0;

@@ -15,6 +15,7 @@ import { digestOf, finishHash, newHash } from "./digest.ts";
 import { diffIdsOf, manifestFor, parseConfig } from "./image-config.ts";
 import { type IndexLayer, indexOf } from "./image-index.ts";
 import type { Progress, StoreProblem } from "./types.ts";
+import { isSealed } from "./verity.ts";
 
 /** What the check sees of a store. */
 export interface Checked {
@@ -30,7 +31,7 @@ export interface Checked {
 }
 
 export interface CheckOptions {
-  /** Looks at names and sizes only. */
+  /** Looks at names, sizes and the digests of indexes only. */
   readonly quick: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: Progress | undefined;
@@ -100,6 +101,10 @@ const readRange = (fd: number, from: number, length: number): Buffer => {
   }
   return buffer;
 };
+
+/** Why an index is not the one that was written; null if it is, or if nobody knows. */
+const sealProblem = (path: string): string | null =>
+  sizeOf(path) === null ? "is missing" : isSealed(path) === false ? "is not as it was written" : null;
 
 /** Why an index is not the one its layers give; null if it is. */
 const indexProblem = (content: ContentStore, id: string, layers: readonly IndexLayer[]): string | null => {
@@ -267,7 +272,7 @@ const checkDerived = (content: ContentStore, record: ImageRecord, quick: boolean
   }
   let wrong: string | null;
   try {
-    wrong = quick ? (sizeOf(content.indexPath(id)) === null ? "is missing" : null) : indexProblem(content, id, layers);
+    wrong = quick ? sealProblem(content.indexPath(id)) : indexProblem(content, id, layers);
   } catch (error) {
     wrong = `cannot be compared: ${messageOf(error)}`;
   }

@@ -7,6 +7,7 @@ import { explainDisk, flush } from "./files.ts";
 import { scanLayer } from "./layer.ts";
 import type { TarEntry } from "./tar-types.ts";
 import { buildTree, type Inode } from "./tree.ts";
+import { sealIndex } from "./verity.ts";
 
 /** One layer of an image; entries are read from the store where they are not at hand. */
 export interface IndexLayer {
@@ -74,13 +75,12 @@ export const storeIndex = async (store: ContentStore, imageId: string, layers: r
   for (const layer of new Set(index.copies.map(({ layer }) => layer))) await layers[layer]!.written?.();
   const { fd, path } = writeTemporary(store, layers, index);
   try {
-    await flush(fd);
+    await flush(fd).finally(() => fs.closeSync(fd));
+    sealIndex(path);
     fs.renameSync(path, store.indexPath(imageId));
   } catch (error) {
     fs.rmSync(path, { force: true });
     throw explainDisk(error, "writing an image's index");
-  } finally {
-    fs.closeSync(fd);
   }
 };
 
@@ -89,10 +89,11 @@ export const restoreIndex = (store: ContentStore, imageId: string, layers: reado
   const { fd, path } = writeTemporary(store, layers, indexOf(store, imageId, layers));
   try {
     fs.fsyncSync(fd);
-    fs.renameSync(path, store.indexPath(imageId));
   } finally {
     fs.closeSync(fd);
   }
+  sealIndex(path);
+  fs.renameSync(path, store.indexPath(imageId));
 };
 
 const SUPER = 1024;

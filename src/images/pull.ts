@@ -9,8 +9,8 @@ import { type Digest, hexOf } from "../oci/digest.ts";
 import { type Platform, parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, type Reference } from "../oci/reference.ts";
 import type { ContentStore, Lease } from "./content.ts";
+import { blobBytes } from "./copy.ts";
 import type { ImageDatabase } from "./database.ts";
-import { digestOf } from "./digest.ts";
 import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
 import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
@@ -33,6 +33,8 @@ export interface PulledLayer {
   readonly size: number;
   /** Absent: it was there already. */
   readonly entries?: readonly TarEntry[];
+  /** Who sent it. Absent: nobody did. */
+  readonly source?: string;
 }
 
 /** An image whose layers have all come. */
@@ -45,6 +47,8 @@ export interface PulledImage {
   readonly documents: readonly RemoteManifest[];
   /** What the registry calls it: the digest of the index, or of the manifest. */
   readonly digest: Digest;
+  /** Who said so: the registry, or a mirror. */
+  readonly source: string;
 }
 
 export interface PullRequest {
@@ -55,6 +59,8 @@ export interface PullRequest {
   readonly lease: Lease;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Asked before anything but manifests is fetched; what it throws ends the pull. */
+  readonly admit?: (digests: readonly Digest[]) => Promise<void>;
 }
 
 interface WantedLayer {
@@ -100,6 +106,7 @@ export class Puller {
     const what = canonicalName(reference);
     const top = await repository.manifest(reference.digest ?? reference.tag ?? "latest", signal);
     const { manifest, documents } = await this.#manifest(request, top, what);
+    await request.admit?.(documents.map(({ digest }) => digest));
     const where = `${what}, configuration ${manifest.config.digest}`;
     const configText = await smallBlob(repository, manifest.config, where, signal);
     const config = parseConfig(configText, where);
@@ -111,7 +118,7 @@ export class Puller {
     }
     for (const digest of [manifest.config.digest, ...diffIds]) lease.digests.add(digest);
     const layers = await this.#allLayers(request, manifest, diffIds, what);
-    return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest };
+    return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest, source: top.source };
   }
 
   /** The manifest for the platform, by way of indexes. */
@@ -184,7 +191,9 @@ export class Puller {
         progress({ id, ...step });
       },
     );
-    progress({ id, message: "Pull complete", current: descriptor.size, total: descriptor.size });
+    const { source } = layer;
+    const whole = { current: descriptor.size, total: descriptor.size };
+    progress({ id, message: "Pull complete", ...whole, ...(source ? { source } : {}) });
     return layer;
   }
 
@@ -197,11 +206,10 @@ export class Puller {
   ): Promise<PulledLayer> {
     const { digest, size: total, mediaType } = descriptor;
     try {
-      const layer = await this.#limiter.run(() => this.#download(repository, descriptor, signal, tell));
+      const { layer, source } = await this.#limiter.run(() => this.#genuine(repository, descriptor, signal, tell));
       tell({ message: DOWNLOADED, current: total, total });
-      const { ingest, entries, size, blob } = layer;
+      const { ingest, entries, size } = layer;
       try {
-        checkDigest(blob, { digest, size: total }, "the registry sent");
         checkDigest({ digest: layer.diffId, size }, { digest: diffId, size }, "it expands to");
       } catch (error) {
         await ingest.drop();
@@ -212,14 +220,32 @@ export class Puller {
         await this.#content.flushNames();
         this.#database.addLayerBlob({ digest, size: total, mediaType, diffId }, repository.name);
       });
-      return { diffId, size, entries };
+      return { diffId, size, entries, source };
     } catch (error) {
       throw named(error, label);
     }
   }
 
-  async #download(
+  /** The layer whose blob is the one that was asked for: where a mirror sent something else, from the next one. */
+  async #genuine(
     repository: Repository,
+    descriptor: Descriptor,
+    signal: AbortSignal,
+    tell: (step: Step) => void,
+  ): Promise<{ layer: NewLayer; source: string }> {
+    for (;;) {
+      const read = repository.blob(descriptor.digest, descriptor.size, signal);
+      try {
+        const layer = await this.#download(read, descriptor, signal, tell);
+        return { layer, source: read.sources.join(", ") };
+      } catch (error) {
+        if (!(isWrongContent(error) && read.wrong(messageOf(error)))) throw error;
+      }
+    }
+  }
+
+  async #download(
+    source: Chunks,
     { digest, size: total }: Descriptor,
     signal: AbortSignal,
     tell: (step: Step) => void,
@@ -233,8 +259,14 @@ export class Puller {
       told = current;
       tell({ message: "Downloading", current, total });
     };
-    const source: Chunks = repository.blob(digest, total, signal);
-    return takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
+    const layer = await takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
+    try {
+      checkDigest(layer.blob, { digest, size: total }, "the registry sent");
+      return layer;
+    } catch (error) {
+      await layer.ingest.drop();
+      throw error;
+    }
   }
 }
 
@@ -257,11 +289,9 @@ export const smallBlob = async (
   signal?: AbortSignal,
 ): Promise<string> => {
   if (size > MAX_CONFIG) throw new OnggiError("image_config_invalid", `${what} has ${size} bytes; the limit is ${MAX_CONFIG}`);
-  const parts: Uint8Array[] = [];
-  for await (const chunk of repository.blob(digest, size, signal)) parts.push(chunk);
-  const data = Buffer.concat(parts);
+  let data: Buffer;
   try {
-    checkDigest({ digest: digestOf(data), size: data.length }, { digest, size }, "the registry sent");
+    data = await blobBytes(repository, { digest, size }, signal);
   } catch (error) {
     throw named(error, what);
   }
@@ -289,5 +319,11 @@ const contentFailures: ReadonlySet<string> = new Set([
   "blob_unknown",
   "out_of_disk",
 ]);
+
+/** Of those, what comes of bytes that are not the blob's: the source's fault, and maybe its alone. */
+const isWrongContent = (error: unknown): boolean =>
+  isContentFailure(error) &&
+  error instanceof OnggiError &&
+  !["registry_answer_invalid", "blob_unknown", "out_of_disk"].includes(error.code);
 
 export const isContentFailure = (error: unknown): boolean => error instanceof OnggiError && contentFailures.has(error.code);

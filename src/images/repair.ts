@@ -9,7 +9,7 @@ import { writeWhole } from "./files.ts";
 import { diffIdsOf, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import type { Rooms } from "./rooms.ts";
-import type { StoreProblem } from "./types.ts";
+import type { ImagesInUse, StoreProblem } from "./types.ts";
 
 /** What repairs of a store work on. */
 export interface Repaired extends Rooms {
@@ -22,7 +22,7 @@ export interface Repaired extends Rooms {
 export async function repairStore(
   store: Repaired,
   problems: readonly StoreProblem[],
-  inUse: ReadonlySet<string>,
+  inUse: ImagesInUse,
 ): Promise<StoreProblem[]> {
   const done: StoreProblem[] = [];
   const lost = new Set<string>();
@@ -42,12 +42,7 @@ export async function repairStore(
   return done;
 }
 
-async function mend(
-  store: Repaired,
-  problem: StoreProblem,
-  inUse: ReadonlySet<string>,
-  lost: Set<string>,
-): Promise<string | null> {
+async function mend(store: Repaired, problem: StoreProblem, inUse: ImagesInUse, lost: Set<string>): Promise<string | null> {
   const { content, database, catalog, mounts } = store;
   const sized = (digest: string) => ({ digest, size: content.blob(digest).size });
   const { kind, image, layer, path } = problem;

@@ -1,7 +1,7 @@
 /** The image store: content on disk, names and images in the database, mounts in memory. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { parseDigest } from "../oci/digest.ts";
+import { type Digest, parseDigest } from "../oci/digest.ts";
 import { parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, parseReference, type Reference } from "../oci/reference.ts";
 import { type AddedLayer, addImages, arrived } from "./add.ts";
@@ -30,6 +30,7 @@ import type {
   CommitImage,
   Image,
   ImageStore,
+  ImagesInUse,
   ImportOptions,
   LayerWaste,
   LoadOptions,
@@ -38,6 +39,7 @@ import type {
   PullOptions,
   PushedImage,
   PushOptions,
+  RemovedImages,
   RemoveOptions,
   SaveOptions,
   StoreProblem,
@@ -197,16 +199,18 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }> {
     const reference = parseReference(name);
-    const { registries, auth, signal = new AbortController().signal, progress = () => {} } = options;
+    const { registries, auth, policy, signal = new AbortController().signal, progress = () => {} } = options;
+    policy?.check(reference);
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
     const repository = registries.repository(reference, auth);
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
-        const request = { repository, reference, lease, signal, progress };
-        const { documents, digest, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
+        const admit = async (digests: readonly Digest[]) => policy?.admit(repository, reference, digests, signal);
+        const request = { repository, reference, lease, signal, progress, admit };
+        const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
         const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
@@ -215,7 +219,7 @@ class LocalImageStore implements ImageStore {
         // What an index brought leaves the name to the images of its other platforms.
         const beside = documents.length > 1;
         await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
-        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id) };
+        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id), source };
       } catch (error) {
         if (isContentFailure(error)) forget(this.#rooms, lease);
         throw error;
@@ -223,7 +227,7 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
+  async remove(reference: string, options: RemoveOptions): Promise<RemovedImages> {
     return removeImages(this.#rooms, reference, options, (id) => this.lists.needs(id));
   }
 
@@ -329,7 +333,7 @@ class LocalImageStore implements ImageStore {
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 
-  #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
+  #repair(problems: readonly StoreProblem[], inUse: ImagesInUse): Promise<StoreProblem[]> {
     const remove = (id: string) => this.remove(id, { force: true, inUse });
     return repairStore({ ...this.#rooms, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
   }

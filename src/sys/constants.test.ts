@@ -36,6 +36,7 @@ const general = [
   "sys/eventfd.h sys/inotify.h sys/random.h sys/resource.h sys/personality.h sys/xattr.h linux/openat2.h linux/mount.h",
   "linux/stat.h linux/fs.h linux/sched.h linux/nsfs.h linux/prctl.h linux/securebits.h linux/capability.h linux/ioprio.h",
   "linux/mempolicy.h linux/loop.h linux/bpf.h linux/seccomp.h linux/magic.h linux/close_range.h linux/memfd.h linux/falloc.h",
+  "linux/fsverity.h",
 ].flatMap((line) => line.split(" "));
 
 /** Newer than the oldest headers this is built with, so compared where they have them. */
@@ -46,6 +47,7 @@ const newer = [
   "MFD_EXEC",
   "F_SEAL_EXEC",
   "MPOL_WEIGHTED_INTERLEAVE",
+  "STATX_MNT_ID_UNIQUE",
 ];
 /** The C library keeps two signals and hides one flag; the kernel's values stand in the table. */
 const kernels: Readonly<Record<string, number>> = {

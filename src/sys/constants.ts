@@ -42,7 +42,7 @@ export const DT = {
 export const STATX = {
   STATX_TYPE: 1, STATX_MODE: 2, STATX_NLINK: 4, STATX_UID: 8, STATX_GID: 0x10, STATX_ATIME: 0x20, STATX_MTIME: 0x40,
   STATX_CTIME: 0x80, STATX_INO: 0x100, STATX_SIZE: 0x200, STATX_BLOCKS: 0x400, STATX_BASIC_STATS: 0x7ff, STATX_BTIME: 0x800,
-  STATX_MNT_ID: 0x1000, STATX_DIOALIGN: 0x2000,
+  STATX_MNT_ID: 0x1000, STATX_DIOALIGN: 0x2000, STATX_MNT_ID_UNIQUE: 0x4000,
 } as const;
 
 /** Attribute bits that statx(2) returns. */
@@ -349,6 +349,12 @@ export const CLOSE_RANGE = {
 export const LOOP = {
   LOOP_CONFIGURE: 19466, LOOP_CLR_FD: 19457, LOOP_GET_STATUS64: 19461, LOOP_CTL_GET_FREE: 19586, LO_FLAGS_READ_ONLY: 1,
   LO_FLAGS_AUTOCLEAR: 4, LO_FLAGS_PARTSCAN: 8, LO_FLAGS_DIRECT_IO: 0x10,
+} as const;
+
+/** fs-verity, linux/fsverity.h. */
+// biome-ignore format: a table
+export const VERITY = {
+  FS_IOC_ENABLE_VERITY: 0x40806685, FS_IOC_MEASURE_VERITY: 0xc0046686, FS_VERITY_HASH_ALG_SHA256: 1,
 } as const;
 
 /** bpf(2): commands, program types, attach types and flags. */

@@ -22,4 +22,5 @@ export * from "./rtnetlink.ts";
 export * from "./seccomp.ts";
 export * from "./socket.ts";
 export * from "./stat.ts";
+export * from "./verity.ts";
 export * from "./xattr.ts";

@@ -31,6 +31,7 @@ const PROGRAMS = [
   "getfattr",
   "setfattr",
   "tar",
+  "mkfs.ext4",
   "ps",
 ];
 

@@ -27,7 +27,7 @@ const cache = join(repository, "build/cache/vm");
  */
 const SUITES: Record<Suite, readonly string[]> = {
   bookworm: ["./test/cgroups.test.ts", "./test/e2e/run.test.ts"],
-  trixie: ["./test/cgroups.test.ts", "./test/e2e/limits.test.ts", "./test/e2e/isolation.test.ts"],
+  trixie: ["./test/cgroups.test.ts", "./test/images-verity.test.ts", "./test/e2e/limits.test.ts", "./test/e2e/isolation.test.ts"],
 };
 
 const INITS = ["plain", "systemd"] as const;
