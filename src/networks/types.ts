@@ -1,0 +1,181 @@
+/** What others know of networks. Addresses are texts as formatIp gives them, prefixes "10.0.0.0/24", MACs "02:42:ac:11:00:02". */
+
+/** host and none are networks too: nothing is made for them. */
+export type NetworkDriver = "bridge" | "macvlan" | "host" | "null";
+
+/** A range of addresses of a network. */
+export interface Pool {
+  readonly subnet: string;
+  /** Part of the subnet that addresses are taken from; absent: all of it. */
+  readonly range?: string;
+  /** Absent: the first address of the subnet. */
+  readonly gateway?: string;
+  /** Addresses that are somebody else's, by what they are for. */
+  readonly reserved?: Readonly<Record<string, string>>;
+}
+
+export interface NetworkRequest {
+  readonly name: string;
+  /** Absent: bridge. */
+  readonly driver?: string;
+  /** Absent: a subnet of the default pools for each address family that is on. At most one for each family. */
+  readonly pools?: readonly Pool[];
+  /** Absent: on. */
+  readonly ipv4?: boolean;
+  /** Absent: on where a pool of IPv6 is given. */
+  readonly ipv6?: boolean;
+  /** No way out of it and none in: no masquerading, no default route, no published ports. */
+  readonly internal?: boolean;
+  /** Docker's names: "com.docker.network.bridge.name", "com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc", "...enable_ip_masquerade", "...host_binding_ipv4"; of macvlan "parent", "macvlan_mode". Unknown ones are refused. */
+  readonly options?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface Network {
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly name: string;
+  readonly driver: NetworkDriver;
+  /** RFC 3339, UTC. */
+  readonly created: string;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  readonly internal: boolean;
+  /** With their gateways. */
+  readonly pools: readonly (Pool & { readonly gateway: string })[];
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The interface on the host: the bridge, or what macvlan lies on; "" where there is none. */
+  readonly interface: string;
+  readonly mtu: number;
+  /** bridge, host, none: always there, cannot be removed. */
+  readonly predefined: boolean;
+}
+
+export type Protocol = "tcp" | "udp" | "sctp";
+
+/** A port of a container that the host answers on. */
+export interface Publication {
+  readonly protocol: Protocol;
+  readonly containerPort: number;
+  /** "0.0.0.0", "::" or one address of the host. */
+  readonly hostIp: string;
+  /** In a request: first and last of the ports to choose from; 0 and 0 for any of the ephemeral ones. In what has been published both are the port. */
+  readonly hostPort: number;
+  readonly hostPortEnd: number;
+}
+
+export interface EndpointRequest {
+  /** Name or id of the network. */
+  readonly network: string;
+  /** The container's id. */
+  readonly container: string;
+  /** Fixed addresses; refused where the network's subnet was not chosen by its maker, as Docker does. */
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+  readonly mac?: string;
+  /** Names besides the container's own, for this network alone. */
+  readonly aliases?: readonly string[];
+  /** The interface's name in the container; absent: "eth" and the first free number. */
+  readonly interface?: string;
+  /** The endpoint with the highest has the default route; 0 by default. */
+  readonly gatewayPriority?: number;
+}
+
+/** A container's place in a network. It lasts until it is disconnected, whether the container runs or not; addresses may change from run to run unless they are fixed. */
+export interface Endpoint {
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly network: string;
+  readonly networkName: string;
+  readonly container: string;
+  readonly aliases: readonly string[];
+  readonly fixed: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
+  readonly interface?: string;
+  readonly gatewayPriority: number;
+  /** What it has while its container runs; null otherwise. */
+  readonly attached: Attachment | null;
+}
+
+/** What an endpoint is in the kernel. */
+export interface Attachment {
+  /** Its name in the container. */
+  readonly interface: string;
+  /** The other end of the veth on the host; "" for macvlan. */
+  readonly hostInterface: string;
+  readonly mac: string;
+  /** "172.17.0.2"; null where the network has none of the family. */
+  readonly ipv4: string | null;
+  readonly ipv4PrefixLength: number;
+  readonly ipv4Gateway: string | null;
+  readonly ipv6: string | null;
+  readonly ipv6PrefixLength: number;
+  readonly ipv6Gateway: string | null;
+}
+
+/** A running container, as networks see it. */
+export interface Sandbox {
+  /** The container's id. */
+  readonly container: string;
+  /** A descriptor of its network namespace, the caller's; it is not kept. */
+  readonly netns: number;
+}
+
+export interface Published extends Publication {
+  /** The endpoint's network that the port is reached through. */
+  readonly network: string;
+}
+
+/**
+ * All networks of one data root. What it says is done is durable; what it makes in the kernel can be made again from what is durable.
+ * Errors have the codes network_not_found, network_exists, network_in_use, network_invalid, address_invalid, address_in_use,
+ * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed.
+ */
+export interface Networks {
+  create(request: NetworkRequest): Promise<Network>;
+  /** By name, id or unique prefix of an id. */
+  get(reference: string): Network;
+  list(): readonly Network[];
+  /** Refused while a container has an endpoint in it. */
+  remove(reference: string): Promise<Network>;
+
+  /** Gives a container a place in a network. Nothing is made in the kernel. */
+  connect(request: EndpointRequest): Endpoint;
+  /** Takes it away, and while the container runs also what is in the kernel. The link's removal is not waited for. */
+  disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void>;
+  endpointsOf(container: string): readonly Endpoint[];
+  endpointsIn(network: string): readonly Endpoint[];
+
+  /**
+   * Makes all of a container's endpoints in its namespace: links, addresses, routes, firewall, published ports. All or nothing: on a
+   * failure what was made is gone and what was taken is given back. `publish` are requests; what came of them is returned.
+   */
+  attach(
+    sandbox: Sandbox,
+    publish: readonly Publication[],
+  ): Promise<{ endpoints: readonly Endpoint[]; published: readonly Published[] }>;
+  /** One endpoint more, of a container that runs. */
+  attachOne(sandbox: Sandbox, network: string): Promise<Endpoint>;
+  /** The container has ended: addresses, rules and ports are free again at once; its links went with its namespace. Idempotent. */
+  detach(container: string): Promise<void>;
+  publishedBy(container: string): readonly Published[];
+
+  /**
+   * After a start of the engine: brings kernel and database together. `running` are the containers that run; what others still have is
+   * given back, bridges, rules and ports that are missing are made again.
+   */
+  reconcile(running: readonly Sandbox[]): Promise<void>;
+  /** Forgets a container with all its endpoints. */
+  forget(container: string): Promise<void>;
+  /** Every kernel object and rule of a network, in the words of `ip` and `nft`: what `network explain` prints. */
+  explain(reference: string): Promise<string>;
+  close(): void;
+}
+
+export interface NetworkOptions {
+  /** The directory of the networks' database. */
+  readonly root: string;
+  /** Names kernel objects so that engines with other roots have others: eight hex digits. */
+  readonly tag: string;
+  log(message: string): void;
+}
