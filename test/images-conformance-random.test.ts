@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import fc from "fast-check";
+import { archiveEnd, encodeEntry, encodeHeader } from "../src/archive/tar-encode.ts";
 import { openImageStore } from "../src/images/index.ts";
-import { archiveEnd, encodeEntry, encodeHeader } from "../src/images/tar-encode.ts";
 import type { ImageStore } from "../src/images/types.ts";
 import { dockerArchive, imageOf, sha256, streamOf } from "./images/archives.ts";
 import { dir, file, gone, hardLink, layer, node, opaque, symlink } from "./images/entries.ts";

@@ -1,6 +1,6 @@
 /** The extended attributes that an inode shows, the same in every form of an image. */
-import { byteStringOf } from "./bytes.ts";
-import type { Xattr } from "./tar-types.ts";
+import { byteStringOf } from "../archive/bytes.ts";
+import type { Xattr } from "../archive/tar-types.ts";
 import type { Inode } from "./tree.ts";
 
 /**
