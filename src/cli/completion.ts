@@ -68,6 +68,7 @@ const lister = (what: Completion | undefined): string | undefined => {
   if (what === "container") return "onggi ps -a --format '{{.Names}}'";
   if (what === "running") return "onggi ps --format '{{.Names}}'";
   if (what === "image") return "onggi images --format '{{.Repository}}:{{.Tag}}'";
+  if (what === "volume") return "onggi volume ls -q";
   if (Array.isArray(what)) return `printf '%s\\n' ${what.join(" ")}`;
   return undefined;
 };

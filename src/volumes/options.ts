@@ -42,6 +42,8 @@ const ignored = new Set(["", "rw", "suid", "dev", "exec", "relatime", "defaults"
 const SMALLEST = { ext4: 1 << 20, xfs: 300 << 20 } as const;
 const NAMES = ["type", "o", "device", "size"];
 
+const IN_MEMORY = new Set(["tmpfs", "ramfs"]);
+
 const invalid = (message: string): OnggiError => new OnggiError("invalid_volume_option", message);
 
 /** Throws `invalid_volume_option`. */
@@ -65,6 +67,7 @@ export function parseVolumeOptions(options: Readonly<Record<string, string>>): V
   if (!/^[a-z][a-z0-9_.]*$/.test(type)) throw invalid(`volume option type=${type}: no name of a file system`);
   if (size !== null && type !== "tmpfs")
     throw invalid(`volume option size: it is for tmpfs, and without a device for ext4 and xfs`);
+  if (device === "" && !IN_MEMORY.has(type)) throw invalid(`volume option device is missing: which ${type} is to be mounted?`);
   const how = howOf(size === null ? o : [o, `size=${size}`].filter(Boolean).join(","));
   return { kind: "mount", type, device: device || type, how };
 }

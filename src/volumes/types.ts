@@ -9,6 +9,8 @@ export interface VolumeRequest {
   /** Of the driver: "type", "o", "device", "size"; see options.ts. */
   readonly options?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
+  /** The name was chosen by nobody; so it is where no name is given. */
+  readonly anonymous?: boolean;
   /** Id of the container that it goes away with; see `Volumes.disown`. */
   readonly owner?: string;
   /** Survives a power cut once it is made; true unless it is said otherwise. */

@@ -1,13 +1,13 @@
 /** The volumes of one data root: records, directories, mounts, and who uses what. See index.ts. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { copyTree } from "../archive/copy-tree.ts";
 import { bytesBelow } from "../lib/disk.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { Mutex } from "../lib/mutex.ts";
 import { nowNs, rfc3339 } from "../lib/time.ts";
-import { close, O, open } from "../sys/index.ts";
+import { close, O, open, parseMountinfo } from "../sys/index.ts";
 import { type VolumeRecord, VolumeTable } from "./database.ts";
 import { finishFill, isEmpty, stage, stagingPaths, sync } from "./fill.ts";
 import { makeImageFile } from "./image-file.ts";
@@ -70,7 +70,7 @@ class LocalVolumes implements Volumes {
     if (there) return { volume: this.#same(there, request), made: false };
     const record: VolumeRecord = {
       ...{ name, created: rfc3339(nowNs()), options, labels, owner },
-      anonymous: request.name === undefined,
+      anonymous: request.anonymous ?? request.name === undefined,
       phase: source.kind === "directory" && fill === null ? "ready" : "making",
     };
     const entry: Entry = { record, source, lock: new Mutex(), users: 0, holds: 0 };
@@ -154,10 +154,18 @@ class LocalVolumes implements Volumes {
       if (entry.users > 0 || entry.holds > 0) {
         throw new OnggiError("volume_in_use", `volume ${name} is in use; remove or stop what uses it first`);
       }
+      this.#clearMounts(name);
       this.#entries.delete(name);
       entry.record.phase = "removing";
       this.#remove(entry.record);
     });
+  }
+
+  /** What deletes a directory would delete what is mounted below it. */
+  #clearMounts(name: string): void {
+    if (existsSync(this.#path(name))) unmount(this.#path(name));
+    const below = mountBelow(this.#directory(name));
+    if (below) throw new OnggiError("volume_in_use", `something is mounted on ${below}, in volume ${name}; unmount that first`);
   }
 
   /** Nobody sees it any more; whoever dies in here is followed by somebody who goes on. */
@@ -272,6 +280,7 @@ class LocalVolumes implements Volumes {
   size(name: string): number | null {
     const { source } = this.#entry(name);
     const path = this.#path(name);
+    if (source.kind === "image") return allocated(this.#image(name));
     if (source.kind === "mount" && NO_SIZE.test(source.type)) return null;
     return source.kind === "directory" || isMounted(path) ? bytesBelow(path) : null;
   }
@@ -351,7 +360,7 @@ class LocalVolumes implements Volumes {
 
   /** Never with something mounted below: what deletes it would delete there. */
   #discard(name: string): void {
-    if (existsSync(this.#path(name))) unmount(this.#path(name));
+    this.#clearMounts(name);
     if (existsSync(this.#directory(name))) this.#options.discard(this.#directory(name));
   }
 
@@ -359,6 +368,14 @@ class LocalVolumes implements Volumes {
   readonly #path = (name: string): string => join(this.#options.directory, name, "_data");
   readonly #image = (name: string): string => join(this.#options.directory, name, "_image");
 }
+
+function mountBelow(path: string): string | undefined {
+  const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
+  return mounts.find(({ mountPoint }) => mountPoint.startsWith(`${path}/`))?.mountPoint;
+}
+
+/** Bytes of the disk that a sparse file takes. */
+const allocated = (path: string): number => (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512;
 
 /** Counting what a server has may take for ever. */
 const NO_SIZE = /^(nfs4?|cifs|smb3|ceph|9p)$/;

@@ -22,6 +22,7 @@ export type {
   LoginRequest,
   ManifestDocument,
   ManifestList,
+  MountPoint,
   MountRequest,
   PulledName,
   PullRequest,
@@ -37,4 +38,5 @@ export type {
   StoreReport,
   Ulimit,
   VerifiedImage,
+  VolumeInfo,
 } from "../../engine/types.ts";
