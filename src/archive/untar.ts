@@ -24,6 +24,7 @@ import {
 } from "../sys/index.ts";
 import { setAttributes } from "./attributes.ts";
 import { bytesOf, display } from "./bytes.ts";
+import { LayerInvalid } from "./errors.ts";
 import { TarDecoder } from "./tar.ts";
 import type { Region, TarEntry } from "./tar-types.ts";
 import { openName } from "./tree-reader.ts";
@@ -67,6 +68,8 @@ export class Untar {
   /** The whole tar has been given. Throws LayerInvalid where it was not whole. */
   end(): void {
     this.#decoder.end();
+    if (!this.#decoder.complete)
+      throw new LayerInvalid("", this.#decoder.position, "the tar has no end: it is truncated, or no tar");
     this.#finishFile();
     for (const entry of this.#directories.reverse()) {
       const parent = this.#parent(entry.name, false);

@@ -11,6 +11,7 @@ import {
   attachLoop,
   attachMount,
   close,
+  findLoop,
   isErrno,
   isMountRoot,
   MNT,
@@ -107,7 +108,8 @@ function mountFile(type: string, file: string, how: MountHow): number {
   const readOnly = (how.attributes & 1) !== 0;
   const fd = open(file, readOnly ? O.O_RDONLY : O.O_RDWR);
   try {
-    const loop = attachLoop(fd, { readOnly, autoclear: true, directIo: true, name: file.slice(-63) });
+    // the former mount may still be on its way out, in the namespace of a container that has ended
+    const loop = findLoop(fd, readOnly) ?? attachLoop(fd, { readOnly, autoclear: true, directIo: true, name: file.slice(-63) });
     try {
       return mountFs(type, { source: loop.path, options: optionsOf(how), flags: how.attributes });
     } finally {
