@@ -204,7 +204,8 @@ class LocalImageStore implements ImageStore {
     const { registries, authOf, policy, signal = new AbortController().signal, progress = () => {} } = options;
     policy?.check(reference);
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
-    const repository = registries.repository(reference, authOf?.(reference.domain), authOf ? { authOf } : {});
+    const auth = authOf?.(reference.domain);
+    const repository = registries.repository(reference, auth, authOf ? { authOf } : {});
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
