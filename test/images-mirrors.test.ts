@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../src/images/digest.ts";
 import { openRegistries } from "../src/images/remote/registries.ts";
-import type { Registries, RegistryAuth, Repository } from "../src/images/remote/types.ts";
+import type { Registries, RegistryAuth, Repository, RepositoryOptions } from "../src/images/remote/types.ts";
 import { parseReference } from "../src/oci/reference.ts";
 import { Registry } from "./kit/registry.ts";
 import { collect, MANIFEST, manifestOf, passOn, random, serving, sourceOf, unsized } from "./kit/remote.ts";
@@ -52,10 +52,15 @@ afterAll(async () => {
 const plainly = (name: string): Repository => registries.repository(parseReference(name));
 
 /** "reg.example" is the origin, by way of mirrors. */
-const mirrored = (mirrors: readonly string[], auth?: RegistryAuth, place = origin.domain): Repository => {
+const mirrored = (
+  mirrors: readonly string[],
+  auth?: RegistryAuth,
+  place = origin.domain,
+  options?: RepositoryOptions,
+): Repository => {
   const tables = mirrors.map((lines) => `[[registry."reg.example".mirror]]\n${lines}`);
   writeFileSync(config, [`[registry."reg.example"]\nlocation = "${place}"\ninsecure = "http"`, ...tables].join("\n"));
-  return registries.repository(parseReference("reg.example/team/app"), auth);
+  return registries.repository(parseReference("reg.example/team/app"), auth, options);
 };
 const at = (place: string, more = ""): string => `location = "${place}"\ninsecure = "http"\n${more}`;
 
@@ -198,6 +203,18 @@ test("credentials of the registry go to the registry alone; a pull-through cache
           expect(seen).toEqual([`${cache} ?ns=reg.example null`, `${guarded}  null`, `${guarded}  ${basic}`]);
           expect(notes.join()).toContain("the registry refuses (401)");
           expect(notes.join()).not.toContain("secret-word");
+          // It gets those that are kept for itself.
+          seen.length = 0;
+          const authOf = (host: string) => (host === cache ? { username: "cara", password: "own" } : undefined);
+          await mirrored([at(cache)], { username: "ann", password: "secret-word" }, guarded, { authOf }).manifest("v1");
+          expect(seen.slice(0, 2)).toEqual([`${cache}  null`, `${cache}  Basic ${btoa("cara:own")}`]);
+          expect(seen.at(-1)).toBe(`${guarded}  ${basic}`);
+          expect(registries.mirrorsOf(parseReference("reg.example/team/app"))).toEqual([cache]);
+          // What must be the registry's own word is not asked of a mirror.
+          seen.length = 0;
+          const own = mirrored([at(cache)], { username: "ann", password: "secret-word" }, guarded, { mirrors: false });
+          await own.manifest("v1");
+          expect(seen).toEqual([`${guarded}  ${basic}`]);
         },
       ),
   );

@@ -201,10 +201,10 @@ class LocalImageStore implements ImageStore {
 
   async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }> {
     const reference = parseReference(name);
-    const { registries, auth, policy, signal = new AbortController().signal, progress = () => {} } = options;
+    const { registries, authOf, policy, signal = new AbortController().signal, progress = () => {} } = options;
     policy?.check(reference);
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
-    const repository = registries.repository(reference, auth);
+    const repository = registries.repository(reference, authOf?.(reference.domain), authOf ? { authOf } : {});
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {

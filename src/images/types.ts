@@ -221,7 +221,8 @@ export interface CommitImage {
 
 export interface PullOptions {
   readonly registries: Registries;
-  readonly auth?: RegistryAuth;
+  /** Who asks the registry of that name, or a mirror on that host. */
+  authOf?(host: string): RegistryAuth | undefined;
   /** "linux/arm64"; absent: this machine's. */
   readonly platform?: string;
   /** Absent: whatever comes is taken. */

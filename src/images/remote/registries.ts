@@ -43,11 +43,16 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
     hosts.set(key, host);
     return host;
   };
-  const repositoryOf = (source: Source, name: string, auth: RegistryAuth): RemoteRepository => {
+  const repositoryOf = (
+    source: Source,
+    name: string,
+    auth: RegistryAuth,
+    authOf: RepositoryOptions["authOf"] = () => undefined,
+  ): RemoteRepository => {
     const { own, path, endpoint } = source;
     const host = hostOf(source);
     if (own) return new RemoteRepository({ name, host, path, auth });
-    return new RemoteRepository({ name: `${endpoint.host}/${path}`, host, path, auth: {}, tries: 1 });
+    return new RemoteRepository({ name: `${endpoint.host}/${path}`, host, path, auth: authOf(endpoint.host) ?? {}, tries: 1 });
   };
   const registries = (insecure: boolean): Registries => {
     /** The registry itself, whatever stands in its place for all. */
@@ -56,15 +61,21 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
       return own ?? sourcesOf({ ...files, hostsDirs: [] }, domain, path, insecure)[0];
     };
     return {
-      repository({ domain, path }: Reference, auth: RegistryAuth = {}, { mirrors = true }: RepositoryOptions = {}) {
+      repository({ domain, path }: Reference, auth: RegistryAuth = {}, options: RepositoryOptions = {}) {
         const name = `${domain}/${path}`;
-        if (!mirrors) return repositoryOf(ownSource(domain, path), name, auth);
+        if (options.mirrors === false) return repositoryOf(ownSource(domain, path), name, auth);
         const sources = sourcesOf(files, domain, path, insecure);
         const [first] = sources;
         const alone = sources.length === 1 && first.own && first.resolves && first.pulls && first.pushes;
         if (alone) return repositoryOf(first, name, auth);
-        const asked = sources.map((source): Mirror => ({ ...source, repository: repositoryOf(source, name, auth) }));
+        const asked = sources.map(
+          (source): Mirror => ({ ...source, repository: repositoryOf(source, name, auth, options.authOf) }),
+        );
         return new MirroredRepository(name, asked, note);
+      },
+      mirrorsOf({ domain, path }) {
+        const mirrors = sourcesOf(files, domain, path, insecure).filter(({ own }) => !own);
+        return [...new Set(mirrors.map(({ endpoint }) => endpoint.host))];
       },
       async login(domain, auth, signal) {
         return hostOf(ownSource(domain, NOWHERE)).login(domain, auth, signal);
