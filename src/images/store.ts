@@ -210,7 +210,7 @@ class LocalImageStore implements ImageStore {
     return this.#content.leased(async (lease) => {
       try {
         // a mirror may not have the signatures yet
-        const signers = [repository, registries.repository(reference, auth, { mirrors: false })];
+        const signers = [repository, registries.repository(reference, authOf?.(reference.domain), { mirrors: false })];
         const admit = async (digests: readonly Digest[]) => policy?.admit(signers, reference, digests, signal);
         const request = { repository, reference, lease, signal, progress, admit };
         const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
