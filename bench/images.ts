@@ -20,7 +20,7 @@ const of = (samples: Samples, name: string): number | null => (samples[name]?.le
 const sha256 = (data: Uint8Array | string): string => createHash("sha256").update(data).digest("hex");
 
 /** Text that compresses as programs and documents do, to some 40 %: words by Zipf's law from a fixed generator. */
-function textPool(bytes: number): Buffer {
+export function textPool(bytes: number): Buffer {
   let seed = 0x9e3779b9;
   const random = (): number => {
     seed ^= seed << 13;
@@ -37,7 +37,7 @@ function textPool(bytes: number): Buffer {
   return pool;
 }
 
-interface Made {
+export interface Made {
   /** Name in the registry without its domain. */
   readonly name: string;
   /** The compressed layers. */
@@ -46,7 +46,7 @@ interface Made {
 }
 
 /** An image of 300 MB in 24,000 files and five layers as an OCI layout in `directory`; another `salt`, other contents. */
-async function makeImage(directory: string, form: Form, salt: number, pool: Buffer): Promise<Made> {
+export async function makeImage(directory: string, form: Form, salt: number, pool: Buffer): Promise<Made> {
   const store = join(directory, "blobs/sha256");
   mkdirSync(store, { recursive: true });
   const layers: { digest: string; size: number; diffId: string }[] = [];

@@ -38,7 +38,7 @@ async function terminal(): Promise<Terminal> {
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
-  { runtimes, defaultRuntime, cgroupDriver, policy }: EngineFlags,
+  { runtimes, defaultRuntime, cgroupDriver, registries, policy }: EngineFlags,
 ): Promise<void> {
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
@@ -48,7 +48,7 @@ async function serveEngine(
   const { serve } = await import("./api/control/server.ts");
   const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const named = { named: runtimes, defaultName: defaultRuntime };
-  const engine = await openEngine({ root, run, version, cgroupDriver, policy, log, runtimes: named });
+  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, log, runtimes: named });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine

@@ -5,15 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../src/images/digest.ts";
 import { openRegistries } from "../src/images/remote/registries.ts";
-import type { BlobSource, Registries, RegistryAuth, Repository } from "../src/images/remote/types.ts";
+import type { Registries, RegistryAuth, Repository } from "../src/images/remote/types.ts";
 import { hexOf, isDigest } from "../src/oci/digest.ts";
 import { parseReference } from "../src/oci/reference.ts";
 import { Registry } from "./kit/registry.ts";
+import { collect, MANIFEST, manifestOf, random, serving, sourceOf, unsized } from "./kit/remote.ts";
 
-const CONFIG = "application/vnd.oci.image.config.v1+json";
-const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const nothing = mkdtempSync(join(tmpdir(), "onggi-certs-"));
-const registries = openRegistries({ config: join(nothing, "none"), certsDirs: [nothing], env: {} });
+const registries = openRegistries({ config: join(nothing, "none"), certsDirs: [nothing], hostsDirs: [nothing], env: {} });
 let plain: Registry;
 
 beforeAll(async () => {
@@ -27,30 +26,6 @@ afterAll(async () => {
 
 const repository = (domain: string, path: string, auth?: RegistryAuth, by: Registries = registries): Repository =>
   by.repository(parseReference(`${domain}/${path}`), auth);
-
-const random = (size: number): Uint8Array => {
-  const bytes = new Uint8Array(size);
-  for (let at = 0; at < size; at += 65_536) crypto.getRandomValues(bytes.subarray(at, at + 65_536));
-  return bytes;
-};
-
-const sourceOf = (bytes: Uint8Array, known = true): BlobSource => ({
-  async *open() {
-    for (let at = 0; at < bytes.length; at += 1 << 20) yield bytes.subarray(at, at + (1 << 20));
-  },
-  ...(known ? { digest: digestOf(bytes), size: bytes.length } : {}),
-});
-
-const collect = async (chunks: AsyncIterable<Uint8Array>): Promise<Buffer> => {
-  const parts: Uint8Array[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
-  return Buffer.concat(parts);
-};
-
-const manifestOf = (blob: Uint8Array): Uint8Array => {
-  const descriptor = { mediaType: CONFIG, digest: digestOf(blob), size: blob.length };
-  return new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST, config: descriptor, layers: [] }));
-};
 
 const roundTrip = async (there: Repository): Promise<void> => {
   const blob = random(3_000_001);
@@ -105,13 +80,13 @@ test("registries.toml moves, opens and blocks registries", async () => {
   const config = join(nothing, "registries.toml");
   const tables = [
     '[registry."a.example"]',
-    `host = "${plain.domain}"`,
+    `location = "${plain.domain}"`,
     'insecure = "http"',
     '[registry."b.example"]',
     "blocked = true",
   ];
   await Bun.write(config, tables.join("\n"));
-  const moved = openRegistries({ config, certsDirs: [nothing], env: {} });
+  const moved = openRegistries({ config, certsDirs: [nothing], hostsDirs: [nothing], env: {} });
   await roundTrip(repository("a.example", "team/moved", {}, moved));
   expect(() => repository("b.example", "x/y", {}, moved)).toThrow("b.example is blocked");
   moved.close();
@@ -135,7 +110,7 @@ test("names and passwords, by TLS and its authority", async () => {
   const certs = mkdtempSync(join(tmpdir(), "onggi-certs-"));
   mkdirSync(join(certs, registry.domain));
   copyFileSync(registry.ca, join(certs, registry.domain, "ca.crt"));
-  const checked = openRegistries({ config: join(certs, "registries.toml"), certsDirs: [certs], env: {} });
+  const checked = openRegistries({ config: join(certs, "registries.toml"), certsDirs: [certs], hostsDirs: [], env: {} });
   const other = await Registry.start({ tls: true });
   mkdirSync(join(certs, other.domain));
   copyFileSync(registry.ca, join(certs, other.domain, "ca.crt"));
@@ -162,30 +137,6 @@ test("names and passwords, by TLS and its authority", async () => {
     rmSync(certs, { recursive: true });
   }
 });
-
-/** A body without Content-Length. */
-const unsized = (bytes: Uint8Array): ReadableStream<Uint8Array> =>
-  new ReadableStream({
-    async start(controller) {
-      controller.enqueue(bytes.subarray(0, 1));
-      await Bun.sleep(0);
-      controller.enqueue(bytes.subarray(1));
-      controller.close();
-    },
-  });
-
-/** A server of our own on loopback. */
-const serving = async (
-  answer: (request: Request, url: URL) => Response | Promise<Response>,
-  use: (domain: string) => Promise<void>,
-): Promise<void> => {
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: (request) => answer(request, new URL(request.url)) });
-  try {
-    await use(`127.0.0.1:${server.port}`);
-  } finally {
-    await server.stop(true);
-  }
-};
 
 test("a redirect to another host is followed without credentials", async () => {
   const blob = random(5000);
@@ -323,7 +274,13 @@ test("what makes no sense is refused", async () => {
 });
 
 test("a server that falls silent is given up; an abort ends everything", async () => {
-  const quick = openRegistries({ config: join(nothing, "none"), certsDirs: [nothing], env: {}, timeouts: { answer: 300 } });
+  const quick = openRegistries({
+    config: join(nothing, "none"),
+    certsDirs: [nothing],
+    hostsDirs: [nothing],
+    env: {},
+    timeouts: { answer: 300 },
+  });
   const abort = new AbortController();
   const { promise: heard, resolve: hear } = Promise.withResolvers<void>();
   await serving(

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { bootstrap, ImageAmbiguous, ImageInUse, ImageNotFound, openImageStore } from "../src/images/index.ts";
 import { dockerArchive, imageOf, sha256, streamOf, tarOf } from "./images/archives.ts";
 import { codeOf, contentsOf, namesOf, run, treeOf, verifyStore, withScratch, withTree } from "./images/harness.ts";
+import { eventually } from "./kit/engine.ts";
 
 const noUse = { inUse: new Set<string>() };
 
@@ -76,14 +77,15 @@ test("an image is found by name, id and prefix; names move; removal says what we
       expect(store.get("two").id).toBe(one!.id);
       expect(store.get(two!.id).names).toEqual([]);
       expect(await codeOf(store.remove(one!.id, noUse))).toBe("image_in_use");
-      expect(await store.remove("one:extra", noUse)).toEqual({ untagged: ["one:extra"], deleted: [] });
-      expect(await store.remove("two", noUse)).toEqual({ untagged: ["two:latest"], deleted: [] });
+      expect(await store.remove("one:extra", noUse)).toEqual({ untagged: ["one:extra"], deleted: [], freed: 0 });
+      expect(await store.remove("two", noUse)).toEqual({ untagged: ["two:latest"], deleted: [], freed: 0 });
       expect(store.remove("one", { inUse: new Set([one!.id]) })).rejects.toThrow(ImageInUse);
       const gone = await store.remove(two!.id, noUse);
-      expect(gone).toEqual({ untagged: [], deleted: [two!.id, two!.config.rootfs.diff_ids[1]!] });
+      expect(gone).toMatchObject({ untagged: [], deleted: [two!.id, two!.config.rootfs.diff_ids[1]!] });
       expect(await store.remove("one", { force: true, inUse: new Set([one!.id]) })).toEqual({
         untagged: ["one:latest"],
         deleted: [],
+        freed: 0,
       });
       expect(namesOf(store, one!.id, scratch)).toEqual(["base", "one"]);
       expect((await store.remove(one!.id, noUse)).deleted).toEqual([one!.id, ...one!.config.rootfs.diff_ids]);
@@ -130,7 +132,12 @@ test("what is stored is there for the next engine, and is an OCI image layout fo
     store.close();
     expect(run("skopeo", "inspect", `oci:${root}:hello:v1`).toString()).toContain(image.config.rootfs.diff_ids[0]!);
     run("skopeo", "copy", "-q", `oci:${root}:hello:v1`, `oci:${join(scratch, "copy")}:hello`);
-    expect(await verifyStore(root, scratch)).toEqual(["hello:v1"]);
+    store = openImageStore(root);
+    store.tag("hello:v1", "hello:v2");
+    const inspected = () => Bun.spawnSync(["skopeo", "inspect", `oci:${root}:hello:v2`]).success;
+    await eventually("others see the name in a store that is in use", inspected);
+    store.close();
+    expect(await verifyStore(root, scratch)).toEqual(["hello:v1", "hello:v2"]);
   });
 });
 

@@ -37,9 +37,17 @@ const load = entry("load images from an archive", async () => (await import("./l
 const pull = entry("bring an image from a registry", async () => (await import("./pull.ts")).command);
 const save = entry("save images to an archive", async () => (await import("./save.ts")).command);
 const history = entry("show what an image's layers were made by", async () => (await import("./history.ts")).command);
+const imageMount = entry("show an image's files at a path, read-only", async () => (await import("./image-mount.ts")).command);
+const imageUnmount = entry("take mounts of images away", async () => (await import("./image-unmount.ts")).command);
 const imageSign = entry("sign an image in a registry", async () => (await import("./image-sign.ts")).command);
 const imageVerify = entry("check that an image in a registry is signed", async () => (await import("./image-verify.ts")).command);
+const imageReferrers = entry("show what refers to an image", async () => (await import("./image-referrers.ts")).command);
+const imageAttach = entry("store files beside an image", async () => (await import("./image-attach.ts")).command);
+const imageDetach = entry("remove what refers to an image", async () => (await import("./image-detach.ts")).command);
+const imageFetch = entry("fetch files that are stored beside an image", async () => (await import("./image-fetch.ts")).command);
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
+const containerPrune = entry("remove containers that do not run", async () => (await import("./container-prune.ts")).command);
+const systemPrune = entry("remove what nothing needs", async () => (await import("./system-prune.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
   async () => (await import("./image-tree.ts")).command,
@@ -140,6 +148,7 @@ export const groups: Readonly<Record<string, Group>> = {
       diff,
       export: exportTar,
       commit,
+      prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
     },
@@ -159,7 +168,14 @@ export const groups: Readonly<Record<string, Group>> = {
       tag,
       history,
       tree: imageTree,
+      mount: imageMount,
+      unmount: imageUnmount,
+      umount: { ...imageUnmount, hidden: true },
       prune: imagePrune,
+      referrers: imageReferrers,
+      attach: imageAttach,
+      fetch: imageFetch,
+      detach: imageDetach,
       sign: imageSign,
       verify: imageVerify,
       list: { ...images, hidden: true },
@@ -182,6 +198,6 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: "what this machine offers, and the store",
-    commands: { runtimes, df: systemDf, check: systemCheck },
+    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck },
   },
 };

@@ -27,6 +27,8 @@ export interface EngineFlags {
   readonly runtimes: Readonly<Record<string, string>>;
   readonly defaultRuntime: string | undefined;
   readonly cgroupDriver: string | undefined;
+  /** Path of registries.toml. */
+  readonly registries: string | undefined;
   /** Path of policy.toml. */
   readonly policy: string | undefined;
 }

@@ -6,10 +6,10 @@ import { Exit } from "./errors.ts";
  * Does the same for every argument, all at once, and prints what each gives in the order of the arguments. What fails is told
  * and does not keep the others from being done; the exit code is then 1.
  */
-export async function each(
+export async function each<T>(
   context: Context,
-  args: readonly string[],
-  act: (arg: string) => Promise<string | undefined>,
+  args: readonly T[],
+  act: (arg: T) => Promise<string | undefined>,
 ): Promise<number> {
   const outcomes = await Promise.allSettled(args.map(act));
   let exitCode = 0;

@@ -13,6 +13,7 @@ export const command = define({
     foreground: bool("", "serve in this process until it is told to stop"),
     runtime: list("", "NAME=PATH", "an OCI runtime that containers may name (ONGGI_RUNTIMES, comma-separated)"),
     "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
+    registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
     policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
     "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
   },
@@ -28,6 +29,7 @@ export const command = define({
       runtimes: runtimesOf(values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : [])),
       defaultRuntime: values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
       cgroupDriver: values["cgroup-driver"],
+      registries: values.registries === undefined ? undefined : resolve(context.cwd, values.registries),
       policy: values.policy === undefined ? undefined : resolve(context.cwd, values.policy),
     };
     if (!values.foreground) {

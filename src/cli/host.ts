@@ -68,6 +68,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
         options.serveEngine(where, {
           ...flags,
           cgroupDriver: flags.cgroupDriver ?? env.ONGGI_CGROUP_DRIVER,
+          registries: flags.registries ?? (env.ONGGI_REGISTRIES || undefined),
           policy: flags.policy ?? (env.ONGGI_POLICY || undefined),
         }),
     };
@@ -77,12 +78,13 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
 
 /** Flags as the background engine's command line. */
-function words({ runtimes, defaultRuntime, cgroupDriver, policy }: EngineFlags): string[] {
+function words({ runtimes, defaultRuntime, cgroupDriver, registries, policy }: EngineFlags): string[] {
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
   return [
     ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
     ...option("--default-runtime", defaultRuntime),
     ...option("--cgroup-driver", cgroupDriver),
+    ...option("--registries", registries),
     ...option("--policy", policy),
   ];
 }

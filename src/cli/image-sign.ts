@@ -51,6 +51,7 @@ async function passwordFor(context: Context, pem: string, name: string): Promise
   const { COSIGN_PASSWORD } = context.env;
   if (COSIGN_PASSWORD !== undefined) return COSIGN_PASSWORD;
   if (!(await context.terminal()).isTerminal(0)) return undefined;
-  const { ask } = await import("./login.ts");
-  return ask(context, `Password for ${name}: `);
+  const { openPrompt } = await import("./prompt.ts");
+  const prompt = await openPrompt(context);
+  return prompt.secret(`Password for ${name}: `).finally(() => prompt.close());
 }

@@ -23,7 +23,7 @@ export const command = define({
   flags: {
     all: bool("a", "as Docker's; there are no intermediate images here", { rare: true }),
     quiet: bool("q", "ids only"),
-    filter: list("f", "KEY=VALUE", "only those: reference, label, dangling, before, since"),
+    filter: list("f", "KEY=VALUE", "only those: reference, label, dangling, before, since, until"),
     "no-trunc": bool("", "whole ids"),
     digests: bool("", "with digests"),
     format: text("", "TEMPLATE", "table, json or a Go template"),

@@ -1,4 +1,5 @@
 import type { ManifestList } from "../api/control/types.ts";
+import { printable } from "../lib/printable.ts";
 import { define } from "./command.ts";
 import { text } from "./flags.ts";
 import { type Listing, printRows, type Row } from "./listing.ts";
@@ -21,7 +22,9 @@ export const command = define({
 export const rowsOf = ({ name, members }: ManifestList): Row[] =>
   members.map(({ name: member, platform, descriptor }) => ({
     List: name,
-    Platform: platform ? [platform.os, platform.architecture, ...(platform.variant ? [platform.variant] : [])].join("/") : "",
+    Platform: platform
+      ? printable([platform.os, platform.architecture, ...(platform.variant ? [platform.variant] : [])].join("/"))
+      : "",
     Member: member,
     Digest: descriptor?.digest ?? "",
   }));

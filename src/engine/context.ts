@@ -1,3 +1,4 @@
+import type { Registries } from "../images/remote/types.ts";
 import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
@@ -8,6 +9,7 @@ import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
 
 /** What every use case works on. Made once by `openEngine`. */
@@ -19,6 +21,9 @@ export interface Context {
   readonly table: ContainerTable;
   readonly events: EventBus;
   readonly images: ImageStore;
+  /** Connections and tokens are everybody's. */
+  readonly registries: Registries;
+  readonly imageMounts: MountTable;
   /** What may come from registries. */
   readonly policy: Policy;
   readonly cgroups: CgroupManager;
@@ -37,6 +42,10 @@ export interface Context {
   /** The engine is stopping: connections to shims end without meaning anything. */
   closing: boolean;
 }
+
+/** Ids of the images that something needs: a container, or a mount that somebody looks at. */
+export const imagesInUse = ({ containers, imageMounts }: Context): Set<string> =>
+  new Set([...[...containers.values()].map(({ record }) => record.imageId), ...imageMounts.all().map(({ imageId }) => imageId)]);
 
 /** Runs `task` without making anybody wait; what it throws is logged. */
 export function inBackground(context: Context, what: string, task: () => Promise<unknown>): void {

@@ -1,34 +1,9 @@
 /** What images and containers take of the disk. */
-import { lstatSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { bytesBelow } from "../lib/disk.ts";
 import type { Context } from "./context.ts";
 import { createdSeconds } from "./images.ts";
 import { containerPaths } from "./layout.ts";
 import type { DiskUsage } from "./types.ts";
-
-/** Bytes of all files below a directory, hard links once; what goes away meanwhile counts nothing. */
-function bytesBelow(path: string): number {
-  const seen = new Set<number>();
-  let bytes = 0;
-  const look = (folder: string): void => {
-    let names: string[];
-    try {
-      names = readdirSync(folder);
-    } catch {
-      return;
-    }
-    for (const name of names) {
-      const stat = lstatSync(join(folder, name), { throwIfNoEntry: false });
-      if (stat?.isDirectory()) look(join(folder, name));
-      else if (stat?.isFile() && !seen.has(stat.ino)) {
-        seen.add(stat.ino);
-        bytes += stat.size;
-      }
-    }
-  };
-  look(path);
-  return bytes;
-}
 
 export function diskUsage({ images: store, containers, layout }: Context): DiskUsage {
   const images = store.list();

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
 import { openPolicy } from "../images/policy.ts";
-import type { CheckRequest, Image, ImageStore, Progress } from "../images/types.ts";
+import { openRegistries } from "../images/remote/registries.ts";
+import type { CheckRequest, Image, ImageStore, Progress, RemovedImages } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
@@ -10,11 +11,12 @@ import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
-import { type Context, findContainer } from "./context.ts";
+import { type Context, findContainer, imagesInUse } from "./context.ts";
 import { createContainer, hasBinds } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -23,14 +25,17 @@ import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { historyOf, imageTrees } from "./image-layers.ts";
-import { listImages, prunable } from "./images.ts";
+import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
+import { listImages } from "./images.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
+import { MountTable } from "./mount-table.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
-import { pullImages } from "./pull.ts";
+import { pruneContainers, pruneImages } from "./prune.ts";
+import { mirrorsOf, pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer } from "./remove.ts";
@@ -40,7 +45,7 @@ import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import type { Trace } from "./trace.ts";
-import { trust } from "./trust.ts";
+import { trustOf } from "./trust.ts";
 import type {
   ContainerInfo,
   ContainerRequest,
@@ -53,6 +58,7 @@ import type {
   ImageSummary,
   ImageTree,
   LoginRequest,
+  MountedPath,
   PulledName,
   PullRequest,
   PushedName,
@@ -71,6 +77,8 @@ export interface EngineOptions {
   readonly runtimes?: RuntimeOptions | undefined;
   /** Who makes the containers' cgroups: "cgroupfs" (by default) or "systemd". */
   readonly cgroupDriver?: string | undefined;
+  /** Path of registries.toml; absent: /etc/onggi/registries.toml. */
+  readonly registries?: string | undefined;
   /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
   readonly policy?: string | undefined;
   /** Where the engine's own messages go. */
@@ -119,9 +127,11 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     startedNs: nowNs(),
     bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
     table: new ContainerTable(layout.database),
+    imageMounts: new MountTable(layout.database),
     events: new EventBus(),
     policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
+    registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
@@ -144,12 +154,15 @@ export class Engine {
   private readonly lock: number;
 
   readonly manifests: ReturnType<typeof manifestsOf>;
-  readonly trust = trust;
+  readonly trust: ReturnType<typeof trustOf>;
+  readonly artifacts: ReturnType<typeof artifactsOf>;
 
   constructor(context: Context, lock: number) {
     this.context = context;
     this.lock = lock;
     this.manifests = manifestsOf(context);
+    this.trust = trustOf(context);
+    this.artifacts = artifactsOf(context);
   }
 
   get layout(): Layout {
@@ -334,8 +347,8 @@ export class Engine {
   }
 
   /** Removes a name of an image, and the image with its last one; never one a container needs. */
-  async removeImage(reference: string, force: boolean, platform?: string): Promise<{ untagged: string[]; deleted: string[] }> {
-    const inUse = new Set([...this.context.containers.values()].map(({ record }) => record.imageId));
+  async removeImage(reference: string, force: boolean, platform?: string): Promise<RemovedImages> {
+    const inUse = imagesInUse(this.context);
     const result = await this.context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
     for (const id of result.deleted) this.context.events.emit("image", "delete", id, {});
     for (const name of result.untagged) this.context.events.emit("image", "untag", name, { name });
@@ -354,19 +367,28 @@ export class Engine {
     return imageTrees(this.context.images, reference);
   }
 
-  /** Removes images without a name that no container needs; with `all` every image that none needs. */
-  async pruneImages(
-    all: boolean,
-    filters: Record<string, string[]>,
-  ): Promise<{ untagged: string[]; deleted: string[]; reclaimed: number }> {
-    const before = diskUsage(this.context).layersSize;
-    const result = { untagged: [] as string[], deleted: [] as string[] };
-    for (const id of prunable(this.context, all, filters)) {
-      const { untagged, deleted } = await this.removeImage(id, true);
-      result.untagged.push(...untagged);
-      result.deleted.push(...deleted);
-    }
-    return { ...result, reclaimed: before - diskUsage(this.context).layersSize };
+  /** Removes images that nothing needs; see pruneImages. */
+  pruneImages(all: boolean, filters: Record<string, string[]>): ReturnType<typeof pruneImages> {
+    return pruneImages(this.context, all, filters, (id) => this.removeImage(id, true));
+  }
+
+  /** Removes containers that do not run; see pruneContainers. */
+  pruneContainers(filters: Record<string, string[]>): ReturnType<typeof pruneContainers> {
+    return pruneContainers(this.context, filters);
+  }
+
+  /** Mounts an image for people to look at; see mountImage. */
+  mountImage(request: { image: string; platform?: string; target?: string }): MountedPath {
+    return mountImage(this.context, request);
+  }
+
+  imageMounts(): MountedPath[] {
+    return imageMounts(this.context);
+  }
+
+  /** Of one image, at one path, or all. */
+  unmountImage(reference: string | null, force: boolean): MountedPath[] {
+    return unmountImage(this.context, reference, force);
   }
 
   diskUsage(): DiskUsage {
@@ -375,7 +397,8 @@ export class Engine {
 
   /** Verifies the image store, and mends it with `repair`. */
   checkImages(request: Omit<CheckRequest, "inUse">): Promise<StoreReport> {
-    const inUse = new Set([...this.context.containers.values()].map(({ record }) => record.imageId));
+    // Containers come and go meanwhile.
+    const inUse = { has: (id: string) => imagesInUse(this.context).has(id) };
     return this.context.images.check({ ...request, inUse });
   }
 
@@ -389,6 +412,11 @@ export class Engine {
     return pullImages(this.context, request, options);
   }
 
+  /** The hosts of an image's mirrors; see mirrorsOf. */
+  mirrorsOf(image: string): string[] {
+    return mirrorsOf(this.context, image);
+  }
+
   /** Sends images to a registry; see pushImages. */
   push(request: PushRequest, options: { signal: AbortSignal; progress: Progress }): Promise<PushedName[]> {
     return pushImages(this.context, request, options);
@@ -396,7 +424,7 @@ export class Engine {
 
   /** Asks a registry whether it takes credentials. */
   login(request: LoginRequest, signal: AbortSignal): Promise<{ identityToken?: string }> {
-    return login(request, signal);
+    return login(this.context, request, signal);
   }
 
   /** To be called when an image has come in. */
@@ -449,8 +477,10 @@ export class Engine {
         await context.cgroups.remove(group).catch((error: unknown) => context.log(`remove cgroup: ${error}`));
       }
     }
+    context.registries.close();
     context.images.close();
     context.table.close();
+    context.imageMounts.close();
     close(this.lock);
   }
 }

@@ -1,8 +1,7 @@
 import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
-import { nowNs, parseMoment } from "../lib/time.ts";
-import type { Context } from "./context.ts";
+import { isLabelled, momentOf } from "./filters.ts";
 import type { ImageSummary } from "./types.ts";
 
 /** Unix seconds; 0 when the configuration does not say. */
@@ -19,20 +18,24 @@ const summary = (image: Image): ImageSummary => ({
   labels: image.config.config.Labels ?? {},
 });
 
-/** A shell pattern ("debian*:1?") as a regular expression over a whole name. */
-const glob = (pattern: string): RegExp =>
-  new RegExp(
-    `^${pattern
-      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-      .replace(/\*/g, ".*")
-      .replace(/\?/g, ".")}$`,
-  );
+/** A pattern as Go's path.Match has it ("debian*:1?", no "*" across "/"), as a regular expression over a whole name. */
+const glob = (pattern: string): RegExp => {
+  const parts = pattern
+    .replace(/[.+^${}()|\\]/g, "\\$&")
+    .replace(/\*/g, "[^/]*")
+    .replace(/\?/g, "[^/]");
+  try {
+    return new RegExp(`^${parts}$`);
+  } catch {
+    throw new OnggiError("invalid_filter", `reference=${pattern}: it is no pattern`);
+  }
+};
 
 type Test = (image: Image) => boolean;
 
 /** Whether a name is meant: "debian:12" by itself, by its repository, or by a pattern for either. */
 const nameTest = (pattern: string): ((name: string) => boolean) => {
-  const wanted = glob(pattern);
+  const wanted = glob(pattern.replace(/^docker\.io\/(library\/)?/, ""));
   return (name) => wanted.test(name) || wanted.test(name.slice(0, name.lastIndexOf(":")));
 };
 
@@ -41,14 +44,17 @@ const filters: Record<string, (store: ImageStore, value: string) => Test> = {
     const test = nameTest(value);
     return (image) => image.names.some(test);
   },
-  label: (_, value) => {
-    const [key = "", wanted] = value.split(/=(.*)/s);
-    return (image) => {
-      const actual = image.config.config.Labels?.[key];
-      return actual !== undefined && (wanted === undefined || wanted === actual);
-    };
+  label: (_, value) => (image) => isLabelled(image.config.config.Labels, value),
+  dangling: (_, value) => {
+    const wanted = /^(true|t|1)$/i.test(value);
+    if (!wanted && !/^(false|f|0)$/i.test(value))
+      throw new OnggiError("invalid_filter", `dangling=${value}: neither true nor false`);
+    return (image) => (image.names.length === 0) === wanted;
   },
-  dangling: (_, value) => (image) => (image.names.length === 0) === (value === "true" || value === "1"),
+  until: (_, value) => {
+    const limit = momentOf("until", value);
+    return (image) => createdSeconds(image) < limit;
+  },
   before: (store, value) => {
     const limit = createdSeconds(store.get(value));
     return (image) => createdSeconds(image) < limit;
@@ -58,51 +64,6 @@ const filters: Record<string, (store: ImageStore, value: string) => Test> = {
     return (image) => createdSeconds(image) > limit;
   },
 };
-
-/** The image has the label, with that value if one is given. */
-const labelled = (image: Image, value: string): boolean => {
-  const [key = "", wanted] = value.split(/=(.*)/s);
-  const actual = image.config.config.Labels?.[key];
-  return actual !== undefined && (wanted === undefined || wanted === actual);
-};
-
-const pruneFilters: Record<string, (values: readonly string[]) => Test> = {
-  until: (values) => {
-    const limit = Math.min(
-      ...values.map((value) => {
-        const moment = parseMoment(value, nowNs());
-        if (moment === undefined)
-          throw new OnggiError("invalid_filter", `until=${value}: neither a moment nor a duration like 24h`);
-        return Number(moment / 1_000_000_000n);
-      }),
-    );
-    return (image) => createdSeconds(image) < limit;
-  },
-  label: (values) => (image) => values.every((value) => labelled(image, value)),
-  "label!": (values) => (image) => !values.some((value) => labelled(image, value)),
-};
-
-/** Ids of the images that `image prune` removes: none that a container or a manifest list needs. Throws "invalid_filter". */
-export function prunable(context: Context, all: boolean, filters: Record<string, string[]>): string[] {
-  const tests = Object.entries(filters).map(([key, values]) => {
-    const make = lookUp(pruneFilters, key);
-    if (!make) {
-      throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(pruneFilters).join(", ")}`);
-    }
-    return make(values);
-  });
-  const inUse = new Set([...context.containers.values()].map(({ record }) => record.imageId));
-  return context.images
-    .list()
-    .filter(
-      (image) =>
-        !inUse.has(image.id) &&
-        !context.images.lists.needs(image.id) &&
-        (all || image.names.length === 0) &&
-        tests.every((test) => test(image)),
-    )
-    .map(({ id }) => id);
-}
 
 /**
  * Images, newest first. Values of one filter are alternatives (labels add up), filters add up. With the filter "reference" an

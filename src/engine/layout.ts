@@ -10,6 +10,8 @@ export interface Layout {
   /** What has been removed for its owner and waits to be deleted. */
   readonly trash: string;
   readonly images: string;
+  /** Directories that `image mount` makes. */
+  readonly mounts: string;
   /** Files that can be made again: compiled seccomp programs. */
   readonly cache: string;
   readonly database: string;
@@ -25,6 +27,7 @@ export function layoutOf(root: string, run: string): Layout {
     containers: join(root, "containers"),
     trash: join(root, "trash"),
     images: join(root, "images"),
+    mounts: join(root, "mounts"),
     cache: join(root, "cache"),
     database: join(root, "engine.db"),
     lock: join(root, "engine.lock"),
@@ -36,7 +39,8 @@ export function layoutOf(root: string, run: string): Layout {
 /** Makes the directories. The data root is searchable by mapped container roots, readable by root alone. */
 export function makeLayout(layout: Layout): void {
   for (const path of [layout.root, layout.containers]) mkdirSync(path, { recursive: true, mode: 0o711 });
-  for (const path of [layout.run, layout.trash, layout.images, layout.cache]) mkdirSync(path, { recursive: true, mode: 0o700 });
+  for (const path of [layout.run, layout.trash, layout.images, layout.mounts, layout.cache])
+    mkdirSync(path, { recursive: true, mode: 0o700 });
 }
 
 /** The files of one container. */

@@ -5,7 +5,6 @@ import type { ListMember, ManifestList, Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
-import { registriesFor } from "./registries.ts";
 import type {
   ManifestAnnotateRequest,
   ManifestCreateRequest,
@@ -18,27 +17,31 @@ import type {
 
 const MAX_DOCUMENTS = 200;
 
-const optionsOf = ({ insecure, auths = {} }: RegistryRequest, signal: AbortSignal) => ({
-  registries: registriesFor(insecure),
+const optionsOf = ({ registries }: Context, { insecure, auths = {} }: RegistryRequest, signal: AbortSignal) => ({
+  registries: insecure ? registries.insecure : registries,
   authOf: (domain: string) => auths[domain],
   signal,
 });
 
 /** Makes a list, or adds to it. Throws what ManifestLists.create throws. */
-const create = ({ images }: Context, request: ManifestCreateRequest, signal: AbortSignal): Promise<string> =>
-  images.lists.create(request.list, request.images, { ...optionsOf(request, signal), amend: request.amend ?? false });
+const create = (context: Context, request: ManifestCreateRequest, signal: AbortSignal): Promise<string> =>
+  context.images.lists.create(request.list, request.images, {
+    ...optionsOf(context, request, signal),
+    amend: request.amend ?? false,
+  });
 
 const annotate = ({ images }: Context, { list, image, ...annotation }: ManifestAnnotateRequest): void =>
   images.lists.annotate(list, image, annotation);
 
 /** Sends a list. Throws what ManifestLists.push throws. */
 async function push(
-  { images, events }: Context,
+  context: Context,
   request: ManifestPushRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PushedManifest> {
+  const { images, events } = context;
   const name = familiarName(parseReference(request.list));
-  const options = { ...optionsOf(request, signal), progress, purge: request.purge ?? false };
+  const options = { ...optionsOf(context, request, signal), progress, purge: request.purge ?? false };
   const { digest, mediaType, size, members } = await images.lists.push(request.list, options);
   events.emit("image", "push", name, { name });
   return {
@@ -55,12 +58,13 @@ async function push(
  * that an index names. Throws "manifest_list_not_found", "manifest_list_member_not_found", and what the registry's client throws.
  */
 async function inspect(
-  { images }: Context,
+  context: Context,
   request: ManifestInspectRequest,
   signal: AbortSignal,
 ): Promise<{ text: string; documents: ManifestDocument[] }> {
+  const { images } = context;
   const { list, manifest, verbose } = request;
-  const { registries, authOf } = optionsOf(request, signal);
+  const { registries, authOf } = optionsOf(context, request, signal);
   const repositoryOf = (name: string): Repository => {
     const reference = parseReference(name);
     return registries.repository(reference, authOf(reference.domain));

@@ -3,16 +3,16 @@ import type { Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { familiarName, parseReference } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
-import { sharedRegistries } from "./registries.ts";
 import type { PulledName, PullRequest } from "./types.ts";
 
 /** Brings one image, or all a repository has tags for. Throws what ImageStore.pull and Policy throw, "reference_invalid". */
 export async function pullImages(
-  { images, events, policy }: Context,
-  { image: name, allTags, platform, auth }: PullRequest,
+  { images, events, registries, policy }: Context,
+  { image: name, allTags, platform, auths = {} }: PullRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PulledName[]> {
   const reference = parseReference(name);
+  const authOf = (host: string) => auths[host];
   policy.check(reference);
   const tags = allTags ? await allTagsOf() : [null];
   const pulled: PulledName[] = [];
@@ -20,22 +20,25 @@ export async function pullImages(
     const one = tag === null ? reference : { ...reference, tag };
     const text = familiarName(one);
     const options = {
-      registries: sharedRegistries(),
+      registries,
+      authOf,
       policy,
       signal,
       progress,
-      ...(auth ? { auth } : {}),
       ...(platform ? { platform } : {}),
     };
-    const { image, digest, upToDate } = await images.pull(text, options);
+    const { image, digest, upToDate, source } = await images.pull(text, options);
     events.emit("image", "pull", text, { name: text });
-    pulled.push({ name: text, digest, id: image.id, upToDate });
+    pulled.push({ name: text, digest, id: image.id, upToDate, source });
   }
   return pulled;
 
   async function allTagsOf(): Promise<string[]> {
     if (reference.tag || reference.digest)
       throw new OnggiError("reference_invalid", `${name}: all tags are asked for, and it names one; give the repository alone`);
-    return sharedRegistries().repository(reference, auth).tags(signal);
+    return registries.repository(reference, authOf(reference.domain), { authOf }).tags(signal);
   }
 }
+
+/** Hosts that may be asked in place of a name's registry, each with credentials of its own. Throws "registry_config_invalid". */
+export const mirrorsOf = ({ registries }: Context, image: string): string[] => registries.mirrorsOf(parseReference(image));

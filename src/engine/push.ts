@@ -3,19 +3,18 @@ import type { Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
-import { sharedRegistries } from "./registries.ts";
 import type { LoginRequest, PushedName, PushRequest } from "./types.ts";
 
 /** Sends one name, or all the names of a repository. Throws what ImageStore.push throws, "reference_invalid", "image_not_found". */
 export async function pushImages(
-  { images, events }: Context,
+  { images, events, registries }: Context,
   { image: name, allTags, platform, auths = {} }: PushRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PushedName[]> {
   const pushed: PushedName[] = [];
   for (const text of allTags ? namesOf(images.list(), name) : [familiarName(parseReference(name))]) {
     const asked = { signal, progress, ...(platform === undefined ? {} : { platform }) };
-    const options = { registries: sharedRegistries(), authOf: (domain: string) => auths[domain], ...asked };
+    const options = { registries, authOf: (domain: string) => auths[domain], ...asked };
     const { digest, size } = await images.push(text, options);
     events.emit("image", "push", text, { name: text });
     pushed.push({ name: text, digest, size });
@@ -38,5 +37,8 @@ function namesOf(images: readonly { readonly names: readonly string[] }[], repos
 }
 
 /** Whether a registry takes these credentials. Throws "registry_unauthorized" and what else its client throws. */
-export const login = ({ server, auth }: LoginRequest, signal: AbortSignal): Promise<{ identityToken?: string }> =>
-  sharedRegistries().login(server, auth, signal);
+export const login = (
+  { registries }: Context,
+  { server, auth }: LoginRequest,
+  signal: AbortSignal,
+): Promise<{ identityToken?: string }> => registries.login(server, auth, signal);

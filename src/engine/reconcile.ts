@@ -14,6 +14,7 @@ import { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
 import { deleteByRuntime } from "./foreign.ts";
 import { forgetExecs } from "./foreign-exec.ts";
+import { reconcileImageMounts } from "./image-mounts.ts";
 import { containerPaths } from "./layout.ts";
 import { settleFreezer } from "./pause.ts";
 import { deleteContainer } from "./remove.ts";
@@ -24,6 +25,7 @@ export async function reconcile(context: Context): Promise<void> {
     context.containers.set(record.id, new Container(record));
     if (record.slot !== null) context.slots.claim(record.slot);
   }
+  reconcileImageMounts(context);
   const adopted = await Promise.all([...context.containers.values()].map((container) => guarded(context, container)));
   await removeStrangers(context);
   await context.images.collectGarbage();

@@ -1,23 +1,30 @@
 /** `image sign` and `image verify`: signatures of images in registries. */
 import { hostPlatform } from "../images/image-config.ts";
 import { choose, isIndexType, linksOf, parseDocument, parseJson } from "../images/manifest.ts";
+import type { RepositoryOptions } from "../images/remote/types.ts";
 import { parsePrivateKey, parsePublicKey } from "../images/trust/keys.ts";
 import { signImage } from "../images/trust/sign.ts";
 import { verifyImage } from "../images/trust/verify.ts";
 import { OnggiError } from "../lib/errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
-import { registriesFor } from "./registries.ts";
+import type { Context } from "./context.ts";
 import type { SignRequest, VerifiedImage, VerifyRequest } from "./types.ts";
 
-const repositoryOf = ({ image, auths = {}, insecure }: SignRequest | VerifyRequest) => {
+const repositoryOf = (
+  { registries }: Context,
+  { image, auths = {}, insecure }: SignRequest | VerifyRequest,
+  options: RepositoryOptions,
+) => {
   const reference = parseReference(image);
-  return { reference, repository: registriesFor(insecure).repository(reference, auths[reference.domain]) };
+  const repository = (insecure ? registries.insecure : registries).repository(reference, auths[reference.domain], options);
+  return { reference, repository };
 };
 
 /** Signs what a name means in its registry now. Returns the digests that were signed. Throws what parsePrivateKey and the registry's client throw. */
-async function sign(request: SignRequest, signal: AbortSignal): Promise<{ digests: string[] }> {
-  const { reference, repository } = repositoryOf(request);
+async function sign(context: Context, request: SignRequest, signal: AbortSignal): Promise<{ digests: string[] }> {
+  // What a mirror says a name means is not signed.
+  const { reference, repository } = repositoryOf(context, request, { mirrors: false });
   const key = await parsePrivateKey(request.key, request.password, request.keyName);
   const top = await repository.manifest(reference.digest ?? reference.tag ?? "latest", signal);
   const what = `${repository.name}@${top.digest}`;
@@ -35,8 +42,8 @@ async function sign(request: SignRequest, signal: AbortSignal): Promise<{ digest
 }
 
 /** Whether what a name means in its registry now, or this machine's part of it, is signed by one of the keys. Throws "signature_missing". */
-async function verify(request: VerifyRequest, signal: AbortSignal): Promise<VerifiedImage> {
-  const { reference, repository } = repositoryOf(request);
+async function verify(context: Context, request: VerifyRequest, signal: AbortSignal): Promise<VerifiedImage> {
+  const { reference, repository } = repositoryOf(context, request, {});
   const keys = request.keys.map(({ name, text }) => parsePublicKey(text, name));
   const top = await repository.manifest(reference.digest ?? reference.tag ?? "latest", signal);
   const digests: Digest[] = [top.digest];
@@ -56,4 +63,7 @@ async function verify(request: VerifyRequest, signal: AbortSignal): Promise<Veri
 }
 
 /** The use cases of signatures. */
-export const trust = { sign, verify };
+export const trustOf = (context: Context) => ({
+  sign: (request: SignRequest, signal: AbortSignal) => sign(context, request, signal),
+  verify: (request: VerifyRequest, signal: AbortSignal) => verify(context, request, signal),
+});

@@ -3,6 +3,8 @@
 import type { RegistryAuth } from "../images/remote/types.ts";
 
 export type {
+  AttachedFile,
+  AttachFile,
   Image,
   ImageConfig,
   LayerWaste,
@@ -10,6 +12,7 @@ export type {
   ListMember,
   ListPlatform,
   ManifestList,
+  Referrer,
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
@@ -23,7 +26,15 @@ export type {
 } from "../runtime/request-types.ts";
 export type { RegistryAuth };
 
-import type { LayerWaste, ListAnnotation, ListDescriptor, ListPlatform } from "../images/types.ts";
+import type {
+  AttachedFile,
+  AttachFile,
+  LayerWaste,
+  ListAnnotation,
+  ListDescriptor,
+  ListPlatform,
+  Referrer,
+} from "../images/types.ts";
 import type { ContainerRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -120,6 +131,14 @@ export interface ImageSummary {
   /** Bytes of all layers, uncompressed. */
   size: number;
   labels: Record<string, string>;
+}
+
+/** Where an image is mounted for people to look at. */
+export interface MountedPath {
+  path: string;
+  /** The image's. */
+  id: string;
+  names: string[];
 }
 
 /** One line of `history`, newest first. */
@@ -239,7 +258,8 @@ export interface PullRequest {
   allTags?: boolean;
   /** "linux/arm64"; absent: this machine's. */
   platform?: string;
-  auth?: RegistryAuth;
+  /** Who asks, by registry ("docker.io") and by mirror's host. */
+  auths?: Record<string, RegistryAuth>;
 }
 
 /** One name that was pulled. */
@@ -252,6 +272,8 @@ export interface PulledName {
   id: string;
   /** The name meant that image before. */
   upToDate: boolean;
+  /** The host that said what the name means: the registry's, or a mirror's. */
+  source: string;
 }
 
 export interface PushRequest {
@@ -349,4 +371,43 @@ export interface VerifiedImage {
   key: string;
   /** The name it is signed as. */
   reference: string | null;
+}
+
+export interface ReferrersRequest extends RegistryRequest {
+  image: string;
+  artifactType?: string;
+  /** Of an index: what refers to that platform's manifest. */
+  platform?: string;
+}
+
+/** `name`: the manifest that is referred to, by its digest. */
+export interface ReferrersResult {
+  name: string;
+  referrers: Referrer[];
+}
+
+export interface AttachRequest extends RegistryRequest {
+  image: string;
+  platform?: string;
+  artifactType: string;
+  annotations?: Record<string, string>;
+  files: AttachFile[];
+}
+
+export interface DetachRequest extends RegistryRequest {
+  /** The artifact, by its digest. */
+  image: string;
+}
+
+export interface FetchRequest extends RegistryRequest {
+  /** An artifact; with a type an image that artifacts refer to. */
+  image: string;
+  artifactType?: string;
+  platform?: string;
+  /** Absolute; absent: the one file is given as STDOUT frames. */
+  directory?: string;
+}
+
+export interface FetchedFile extends AttachedFile {
+  path: string | null;
 }

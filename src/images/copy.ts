@@ -6,29 +6,70 @@ import { OnggiError } from "../lib/errors.ts";
 import { Limiter } from "../lib/limiter.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
-import { finishHash, newHash } from "./digest.ts";
+import { digestOf, finishHash, newHash } from "./digest.ts";
+import { inTurn } from "./in-turn.ts";
 import { type Blob, linksOf, parseJson } from "./manifest.ts";
-import type { Repository } from "./remote/types.ts";
+import type { BlobRead, Repository } from "./remote/types.ts";
 
 /** Blobs that are sent at a time. */
 const PARALLEL = 5;
 const MAX_DEPTH = 8;
 
+class OtherBytes extends OnggiError {
+  /** Somebody is left who may have the right ones. */
+  readonly again: boolean;
+
+  constructor(source: Repository, { digest }: Blob, read: BlobRead) {
+    super("digest_mismatch", `${source.name}: ${digest} has other bytes`);
+    this.again = read.wrong(this.message);
+  }
+}
+
 /** A blob's bytes. Throws "digest_mismatch" after the last where they are others. */
-export async function* checkedBlob(source: Repository, { digest, size }: Blob, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* checkedBlob(source: Repository, blob: Blob, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   const hash = newHash();
-  for await (const chunk of source.blob(digest, size, signal)) {
+  const read = source.blob(blob.digest, blob.size, signal);
+  for await (const chunk of read) {
     hash.update(chunk);
     yield chunk;
   }
-  if (finishHash(hash) !== digest) throw new OnggiError("digest_mismatch", `${source.name}: ${digest} has other bytes`);
+  if (finishHash(hash) !== blob.digest) throw new OtherBytes(source, blob, read);
+}
+
+/** What is done with a checked blob is done again where a mirror gave other bytes, until nobody is left. */
+async function fromAnybody<T>(use: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await use();
+    } catch (error) {
+      if (!(error instanceof OtherBytes && error.again)) throw error;
+    }
+  }
 }
 
 /** A blob in memory; for those whose size was looked at. Throws "digest_mismatch". */
-export async function blobBytes(source: Repository, blob: Blob, signal?: AbortSignal): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  for await (const chunk of checkedBlob(source, blob, signal)) parts.push(chunk);
-  return Buffer.concat(parts);
+export function blobBytes(source: Repository, blob: Blob, signal?: AbortSignal): Promise<Buffer> {
+  return fromAnybody(async () => {
+    const parts: Uint8Array[] = [];
+    for await (const chunk of checkedBlob(source, blob, signal)) parts.push(chunk);
+    return Buffer.concat(parts);
+  });
+}
+
+/** Sends bytes, unless the repository has them. Two who send the same at once would have docker-registry write over what it reads. */
+export async function sendBytes(
+  target: Repository,
+  bytes: Uint8Array,
+  signal?: AbortSignal,
+): Promise<{ digest: Digest; size: number }> {
+  const blob = { digest: digestOf(bytes), size: bytes.length };
+  async function* open(): AsyncGenerator<Uint8Array> {
+    yield bytes;
+  }
+  await inTurn(target, blob.digest, async () => {
+    if ((await target.hasBlob(blob.digest, signal)) === null) await target.upload({ open, ...blob }, signal);
+  });
+  return blob;
 }
 
 export interface CopyOptions {
@@ -44,7 +85,7 @@ async function copyBlob(source: Repository, target: Repository, blob: Blob, { si
     tell?.(digest, `Mounted from ${from.path}`);
     return;
   }
-  await target.upload({ open: () => checkedBlob(source, blob, signal), digest, size }, signal);
+  await fromAnybody(() => target.upload({ open: () => checkedBlob(source, blob, signal), digest, size }, signal));
   tell?.(digest, "Copied");
 }
 

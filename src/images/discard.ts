@@ -30,14 +30,15 @@ export function forget(store: Rooms, lease: Lease): void {
   discard(store, digests);
 }
 
-/** Deletes blobs that no image and no operation needs; returns which. */
-export function discard(store: Rooms, digests: readonly string[]): string[] {
-  const gone = new Set<string>();
+/** Deletes blobs that no image and no operation needs; returns their digests and bytes. */
+export function discard(store: Rooms, digests: readonly string[]): Map<string, number> {
+  const gone = new Map<string, number>();
   for (const digest of digests) {
-    if (store.catalog.needs(digest) || store.content.isLeased(digest) || !store.content.hasBlob(digest)) continue;
+    const size = store.content.blobSize(digest);
+    if (store.catalog.needs(digest) || store.content.isLeased(digest) || size === null) continue;
     fs.rmSync(store.content.blobPath(digest), { force: true });
-    gone.add(digest);
+    gone.set(digest, size);
   }
-  store.database.removeLayerBlobs([...gone]);
-  return [...gone];
+  store.database.removeLayerBlobs([...gone.keys()]);
+  return gone;
 }

@@ -29,7 +29,7 @@ test("a file has every byte that was added, however data, zeros and pauses follo
         fs.rmSync(path);
       }),
       {
-        numRuns: 100,
+        numRuns: 60,
         examples: [
           [
             [

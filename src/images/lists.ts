@@ -175,7 +175,8 @@ export class StoredLists implements ManifestLists {
   ): Promise<PushedImage & { members: ListMember[] }> {
     const { registries, authOf, signal, progress } = options;
     const target = parseReference(canonicalTag(list));
-    const repository = registries.repository(target, authOf?.(target.domain));
+    // whether something is there a mirror does not say
+    const repository = registries.repository(target, authOf?.(target.domain), { mirrors: false });
     const members: ListMember[] = [];
     for (const member of this.get(list).members) members.push(await this.#send(member, target, repository, options));
     const { mediaType, text } = indexOf(members);
@@ -201,7 +202,7 @@ export class StoredLists implements ManifestLists {
       if (!this.#catalog.has(image))
         throw new OnggiError("image_not_found", `${member.name} (${image}) is no longer here; make the manifest list again`);
       const { digest, mediaType, size } = await this.#push(image, { ...target, tag: null }, options);
-      return { ...member, descriptor: { ...descriptor, digest: digest as Digest, mediaType, size } };
+      return { ...member, descriptor: { mediaType, digest, size } };
     }
     const from = parseReference(member.repository!);
     const source = registries.repository(from, authOf?.(from.domain));

@@ -33,6 +33,8 @@ export interface PulledLayer {
   readonly size: number;
   /** Absent: it was there already. */
   readonly entries?: readonly TarEntry[];
+  /** Who sent it. Absent: nobody did. */
+  readonly source?: string;
 }
 
 /** An image whose layers have all come. */
@@ -45,6 +47,8 @@ export interface PulledImage {
   readonly documents: readonly RemoteManifest[];
   /** What the registry calls it: the digest of the index, or of the manifest. */
   readonly digest: Digest;
+  /** Who said so: the registry, or a mirror. */
+  readonly source: string;
 }
 
 export interface PullRequest {
@@ -114,7 +118,7 @@ export class Puller {
     }
     for (const digest of [manifest.config.digest, ...diffIds]) lease.digests.add(digest);
     const layers = await this.#allLayers(request, manifest, diffIds, what);
-    return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest };
+    return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest, source: top.source };
   }
 
   /** The manifest for the platform, by way of indexes. */
@@ -187,7 +191,9 @@ export class Puller {
         progress({ id, ...step });
       },
     );
-    progress({ id, message: "Pull complete", current: descriptor.size, total: descriptor.size });
+    const { source } = layer;
+    const whole = { current: descriptor.size, total: descriptor.size };
+    progress({ id, message: "Pull complete", ...whole, ...(source ? { source } : {}) });
     return layer;
   }
 
@@ -200,11 +206,10 @@ export class Puller {
   ): Promise<PulledLayer> {
     const { digest, size: total, mediaType } = descriptor;
     try {
-      const layer = await this.#limiter.run(() => this.#download(repository, descriptor, signal, tell));
+      const { layer, source } = await this.#limiter.run(() => this.#genuine(repository, descriptor, signal, tell));
       tell({ message: DOWNLOADED, current: total, total });
-      const { ingest, entries, size, blob } = layer;
+      const { ingest, entries, size } = layer;
       try {
-        checkDigest(blob, { digest, size: total }, "the registry sent");
         checkDigest({ digest: layer.diffId, size }, { digest: diffId, size }, "it expands to");
       } catch (error) {
         await ingest.drop();
@@ -215,14 +220,32 @@ export class Puller {
         await this.#content.flushNames();
         this.#database.addLayerBlob({ digest, size: total, mediaType, diffId }, repository.name);
       });
-      return { diffId, size, entries };
+      return { diffId, size, entries, source };
     } catch (error) {
       throw named(error, label);
     }
   }
 
-  async #download(
+  /** The layer whose blob is the one that was asked for: where a mirror sent something else, from the next one. */
+  async #genuine(
     repository: Repository,
+    descriptor: Descriptor,
+    signal: AbortSignal,
+    tell: (step: Step) => void,
+  ): Promise<{ layer: NewLayer; source: string }> {
+    for (;;) {
+      const read = repository.blob(descriptor.digest, descriptor.size, signal);
+      try {
+        const layer = await this.#download(read, descriptor, signal, tell);
+        return { layer, source: read.sources.join(", ") };
+      } catch (error) {
+        if (!(isWrongContent(error) && read.wrong(messageOf(error)))) throw error;
+      }
+    }
+  }
+
+  async #download(
+    source: Chunks,
     { digest, size: total }: Descriptor,
     signal: AbortSignal,
     tell: (step: Step) => void,
@@ -236,8 +259,14 @@ export class Puller {
       told = current;
       tell({ message: "Downloading", current, total });
     };
-    const source: Chunks = repository.blob(digest, total, signal);
-    return takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
+    const layer = await takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
+    try {
+      checkDigest(layer.blob, { digest, size: total }, "the registry sent");
+      return layer;
+    } catch (error) {
+      await layer.ingest.drop();
+      throw error;
+    }
   }
 }
 
@@ -290,5 +319,11 @@ const contentFailures: ReadonlySet<string> = new Set([
   "blob_unknown",
   "out_of_disk",
 ]);
+
+/** Of those, what comes of bytes that are not the blob's: the source's fault, and maybe its alone. */
+const isWrongContent = (error: unknown): boolean =>
+  isContentFailure(error) &&
+  error instanceof OnggiError &&
+  !["registry_answer_invalid", "blob_unknown", "out_of_disk"].includes(error.code);
 
 export const isContentFailure = (error: unknown): boolean => error instanceof OnggiError && contentFailures.has(error.code);

@@ -8,7 +8,7 @@ import { OnggiError } from "../lib/errors.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
 import { compressedFile, compressionOfType, layerTypeOf } from "./compress.ts";
-import { checkedBlob } from "./copy.ts";
+import { checkedBlob, sendBytes } from "./copy.ts";
 import type { LayerBlob } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { mediaTypes, parseDocument } from "./manifest.ts";
@@ -92,12 +92,15 @@ export async function pushImage(
     }
   };
   let first: { error: unknown } | null = null;
-  const guarded = (task: Promise<void>): Promise<void> =>
+  const guarded = (task: Promise<unknown>): Promise<unknown> =>
     task.catch((error: unknown) => {
       first ??= { error };
       stop.abort(error);
     });
-  await Promise.all([guarded(sendConfig(repository, image, signal)), ...Array.from({ length: PARALLEL }, () => guarded(work()))]);
+  await Promise.all([
+    guarded(sendBytes(repository, Buffer.from(image.config), signal)),
+    ...Array.from({ length: PARALLEL }, () => guarded(work())),
+  ]);
   if (first) throw (first as { error: unknown }).error;
   signal.throwIfAborted();
   const blobs = image.layers.map(({ diffId }) => results.get(diffId)!);
@@ -106,15 +109,6 @@ export async function pushImage(
   const bytes = Buffer.from(manifest.text);
   const digest = await repository.putManifest(target.tag ?? digestOf(bytes), manifest.mediaType, bytes, signal);
   return { digest, mediaType: manifest.mediaType, text: manifest.text };
-}
-
-async function sendConfig(repository: Repository, { id, config }: ImageToPush, signal: AbortSignal): Promise<void> {
-  if ((await repository.hasBlob(id, signal)) !== null) return;
-  const bytes = Buffer.from(config);
-  async function* open(): AsyncGenerator<Uint8Array> {
-    yield bytes;
-  }
-  await repository.upload({ open, digest: id, size: bytes.length }, signal);
 }
 
 const newManifest = ({ id, config }: ImageToPush, blobs: readonly LayerBlob[]): { mediaType: string; text: string } => ({

@@ -1,11 +1,12 @@
 /** Removal of images, or of their names. */
 import * as fs from "node:fs";
+import { bytesBelow } from "../lib/disk.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { familiar, type Known } from "./catalog.ts";
 import { discard } from "./discard.ts";
 import { ImageInUse } from "./errors.ts";
 import type { Rooms } from "./rooms.ts";
-import type { RemoveOptions } from "./types.ts";
+import type { RemovedImages, RemoveOptions } from "./types.ts";
 
 /**
  * Removes a name, from all the images that have it or from one platform's, and the images it was the last name of; `listed` says
@@ -17,19 +18,23 @@ export function removeImages(
   reference: string,
   options: RemoveOptions,
   listed: (id: string) => boolean,
-): { untagged: string[]; deleted: string[] } {
+): RemovedImages {
   const platform = options.platform === undefined ? null : parsePlatform(options.platform);
   const { known, name } = store.catalog.find(reference, platform);
   const found = platform ? [known] : store.catalog.findAll(reference).found;
   const steps = found.map((each) => removalOf(each, name, reference, options, listed(each.record.id)));
   const untagged = new Set<string>();
   const deleted: string[] = [];
+  let freed = 0;
   for (const { known, names, last } of steps) {
     for (const each of names) untagged.add(familiar(each));
-    if (last) deleted.push(...deleteImage(store, known));
-    else store.catalog.changed(store.database.removeNames(known.record.id, names));
+    if (last) {
+      const gone = deleteImage(store, known);
+      deleted.push(...gone.deleted);
+      freed += gone.freed;
+    } else store.catalog.changed(store.database.removeNames(known.record.id, names));
   }
-  return { untagged: [...untagged], deleted };
+  return { untagged: [...untagged], deleted, freed };
 }
 
 interface Removal {
@@ -65,18 +70,17 @@ const removalOf = (
   return { known, names, last: last && !used };
 };
 
-/** Deletes an image with all its names; returns the digests that went with it. */
-const deleteImage = (store: Rooms, { record, documents: kept }: Known): string[] => {
-  const { id, manifest } = record;
-  const documents = kept.map(({ digest }) => digest);
+/** Deletes an image with all its names; returns the digests and bytes that went with it. */
+const deleteImage = (store: Rooms, { record, documents }: Known): { deleted: string[]; freed: number } => {
+  const { id, manifest, layers } = record;
+  const { content } = store;
   store.catalog.changed(store.database.removeImage(id));
   store.mounts.release(id);
-  const deleted = [
-    id,
-    ...discard(store, [...record.layers]),
-    ...discard(store, [id, manifest, ...documents]).filter((digest) => digest !== id),
-  ];
-  fs.rmSync(store.content.indexPath(id), { force: true });
-  fs.rmSync(store.content.treePath(id), { recursive: true, force: true });
-  return deleted.filter((digest) => digest !== manifest && !documents.includes(digest));
+  const gone = discard(store, layers);
+  const described = discard(store, [id, manifest, ...documents.map(({ digest }) => digest)]);
+  const derived = (fs.statSync(content.indexPath(id), { throwIfNoEntry: false })?.size ?? 0) + bytesBelow(content.treePath(id));
+  fs.rmSync(content.indexPath(id), { force: true });
+  fs.rmSync(content.treePath(id), { recursive: true, force: true });
+  const freed = [...gone.values(), ...described.values()].reduce((sum, bytes) => sum + bytes, derived);
+  return { deleted: [id, ...gone.keys()], freed };
 };

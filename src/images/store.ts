@@ -10,7 +10,7 @@ import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
 import { checkStore } from "./check.ts";
 import { ContentStore } from "./content.ts";
-import { ImageDatabase } from "./database.ts";
+import { explainDamage, ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { forget, holding } from "./discard.ts";
 import { explainDisk } from "./files.ts";
@@ -30,6 +30,7 @@ import type {
   CommitImage,
   Image,
   ImageStore,
+  ImagesInUse,
   ImportOptions,
   LayerWaste,
   LoadOptions,
@@ -38,6 +39,7 @@ import type {
   PullOptions,
   PushedImage,
   PushOptions,
+  RemovedImages,
   RemoveOptions,
   SaveOptions,
   StoreProblem,
@@ -65,7 +67,7 @@ const KEEP_TAKEN_MS = 24 * 3600 * 1000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
 
-/** Opens the store below `root`, making it where there is none. Throws "store_version". */
+/** Opens the store below `root`, making it where there is none. Throws "store_version", "store_damaged". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
   new LocalImageStore(root, options);
 
@@ -82,9 +84,15 @@ class LocalImageStore implements ImageStore {
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
     this.#content = new ContentStore(root);
-    this.#database = new ImageDatabase(join(root, "images.db"));
+    const path = join(root, "images.db");
+    this.#database = new ImageDatabase(path);
+    try {
+      this.#catalog = new Catalog(this.#database, this.#content);
+    } catch (error) {
+      this.#database.close();
+      throw explainDamage(error, path);
+    }
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
-    this.#catalog = new Catalog(this.#database, this.#content);
     this.#rooms = { content: this.#content, database: this.#database, catalog: this.#catalog, mounts: this.#mounts };
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
     this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
@@ -191,18 +199,21 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+  async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }> {
     const reference = parseReference(name);
-    const { registries, auth, policy, signal = new AbortController().signal, progress = () => {} } = options;
+    const { registries, authOf, policy, signal = new AbortController().signal, progress = () => {} } = options;
     policy?.check(reference);
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
-    const repository = registries.repository(reference, auth);
+    const auth = authOf?.(reference.domain);
+    const repository = registries.repository(reference, auth, authOf ? { authOf } : {});
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     return this.#content.leased(async (lease) => {
       try {
-        const admit = async (digests: readonly Digest[]) => policy?.admit(repository, reference, digests, signal);
+        // a mirror may not have the signatures yet
+        const signers = [repository, registries.repository(reference, auth, { mirrors: false })];
+        const admit = async (digests: readonly Digest[]) => policy?.admit(signers, reference, digests, signal);
         const request = { repository, reference, lease, signal, progress, admit };
-        const { documents, digest, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
+        const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
         const repositoryDigests = [{ repository: `${reference.domain}/${reference.path}`, digest }];
@@ -211,7 +222,7 @@ class LocalImageStore implements ImageStore {
         // What an index brought leaves the name to the images of its other platforms.
         const beside = documents.length > 1;
         await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
-        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id) };
+        return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id), source };
       } catch (error) {
         if (isContentFailure(error)) forget(this.#rooms, lease);
         throw error;
@@ -219,7 +230,7 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }> {
+  async remove(reference: string, options: RemoveOptions): Promise<RemovedImages> {
     return removeImages(this.#rooms, reference, options, (id) => this.lists.needs(id));
   }
 
@@ -325,7 +336,7 @@ class LocalImageStore implements ImageStore {
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 
-  #repair(problems: readonly StoreProblem[], inUse: ReadonlySet<string>): Promise<StoreProblem[]> {
+  #repair(problems: readonly StoreProblem[], inUse: ImagesInUse): Promise<StoreProblem[]> {
     const remove = (id: string) => this.remove(id, { force: true, inUse });
     return repairStore({ ...this.#rooms, remove, collectGarbage: () => this.collectGarbage() }, problems, inUse);
   }

@@ -77,11 +77,12 @@ export interface ImageStore {
   layers(id: string): { diffId: string; size: number }[];
   /**
    * Brings an image from a registry. `digest` is what the registry calls it; `upToDate`: the name meant that image before. A pull
-   * that fails on the way leaves the layers that are whole for the next try.
+   * that fails on the way leaves the layers that are whole for the next try. `source` is the host that said what the name means:
+   * the registry's, or a mirror's.
    */
-  pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
+  pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }>;
   /** Removes a name and, with its last name, the image: all its platforms', or that of one. */
-  remove(reference: string, options: RemoveOptions): Promise<{ untagged: string[]; deleted: string[] }>;
+  remove(reference: string, options: RemoveOptions): Promise<RemovedImages>;
   /** The name means what the reference means, for every platform, and nothing else. */
   tag(reference: string, name: string): void;
   /**
@@ -117,9 +118,17 @@ export interface LoadOptions {
 
 export interface RemoveOptions {
   force?: boolean;
-  /** Ids of images that containers need. */
-  inUse: ReadonlySet<string>;
+  inUse: ImagesInUse;
   platform?: string;
+}
+
+export interface RemovedImages {
+  /** Names. */
+  untagged: string[];
+  /** Ids of images, and diffIDs of layers that went with them. */
+  deleted: string[];
+  /** Bytes of all the files that went. */
+  freed: number;
 }
 
 export interface SaveOptions {
@@ -160,16 +169,20 @@ export interface StoreReport {
   bytes: number;
 }
 
+/** Says of an image's id whether a container, or whatever else outside of the store, needs it. */
+export type ImagesInUse = Pick<ReadonlySet<string>, "has">;
+
 export interface CheckRequest {
   quick?: boolean;
   repair?: boolean;
-  /** Images that containers need: their records stay, whatever is missing. */
-  inUse: ReadonlySet<string>;
+  /** Images that something needs: their records stay, whatever is missing. Asked at each decision. */
+  inUse: ImagesInUse;
   signal?: AbortSignal;
   progress?: Progress;
 }
 
-export type Progress = (step: { id: string; current: number; total?: number; message: string }) => void;
+/** `source`: the host, or hosts, that sent what is there now. */
+export type Progress = (step: { id: string; current: number; total?: number; message: string; source?: string }) => void;
 
 export interface ImportOptions {
   name?: string;
@@ -208,7 +221,8 @@ export interface CommitImage {
 
 export interface PullOptions {
   readonly registries: Registries;
-  readonly auth?: RegistryAuth;
+  /** Who asks the registry of that name, or a mirror on that host. */
+  authOf?(host: string): RegistryAuth | undefined;
   /** "linux/arm64"; absent: this machine's. */
   readonly platform?: string;
   /** Absent: whatever comes is taken. */
@@ -222,10 +236,43 @@ export interface Policy {
   /** Whether a name may be asked for at all. Throws "policy_refused", "policy_invalid". */
   check(reference: Reference): void;
   /**
-   * Whether what was found there may be taken: `digests` are those of the index and of the platform's manifest. Throws those,
-   * "signature_missing", and what the registry's client throws.
+   * Whether what was found there may be taken: `digests` are those of the index and of the platform's manifest. Signatures are
+   * looked for in the repositories in turn. Throws those, "signature_missing", and what the registry's client throws.
    */
-  admit(repository: Repository, reference: Reference, digests: readonly Digest[], signal?: AbortSignal): Promise<void>;
+  admit(
+    repositories: readonly Repository[],
+    reference: Reference,
+    digests: readonly Digest[],
+    signal?: AbortSignal,
+  ): Promise<void>;
+}
+
+/** An artifact that refers to a manifest. */
+export interface Referrer {
+  readonly digest: string;
+  readonly mediaType: string;
+  /** Empty where the registry does not say it. */
+  readonly artifactType: string;
+  /** Of its manifest, in bytes. */
+  readonly size: number;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** What refers to it. */
+  readonly referrers: readonly Referrer[];
+}
+
+export interface AttachFile {
+  /** Absolute; its last part is the name it gets. */
+  readonly path: string;
+  readonly mediaType: string;
+}
+
+/** A file of an artifact, in its registry. */
+export interface AttachedFile {
+  /** No path. */
+  readonly name: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly mediaType: string;
 }
 
 /** A platform as an index says it. */

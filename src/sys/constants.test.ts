@@ -47,6 +47,7 @@ const newer = [
   "MFD_EXEC",
   "F_SEAL_EXEC",
   "MPOL_WEIGHTED_INTERLEAVE",
+  "STATX_MNT_ID_UNIQUE",
 ];
 /** The C library keeps two signals and hides one flag; the kernel's values stand in the table. */
 const kernels: Readonly<Record<string, number>> = {

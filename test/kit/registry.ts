@@ -3,7 +3,7 @@
  * pid. Plain HTTP unless `tls`.
  */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,8 @@ export interface RegistryOptions {
   /** Who may: name and password. Absent: everybody. */
   readonly users?: Readonly<Record<string, string>>;
   readonly tls?: boolean;
+  /** With TLS: it wants to see a certificate that its authority has signed, as `certificate` is. */
+  readonly mutual?: boolean;
   /** Lines of the configuration, YAML, added at its end. */
   readonly config?: string;
 }
@@ -33,6 +35,8 @@ const must = (words: string[]): string => {
   if (exitCode !== 0) throw new Error(`${words.join(" ")}: ${stderr.toString()}`);
   return stdout.toString();
 };
+
+const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
 export const sha256 = (data: string | Uint8Array): string => `sha256:${createHash("sha256").update(data).digest("hex")}`;
 
@@ -80,6 +84,11 @@ export class Registry {
   /** The authority that signed its certificate, PEM. */
   get ca(): string {
     return join(this.path, "ca.crt");
+  }
+
+  /** A client's certificate and its key, PEM. */
+  get certificate(): { readonly cert: string; readonly key: string } {
+    return { cert: join(this.path, "client.crt"), key: join(this.path, "client.key") };
   }
 
   get pid(): number {
@@ -142,7 +151,9 @@ export class Registry {
       if (this.#child.exitCode !== null || Date.now() > deadline)
         throw new Error(`docker-registry does not answer:\n${await this.log()}`);
       try {
-        await fetch(`${this.url}/v2/`, { tls: { rejectUnauthorized: false } });
+        const { cert, key } = this.certificate;
+        const own = existsSync(cert) ? { cert: Bun.file(cert), key: Bun.file(key) } : {};
+        await fetch(`${this.url}/v2/`, { tls: { rejectUnauthorized: false, ...own } });
         return;
       } catch {
         await Bun.sleep(20);
@@ -163,7 +174,7 @@ export class Registry {
     rmSync(this.path, { recursive: true, force: true });
   }
 
-  #configure({ users, config = "" }: RegistryOptions): void {
+  #configure({ users, mutual = false, config = "" }: RegistryOptions): void {
     const at = (name: string): string => join(this.path, name);
     const lines = [
       "version: 0.1",
@@ -177,30 +188,30 @@ export class Registry {
       writeFileSync(at("htpasswd"), `${entries.join("\n")}\n`);
       lines.push(`auth: {htpasswd: {realm: onggi, path: ${at("htpasswd")}}}`);
     }
+    // Known to the next process too: uploads outlive a restart.
+    const http = [`addr: "${this.domain}"`, "secret: onggi"];
     if (this.#tls) {
-      const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-      must([
-        "openssl",
-        "req",
-        "-x509",
-        ...newKey,
-        "-keyout",
-        at("ca.key"),
-        "-out",
-        this.ca,
-        "-days",
-        "2",
-        "-subj",
-        "/CN=onggi test",
-      ]);
-      must(["openssl", "req", ...newKey, "-keyout", at("key"), "-out", at("csr"), "-subj", "/CN=127.0.0.1"]);
-      writeFileSync(at("ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
-      const signing = ["-CA", this.ca, "-CAkey", at("ca.key"), "-CAcreateserial", "-extfile", at("ext"), "-days", "2"];
-      must(["openssl", "x509", "-req", "-in", at("csr"), ...signing, "-out", at("crt")]);
-      lines.push(`http: {addr: "${this.domain}", tls: {certificate: ${at("crt")}, key: ${at("key")}}}`);
-    } else {
-      lines.push(`http: {addr: "${this.domain}"}`);
+      this.#makeAuthority();
+      this.#sign("", "/CN=127.0.0.1", "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.test");
+      if (mutual) this.#sign("client.", "/CN=client", "extendedKeyUsage=clientAuth");
+      const clients = mutual ? `, clientcas: [${this.ca}]` : "";
+      http.push(`tls: {certificate: ${at("crt")}, key: ${at("key")}${clients}}`);
     }
+    lines.push(`http: {${http.join(", ")}}`);
     writeFileSync(at("config.yml"), `${lines.join("\n")}\n${config}`);
+  }
+
+  #makeAuthority(): void {
+    const to = ["-keyout", join(this.path, "ca.key"), "-out", this.ca];
+    must(["openssl", "req", "-x509", ...newKey, ...to, "-days", "2", "-subj", "/CN=onggi test"]);
+  }
+
+  /** `prefix`crt and `prefix`key. */
+  #sign(prefix: string, subject: string, extension: string): void {
+    const at = (name: string): string => join(this.path, `${prefix}${name}`);
+    must(["openssl", "req", ...newKey, "-keyout", at("key"), "-out", at("csr"), "-subj", subject]);
+    writeFileSync(at("ext"), `${extension}\n`);
+    const signing = ["-CA", this.ca, "-CAkey", join(this.path, "ca.key"), "-CAcreateserial", "-extfile", at("ext"), "-days", "2"];
+    must(["openssl", "x509", "-req", "-in", at("csr"), ...signing, "-out", at("crt")]);
   }
 }

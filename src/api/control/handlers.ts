@@ -161,6 +161,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return { images };
     },
     pull: async (call) => ({ images: await engine.pull(call.request, imageOptions(call)) }),
+    mirrors: async ({ request }) => ({ hosts: engine.mirrorsOf(request.image) }),
     push: async (call) => ({ images: await engine.push(call.request, imageOptions(call)) }),
     login: async ({ request, signal }) => engine.login(request, signal),
     manifestCreate: async ({ request, signal }) => ({ name: await engine.manifests.create(request, signal) }),
@@ -177,6 +178,13 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     manifestLists: async () => ({ lists: engine.images.lists.all() }),
     imageSign: async ({ request, signal }) => engine.trust.sign(request, signal),
     imageVerify: async ({ request, signal }) => engine.trust.verify(request, signal),
+    imageReferrers: async ({ request, signal }) => engine.artifacts.referrers(request, signal),
+    imageAttach: async ({ request, signal }) => engine.artifacts.attach(request, signal),
+    imageDetach: async ({ request, signal }) => engine.artifacts.detach(request, signal),
+    imageFetch: async (call) => {
+      const write = async (chunk: Uint8Array): Promise<void> => void (await call.stdout(chunk));
+      return { files: await engine.artifacts.fetch(call.request, { signal: call.signal, write }) };
+    },
     save: async (call) => {
       const { images, format, path, platform } = call.request;
       const target = path === undefined ? { write: call.stdout } : { path };
@@ -184,9 +192,13 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       await engine.images.save(images, { format, signal: call.signal, ...target, ...asked });
       return {};
     },
+    imageMount: async ({ request }) => engine.mountImage(request),
+    imageMounts: async () => ({ mounts: engine.imageMounts() }),
+    imageUnmount: async ({ request }) => ({ mounts: engine.unmountImage(request.mount, !!request.force) }),
     imageHistory: async ({ request }) => ({ entries: engine.imageHistory(request.image, request.platform) }),
     imageTree: async ({ request }) => ({ images: engine.imageTrees(request.image) }),
     imagePrune: async ({ request }) => engine.pruneImages(!!request.all, request.filters ?? {}),
+    containerPrune: async ({ request }) => engine.pruneContainers(request.filters ?? {}),
     diskUsage: async () => engine.diskUsage(),
     systemCheck: async (call) =>
       engine.checkImages({

@@ -17,13 +17,17 @@
  * that the container does not read.
  */
 import type {
+  AttachRequest,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
+  DetachRequest,
   DiskUsage,
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  FetchedFile,
+  FetchRequest,
   HistoryEntry,
   Image,
   ImageSummary,
@@ -35,11 +39,14 @@ import type {
   ManifestInspectRequest,
   ManifestList,
   ManifestPushRequest,
+  MountedPath,
   PulledName,
   PullRequest,
   PushedManifest,
   PushedName,
   PushRequest,
+  ReferrersRequest,
+  ReferrersResult,
   Resources,
   RuntimeInfo,
   SignRequest,
@@ -218,6 +225,8 @@ export interface Calls {
   load: { request: { path?: string; platform?: string }; result: { images: Image[] }; item: never };
   /** From a registry; with `allTags` everything a repository has. Progress is per layer. */
   pull: { request: PullRequest; result: { images: PulledName[] }; item: never };
+  /** Hosts that may be asked in place of the registry, each with credentials of its own. */
+  mirrors: { request: { image: string }; result: { hosts: string[] }; item: never };
   /** To a registry; with `allTags` every name of a repository. Progress is per layer. */
   push: { request: PushRequest; result: { images: PushedName[] }; item: never };
   /** Asks a registry whether it takes credentials; keeps nothing. */
@@ -237,17 +246,33 @@ export interface Calls {
   /** Signs what a registry has under a name; the key is used and not kept. */
   imageSign: { request: SignRequest; result: { digests: string[] }; item: never };
   imageVerify: { request: VerifyRequest; result: VerifiedImage; item: never };
+  imageReferrers: { request: ReferrersRequest; result: ReferrersResult; item: never };
+  /** Files, which the engine opens itself, as an artifact that refers to an image. */
+  imageAttach: { request: AttachRequest; result: PushedName; item: never };
+  imageDetach: { request: DetachRequest; result: { deleted: boolean }; item: never };
+  /** Files of artifacts into a directory, or one as STDOUT frames. */
+  imageFetch: { request: FetchRequest; result: { files: FetchedFile[] }; item: never };
   /** The archive as STDOUT frames, or into `path`, which the engine writes itself. */
   save: {
     request: { images: string[]; format: "docker-archive" | "oci-archive" | "oci-dir"; path?: string; platform?: string };
     result: Record<never, never>;
     item: never;
   };
+  /** Without a target in a directory of its own. */
+  imageMount: { request: { image: string; platform?: string; target?: string }; result: MountedPath; item: never };
+  imageMounts: { request: Record<never, never>; result: { mounts: MountedPath[] }; item: never };
+  /** An image's mounts, by whatever names it, or one by its path; null: all. */
+  imageUnmount: { request: { mount: string | null; force?: boolean }; result: { mounts: MountedPath[] }; item: never };
   imageHistory: { request: { image: string; platform?: string }; result: { entries: HistoryEntry[] }; item: never };
   imageTree: { request: { image?: string }; result: { images: ImageTree[] }; item: never };
   imagePrune: {
     request: { all?: boolean; filters?: Record<string, string[]> };
     result: { untagged: string[]; deleted: string[]; reclaimed: number };
+    item: never;
+  };
+  containerPrune: {
+    request: { filters?: Record<string, string[]> };
+    result: { deleted: string[]; reclaimed: number };
     item: never;
   };
   diskUsage: { request: Record<never, never>; result: DiskUsage; item: never };

@@ -1,6 +1,7 @@
 /** What the layers above see of the engine's values. Types only. */
 
 export type {
+  AttachFile,
   ContainerInfo,
   ContainerRequest,
   ContainerState,
@@ -27,6 +28,7 @@ export type {
   PushedManifest,
   PushedName,
   PushRequest,
+  Referrer,
   RegistryAuth,
   Resources,
   RuntimeInfo,

@@ -1,25 +1,43 @@
 /** A blob's bytes, taken up again where a connection broke. Source: distribution specification 1.1, "Pulling blobs"; RFC 9110, section 14. */
 import { messageOf, OnggiError } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { invalidAnswer } from "./failures.ts";
 import { contentRange } from "./headers.ts";
-import { backOff, type Call, type Host, pause, sizeOf } from "./host.ts";
+import { type Call, type Host, sizeOf } from "./host.ts";
+import { backOff, MAX_TRIES, pause } from "./retry.ts";
 import type { Answer } from "./transport.ts";
+import type { BlobRead } from "./types.ts";
 
-/** Broken connections in a row that brought no byte. */
-const MAX_FRUITLESS = 5;
+/** The bytes of one place, where nobody else can be asked. */
+export const readOf = (place: string, chunks: AsyncIterable<Uint8Array>): BlobRead => ({
+  sources: [place],
+  wrong: () => false,
+  [Symbol.asyncIterator]: () => chunks[Symbol.asyncIterator](),
+});
 
-/** Exactly `size` bytes, or an error. The digest is not checked. */
+/** Which bytes of which blob. */
+export interface BlobRange {
+  readonly path: string;
+  readonly digest: Digest;
+  /** Of the whole blob. */
+  readonly size: number;
+  /** The first byte that is wanted. */
+  readonly from: number;
+}
+
+/**
+ * Exactly the bytes up to `size`, or an error. The digest is not checked. `call.tries` broken connections in a row that brought no
+ * byte end it.
+ */
 export async function* readBlob(
   host: Host,
-  path: string,
-  digest: Digest,
-  size: number,
+  { path, digest, size, from: first }: BlobRange,
   call: Omit<Call, "expect" | "method">,
 ): AsyncGenerator<Uint8Array> {
-  const { what, signal } = call;
-  const url = await host.url(`${path}/blobs/${digest}`, what);
-  let at = 0;
+  const { what, signal, tries = MAX_TRIES } = call;
+  const url = await host.url(`${path}/blobs/${digest}`, what, signal);
+  let at = first;
   let fruitless = 0;
   while (at < size || size === 0) {
     const from = at;
@@ -44,16 +62,15 @@ export async function* readBlob(
       failure = error;
     }
     fruitless = at > from ? 0 : fruitless + 1;
-    if (fruitless >= MAX_FRUITLESS) {
-      throw new OnggiError(
-        "registry_unreachable",
-        `${what}: ${at} of ${size} bytes came, then nothing in ${MAX_FRUITLESS} tries (${messageOf(failure).slice(0, 200)})`,
-        { cause: failure },
-      );
-    }
-    await pause(backOff(fruitless), signal);
+    if (fruitless >= tries || tries === 1) throw brokenOff(what, `${at} of ${size} bytes`, tries, failure);
+    await pause(backOff(fruitless, host.firstPause), signal);
   }
 }
+
+const brokenOff = (what: string, came: string, tries: number, cause: unknown): OnggiError => {
+  const end = tries === 1 ? "no more" : `nothing in ${tries} tries`;
+  return new OnggiError("registry_unreachable", `${what}: ${came} came, then ${end} (${printable(messageOf(cause))})`, { cause });
+};
 
 /** How many of an answer's bytes are known already. Throws "registry_answer_invalid" where it is about other bytes. */
 const skipped = async (answer: Answer, from: number, size: number, what: string): Promise<number> => {

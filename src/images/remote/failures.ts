@@ -1,16 +1,24 @@
-/** The words and codes of what goes wrong with a registry. No credential gets into them: they take no header and no query. */
+/**
+ * The words and codes of what goes wrong with a registry. No credential gets into them: they take no header and no query. What others
+ * have written is cut and gets in as it can be shown.
+ */
 import { messageOf, OnggiError } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
 
 /** A URL for a person to read: without user, query and fragment. */
-export const shown = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}`.slice(0, 300);
+export const shown = (url: URL): string => printable(`${url.protocol}//${url.host}${url.pathname}`, 300);
 
 /** No answer at all. */
 export const unreachable = (what: string, url: URL, error: unknown): OnggiError => {
   const code = (error as { code?: unknown } | null)?.code;
   const why = error instanceof OnggiError ? error.message : `${typeof code === "string" ? `${code}: ` : ""}${messageOf(error)}`;
-  return new OnggiError("registry_unreachable", `${what}: ${url.host} cannot be reached (${why.slice(0, 300)})`, {
-    cause: error,
-  });
+  return new OnggiError(
+    "registry_unreachable",
+    `${what}: ${printable(url.host, 300)} cannot be reached (${printable(why, 300)})`,
+    {
+      cause: error,
+    },
+  );
 };
 
 export const invalidAnswer = (what: string, why: string): OnggiError =>
@@ -22,7 +30,7 @@ export const ownWords = (body: string): string => {
     const { errors } = JSON.parse(body) as { errors?: { code?: unknown; message?: unknown }[] };
     const first = errors?.[0];
     const words = [first?.code, first?.message].filter((word) => typeof word === "string" && word !== "").join(": ");
-    return words === "" ? "" : `: ${JSON.stringify(words.slice(0, 200)).slice(1, -1)}`;
+    return words === "" ? "" : `: ${printable(words)}`;
   } catch {
     return "";
   }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { contentRange, lengthOf, nextLink, parseChallenges, retryAfter } from "./headers.ts";
+import { contentRange, lengthOf, nextLink, parseChallenges, retryAfter, uploadedBytes } from "./headers.ts";
 import { proxyFor } from "./proxy.ts";
 import { readToken } from "./tokens.ts";
 
@@ -57,6 +57,10 @@ test("Link, Content-Range and Retry-After", () => {
   expect(retryAfter("3", 0)).toBe(3000);
   expect(retryAfter("Thu, 01 Jan 1970 00:00:10 GMT", 4000)).toBe(6000);
   expect(retryAfter("soon", 0)).toBeNull();
+});
+
+test("how much of an upload has arrived", () => {
+  expect(["0-99", "bytes=0-99", "bytes 0-99", "0-0", "5-9", "", null].map(uploadedBytes)).toEqual([100, 100, 100, 0, 0, 0, 0]);
 });
 
 test("proxies as Go reads them", () => {

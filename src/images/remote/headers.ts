@@ -67,6 +67,12 @@ export const contentRange = (header: string | null): { start: number; end: numbe
   return start <= end && (total === null || end < total) ? { start, end, total } : null;
 };
 
+/** How many bytes an upload has, by the Range of its status: "0-99", or none. "0-0" is what registries say of nothing. */
+export const uploadedBytes = (header: string | null): number => {
+  const last = /^(?:bytes[ =])?0-([0-9]{1,15})$/.exec(header?.trim() ?? "")?.[1];
+  return last === undefined || Number(last) === 0 ? 0 : Number(last) + 1;
+};
+
 /** A length or size in bytes; null where the field is missing or no number. */
 export const lengthOf = (header: string | null): number | null =>
   /^[0-9]{1,15}$/.test(header?.trim() ?? "") ? Number(header) : null;

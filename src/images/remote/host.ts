@@ -2,9 +2,10 @@
 import { rootCertificates } from "node:tls";
 import { OnggiError } from "../../lib/errors.ts";
 import { invalidAnswer, type Missing, refused, shown, unreachable } from "./failures.ts";
-import { lengthOf, parseChallenges, retryAfter } from "./headers.ts";
+import { lengthOf, parseChallenges } from "./headers.ts";
 import { isLoopback } from "./proxy.ts";
-import { type Reach, Tokens } from "./tokens.ts";
+import { againIn, backOff, MAX_TRIES, pause } from "./retry.ts";
+import { type Reach, type TokenRequest, Tokens } from "./tokens.ts";
 import type { Answer, Request, Tls, Transport } from "./transport.ts";
 import type { RegistryAuth } from "./types.ts";
 
@@ -17,6 +18,12 @@ export interface Endpoint {
   /** "https"; "http" for plain HTTP alone; "either": https, unverified, else http. */
   readonly scheme: "https" | "http" | "either";
   readonly tls?: Tls;
+  /** The registry it is asked in place of, where it has to be told: "docker.io". */
+  readonly namespace?: string;
+  /** Sent with every request to it. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Milliseconds for a connection to it; absent: the time for an answer has to do. */
+  readonly connectTimeout?: number;
 }
 
 /** Docker's rule: a registry of this very machine may be insecure. */
@@ -35,30 +42,11 @@ export interface Call extends Omit<Request, "headers"> {
   readonly tries?: number;
 }
 
-const MAX_TRIES = 5;
 const MAX_REDIRECTS = 5;
-const MAX_WAIT_MS = 60_000;
 const MAX_ERROR_BYTES = 64 << 10;
-const temporary = new Set([429, 502, 503, 504]);
+/** With what a registry wants of a request: nothing is known, then what its challenge says, then for the scope it names. */
+const MAX_REFUSALS = 2;
 const redirects = new Set([301, 302, 303, 307, 308]);
-
-/** Milliseconds before the next try: doubling from 200, up to 10 s, with jitter. */
-export const backOff = (attempt: number): number => Math.min(10_000, 200 * 2 ** attempt) * (0.5 + Math.random() / 2);
-
-/** Waits; an abort ends the wait. */
-export const pause = (milliseconds: number, signal?: AbortSignal): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    if (signal?.aborted) abort();
-    else signal?.addEventListener("abort", abort, { once: true });
-  });
 
 export class Host {
   readonly endpoint: Endpoint;
@@ -67,6 +55,7 @@ export class Host {
   #base: Promise<URL> | null = null;
   /** Whether it ever answered: only then is a connection that fails worth another try. */
   #heard = false;
+  #silent: { readonly since: number; readonly error: OnggiError } | null = null;
 
   constructor(endpoint: Endpoint, transport: Transport) {
     this.endpoint = endpoint;
@@ -74,10 +63,22 @@ export class Host {
     this.#tokens = new Tokens(transport);
   }
 
+  /** Since when it is not reached (milliseconds since 1970), and why; null where it was when it was last asked. */
+  get silent(): { readonly since: number; readonly error: OnggiError } | null {
+    return this.#silent;
+  }
+
+  /** Milliseconds before a second try. */
+  get firstPause(): number {
+    return this.#transport.timeouts.pause;
+  }
+
   /** The URL of a path below its root. */
-  async url(path: string, what: string): Promise<URL> {
-    const base = await this.#origin(what);
-    return new URL(`${this.endpoint.root}/${path}`, base);
+  async url(path: string, what: string, signal?: AbortSignal): Promise<URL> {
+    const { root, namespace } = this.endpoint;
+    const url = new URL(`${root}/${path}`, await this.#origin(what, signal));
+    if (namespace !== undefined) url.searchParams.set("ns", namespace);
+    return url;
   }
 
   /** Sends with authorization and tries; the answer has one of the expected statuses. */
@@ -88,18 +89,19 @@ export class Host {
       try {
         answer = await this.#authorized(url, call);
         this.#heard = true;
+        this.#silent = null;
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof OnggiError && error.code !== "registry_unreachable") throw error;
-        if (!this.#heard || attempt + 1 >= tries) throw unreachable(what, url, error);
-        await pause(backOff(attempt), signal);
+        if (!this.#heard || attempt + 1 >= tries) throw this.#unreached(what, url, error);
+        await pause(backOff(attempt, this.firstPause), signal);
         continue;
       }
       if (expect.includes(answer.status)) return answer;
-      const wait = retryAfter(answer.headers.get("retry-after"), Date.now());
-      if (temporary.has(answer.status) && attempt + 1 < tries && (wait ?? 0) <= MAX_WAIT_MS) {
+      const wait = attempt + 1 < tries ? againIn(answer, attempt, this.firstPause) : null;
+      if (wait !== null) {
         await answer.discard();
-        await pause(wait ?? backOff(attempt), signal);
+        await pause(wait, signal);
         continue;
       }
       const body = new TextDecoder().decode((await answer.bytes(MAX_ERROR_BYTES).catch(() => null)) ?? new Uint8Array());
@@ -109,10 +111,10 @@ export class Host {
 
   /** Asks whether it takes the credentials. */
   async login(what: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string }> {
-    const url = await this.url("", what);
+    const url = await this.url("", what, signal);
     const answer = await this.call(url, { what, method: "GET", scopes: [], auth, expect: [200], signal });
     await answer.discard();
-    const identityToken = await this.#tokens.identity(what, auth, this.#reach());
+    const identityToken = await this.#tokens.identity({ what, scopes: [], auth, reach: this.#reach(), signal });
     return identityToken ? { identityToken } : {};
   }
 
@@ -137,23 +139,49 @@ export class Host {
     return scheme === "either" ? { ...tls, rejectUnauthorized: false } : tls;
   }
 
-  #origin(what: string): Promise<URL> {
+  #unreached(what: string, url: URL, cause: unknown): OnggiError {
+    if (cause instanceof OnggiError && cause === this.#silent?.error) return cause;
+    const error = unreachable(what, url, cause);
+    this.#silent = { since: Date.now(), error };
+    // Where it is asked for again it is looked for again.
+    this.#base = null;
+    return error;
+  }
+
+  async #origin(what: string, signal?: AbortSignal): Promise<URL> {
+    const { scheme, host, connectTimeout } = this.endpoint;
+    if (scheme !== "either" && connectTimeout === undefined) return new URL(`${scheme}://${host}`);
+    // The search is everybody's; who gives up leaves it to the others.
     if (!this.#base) {
-      const finding = this.#find(what);
-      this.#base = finding;
-      finding.catch(() => {
-        this.#base = null;
-      });
+      this.#base = this.#find(what);
+      this.#base.catch(() => {});
     }
-    return this.#base;
+    const left = Promise.withResolvers<never>();
+    const leave = (): void => left.reject(signal?.reason);
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", leave, { once: true });
+    try {
+      return await Promise.race([this.#base, left.promise]);
+    } finally {
+      signal?.removeEventListener("abort", leave);
+    }
   }
 
   async #find(what: string): Promise<URL> {
-    const { scheme, host } = this.endpoint;
-    if (scheme !== "either") return new URL(`${scheme}://${host}`);
+    const { scheme, host, connectTimeout } = this.endpoint;
+    const origins = (scheme === "either" ? ["https", "http"] : [scheme]).map((each) => new URL(`${each}://${host}`));
+    try {
+      if (connectTimeout !== undefined) await this.#transport.reach(origins[0]!, connectTimeout);
+      return scheme === "either" ? await this.#probe(origins) : origins[0]!;
+    } catch (error) {
+      throw this.#unreached(what, origins.at(-1)!, error);
+    }
+  }
+
+  /** The first that answers. */
+  async #probe(origins: readonly URL[]): Promise<URL> {
     let last: unknown;
-    for (const each of ["https", "http"]) {
-      const origin = new URL(`${each}://${host}`);
+    for (const origin of origins) {
       try {
         const probe = new URL(`${this.endpoint.root}/`, origin);
         const tls = this.#tls();
@@ -163,18 +191,21 @@ export class Host {
         last = error;
       }
     }
-    throw unreachable(what, new URL(`http://${host}`), last);
+    throw last;
   }
 
   async #authorized(url: URL, call: Call): Promise<Answer> {
-    const { what, scopes, auth } = call;
-    const origin = await this.#origin(what);
+    const { what, scopes, auth, signal } = call;
+    const origin = await this.#origin(what, signal);
     const own = url.origin === origin.origin;
-    for (let again = false; ; again = true) {
-      const authorization = own ? await this.#tokens.authorization(what, scopes, auth, this.#reach()) : null;
+    const request: TokenRequest = { what, scopes, auth, reach: this.#reach(), signal };
+    for (let refusals = 0; ; refusals++) {
+      const authorization = own ? await this.#tokens.authorization(request) : null;
       const answer = await this.#followed(url, call, authorization);
-      if (answer.status !== 401 || again || !own || answer.url.origin !== url.origin) return answer;
-      if (!this.#tokens.learn(parseChallenges(answer.headers.get("www-authenticate")), scopes, auth)) return answer;
+      if ((answer.status !== 401 && answer.status !== 403) || !own || answer.url.origin !== url.origin) return answer;
+      if (refusals >= MAX_REFUSALS) return answer;
+      const challenges = parseChallenges(answer.headers.get("www-authenticate"));
+      if (!this.#tokens.learn(answer.status, challenges, request, refusals > 0)) return answer;
       await answer.discard();
     }
   }
@@ -182,7 +213,7 @@ export class Host {
   /** Reads follow redirects; whoever they lead to is shown neither credentials nor certificate. */
   async #followed(start: URL, call: Call, authorization: string | null): Promise<Answer> {
     const { what, method, body, signal } = call;
-    const origin = await this.#origin(what);
+    const origin = await this.#origin(what, signal);
     let url = start;
     for (let hops = 0; ; hops++) {
       const own = url.origin === origin.origin;
@@ -190,7 +221,9 @@ export class Host {
       const answer = await this.#transport.send(url, {
         method,
         signal,
-        headers: { ...call.headers, ...(authorization && own ? { Authorization: authorization } : {}) },
+        headers: own
+          ? merged(this.endpoint.headers, call.headers, authorization ? { Authorization: authorization } : {})
+          : { ...call.headers },
         ...(body === undefined ? {} : { body }),
         ...(tls ? { tls } : {}),
       });
@@ -206,6 +239,13 @@ export class Host {
     }
   }
 }
+
+/** Header fields; of two with one name, in whatever case, the later one counts. */
+const merged = (...all: (Readonly<Record<string, string>> | undefined)[]): Record<string, string> => {
+  const headers = new Headers();
+  for (const fields of all) for (const [name, value] of Object.entries(fields ?? {})) headers.set(name, value);
+  return Object.fromEntries(headers);
+};
 
 /** For a host that a registry led to: no certificate of ours, the well-known authorities besides the registry's, and they count. */
 const foreign = (tls: Tls | undefined, { hostname }: URL): Tls | undefined => {

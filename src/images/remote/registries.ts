@@ -1,95 +1,90 @@
 /** The registries of the world: https://HOST/v2/; those of this machine as Docker has them, also insecure. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { messageOf, OnggiError } from "../../lib/errors.ts";
 import type { Reference } from "../../oci/reference.ts";
-import { type RegistryConfig, readConfig } from "./config.ts";
-import { type Endpoint, Host, isLocal } from "./host.ts";
+import { Host } from "./host.ts";
+import { type Mirror, MirroredRepository, type Note } from "./mirrored.ts";
 import type { Environment } from "./proxy.ts";
 import { RemoteRepository } from "./repository.ts";
-import { defaultTimeouts, type Timeouts, type Tls, Transport } from "./transport.ts";
-import type { Registries, RegistryAuth } from "./types.ts";
+import { type ConfigFiles, type Source, sourcesOf } from "./sources.ts";
+import { defaultTimeouts, type Timeouts, Transport } from "./transport.ts";
+import type { Registries, RegistryAuth, RepositoryOptions } from "./types.ts";
 
-export interface RegistriesOptions {
-  /** Path of registries.toml. Default: /etc/onggi/registries.toml; a file that is not there says nothing. */
-  readonly config?: string;
-  /** Directories of HOST:PORT/*.crt (authorities), *.cert with *.key (ours), the first that has the host counts. Default: Docker's. */
-  readonly certsDirs?: readonly string[];
+export interface RegistriesOptions extends Partial<ConfigFiles> {
   /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY. Default: the process's. */
   readonly env?: Environment;
   readonly timeouts?: Partial<Timeouts>;
-  /** Registries of which nothing is said may be insecure, as those of this machine. */
-  readonly insecure?: boolean;
+  /** Told of mirrors that fail. */
+  readonly note?: Note;
 }
 
-const DEFAULT_CONFIG = "/etc/onggi/registries.toml";
-const DEFAULT_CERTS_DIRS = ["/etc/docker/certs.d"];
-/** Where the images of docker.io are. */
-const HUB = "registry-1.docker.io";
-
-/** Certificates of a host; null where there are none. Throws "registry_config_invalid". */
-const certificates = (dirs: readonly string[], host: string): Tls | null => {
-  for (const dir of dirs) {
-    const at = join(dir, host);
-    try {
-      const names = readdirSync(at).sort();
-      const read = (name: string): string => readFileSync(join(at, name), "utf8");
-      const ca = names.filter((name) => name.endsWith(".crt")).map(read);
-      const own = names.find((name) => name.endsWith(".cert"));
-      if (ca.length === 0 && !own) continue;
-      return {
-        ...(ca.length > 0 ? { ca } : {}),
-        ...(own ? { cert: read(own), key: read(own.replace(/cert$/, "key")) } : {}),
-      };
-    } catch (error) {
-      const code = (error as { code?: unknown }).code;
-      if (code === "ENOENT" && !(error as { path?: string }).path?.endsWith(".key")) continue;
-      throw new OnggiError("registry_config_invalid", `certificates for ${host} in ${at}: ${messageOf(error)}`, { cause: error });
-    }
-  }
-  return null;
+/** A file that is not there says nothing. */
+const defaultFiles: ConfigFiles = {
+  config: "/etc/onggi/registries.toml",
+  hostsDirs: ["/etc/containerd/certs.d"],
+  certsDirs: ["/etc/docker/certs.d", "/etc/containerd/certs.d"],
 };
 
-/** What the file says of one registry. Throws "registry_config_invalid". */
-const configured = (file: string, domain: string): RegistryConfig => {
-  let config: RegistryConfig;
-  let ca: string | null = null;
-  try {
-    config = readConfig(readFileSync(file, "utf8"), file).get(domain) ?? {};
-    ca = config.ca ?? null;
-    if (ca) config = { ...config, ca: readFileSync(ca, "utf8") };
-  } catch (error) {
-    if (error instanceof OnggiError) throw error;
-    if (!ca && (error as { code?: unknown }).code === "ENOENT") return {};
-    throw new OnggiError("registry_config_invalid", `${file}: ${messageOf(error)}`, { cause: error });
-  }
-  if (config.blocked) throw new OnggiError("registry_config_invalid", `${domain} is blocked by ${file}`);
-  return config;
-};
+/** No repository has this path: what is said of single ones does not concern it. */
+const NOWHERE = "_";
 
-/** Reads what is configured for a registry when it is first asked for; connections and tokens are kept until `close`. */
+/** Reads what is configured whenever a repository is asked for; connections and tokens are kept until `close`. */
 export const openRegistries = (options: RegistriesOptions = {}): Registries => {
-  const { config = DEFAULT_CONFIG, certsDirs = DEFAULT_CERTS_DIRS, env = process.env, timeouts, insecure = false } = options;
+  const { env = process.env, timeouts, note = () => {} } = options;
+  const files: ConfigFiles = {
+    config: options.config ?? defaultFiles.config,
+    hostsDirs: options.hostsDirs ?? defaultFiles.hostsDirs,
+    certsDirs: options.certsDirs ?? defaultFiles.certsDirs,
+  };
   const transport = new Transport({ ...env }, { ...defaultTimeouts, ...timeouts });
+  /** By how they are reached: a change of the configuration makes another one. */
   const hosts = new Map<string, Host>();
-  const hostOf = (domain: string): Host => {
-    let host = hosts.get(domain);
-    if (!host) {
-      const said = configured(config, domain);
-      const found = certificates(certsDirs, domain);
-      const tls = said.ca ? { ...found, ca: [said.ca] } : found;
-      const name = said.host ?? (domain === "docker.io" ? HUB : domain);
-      // Who gives a local registry an authority wants it checked.
-      const scheme: Endpoint["scheme"] = said.insecure ?? ((insecure || isLocal(name)) && !tls?.ca ? "either" : "https");
-      host = new Host({ host: name, root: "/v2", scheme, ...(tls ? { tls } : {}) }, transport);
-      hosts.set(domain, host);
-    }
+  const hostOf = ({ endpoint }: Source): Host => {
+    const key = JSON.stringify(endpoint);
+    const host = hosts.get(key) ?? new Host(endpoint, transport);
+    hosts.set(key, host);
     return host;
   };
-  return {
-    repository: ({ domain, path }: Reference, auth: RegistryAuth = {}) =>
-      new RemoteRepository(domain, path, hostOf(domain), auth),
-    login: (domain, auth, signal) => hostOf(domain).login(domain, auth, signal),
-    close: () => hosts.clear(),
+  const repositoryOf = (
+    source: Source,
+    name: string,
+    auth: RegistryAuth,
+    authOf: RepositoryOptions["authOf"] = () => undefined,
+  ): RemoteRepository => {
+    const { own, path, endpoint } = source;
+    const host = hostOf(source);
+    if (own) return new RemoteRepository({ name, host, path, auth });
+    return new RemoteRepository({ name: `${endpoint.host}/${path}`, host, path, auth: authOf(endpoint.host) ?? {}, tries: 1 });
   };
+  const registries = (insecure: boolean): Registries => {
+    /** The registry itself, whatever stands in its place for all. */
+    const ownSource = (domain: string, path: string): Source => {
+      const own = sourcesOf(files, domain, path, insecure).findLast((source) => source.own);
+      return own ?? sourcesOf({ ...files, hostsDirs: [] }, domain, path, insecure)[0];
+    };
+    return {
+      repository({ domain, path }: Reference, auth: RegistryAuth = {}, options: RepositoryOptions = {}) {
+        const name = `${domain}/${path}`;
+        if (options.mirrors === false) return repositoryOf(ownSource(domain, path), name, auth);
+        const sources = sourcesOf(files, domain, path, insecure);
+        const [first] = sources;
+        const alone = sources.length === 1 && first.own && first.resolves && first.pulls && first.pushes;
+        if (alone) return repositoryOf(first, name, auth);
+        const asked = sources.map(
+          (source): Mirror => ({ ...source, repository: repositoryOf(source, name, auth, options.authOf) }),
+        );
+        return new MirroredRepository(name, asked, note);
+      },
+      mirrorsOf({ domain, path }) {
+        const mirrors = sourcesOf(files, domain, path, insecure).filter(({ own }) => !own);
+        return [...new Set(mirrors.map(({ endpoint }) => endpoint.host))];
+      },
+      async login(domain, auth, signal) {
+        return hostOf(ownSource(domain, NOWHERE)).login(domain, auth, signal);
+      },
+      get insecure() {
+        return registries(true);
+      },
+      close: () => hosts.clear(),
+    };
+  };
+  return registries(false);
 };

@@ -1,13 +1,15 @@
-/** A repository behind its registry and that registry's mirrors. Source: OCI distribution specification 1.1. */
-import { OnggiError } from "../../lib/errors.ts";
+/** A repository of one place: a registry, or a mirror. Source: OCI distribution specification 1.1. */
+import { messageOf, OnggiError } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
 import { type Digest, hexOf, isDigest } from "../../oci/digest.ts";
+import { isTag } from "../../oci/reference.ts";
 import { digestOf } from "../digest.ts";
-import { readBlob } from "./blob.ts";
+import { readBlob, readOf } from "./blob.ts";
 import { invalidAnswer } from "./failures.ts";
 import { nextLink } from "./headers.ts";
 import { type Call, type Host, sizeOf } from "./host.ts";
 import type { Answer } from "./transport.ts";
-import type { BlobSource, RegistryAuth, RemoteManifest, Repository } from "./types.ts";
+import type { BlobRead, BlobSource, RegistryAuth, RemoteManifest, Repository } from "./types.ts";
 import { cancelUpload, locationOf, upload } from "./upload.ts";
 
 const MAX_MANIFEST = 4 << 20;
@@ -23,27 +25,48 @@ const accept = [
   "*/*",
 ].join(", ");
 
-const mediaTypeOf = (answer: Answer): string => (answer.headers.get("content-type") ?? "").replace(/;.*$/s, "").trim();
+/** Empty where it is none. */
+const mediaTypeOf = (answer: Answer): string => {
+  const type = (answer.headers.get("content-type") ?? "").replace(/;.*$/s, "").trim();
+  return /^[\w.+/-]{1,255}$/.test(type) ? type : "";
+};
 
 const notThere = (error: unknown): boolean =>
   error instanceof OnggiError && (error.code === "manifest_unknown" || error.code === "blob_unknown");
+
+export interface Place {
+  /** For errors: "registry.example:5000/team/app". */
+  readonly name: string;
+  readonly host: Host;
+  /** Of the repository on that host. */
+  readonly path: string;
+  readonly auth: RegistryAuth;
+  /** How often it is asked where it fails. Absent: as often as it is worth. */
+  readonly tries?: number;
+}
 
 export class RemoteRepository implements Repository {
   readonly name: string;
   readonly #host: Host;
   readonly #path: string;
   readonly #auth: RegistryAuth;
+  readonly #tries: number | undefined;
 
-  constructor(domain: string, path: string, host: Host, auth: RegistryAuth) {
-    this.name = `${domain}/${path}`;
+  constructor({ name, host, path, auth, tries }: Place) {
+    this.name = name;
     this.#path = path;
     this.#host = host;
     this.#auth = auth;
+    this.#tries = tries;
+  }
+
+  get host(): Host {
+    return this.#host;
   }
 
   async manifest(tagOrDigest: string, signal?: AbortSignal): Promise<RemoteManifest> {
     const call = this.#call(`manifest ${tagOrDigest}`, "pull", signal);
-    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what);
+    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what, signal);
     const headers = { Accept: accept };
     const answer = await this.#host.call(url, { ...call, headers, method: "GET", expect: [200], missing: "manifest_unknown" });
     const bytes = await this.#small(answer, call.what, MAX_MANIFEST);
@@ -53,12 +76,12 @@ export class RemoteRepository implements Repository {
       if (isDigest(wanted) && wanted !== digest)
         throw new OnggiError("digest_mismatch", `${call.what}: ${wanted} was expected, the bytes that came are ${digest}`);
     }
-    return { mediaType: mediaTypeOf(answer), digest, bytes };
+    return { mediaType: mediaTypeOf(answer), digest, bytes, source: this.#host.endpoint.host };
   }
 
   async resolve(tagOrDigest: string, signal?: AbortSignal): Promise<{ digest: Digest; mediaType: string; size: number } | null> {
     const call = this.#call(`manifest ${tagOrDigest}`, "pull", signal);
-    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what);
+    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what, signal);
     const headers = { Accept: accept };
     const answer = await this.#host.call(url, { ...call, headers, method: "HEAD", expect: [200, 404, 405] });
     await answer.discard();
@@ -74,24 +97,28 @@ export class RemoteRepository implements Repository {
     }
   }
 
-  blob(digest: Digest, size: number, signal?: AbortSignal): AsyncIterable<Uint8Array> {
+  blob(digest: Digest, size: number, signal?: AbortSignal): BlobRead {
+    return readOf(this.#host.endpoint.host, this.blobFrom(digest, size, 0, signal));
+  }
+
+  /** The bytes from `from` on. */
+  blobFrom(digest: Digest, size: number, from: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const call = { ...this.#call(`blob ${digest}`, "pull", signal), missing: "blob_unknown" as const };
-    return readBlob(this.#host, this.#path, digest, size, call);
+    return readBlob(this.#host, { path: this.#path, digest, size, from }, call);
   }
 
   async tags(signal?: AbortSignal): Promise<string[]> {
     const call = this.#call("tags", "pull", signal);
     const found = new Set<string>();
     const seen = new Set<string>();
-    let url: URL | null = await this.#host.url(`${this.#path}/tags/list?n=1000`, call.what);
+    let url: URL | null = await this.#host.url(`${this.#path}/tags/list?n=1000`, call.what, signal);
     while (url) {
       if (seen.has(url.href) || seen.size >= MAX_PAGES) throw invalidAnswer(call.what, "the pages of its list have no end");
       seen.add(url.href);
       const answer: Answer = await this.#host.call(url, { ...call, method: "GET", expect: [200], missing: "manifest_unknown" });
       const page = this.#json(await this.#small(answer, call.what, MAX_PAGE), call.what) as { tags?: unknown } | null;
       const tags = page?.tags ?? [];
-      if (!Array.isArray(tags) || !tags.every((tag) => typeof tag === "string"))
-        throw invalidAnswer(call.what, "no list of tags");
+      if (!Array.isArray(tags) || !tags.every(isTag)) throw invalidAnswer(call.what, "no list of tags");
       for (const tag of tags) found.add(tag);
       url = this.#next(answer, url, call.what);
     }
@@ -100,7 +127,7 @@ export class RemoteRepository implements Repository {
 
   async hasBlob(digest: Digest, signal?: AbortSignal): Promise<number | null> {
     const call = this.#call(`blob ${digest}`, "pull", signal);
-    const url = await this.#host.url(`${this.#path}/blobs/${digest}`, call.what);
+    const url = await this.#host.url(`${this.#path}/blobs/${digest}`, call.what, signal);
     const answer = await this.#host.call(url, { ...call, method: "HEAD", expect: [200, 404] });
     await answer.discard();
     if (answer.status === 404) return null;
@@ -111,7 +138,7 @@ export class RemoteRepository implements Repository {
 
   async mountBlob(digest: Digest, from: string, signal?: AbortSignal): Promise<boolean> {
     const call = this.#call(`mounting blob ${digest} from ${from}`, "pull,push", signal, [`repository:${from}:pull`]);
-    const url = await this.#host.url(`${this.#path}/blobs/uploads/`, call.what);
+    const url = await this.#host.url(`${this.#path}/blobs/uploads/`, call.what, signal);
     url.searchParams.set("mount", digest);
     url.searchParams.set("from", from);
     const answer = await this.#host.call(url, { ...call, method: "POST", expect: [201, 202, 400, 403, 404, 405] });
@@ -127,7 +154,7 @@ export class RemoteRepository implements Repository {
 
   async putManifest(tagOrDigest: string, mediaType: string, bytes: Uint8Array, signal?: AbortSignal): Promise<Digest> {
     const call = this.#call(`manifest ${tagOrDigest}`, "pull,push", signal);
-    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what);
+    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what, signal);
     const headers = { "Content-Type": mediaType };
     const answer = await this.#host.call(url, { ...call, method: "PUT", headers, body: bytes, expect: [200, 201, 202] });
     await answer.discard();
@@ -140,7 +167,7 @@ export class RemoteRepository implements Repository {
 
   async deleteManifest(tagOrDigest: string, signal?: AbortSignal): Promise<void> {
     const call = this.#call(`deleting manifest ${tagOrDigest}`, "delete", signal);
-    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what);
+    const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what, signal);
     const answer = await this.#host.call(url, { ...call, method: "DELETE", expect: [200, 202], missing: "manifest_unknown" });
     await answer.discard();
   }
@@ -149,7 +176,7 @@ export class RemoteRepository implements Repository {
     const call = this.#call(`referrers of ${digest}`, "pull", signal);
     const manifests: Record<string, unknown>[] = [];
     const seen = new Set<string>();
-    let url: URL | null = await this.#host.url(`${this.#path}/referrers/${digest}`, call.what);
+    let url: URL | null = await this.#host.url(`${this.#path}/referrers/${digest}`, call.what, signal);
     if (artifactType) url.searchParams.set("artifactType", artifactType);
     while (url) {
       if (seen.has(url.href) || seen.size >= MAX_PAGES) throw invalidAnswer(call.what, "the pages of its list have no end");
@@ -166,7 +193,7 @@ export class RemoteRepository implements Repository {
     // A registry may leave the choosing to us.
     const chosen = artifactType ? manifests.filter((entry) => entry.artifactType === artifactType) : manifests;
     const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: chosen }));
-    return { mediaType: INDEX, digest: digestOf(bytes), bytes };
+    return { mediaType: INDEX, digest: digestOf(bytes), bytes, source: this.#host.endpoint.host };
   }
 
   /** What refers to a manifest where the registry has no referrers API: an index under the tag "sha256-<hex>". */
@@ -192,9 +219,10 @@ export class RemoteRepository implements Repository {
     actions: string,
     signal?: AbortSignal,
     more: readonly string[] = [],
-  ): Pick<Call, "what" | "scopes" | "auth" | "signal"> {
+  ): Pick<Call, "what" | "scopes" | "auth" | "signal" | "tries"> {
     const scopes = [`repository:${this.#path}:${actions}`, ...more];
-    return { what: `${this.name}: ${thing}`, scopes, auth: this.#auth, signal };
+    const tries = this.#tries;
+    return { what: `${this.name}: ${thing}`, scopes, auth: this.#auth, signal, ...(tries === undefined ? {} : { tries }) };
   }
 
   async #small(answer: Answer, what: string, limit: number): Promise<Uint8Array> {
@@ -202,7 +230,10 @@ export class RemoteRepository implements Repository {
     try {
       bytes = (sizeOf(answer) ?? 0) > limit ? null : await answer.bytes(limit);
     } catch (error) {
-      throw new OnggiError("registry_unreachable", `${what}: the connection broke while the answer came`, { cause: error });
+      const why = printable(messageOf(error));
+      throw new OnggiError("registry_unreachable", `${what}: the connection broke while the answer came (${why})`, {
+        cause: error,
+      });
     }
     if (bytes) return bytes;
     await answer.discard();

@@ -17,8 +17,12 @@ const failureOf = (text: string): string | null => {
 
 /** The parser does not say where it stopped: after the first line with which the text fails as the whole does, and so does all after it. */
 const lineOf = (lines: readonly string[], failure: string): number => {
+  const fails = (count: number): boolean => {
+    const text = lines.slice(0, count).join("\n");
+    return failureOf(text) === failure || failureOf(`${text}\n`) === failure;
+  };
   let count = lines.length;
-  while (count > 1 && failureOf(lines.slice(0, count - 1).join("\n")) === failure) count--;
+  while (count > 1 && fails(count - 1)) count--;
   return count;
 };
 

@@ -1,7 +1,8 @@
 /**
  * HTTP as registries need it, on Bun's fetch: nothing is decompressed, no redirect followed, no proxy but the one asked for; a server
- * that says nothing for too long is given up.
+ * that says nothing for too long is given up. HTTP/1.1, and HTTP/2 with servers that refuse it (docs/registries.md says why).
  */
+import { connect } from "node:net";
 import { OnggiError } from "../../lib/errors.ts";
 import { type Environment, proxyFor } from "./proxy.ts";
 
@@ -19,9 +20,11 @@ export interface Timeouts {
   readonly answer: number;
   /** Between two pieces of a body: 60 s. */
   readonly stall: number;
+  /** Before the second try: 200; doubled before each one after it. */
+  readonly pause: number;
 }
 
-export const defaultTimeouts: Timeouts = { answer: 30_000, stall: 60_000 };
+export const defaultTimeouts: Timeouts = { answer: 30_000, stall: 60_000, pause: 200 };
 
 export interface Request {
   readonly method: "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE";
@@ -85,9 +88,14 @@ class Watch {
   }
 }
 
+/** How fetch calls a TLS handshake that the server ended, as one does that has no protocol in common with its client. */
+const refusedHandshake = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === "EPROTO";
+
 export class Transport {
   readonly #env: Environment;
   readonly timeouts: Timeouts;
+  /** Origins that speak HTTP/2 alone. */
+  readonly #http2 = new Set<string>();
 
   constructor(env: Environment, timeouts: Timeouts) {
     this.#env = env;
@@ -95,7 +103,47 @@ export class Transport {
   }
 
   /** One request, one answer, whatever its status. Throws what fetch throws, or "registry_unreachable" for a time-out. */
-  async send(url: URL, { method, headers, body, tls, signal }: Request): Promise<Answer> {
+  async send(url: URL, request: Request): Promise<Answer> {
+    if (url.protocol !== "https:" || this.#http2.has(url.origin)) return this.#send(url, request);
+    try {
+      return await this.#send(url, request);
+    } catch (error) {
+      if (!refusedHandshake(error)) throw error;
+      this.#http2.add(url.origin);
+      try {
+        return await this.#send(url, request);
+      } catch {
+        this.#http2.delete(url.origin);
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Whether a connection to a URL's host can be made at all: within `milliseconds`, and without a proxy, which would answer for it.
+   * Throws Error.
+   */
+  async reach(url: URL, milliseconds: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (proxyFor(url, this.#env)) return;
+    const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
+    const socket = connect({ host: url.hostname.replace(/^\[|\]$/g, ""), port });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => reject(new Error(`no connection within ${milliseconds / 1000} s`)), milliseconds);
+    const abort = (): void => reject(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    socket.once("connect", resolve);
+    socket.on("error", reject);
+    try {
+      await promise;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      socket.destroy();
+    }
+  }
+
+  async #send(url: URL, { method, headers, body, tls, signal }: Request): Promise<Answer> {
     signal?.throwIfAborted();
     const { answer: wait, stall } = this.timeouts;
     const watch = new Watch();
@@ -110,6 +158,7 @@ export class Transport {
         redirect: "manual",
         decompress: false,
         timeout: false,
+        ...(this.#http2.has(url.origin) ? { protocol: "http2" } : {}),
         ...(proxy ? { proxy } : {}),
         signal: signal ? AbortSignal.any([signal, watch.signal]) : watch.signal,
         ...(url.protocol === "https:" && tls ? { tls } : {}),

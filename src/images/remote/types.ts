@@ -25,6 +25,19 @@ export interface RemoteManifest {
   /** Of `bytes`, checked against what was asked for and what the registry said. */
   readonly digest: Digest;
   readonly bytes: Uint8Array;
+  /** Who gave it: "registry-1.docker.io", or a mirror. */
+  readonly source: string;
+}
+
+/** A blob's bytes on their way. */
+export interface BlobRead extends AsyncIterable<Uint8Array> {
+  /** Once all have come: who has sent bytes, in the order they did. */
+  readonly sources: readonly string[];
+  /**
+   * Says that what came was not the blob. Whoever sent it is not asked for this blob again by the same Repository. True where
+   * somebody else is left to be asked: by another `blob`.
+   */
+  wrong(why: string): boolean;
 }
 
 /** A blob as bytes to send, with a digest that is known before or after sending them. */
@@ -36,7 +49,7 @@ export interface BlobSource {
   readonly size?: number;
 }
 
-/** One repository of one registry. Everything takes a signal. */
+/** One repository of one registry, and of its mirrors. Everything takes a signal. */
 export interface Repository {
   /** "registry.example:5000/team/app". */
   readonly name: string;
@@ -46,9 +59,9 @@ export interface Repository {
   resolve(tagOrDigest: string, signal?: AbortSignal): Promise<{ digest: Digest; mediaType: string; size: number } | null>;
   /**
    * A blob's bytes, `size` of them or an error: a broken connection is resumed by range, with back-off. The digest is for
-   * whoever takes the bytes to check.
+   * whoever takes the bytes to check, and `wrong` for who finds another one.
    */
-  blob(digest: Digest, size: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  blob(digest: Digest, size: number, signal?: AbortSignal): BlobRead;
   /** Every tag, over all pages. */
   tags(signal?: AbortSignal): Promise<string[]>;
   /** Size of a blob the repository has; null where it has not. */
@@ -65,11 +78,22 @@ export interface Repository {
   referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<RemoteManifest>;
 }
 
+export interface RepositoryOptions {
+  /** False: the registry itself alone is asked, for what must not be a mirror's word. */
+  readonly mirrors?: boolean;
+  /** Who asks a mirror on that host. Absent: nobody; what is for the registry is not for its mirrors. */
+  authOf?(host: string): RegistryAuth | undefined;
+}
+
 /** The registries of the world. Connections and tokens are shared by all callers. */
 export interface Registries {
   /** The repository of a name. */
-  repository(reference: Reference, auth?: RegistryAuth): Repository;
+  repository(reference: Reference, auth?: RegistryAuth, options?: RepositoryOptions): Repository;
+  /** The hosts of a name's mirrors, which may know who asks by credentials of their own. Throws "registry_config_invalid". */
+  mirrorsOf(reference: Reference): string[];
   /** Asks a registry whether it takes these credentials; an identity token where it hands one out. */
   login(domain: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string }>;
+  /** The same; but those of which nothing is said may be insecure, as those of this machine. */
+  readonly insecure: Registries;
   close(): void;
 }

@@ -2,7 +2,8 @@
 import type { KeyObject } from "node:crypto";
 import { OnggiError } from "../../lib/errors.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { digestOf } from "../digest.ts";
+import { sendBytes } from "../copy.ts";
+import { inTurn } from "../in-turn.ts";
 import { isObject, mediaTypes, parseJson } from "../manifest.ts";
 import type { Repository } from "../remote/types.ts";
 import { SIGNATURE_ANNOTATION, SIMPLE_SIGNING, signatureTag } from "./find.ts";
@@ -17,20 +18,6 @@ export interface SignRequest {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
-
-const sendText = async (
-  repository: Repository,
-  text: string,
-  signal?: AbortSignal,
-): Promise<{ digest: Digest; size: number }> => {
-  const bytes = Buffer.from(text);
-  const digest = digestOf(bytes);
-  async function* open(): AsyncGenerator<Uint8Array> {
-    yield bytes;
-  }
-  if ((await repository.hasBlob(digest, signal)) === null) await repository.upload({ open, digest, size: bytes.length }, signal);
-  return { digest, size: bytes.length };
-};
 
 /** The layers of the signatures that are there already. */
 const layersThere = async (repository: Repository, tag: string, signal?: AbortSignal): Promise<Record<string, unknown>[]> => {
@@ -52,7 +39,7 @@ const configOf = (diffIds: readonly unknown[]): string =>
     rootfs: { type: "layers", diff_ids: diffIds },
   });
 
-/** Adds a signature; returns the digest of the manifest of signatures. Two who sign at once: the last one's stands. */
+/** Adds a signature; returns the digest of the manifest of signatures. Of two processes that sign at once the last one's stands. */
 export async function signImage(
   repository: Repository,
   { digest, reference, key, annotations, signal }: SignRequest,
@@ -62,12 +49,14 @@ export async function signImage(
   const tag = signatureTag(digest);
   const layer = {
     mediaType: SIMPLE_SIGNING,
-    ...(await sendText(repository, payload, signal)),
+    ...(await sendBytes(repository, Buffer.from(payload), signal)),
     annotations: { [SIGNATURE_ANNOTATION]: signature },
   };
-  const layers = [...(await layersThere(repository, tag, signal)), layer];
-  const config = await sendText(repository, configOf(layers.map((each) => each.digest)), signal);
-  const mediaType = mediaTypes.manifest;
-  const text = JSON.stringify({ schemaVersion: 2, mediaType, config: { mediaType: mediaTypes.config, ...config }, layers });
-  return repository.putManifest(tag, mediaType, Buffer.from(text), signal);
+  return inTurn(repository, tag, async () => {
+    const layers = [...(await layersThere(repository, tag, signal)), layer];
+    const config = await sendBytes(repository, Buffer.from(configOf(layers.map((each) => each.digest))), signal);
+    const mediaType = mediaTypes.manifest;
+    const text = JSON.stringify({ schemaVersion: 2, mediaType, config: { mediaType: mediaTypes.config, ...config }, layers });
+    return repository.putManifest(tag, mediaType, Buffer.from(text), signal);
+  });
 }

@@ -1,0 +1,61 @@
+/** `image prune` and `container prune`: what nobody needs goes, and how much that gives back is told. */
+import type { RemovedImages } from "../images/types.ts";
+import { bytesBelow } from "../lib/disk.ts";
+import { type Context, imagesInUse } from "./context.ts";
+import { type Prunable, pruneTest } from "./filters.ts";
+import { createdSeconds } from "./images.ts";
+import { containerPaths } from "./layout.ts";
+import { removeContainer } from "./remove.ts";
+import { WrongState } from "./state.ts";
+
+type Filters = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * Removes images without a name, with `all` also named ones, that neither a container nor a mount nor a manifest list needs.
+ * `reclaimed`: bytes of the files that went. Throws "invalid_filter".
+ */
+export async function pruneImages(
+  context: Context,
+  all: boolean,
+  filters: Filters,
+  remove: (id: string) => Promise<RemovedImages>,
+): Promise<{ untagged: string[]; deleted: string[]; reclaimed: number }> {
+  const test = pruneTest(filters);
+  const used = imagesInUse(context);
+  const result = { untagged: [] as string[], deleted: [] as string[], reclaimed: 0 };
+  for (const image of context.images.list()) {
+    const { id, names, config } = image;
+    if ((!all && names.length > 0) || used.has(id) || context.images.lists.needs(id)) continue;
+    if (!test({ created: createdSeconds(image), labels: config.config.Labels })) continue;
+    const { untagged, deleted, freed } = await remove(id);
+    result.untagged.push(...untagged);
+    result.deleted.push(...deleted);
+    result.reclaimed += freed;
+  }
+  return result;
+}
+
+/**
+ * Removes containers that do not run. `reclaimed`: bytes of their files, which are gone when this returns. One that is started
+ * meanwhile stays. Throws "invalid_filter".
+ */
+export async function pruneContainers(context: Context, filters: Filters): Promise<{ deleted: string[]; reclaimed: number }> {
+  const test = pruneTest(filters);
+  const result = { deleted: [] as string[], reclaimed: 0 };
+  for (const container of [...context.containers.values()]) {
+    const { record } = container;
+    const thing: Prunable = { created: Number(record.createdNs) / 1e9, labels: record.request.labels };
+    if (container.isUp || record.state.status === "removing" || !test(thing)) continue;
+    const bytes = bytesBelow(containerPaths(context.layout, record.id).directory);
+    try {
+      await removeContainer(context, container, false);
+    } catch (error) {
+      if (error instanceof WrongState) continue;
+      throw error;
+    }
+    result.deleted.push(record.id);
+    result.reclaimed += bytes;
+  }
+  await Promise.allSettled(context.deletions);
+  return result;
+}
