@@ -168,30 +168,28 @@ export class Host {
   }
 
   async #find(what: string): Promise<URL> {
-    const { scheme, host, connectTimeout } = this.endpoint;
+    const { scheme, host } = this.endpoint;
     const origins = (scheme === "either" ? ["https", "http"] : [scheme]).map((each) => new URL(`${each}://${host}`));
-    try {
-      if (connectTimeout !== undefined) await this.#transport.reach(origins[0]!, connectTimeout);
-      return scheme === "either" ? await this.#probe(origins) : origins[0]!;
-    } catch (error) {
-      throw this.#unreached(what, origins.at(-1)!, error);
-    }
-  }
-
-  /** The first that answers. */
-  async #probe(origins: readonly URL[]): Promise<URL> {
     let last: unknown;
     for (const origin of origins) {
       try {
-        const probe = new URL(`${this.endpoint.root}/`, origin);
-        const tls = this.#tls();
-        await (await this.#transport.send(probe, { method: "GET", ...(tls ? { tls } : {}) })).discard();
+        await this.#probe(origin);
         return origin;
       } catch (error) {
         last = error;
       }
     }
-    throw last;
+    throw this.#unreached(what, origins.at(-1)!, last);
+  }
+
+  /** Throws where nobody is there, or, where the scheme has to be found out, nobody who speaks it. */
+  async #probe(origin: URL): Promise<void> {
+    const { scheme, root, connectTimeout } = this.endpoint;
+    if (connectTimeout !== undefined) await this.#transport.reach(origin, connectTimeout);
+    if (scheme !== "either") return;
+    const tls = this.#tls();
+    const answer = await this.#transport.send(new URL(`${root}/`, origin), { method: "GET", ...(tls ? { tls } : {}) });
+    await answer.discard();
   }
 
   async #authorized(url: URL, call: Call): Promise<Answer> {
