@@ -140,7 +140,6 @@ export class Host {
   }
 
   #unreached(what: string, url: URL, cause: unknown): OnggiError {
-    if (cause instanceof OnggiError && cause === this.#silent?.error) return cause;
     const error = unreachable(what, url, cause);
     this.#silent = { since: Date.now(), error };
     // Where it is asked for again it is looked for again.
@@ -153,7 +152,7 @@ export class Host {
     if (scheme !== "either" && connectTimeout === undefined) return new URL(`${scheme}://${host}`);
     // The search is everybody's; who gives up leaves it to the others.
     if (!this.#base) {
-      this.#base = this.#find(what);
+      this.#base = this.#find();
       this.#base.catch(() => {});
     }
     const left = Promise.withResolvers<never>();
@@ -162,12 +161,15 @@ export class Host {
     signal?.addEventListener("abort", leave, { once: true });
     try {
       return await Promise.race([this.#base, left.promise]);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw this.#unreached(what, new URL(`https://${host}`), error);
     } finally {
       signal?.removeEventListener("abort", leave);
     }
   }
 
-  async #find(what: string): Promise<URL> {
+  async #find(): Promise<URL> {
     const { scheme, host } = this.endpoint;
     const origins = (scheme === "either" ? ["https", "http"] : [scheme]).map((each) => new URL(`${each}://${host}`));
     let last: unknown;
@@ -179,7 +181,7 @@ export class Host {
         last = error;
       }
     }
-    throw this.#unreached(what, origins.at(-1)!, last);
+    throw last;
   }
 
   /** Throws where nobody is there, or, where the scheme has to be found out, nobody who speaks it. */
