@@ -176,7 +176,10 @@ export class StoredLists implements ManifestLists {
     const { registries, authOf, signal, progress } = options;
     const target = parseReference(canonicalTag(list));
     // whether something is there a mirror does not say
-    const repository = registries.repository(target, authOf?.(target.domain), { mirrors: false });
+    const repository = registries.repository(target, authOf?.(target.domain), {
+      mirrors: false,
+      ...(authOf ? { authOf } : {}),
+    });
     const members: ListMember[] = [];
     for (const member of this.get(list).members) members.push(await this.#send(member, target, repository, options));
     const { mediaType, text } = indexOf(members);
