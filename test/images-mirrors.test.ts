@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../src/images/digest.ts";
 import { openRegistries } from "../src/images/remote/registries.ts";
-import type { Registries, RegistryAuth, Repository } from "../src/images/remote/types.ts";
+import type { Registries, RegistryAuth, Repository, RepositoryOptions } from "../src/images/remote/types.ts";
 import { parseReference } from "../src/oci/reference.ts";
 import { Registry } from "./kit/registry.ts";
 import { collect, MANIFEST, manifestOf, passOn, random, serving, sourceOf, unsized } from "./kit/remote.ts";
@@ -52,10 +52,15 @@ afterAll(async () => {
 const plainly = (name: string): Repository => registries.repository(parseReference(name));
 
 /** "reg.example" is the origin, by way of mirrors. */
-const mirrored = (mirrors: readonly string[], auth?: RegistryAuth, place = origin.domain): Repository => {
+const mirrored = (
+  mirrors: readonly string[],
+  auth?: RegistryAuth,
+  place = origin.domain,
+  options?: RepositoryOptions,
+): Repository => {
   const tables = mirrors.map((lines) => `[[registry."reg.example".mirror]]\n${lines}`);
   writeFileSync(config, [`[registry."reg.example"]\nlocation = "${place}"\ninsecure = "http"`, ...tables].join("\n"));
-  return registries.repository(parseReference("reg.example/team/app"), auth);
+  return registries.repository(parseReference("reg.example/team/app"), auth, options);
 };
 const at = (place: string, more = ""): string => `location = "${place}"\ninsecure = "http"\n${more}`;
 
@@ -90,6 +95,17 @@ test("digest-only and tag-only mirrors are asked for no more than that", async (
   const only = (kind: string) => mirrored([at(mirror.domain, `pull-from-mirror = "${kind}"`)]);
   expect(await pull(only("digest-only"))).toEqual({ tag: origin.domain, blob: [mirror.domain] });
   expect(await pull(only("tag-only"))).toEqual({ tag: mirror.domain, blob: [origin.domain] });
+});
+
+test("an old mirror's schema 1, and a manifest that it calls something else, are passed over", async () => {
+  const old = new TextEncoder().encode(JSON.stringify({ schemaVersion: 1, name: "team/app", tag: "v1", fsLayers: [] }));
+  for (const [body, type] of [
+    [old, "application/vnd.docker.distribution.manifest.v1+json"],
+    [manifest, "application/octet-stream"],
+  ] as const) {
+    const answer = () => new Response(new Uint8Array(body), { headers: { "Content-Type": type } });
+    await serving(answer, async (odd) => expect((await mirrored([at(odd)]).manifest("v1")).source).toBe(origin.domain));
+  }
 });
 
 test("mirrors that are down, empty or no registry are passed over, in order; one that is down is then left alone", async () => {
@@ -198,6 +214,18 @@ test("credentials of the registry go to the registry alone; a pull-through cache
           expect(seen).toEqual([`${cache} ?ns=reg.example null`, `${guarded}  null`, `${guarded}  ${basic}`]);
           expect(notes.join()).toContain("the registry refuses (401)");
           expect(notes.join()).not.toContain("secret-word");
+          // It gets those that are kept for itself.
+          seen.length = 0;
+          const authOf = (host: string) => (host === cache ? { username: "cara", password: "own" } : undefined);
+          await mirrored([at(cache)], { username: "ann", password: "secret-word" }, guarded, { authOf }).manifest("v1");
+          expect(seen.slice(0, 2)).toEqual([`${cache}  null`, `${cache}  Basic ${btoa("cara:own")}`]);
+          expect(seen.at(-1)).toBe(`${guarded}  ${basic}`);
+          expect(registries.mirrorsOf(parseReference("reg.example/team/app"))).toEqual([cache]);
+          // What must be the registry's own word is not asked of a mirror.
+          seen.length = 0;
+          const own = mirrored([at(cache)], { username: "ann", password: "secret-word" }, guarded, { mirrors: false });
+          await own.manifest("v1");
+          expect(seen).toEqual([`${guarded}  ${basic}`]);
         },
       ),
   );
@@ -245,8 +273,16 @@ test("containerd's hosts.toml: capabilities, ns, headers, the path as it stands"
       const pushing = write([`[host."http://${front}"]`, 'capabilities = ["push"]']);
       await pushing.upload(sourceOf(random(10)));
       expect(seen.some((line) => line.startsWith("POST /v2/team/app/blobs/uploads/"))).toBe(true);
-      const nobody = write([`server = "http://${front}"`, 'capabilities = ["pull"]']);
-      await expect(nobody.upload(sourceOf(random(10)))).rejects.toMatchObject({ code: "registry_config_invalid" });
+      // Who writes asks the same one what is there.
+      seen.length = 0;
+      const written = registries.repository(parseReference("reg.example/team/app"), {}, { mirrors: false });
+      expect(await written.resolve("v1")).not.toBeNull();
+      expect(seen.map((line) => line.split("?")[0])).toEqual(["HEAD /v2/team/app/manifests/v1"]);
+      write([`server = "http://${front}"`, 'capabilities = ["pull"]']);
+      for (const mirrors of [true, false]) {
+        const nobody = registries.repository(parseReference("reg.example/team/app"), {}, { mirrors });
+        await expect(nobody.upload(sourceOf(random(10)))).rejects.toMatchObject({ code: "registry_config_invalid" });
+      }
     },
   );
 });

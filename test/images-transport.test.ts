@@ -181,18 +181,21 @@ test("a body that stalls is taken up again; a server that only stalls is given u
 
 test("tags come over as many pages as there are", async () => {
   const asked: string[] = [];
+  let last = "t7";
   await serving(
     (_request, url) => {
       if (url.pathname === "/v2/") return new Response("");
       asked.push(url.search);
-      const last = Number(url.searchParams.get("last") ?? -1);
-      const next = last < 4 ? { Link: `</v2/team/app/tags/list?n=2&last=${last + 2}>; rel="next"` } : undefined;
-      return Response.json({ tags: [`t${last + 1}`, `t${last + 2}`] }, next ? { headers: next } : {});
+      const at = Number(url.searchParams.get("last") ?? -1);
+      const next = at < 4 ? { Link: `</v2/team/app/tags/list?n=2&last=${at + 2}>; rel="next"` } : undefined;
+      return Response.json({ tags: [`t${at + 1}`, next ? `t${at + 2}` : last] }, next ? { headers: next } : {});
     },
     (domain) =>
       using({}, async (registries) => {
         expect(await repository(registries, domain).tags()).toEqual(["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"]);
         expect(asked).toHaveLength(4);
+        last = "..";
+        await expect(repository(registries, domain).tags()).rejects.toMatchObject({ code: "registry_answer_invalid" });
       }),
   );
 });

@@ -188,6 +188,38 @@ test("what refers to the image is looked at too; the registry's word for it is n
   await expectTaken();
 });
 
+test("a mirror is no way around: the name that is asked for decides, wherever it is fetched from", async () => {
+  const mirror = await HostileRegistry.start();
+  const config = join(scratch, "registries.toml");
+  const at = `registry."${registry.domain}"`;
+  writeFileSync(config, `[[${at}.mirror]]\nlocation = "${mirror.domain}"\ninsecure = "http"\n[${at}]\ninsecure = "http"\n`);
+  const mirrored = openRegistries({ config, certsDirs: [], env: {} });
+  const through = (rule?: string) => store.pull(name, { registries: mirrored, policy: policy(rule) });
+  try {
+    mirror.image("team/app", imageOf([tarOf({ "etc/evil": "evil" })]));
+    await expect(through()).rejects.toMatchObject({ code: "signature_missing" });
+    // the mirror's own name may have a rule of its own: it is not the one that counts
+    const file = join(scratch, "mirror.toml");
+    const ours = `[policy."${registry.domain}"]\nrequire = "signature"\nkeys = ["${join(scratch, "our.pub")}"]\n`;
+    writeFileSync(file, `${ours}[policy."${mirror.domain}"]\naccept = true\n`);
+    const both = store.pull(name, { registries: mirrored, policy: openPolicy(file) });
+    await expect(both).rejects.toMatchObject({ code: "signature_missing" });
+    await expect(through("reject = true")).rejects.toMatchObject({ code: "policy_refused" });
+    expect(contentsOf(join(scratch, "store"))).toEqual([]);
+    // what it has of the registry's comes from it; the signature may be the registry's alone, beside a worse one of the mirror's
+    mirror.image("team/app", image);
+    sign();
+    const tag = `team/app/manifests/${signatureTag(manifest.digest as Digest)}`;
+    mirror.answers.set(tag, { headers: { "Content-Type": types.manifest }, body: '{"schemaVersion":2,"layers":[]}' });
+    const { image: pulled, source } = await through();
+    expect(source).toBe(mirror.domain);
+    await store.remove(pulled.id, { force: true, inUse: new Set() });
+  } finally {
+    mirrored.close();
+    await mirror.close();
+  }
+});
+
 test("names that are refused, or wanted by digest, ask nothing of the registry", async () => {
   const asked = registry.asked.length;
   await expect(pull(name, policy("reject = true"))).rejects.toMatchObject({ code: "policy_refused" });

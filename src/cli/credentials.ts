@@ -145,10 +145,14 @@ export async function credentialsFor(context: Environment, domain: string): Prom
   return entryOf(readConfig(podmans), domain, podmans);
 }
 
-/** The credentials for the registries of these names, by registry; nothing for those where nobody is logged in. */
-export async function credentialsOf(context: Environment, names: readonly string[]): Promise<Record<string, RegistryAuth>> {
+/** The credentials for the registries of these names, and for these hosts; nothing for those where nobody is logged in. */
+export async function credentialsOf(
+  context: Environment,
+  names: readonly string[],
+  hosts: readonly string[] = [],
+): Promise<Record<string, RegistryAuth>> {
   const auths: Record<string, RegistryAuth> = {};
-  for (const domain of new Set(names.map((name) => parseReference(name).domain))) {
+  for (const domain of new Set([...names.map((name) => parseReference(name).domain), ...hosts])) {
     const auth = await credentialsFor(context, domain);
     if (auth) auths[domain] = auth;
   }

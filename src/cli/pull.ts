@@ -50,17 +50,18 @@ export interface Pull {
   readonly output: "stdout" | "stderr" | "json" | "none";
 }
 
-/** Pulls with the user's credentials for the registry. */
+/** Pulls with the user's credentials for the registry and its mirrors. */
 export async function pull(context: Context, { output, ...request }: Pull) {
   const { parseReference } = await import("../oci/reference.ts");
-  const { credentialsFor } = await import("./credentials.ts");
+  const { credentialsOf } = await import("./credentials.ts");
   const { domain, path, tag, digest } = parseReference(request.image);
-  const auth = await credentialsFor(context, domain);
+  const { hosts } = await context.call("mirrors", { image: request.image });
+  const auths = await credentialsOf(context, [request.image], hosts);
   const progress = await layerProgress(context, output);
   const what = request.allTags ? "all tags" : (digest ?? tag ?? "latest");
   await progress.begin(`${what}: Pulling from ${domain === "docker.io" ? path : `${domain}/${path}`}`);
   try {
-    const { images } = await context.call("pull", { ...request, ...(auth ? { auth } : {}) }, { progress: progress.step });
+    const { images } = await context.call("pull", { ...request, auths }, { progress: progress.step });
     return images;
   } finally {
     await progress.end();

@@ -1,19 +1,50 @@
 /** `--change` of import and commit: Dockerfile instructions that set an image's configuration. */
+import { resolve } from "node:path";
 import type { ImageConfig } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
+import { expandWord, splitWords, variablesOf } from "./change-words.ts";
 
 const CHANGE = /^\s*(CMD|ENTRYPOINT|ENV|USER|WORKDIR|LABEL|STOPSIGNAL|EXPOSE|VOLUME|ONBUILD|HEALTHCHECK)\s+(.+?)\s*$/i;
 
-const wordsOf = (text: string): string[] => {
-  if (!text.startsWith("[")) return ["/bin/sh", "-c", text];
+/** A list of strings as JSON. */
+const listOf = (text: string): string[] => {
   const words: unknown = JSON.parse(text);
   if (!Array.isArray(words) || !words.every((word) => typeof word === "string")) throw new SyntaxError("not a list of strings");
   return words;
 };
 
-const pair = (text: string): [string, string] => {
-  const [key = "", value = ""] = text.split(/[=\s](.*)/s);
-  return [key, value.replace(/^"(.*)"$/s, "$1")];
+/** A list, or what the image's shell is to run. */
+const commandOf = (text: string, { Shell = ["/bin/sh", "-c"] }: Config): string[] =>
+  text.startsWith("[") ? listOf(text) : [...Shell, text];
+
+type Config = ImageConfig["config"];
+
+/** A word, or each of several, with the variables of the configuration. */
+const expanded = (text: string, { Env }: Config): string => expandWord(text, variablesOf(Env));
+const allExpanded = (text: string, { Env }: Config): string[] =>
+  splitWords(text).map((word) => expandWord(word, variablesOf(Env)));
+
+/** "a=1 b='2 3'", or of old one name and all that follows it. */
+const pairs = (text: string, config: Config): [string, string][] => {
+  const words = splitWords(text);
+  if (!words[0]?.includes("=")) {
+    const [, name = "", value] = /^(\S+)\s+(.*)$/s.exec(text) ?? [];
+    if (value === undefined) throw new SyntaxError("give NAME=VALUE");
+    return [[name, expanded(value, config)]];
+  }
+  return words.map((word) => {
+    const at = word.indexOf("=");
+    if (at < 1) throw new SyntaxError(`"${word}" is not NAME=VALUE`);
+    return [expanded(word.slice(0, at), config), expanded(word.slice(at + 1), config)];
+  });
+};
+
+/** Of "80", "80/udp" and "8000-8002/tcp" each single port. */
+const ports = (text: string): string[] => {
+  const [, first = "", last = first, protocol = "tcp"] = /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/i.exec(text) ?? [];
+  const [from, to] = [Number(first), Number(last)];
+  if (first === "" || from > to || to > 65_535) throw new SyntaxError(`"${text}" is no port such as 80 or 53/udp`);
+  return Array.from({ length: to - from + 1 }, (_, more) => `${from + more}/${protocol.toLowerCase()}`);
 };
 
 /** Go durations ("1m30s") in nanoseconds. */
@@ -43,38 +74,45 @@ const healthcheck = (text: string): object => {
   if (/^NONE$/i.test(rest)) return { Test: ["NONE"] };
   const command = /^CMD\s+(.+)$/is.exec(rest)?.[1];
   if (command === undefined) throw new SyntaxError("give NONE, or CMD and a command");
-  return { ...fields, Test: command.startsWith("[") ? ["CMD", ...wordsOf(command)] : ["CMD-SHELL", command] };
+  return { ...fields, Test: command.startsWith("[") ? ["CMD", ...listOf(command)] : ["CMD-SHELL", command] };
 };
 
-const changes: Record<string, (config: ImageConfig["config"], text: string) => void> = {
+const changes: Record<string, (config: Config, text: string, before: ReadonlySet<string>) => void> = {
   CMD: (config, text) => {
-    config.Cmd = wordsOf(text);
+    config.Cmd = commandOf(text, config);
   },
-  ENTRYPOINT: (config, text) => {
-    config.Entrypoint = wordsOf(text);
+  ENTRYPOINT: (config, text, before) => {
+    config.Entrypoint = commandOf(text, config);
+    // The command was meant for another one.
+    if (!before.has("CMD")) delete config.Cmd;
   },
   ENV: (config, text) => {
-    const [name, value] = pair(text);
-    config.Env = [...(config.Env ?? []).filter((old) => !old.startsWith(`${name}=`)), `${name}=${value}`];
+    const env = [...(config.Env ?? [])];
+    for (const [name, value] of pairs(text, config)) {
+      const at = env.findIndex((old) => old.startsWith(`${name}=`));
+      env.splice(at < 0 ? env.length : at, 1, `${name}=${value}`);
+    }
+    config.Env = env;
   },
   USER: (config, text) => {
-    config.User = text;
+    config.User = expanded(text, config);
   },
   WORKDIR: (config, text) => {
-    config.WorkingDir = text;
+    config.WorkingDir = resolve("/", config.WorkingDir ?? "", expanded(text, config));
   },
   LABEL: (config, text) => {
-    config.Labels = { ...config.Labels, ...Object.fromEntries([pair(text)]) };
+    config.Labels = { ...config.Labels, ...Object.fromEntries(pairs(text, config)) };
   },
   STOPSIGNAL: (config, text) => {
-    config.StopSignal = text;
+    config.StopSignal = expanded(text, config);
   },
   EXPOSE: (config, text) => {
-    config.ExposedPorts = { ...config.ExposedPorts, [text.includes("/") ? text : `${text}/tcp`]: {} };
+    const all = allExpanded(text, config).flatMap(ports);
+    config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(all.map((port) => [port, {}])) };
   },
   VOLUME: (config, text) => {
-    for (const path of text.startsWith("[") ? wordsOf(text) : text.split(/\s+/))
-      config.Volumes = { ...config.Volumes, [path]: {} };
+    const paths = text.startsWith("[") ? listOf(text) : allExpanded(text, config);
+    config.Volumes = { ...config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) };
   },
   ONBUILD: (config, text) => {
     config.OnBuild = [...(config.OnBuild ?? []), text];
@@ -85,14 +123,16 @@ const changes: Record<string, (config: ImageConfig["config"], text: string) => v
 };
 
 /** An image configuration with Dockerfile instructions of `--change` applied to it. Throws invalid_change. */
-export function applyChanges(lines: readonly string[], base: ImageConfig["config"] = {}): ImageConfig["config"] {
-  const config: ImageConfig["config"] = { ...base };
+export function applyChanges(lines: readonly string[], base: Config = {}): Config {
+  const config: Config = { ...base };
+  const before = new Set<string>();
   for (const line of lines) {
     const match = CHANGE.exec(line);
     const [, name = "", text = ""] = match ?? [];
     try {
       if (!match) throw new SyntaxError("no such instruction");
-      changes[name.toUpperCase()]?.(config, text);
+      changes[name.toUpperCase()]?.(config, text, before);
+      before.add(name.toUpperCase());
     } catch (error) {
       const known = Object.keys(changes).join(", ");
       throw new OnggiError("invalid_change", `--change ${JSON.stringify(line)}: ${(error as Error).message}; known are ${known}`);

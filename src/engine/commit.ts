@@ -43,7 +43,7 @@ export const exportContainer = (
 /** The image's configuration with what the container was asked to be, and then the instructions, laid over it. */
 function configOf({ request }: ContainerRecord, base: ImageConfig["config"], changes: readonly string[]): ImageConfig["config"] {
   const names = new Set((request.env ?? []).map((pair) => pair.split("=")[0]));
-  const env = [...(base.Env ?? []).filter((pair) => !names.has(pair.split("=")[0])), ...(request.env ?? [])];
+  const env = [...(request.env ?? []), ...(base.Env ?? []).filter((pair) => !names.has(pair.split("=")[0]))];
   const config: ImageConfig["config"] = {
     ...base,
     ...(env.length > 0 ? { Env: env.filter((pair) => pair.includes("=")) } : {}),

@@ -35,7 +35,7 @@ import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pruneContainers, pruneImages } from "./prune.ts";
-import { pullImages } from "./pull.ts";
+import { mirrorsOf, pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer } from "./remove.ts";
@@ -410,6 +410,11 @@ export class Engine {
   /** Brings images from a registry; see pullImages. */
   pull(request: PullRequest, options: { signal: AbortSignal; progress: Progress }): Promise<PulledName[]> {
     return pullImages(this.context, request, options);
+  }
+
+  /** The hosts of an image's mirrors; see mirrorsOf. */
+  mirrorsOf(image: string): string[] {
+    return mirrorsOf(this.context, image);
   }
 
   /** Sends images to a registry; see pushImages. */

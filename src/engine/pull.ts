@@ -8,10 +8,11 @@ import type { PulledName, PullRequest } from "./types.ts";
 /** Brings one image, or all a repository has tags for. Throws what ImageStore.pull and Policy throw, "reference_invalid". */
 export async function pullImages(
   { images, events, registries, policy }: Context,
-  { image: name, allTags, platform, auth }: PullRequest,
+  { image: name, allTags, platform, auths = {} }: PullRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PulledName[]> {
   const reference = parseReference(name);
+  const authOf = (host: string) => auths[host];
   policy.check(reference);
   const tags = allTags ? await allTagsOf() : [null];
   const pulled: PulledName[] = [];
@@ -20,10 +21,10 @@ export async function pullImages(
     const text = familiarName(one);
     const options = {
       registries,
+      authOf,
       policy,
       signal,
       progress,
-      ...(auth ? { auth } : {}),
       ...(platform ? { platform } : {}),
     };
     const { image, digest, upToDate, source } = await images.pull(text, options);
@@ -35,6 +36,9 @@ export async function pullImages(
   async function allTagsOf(): Promise<string[]> {
     if (reference.tag || reference.digest)
       throw new OnggiError("reference_invalid", `${name}: all tags are asked for, and it names one; give the repository alone`);
-    return registries.repository(reference, auth).tags(signal);
+    return registries.repository(reference, authOf(reference.domain), { authOf }).tags(signal);
   }
 }
+
+/** Hosts that may be asked in place of a name's registry, each with credentials of its own. Throws "registry_config_invalid". */
+export const mirrorsOf = ({ registries }: Context, image: string): string[] => registries.mirrorsOf(parseReference(image));

@@ -258,7 +258,8 @@ export interface PullRequest {
   allTags?: boolean;
   /** "linux/arm64"; absent: this machine's. */
   platform?: string;
-  auth?: RegistryAuth;
+  /** Who asks, by registry ("docker.io") and by mirror's host. */
+  auths?: Record<string, RegistryAuth>;
 }
 
 /** One name that was pulled. */

@@ -8,9 +8,9 @@ import { basename, join } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
-import { changingTag } from "./changing-tag.ts";
 import { checkedBlob, sendBytes } from "./copy.ts";
 import { digestOf, finishHash, newHash } from "./digest.ts";
+import { inTurn } from "./in-turn.ts";
 import { isObject, mediaTypes, parseDescriptor, parseJson } from "./manifest.ts";
 import type { Repository } from "./remote/types.ts";
 import type { AttachedFile, AttachFile, Referrer } from "./types.ts";
@@ -93,7 +93,9 @@ const sendFile = async (
   }
   const digest = finishHash(hash);
   const open = () => createReadStream(path) as AsyncIterable<Uint8Array>;
-  if ((await repository.hasBlob(digest, signal)) === null) await repository.upload({ open, digest, size }, signal);
+  await inTurn(repository, digest, async () => {
+    if ((await repository.hasBlob(digest, signal)) === null) await repository.upload({ open, digest, size }, signal);
+  });
   return { digest, size };
 };
 
@@ -123,7 +125,7 @@ export async function attach(
   const bytes = Buffer.from(JSON.stringify(manifest));
   const digest = await repository.putManifest(digestOf(bytes), mediaTypes.manifest, bytes, signal);
   const entry = { mediaType: mediaTypes.manifest, digest, size: bytes.length, artifactType, annotations: said };
-  await changingTag(repository, schemaTag(subject.digest), () => list(repository, subject.digest, entry, signal));
+  await inTurn(repository, schemaTag(subject.digest), () => list(repository, subject.digest, entry, signal));
   return { digest, size: bytes.length };
 }
 
@@ -182,7 +184,7 @@ export async function detach(repository: Repository, digest: Digest, signal?: Ab
   const { subject } = parseJson(Buffer.from(bytes).toString("utf8"), what);
   if (!isObject(subject)) throw new OnggiError("not_attached", `${what} refers to no image: it has no subject`);
   const { digest: of } = parseDescriptor(subject, `${what}, subject`);
-  const unlisted = await changingTag(repository, schemaTag(of), () => unlist(repository, of, digest, signal));
+  const unlisted = await inTurn(repository, schemaTag(of), () => unlist(repository, of, digest, signal));
   if (unlisted) return { deleted: await deletes(repository, digest, signal) };
   await repository.deleteManifest(digest, signal);
   return { deleted: true };

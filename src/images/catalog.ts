@@ -2,6 +2,7 @@
  * Which images there are, as the database has them, parsed: found by id, name, digest and prefix, and told to those who read the
  * store as an OCI layout. A change costs what it concerns, however many images there are.
  */
+import * as fs from "node:fs";
 import { OnggiError } from "../lib/errors.ts";
 import { isDigest } from "../oci/digest.ts";
 import { distance, nativeDistance, nearest, type Platform, platformText } from "../oci/platform.ts";
@@ -25,23 +26,17 @@ export interface Known {
   readonly repositoryDigests: readonly RepositoryDigest[];
 }
 
-/** The blobs of an image. */
-const blobsOf = ({ record, documents }: Known): string[] => [
-  ...new Set([record.id, record.manifest, ...record.layers, ...documents.map(({ digest }) => digest)]),
-];
+/** The blobs of an image. Should record and configuration disagree, `check` tells; until then what either names is needed. */
+const blobsOf = ({ record, config, documents }: Known): string[] => {
+  const layers = [...record.layers, ...config.rootfs.diff_ids];
+  return [...new Set([record.id, record.manifest, ...layers, ...documents.map(({ digest }) => digest)])];
+};
 
 /** Every canonical name of an image, those by digest too. */
 const allNames = ({ names, repositoryDigests }: Known): string[] => [
   ...names,
   ...repositoryDigests.map(({ repository, digest }) => `${repository}@${digest}`),
 ];
-
-/** What follows from a record. Throws for one that cannot be read. */
-const parsed = ({ id, config: text }: ImageRecord): Pick<Known, "config" | "platform" | "native"> => {
-  const config = parseConfig(text, `stored image ${id}`);
-  const platform = platformOf(config);
-  return { config, platform, native: nativeDistance(hostPlatform(), platform) !== null };
-};
 
 export class Catalog {
   readonly #database: ImageDatabase;
@@ -159,7 +154,7 @@ export class Catalog {
     this.#layout.changed();
   }
 
-  /** Reads everything again, and makes index.json right. Throws for an image that cannot be read, and is what it was then. */
+  /** Reads everything again, and makes index.json right. A record that cannot be read is for `check` to tell: nobody fails of it. */
   reload(): void {
     const found = this.#read();
     for (const id of this.ids()) this.#drop(id);
@@ -184,12 +179,35 @@ export class Catalog {
     const documents = Map.groupBy(this.#database.documents(id), ({ image }) => image);
     const digests = Map.groupBy(this.#database.repositoryDigests(id), ({ image }) => image);
     return this.#database.images(id).map((record) => ({
-      ...(this.#images.get(record.id) ?? parsed(record)),
+      ...this.#parsed(record),
       record,
       names: (names.get(record.id) ?? []).map(({ name }) => name),
       documents: documents.get(record.id) ?? [],
       repositoryDigests: digests.get(record.id) ?? [],
     }));
+  }
+
+  /** What follows from a record: from its configuration, where that is damaged from the one among the blobs, else next to nothing. */
+  #parsed({ id, config: text, layers }: ImageRecord): Pick<Known, "config" | "platform" | "native"> {
+    const known = this.#images.get(id);
+    if (known?.record.config === text) return known;
+    const path = this.#content.blobPath(id);
+    let config: ImageConfig = {
+      architecture: "unknown",
+      os: "linux",
+      config: {},
+      rootfs: { type: "layers", diff_ids: [...layers] },
+    };
+    for (const read of [() => text, () => fs.readFileSync(path, "utf8")]) {
+      try {
+        config = parseConfig(read(), `stored image ${id}`);
+        break;
+      } catch {
+        // the next one
+      }
+    }
+    const platform = platformOf(config);
+    return { config, platform, native: nativeDistance(hostPlatform(), platform) !== null };
   }
 
   /** An image keeps its place; a new one is the newest. */

@@ -159,7 +159,8 @@ export const checkStore = async (store: Checked, options: CheckOptions): Promise
     if (message !== "ok") report({ kind: "database", path: "images.db", message, advice });
   }
   const images = store.images();
-  const { damaged, bytes } = options.quick ? { damaged: new Set<string>(), bytes: 0 } : await hashBlobs(store, images, options);
+  const needed = new Set(images.flatMap(({ record, documents }) => [record.id, record.manifest, ...record.layers, ...documents]));
+  const { damaged, bytes } = options.quick ? { damaged: new Set<string>(), bytes: 0 } : await hashBlobs(store, needed, options);
   const still = new Set(store.images().map(({ record }) => record.id));
   for (const image of images) {
     options.signal?.throwIfAborted();
@@ -167,23 +168,39 @@ export const checkStore = async (store: Checked, options: CheckOptions): Promise
     await Bun.sleep(0);
   }
   checkLayout(store, report);
+  for (const digest of damaged) {
+    if (needed.has(digest)) continue;
+    const advice = "--repair removes it";
+    report({
+      kind: "layer",
+      layer: digest,
+      path: `blobs/sha256/${hexOf(digest)}`,
+      message: `kept for a pull, it ${WRONG}`,
+      advice,
+    });
+  }
   for (const path of store.garbage()) {
     report({ kind: "orphan", path, message: "no image and no operation needs it", advice: "--repair removes it" });
   }
   return { problems, bytes };
 };
 
-/** Which of the needed blobs have another digest than their name. Those that nobody needs are garbage, and told as such. */
+/**
+ * Which blobs have another digest than their name: those that images need, and those that are kept for pulls and other operations.
+ * What nobody needs is garbage, and told as such.
+ */
 const hashBlobs = async (
-  { content }: Checked,
-  images: readonly CheckedImage[],
+  { content, garbage }: Checked,
+  needed: ReadonlySet<string>,
   { signal, progress }: CheckOptions,
 ): Promise<{ damaged: Set<string>; bytes: number }> => {
-  const needed = new Set(images.flatMap(({ record, documents }) => [record.id, record.manifest, ...record.layers, ...documents]));
-  const total = [...needed].reduce((sum, digest) => sum + (sizeOf(content.blobPath(digest)) ?? 0), 0);
+  const unneeded = new Set(garbage());
+  const kept = fs.readdirSync(join(content.root, "blobs/sha256")).filter((name) => !unneeded.has(`blobs/sha256/${name}`));
+  const wanted = new Set([...needed, ...kept.map((name) => `sha256:${name}`)]);
+  const total = [...wanted].reduce((sum, digest) => sum + (sizeOf(content.blobPath(digest)) ?? 0), 0);
   const damaged = new Set<string>();
   let bytes = 0;
-  for (const digest of needed) {
+  for (const digest of wanted) {
     const onBytes = (count: number): void => {
       bytes += count;
       progress?.({ id: digest, current: bytes, total, message: "Checking" });

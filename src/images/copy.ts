@@ -7,6 +7,7 @@ import { Limiter } from "../lib/limiter.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
 import { digestOf, finishHash, newHash } from "./digest.ts";
+import { inTurn } from "./in-turn.ts";
 import { type Blob, linksOf, parseJson } from "./manifest.ts";
 import type { BlobRead, Repository } from "./remote/types.ts";
 
@@ -55,7 +56,7 @@ export function blobBytes(source: Repository, blob: Blob, signal?: AbortSignal):
   });
 }
 
-/** Sends bytes, unless the repository has them. */
+/** Sends bytes, unless the repository has them. Two who send the same at once would have docker-registry write over what it reads. */
 export async function sendBytes(
   target: Repository,
   bytes: Uint8Array,
@@ -65,7 +66,9 @@ export async function sendBytes(
   async function* open(): AsyncGenerator<Uint8Array> {
     yield bytes;
   }
-  if ((await target.hasBlob(blob.digest, signal)) === null) await target.upload({ open, ...blob }, signal);
+  await inTurn(target, blob.digest, async () => {
+    if ((await target.hasBlob(blob.digest, signal)) === null) await target.upload({ open, ...blob }, signal);
+  });
   return blob;
 }
 

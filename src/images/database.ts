@@ -1,6 +1,6 @@
 /** Which images there are, of what they consist and how they are called: SQLite, durable when a call returns. */
 import { Database } from "bun:sqlite";
-import { OnggiError } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import { explainDisk } from "./files.ts";
 
 export interface ImageRecord {
@@ -146,20 +146,45 @@ const steps: readonly string[] = [
 `,
 ];
 
+/** Turns what SQLite says of a file it cannot read into an error that says what to do; other errors pass. */
+export const explainDamage = (error: unknown, path: string): unknown => {
+  const { code, message } = error as { code?: unknown; message?: string };
+  if (typeof code !== "string" || !["SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"].includes(code)) return error;
+  return new OnggiError(
+    "store_damaged",
+    `${path} is damaged (${message}): put a copy of it in its place, or move it away and load or pull the images again`,
+    { cause: error },
+  );
+};
+
+/** Rows as their table's columns allow them. Throws as SQLite does for a damaged file: it trusts what it has once written. */
+const sound = <T>(rows: T[]): T[] => {
+  const allowed = (value: unknown): boolean => typeof value === "string" || typeof value === "number";
+  if (rows.every((row) => Object.values(row as object).every(allowed))) return rows;
+  throw Object.assign(new Error("a row holds what its table forbids"), { code: "SQLITE_CORRUPT" });
+};
+
 export class ImageDatabase {
   readonly #db: Database;
 
-  /** Opens or makes the database. Throws "store_version" for one that a newer onggi wrote. */
+  /** Opens or makes the database. Throws "store_version" for one that a newer onggi wrote, "store_damaged". */
   constructor(path: string) {
     this.#db = new Database(path, { create: true, strict: true });
+    try {
+      this.#open(path);
+    } catch (error) {
+      this.#db.close();
+      throw explainDamage(error, path);
+    }
+  }
+
+  #open(path: string): void {
     this.#db.run("PRAGMA journal_mode = WAL");
     this.#db.run("PRAGMA synchronous = FULL");
     this.#db.run("PRAGMA foreign_keys = ON");
     const { user_version: version } = this.#db.query<{ user_version: number }, []>("PRAGMA user_version").get()!;
-    if (version > SCHEMA_VERSION) {
-      this.#db.close();
+    if (version > SCHEMA_VERSION)
       throw new OnggiError("store_version", `${path} has schema version ${version}; this onggi knows up to ${SCHEMA_VERSION}`);
-    }
     this.#db
       .transaction(() => {
         for (const step of steps.slice(version)) this.#db.run(step);
@@ -200,6 +225,18 @@ export class ImageDatabase {
         }
       }
       return changed;
+    });
+  }
+
+  /** Writes the record of an image that is there anew. */
+  restoreImage({ id, config, manifest, layers, size }: ImageRecord): string[] {
+    return this.#transaction("recording an image", () => {
+      this.#db.query("UPDATE images SET config = ?, manifest = ?, size = ? WHERE id = ?").run(config, manifest, size, id);
+      this.#db.query("DELETE FROM image_layers WHERE image = ?").run(id);
+      layers.forEach((diffId, position) => {
+        this.#db.query("INSERT INTO image_layers (image, position, diff_id) VALUES (?, ?, ?)").run(id, position, diffId);
+      });
+      return [id];
     });
   }
 
@@ -267,9 +304,13 @@ export class ImageDatabase {
 
   /** What SQLite finds wrong with its file, and references that lead nowhere; "ok" alone when all is well. */
   state(): string[] {
-    const found = this.#db.query<{ integrity_check: string }, []>("PRAGMA integrity_check").all();
-    const loose = this.#db.query<{ table: string }, []>("PRAGMA foreign_key_check").all();
-    return [...found.map((row) => row.integrity_check), ...loose.map(({ table }) => `a row of ${table} refers to no image`)];
+    try {
+      const found = this.#db.query<{ integrity_check: string }, []>("PRAGMA integrity_check").all();
+      const loose = this.#db.query<{ table: string }, []>("PRAGMA foreign_key_check").all();
+      return [...found.map((row) => row.integrity_check), ...loose.map(({ table }) => `a row of ${table} refers to no image`)];
+    } catch (error) {
+      return [messageOf(error)];
+    }
   }
 
   /** The name means these images and no others. */
@@ -353,8 +394,8 @@ export class ImageDatabase {
   }
 
   #rows<T>(select: string, column: string, order: string, only: string | undefined): T[] {
-    if (only === undefined) return this.#db.query<T, []>(`${select} ORDER BY ${order}`).all();
-    return this.#db.query<T, [string]>(`${select} WHERE ${column} = ? ORDER BY ${order}`).all(only);
+    if (only === undefined) return sound(this.#db.query<T, []>(`${select} ORDER BY ${order}`).all());
+    return sound(this.#db.query<T, [string]>(`${select} WHERE ${column} = ? ORDER BY ${order}`).all(only));
   }
 
   /** Deletes the rows that have the value; returns the images they were about. */

@@ -4,10 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import type { Digest } from "../oci/digest.ts";
 import { canonicalName, type Reference } from "../oci/reference.ts";
 import { isTable, parseToml, type Table } from "./remote/toml.ts";
-import type { Repository } from "./remote/types.ts";
 import { type PublicKey, parsePublicKey } from "./trust/keys.ts";
 import { type Identity, verifyImage } from "./trust/verify.ts";
 import type { Policy } from "./types.ts";
@@ -180,7 +178,7 @@ export const openPolicy = (file = DEFAULT_POLICY): Policy => {
   };
   return {
     check,
-    admit: async (repository: Repository, reference: Reference, digests: readonly Digest[], signal?: AbortSignal) => {
+    admit: async (repositories, reference, digests, signal) => {
       check(reference);
       const found = find(reference);
       if (found?.rule.kind !== "signature") return;
@@ -191,7 +189,17 @@ export const openPolicy = (file = DEFAULT_POLICY): Policy => {
         identity,
         ...(signed === undefined ? {} : { signedAs: signed }),
       };
-      await verifyImage(repository, reference, digests, demand, signal);
+      let first: { readonly error: unknown } | undefined;
+      for (const repository of repositories) {
+        try {
+          await verifyImage(repository, reference, digests, demand, signal);
+          return;
+        } catch (error) {
+          signal?.throwIfAborted();
+          first ??= { error };
+        }
+      }
+      throw first?.error ?? new OnggiError("signature_missing", `${canonicalName(reference)}: there is nowhere to look`);
     },
   };
 };

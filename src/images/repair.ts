@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import { familiar } from "./catalog.ts";
 import { LAYOUT } from "./check.ts";
+import { digestOf } from "./digest.ts";
 import { writeWhole } from "./files.ts";
-import { manifestFor } from "./image-config.ts";
+import { diffIdsOf, manifestFor, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
 import type { Rooms } from "./rooms.ts";
 import type { ImagesInUse, StoreProblem } from "./types.ts";
@@ -53,7 +54,12 @@ async function mend(store: Repaired, problem: StoreProblem, inUse: ImagesInUse, 
     if (path === "oci-layout") fs.writeFileSync(join(content.root, path), LAYOUT, { flush: true });
     return "written again";
   }
-  if (image === null) return null;
+  if (image === null) {
+    if (layer === null) return null;
+    fs.rmSync(content.blobPath(layer), { force: true });
+    database.removeLayerBlobs([layer]);
+    return "removed: the next pull brings it again";
+  }
   if (lost.has(image)) return "gone with its image";
   const known = catalog.get(image);
   if (!known) return "its image was removed meanwhile";
@@ -77,7 +83,8 @@ async function mend(store: Repaired, problem: StoreProblem, inUse: ImagesInUse, 
     fs.rmSync(join(content.root, path), { force: true });
     return "forgotten, with the name its registry has for the image";
   }
-  // A layer, or the record itself: only whoever has the image can bring it back.
+  if (kind === "record" && restoreRecord(store, image)) return "written again from the image's configuration";
+  // A layer, or a record without its configuration: only whoever has the image can bring it back.
   if (layer !== null) {
     fs.rmSync(content.blobPath(layer), { force: true });
     database.removeLayerBlobs([layer]);
@@ -91,4 +98,19 @@ async function mend(store: Repaired, problem: StoreProblem, inUse: ImagesInUse, 
   lost.add(image);
   await store.remove(image);
   return `removed the image ${names}: load or pull it again`;
+}
+
+/** Writes an image's record again, which follows from its configuration; false where that is damaged too, or a layer is missing. */
+function restoreRecord({ content, database, catalog }: Repaired, id: string): boolean {
+  const file = content.blobPath(id);
+  const text = fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "";
+  if (digestOf(text) !== id) return false;
+  const layers = diffIdsOf(parseConfig(text, `image ${id}`));
+  if (layers.some((diffId) => !content.hasBlob(diffId))) return false;
+  const sizes = layers.map((digest) => ({ digest, size: content.blob(digest).size }));
+  const manifest = manifestFor({ digest: id, size: Buffer.byteLength(text) }, sizes);
+  const size = sizes.reduce((sum, layer) => sum + layer.size, 0);
+  if (!content.hasBlob(digestOf(manifest.text))) return false;
+  catalog.changed(database.restoreImage({ id, config: text, manifest: digestOf(manifest.text), layers, size }));
+  return true;
 }

@@ -10,7 +10,7 @@ import { ArchiveContents } from "./archive-contents.ts";
 import { Catalog, canonicalTag, familiar, imageOf } from "./catalog.ts";
 import { checkStore } from "./check.ts";
 import { ContentStore } from "./content.ts";
-import { ImageDatabase } from "./database.ts";
+import { explainDamage, ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { forget, forgetIndex, holding } from "./discard.ts";
 import { explainDisk } from "./files.ts";
@@ -68,7 +68,7 @@ const KEEP_TAKEN_MS = 24 * 3600 * 1000;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 4 << 20;
 
-/** Opens the store below `root`, making it where there is none. Throws "store_version". */
+/** Opens the store below `root`, making it where there is none. Throws "store_version", "store_damaged". */
 export const openImageStore = (root: string, options: StoreOptions = {}): ImageStore & { readonly form: MountForm } =>
   new LocalImageStore(root, options);
 
@@ -85,9 +85,15 @@ class LocalImageStore implements ImageStore {
   constructor(root: string, options: StoreOptions) {
     this.#options = options;
     this.#content = new ContentStore(root);
-    this.#database = new ImageDatabase(join(root, "images.db"));
+    const path = join(root, "images.db");
+    this.#database = new ImageDatabase(path);
+    try {
+      this.#catalog = new Catalog(this.#database, this.#content);
+    } catch (error) {
+      this.#database.close();
+      throw explainDamage(error, path);
+    }
     this.#mounts = new Mounts(this.#content, options.form ?? null, options.attached);
-    this.#catalog = new Catalog(this.#database, this.#content);
     this.#rooms = { content: this.#content, database: this.#database, catalog: this.#catalog, mounts: this.#mounts };
     this.#puller = new Puller(this.#content, this.#database, this.#layerOptions());
     this.lists = new StoredLists(this.#database, this.#catalog, (id, target, options) => this.#send(id, target, options));
@@ -196,15 +202,18 @@ class LocalImageStore implements ImageStore {
 
   async pull(name: string, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean; source: string }> {
     const reference = parseReference(name);
-    const { registries, auth, policy, signal = new AbortController().signal, progress = () => {} } = options;
+    const { registries, authOf, policy, signal = new AbortController().signal, progress = () => {} } = options;
     policy?.check(reference);
     const platform = options.platform === undefined ? null : parsePlatform(options.platform);
-    const repository = registries.repository(reference, auth);
+    const auth = authOf?.(reference.domain);
+    const repository = registries.repository(reference, auth, authOf ? { authOf } : {});
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
     let begun: Digest | null = null;
     return this.#content.leased(async (lease) => {
       try {
-        const admit = async (digests: readonly Digest[]) => policy?.admit(repository, reference, digests, signal);
+        // a mirror may not have the signatures yet
+        const signers = [repository, registries.repository(reference, auth, { mirrors: false })];
+        const admit = async (digests: readonly Digest[]) => policy?.admit(signers, reference, digests, signal);
         const index = (id: Digest, coming: Parameters<typeof storeIndex>[2]) => {
           begun = id;
           return this.#catalog.has(id) ? null : storeIndex(this.#content, id, coming);

@@ -221,7 +221,8 @@ export interface CommitImage {
 
 export interface PullOptions {
   readonly registries: Registries;
-  readonly auth?: RegistryAuth;
+  /** Who asks the registry of that name, or a mirror on that host. */
+  authOf?(host: string): RegistryAuth | undefined;
   /** "linux/arm64"; absent: this machine's. */
   readonly platform?: string;
   /** Absent: whatever comes is taken. */
@@ -235,10 +236,15 @@ export interface Policy {
   /** Whether a name may be asked for at all. Throws "policy_refused", "policy_invalid". */
   check(reference: Reference): void;
   /**
-   * Whether what was found there may be taken: `digests` are those of the index and of the platform's manifest. Throws those,
-   * "signature_missing", and what the registry's client throws.
+   * Whether what was found there may be taken: `digests` are those of the index and of the platform's manifest. Signatures are
+   * looked for in the repositories in turn. Throws those, "signature_missing", and what the registry's client throws.
    */
-  admit(repository: Repository, reference: Reference, digests: readonly Digest[], signal?: AbortSignal): Promise<void>;
+  admit(
+    repositories: readonly Repository[],
+    reference: Reference,
+    digests: readonly Digest[],
+    signal?: AbortSignal,
+  ): Promise<void>;
 }
 
 /** An artifact that refers to a manifest. */

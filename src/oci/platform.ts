@@ -3,6 +3,7 @@
  * where, as containerd's platforms package has it.
  */
 import { OnggiError } from "../lib/errors.ts";
+import { printable } from "../lib/printable.ts";
 import { lookUp } from "../lib/tables.ts";
 
 export interface Platform {
@@ -40,7 +41,10 @@ const word = /^[A-Za-z0-9_.-]+$/;
 export function parsePlatform(text: string): Platform {
   const parts = text.toLowerCase().split("/");
   if (parts.length > 3 || !parts.every((part) => word.test(part)))
-    throw new OnggiError("platform_invalid", `"${text}" is no platform; platforms look like linux/amd64 or linux/arm/v7`);
+    throw new OnggiError(
+      "platform_invalid",
+      `"${printable(text, 100)}" is no platform; platforms look like linux/amd64 or linux/arm/v7`,
+    );
   const [os = "", architecture, variant] = parts.length === 1 ? ["linux", ...parts] : parts;
   return normal({ os, architecture: architecture!, ...(variant === undefined ? {} : { variant }) });
 }

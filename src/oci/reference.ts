@@ -24,6 +24,8 @@ const ipv6 = /^\[[0-9a-fA-F:]+\]$/;
 const component = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
+export const isTag = (text: unknown): text is string => typeof text === "string" && tagPattern.test(text);
+
 const invalid = (text: string, why: string): OnggiError =>
   new OnggiError(
     "reference_invalid",

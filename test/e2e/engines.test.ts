@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, onggiCommand, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { findLeaks, snapshot } from "../kit/leaks.ts";
+import { tar } from "../kit/tar.ts";
 
 /** Closed at the end, the last first, whatever becomes of the tests. */
 const engines: Engine[] = [];
@@ -40,6 +41,10 @@ describe("the engine process", () => {
 
   // from source Bun's pool is at work before any of our code is
   test.skipIf(!onggiCommand[0]!.endsWith("dist/onggi"))("its thread pool has threads to spare for the disk", async () => {
+    const archive = Bun.gzipSync(new Uint8Array(tar([{ name: "data", data: "0123456789".repeat(400_000) }])));
+    const images = Array.from({ length: 8 }, (_, number) => `pool:${number}`);
+    await Promise.all(images.map((name) => one.ok(["import", "-", name], { stdin: archive })));
+    await one.ok(["rmi", ...images]);
     const tasks = `/proc/${await one.pid()}/task`;
     const names = readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/comm`, "utf8").trim());
     expect(names.filter((name) => name.startsWith("Bun Pool")).length).toBeGreaterThan(availableParallelism());

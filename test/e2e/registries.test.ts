@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Engine, startEngine } from "../kit/engine.ts";
-import { dockerArchive } from "../kit/images.ts";
+import { dockerArchive, sh } from "../kit/images.ts";
 import { Registry } from "../kit/registry.ts";
 import { TokenServer } from "../kit/token-server.ts";
 
@@ -118,6 +118,22 @@ test("a cache whose blobs have rotten is passed over for each of them, and the l
   expect(await engine.ok(["run", "--rm", "--pull", "never", "hub.test/team/app:1", "echo", "whole"])).toBe("whole");
   expect(await engine.ok(["engine", "logs"])).toMatch(new RegExp(`${cache.domain}/team/app: .*; the next source is asked`));
   await engine.ok(["rmi", "hub.test/team/app:1"]);
+});
+
+test("a mirror that wants to know who asks is told by the credentials kept for it", async () => {
+  const guarded = await Registry.start({ users: { cara: "own" } });
+  try {
+    const copy = ["skopeo", "copy", "-q", "--dest-tls-verify=false", "--dest-creds", "cara:own"];
+    sh([...copy, `docker-archive:${dockerArchive()}`, `docker://${guarded.domain}/team/app:1`]);
+    say([guarded.domain]);
+    expect(sourcesIn(await pulled("hub.test/team/app:1"))).toEqual([origin.domain, origin.domain]);
+    await engine.ok(["rmi", "hub.test/team/app:1"]);
+    await engine.ok(["login", "-u", "cara", "--password-stdin", guarded.domain], { stdin: "own" });
+    expect(sourcesIn(await pulled("hub.test/team/app:1"))).toEqual([guarded.domain, guarded.domain]);
+    await engine.ok(["rmi", "hub.test/team/app:1"]);
+  } finally {
+    await guarded.close();
+  }
 });
 
 test("nobody has it: every source is named, with its reason; a file that is no TOML is told by line", async () => {

@@ -161,6 +161,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return { images };
     },
     pull: async (call) => ({ images: await engine.pull(call.request, imageOptions(call)) }),
+    mirrors: async ({ request }) => ({ hosts: engine.mirrorsOf(request.image) }),
     push: async (call) => ({ images: await engine.push(call.request, imageOptions(call)) }),
     login: async ({ request, signal }) => engine.login(request, signal),
     manifestCreate: async ({ request, signal }) => ({ name: await engine.manifests.create(request, signal) }),

@@ -225,6 +225,8 @@ export interface Calls {
   load: { request: { path?: string; platform?: string }; result: { images: Image[] }; item: never };
   /** From a registry; with `allTags` everything a repository has. Progress is per layer. */
   pull: { request: PullRequest; result: { images: PulledName[] }; item: never };
+  /** Hosts that may be asked in place of the registry, each with credentials of its own. */
+  mirrors: { request: { image: string }; result: { hosts: string[] }; item: never };
   /** To a registry; with `allTags` every name of a repository. Progress is per layer. */
   push: { request: PushRequest; result: { images: PushedName[] }; item: never };
   /** Asks a registry whether it takes credentials; keeps nothing. */

@@ -2,6 +2,7 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
 import { type Digest, hexOf, isDigest } from "../../oci/digest.ts";
+import { isTag } from "../../oci/reference.ts";
 import { digestOf } from "../digest.ts";
 import { readBlob, readOf } from "./blob.ts";
 import { invalidAnswer } from "./failures.ts";
@@ -117,8 +118,7 @@ export class RemoteRepository implements Repository {
       const answer: Answer = await this.#host.call(url, { ...call, method: "GET", expect: [200], missing: "manifest_unknown" });
       const page = this.#json(await this.#small(answer, call.what, MAX_PAGE), call.what) as { tags?: unknown } | null;
       const tags = page?.tags ?? [];
-      if (!Array.isArray(tags) || !tags.every((tag) => typeof tag === "string"))
-        throw invalidAnswer(call.what, "no list of tags");
+      if (!Array.isArray(tags) || !tags.every(isTag)) throw invalidAnswer(call.what, "no list of tags");
       for (const tag of tags) found.add(tag);
       url = this.#next(answer, url, call.what);
     }

@@ -31,7 +31,7 @@ export interface RemoteManifest {
 
 /** A blob's bytes on their way. */
 export interface BlobRead extends AsyncIterable<Uint8Array> {
-  /** Who has sent bytes so far, in the order they did. */
+  /** Once all have come: who has sent bytes, in the order they did. */
   readonly sources: readonly string[];
   /**
    * Says that what came was not the blob. Whoever sent it is not asked for this blob again by the same Repository. True where
@@ -79,14 +79,18 @@ export interface Repository {
 }
 
 export interface RepositoryOptions {
-  /** False: the registry itself alone is asked, for what must not be a mirror's word. */
+  /** False: only who takes pushes is asked, which is the registry itself, for what must not be a mirror's word. */
   readonly mirrors?: boolean;
+  /** Who asks a mirror on that host. Absent: nobody; what is for the registry is not for its mirrors. */
+  authOf?(host: string): RegistryAuth | undefined;
 }
 
 /** The registries of the world. Connections and tokens are shared by all callers. */
 export interface Registries {
   /** The repository of a name. */
   repository(reference: Reference, auth?: RegistryAuth, options?: RepositoryOptions): Repository;
+  /** The hosts of a name's mirrors, which may know who asks by credentials of their own. Throws "registry_config_invalid". */
+  mirrorsOf(reference: Reference): string[];
   /** Asks a registry whether it takes these credentials; an identity token where it hands one out. */
   login(domain: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string }>;
   /** The same; but those of which nothing is said may be insecure, as those of this machine. */

@@ -2,8 +2,8 @@
 import type { KeyObject } from "node:crypto";
 import { OnggiError } from "../../lib/errors.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { changingTag } from "../changing-tag.ts";
 import { sendBytes } from "../copy.ts";
+import { inTurn } from "../in-turn.ts";
 import { isObject, mediaTypes, parseJson } from "../manifest.ts";
 import type { Repository } from "../remote/types.ts";
 import { SIGNATURE_ANNOTATION, SIMPLE_SIGNING, signatureTag } from "./find.ts";
@@ -52,7 +52,7 @@ export async function signImage(
     ...(await sendBytes(repository, Buffer.from(payload), signal)),
     annotations: { [SIGNATURE_ANNOTATION]: signature },
   };
-  return changingTag(repository, tag, async () => {
+  return inTurn(repository, tag, async () => {
     const layers = [...(await layersThere(repository, tag, signal)), layer];
     const config = await sendBytes(repository, Buffer.from(configOf(layers.map((each) => each.digest))), signal);
     const mediaType = mediaTypes.manifest;

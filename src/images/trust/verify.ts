@@ -1,5 +1,6 @@
 /** Whether an image is signed by one of some keys. */
 import { messageOf, OnggiError } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { canonicalName, parseReference, type Reference } from "../../oci/reference.ts";
 import type { Repository } from "../remote/types.ts";
@@ -43,7 +44,7 @@ export const identityProblem = (
   try {
     found = parseReference(claimed);
   } catch {
-    return `it is signed as ${JSON.stringify(claimed.slice(0, 200))}, which is no image name`;
+    return `it is signed as "${printable(claimed)}", which is no image name`;
   }
   const wanted = signedAs ?? `${asked.domain}/${asked.path}`;
   if (`${found.domain}/${found.path}` !== wanted) return `it is signed as ${claimed}, not as ${wanted}`;
