@@ -224,7 +224,8 @@ class LocalImageStore implements ImageStore {
         await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
         return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id), source };
       } catch (error) {
-        if (isContentFailure(error)) forget(this.#rooms, lease);
+        // An image that was removed meanwhile left to the pull what it held.
+        forget(this.#rooms, lease, isContentFailure(error) ? new Set() : this.#taken());
         throw error;
       }
     });
@@ -330,9 +331,14 @@ class LocalImageStore implements ImageStore {
     return { problems: repair ? await this.#repair(problems, inUse) : problems, images, bytes };
   }
 
+  /** Layers that came with pulls, and are kept for the next whether an image has them or not. */
+  #taken(): Set<string> {
+    return new Set(this.#database.layersTakenSince(Date.now() - KEEP_TAKEN_MS));
+  }
+
   #garbage(): string[] {
     const blobs = this.#catalog.needed();
-    for (const diffId of this.#database.layersTakenSince(Date.now() - KEEP_TAKEN_MS)) blobs.add(diffId);
+    for (const diffId of this.#taken()) blobs.add(diffId);
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 
