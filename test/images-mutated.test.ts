@@ -174,6 +174,8 @@ test("answers with odd statuses, headers and bodies", async () => {
 
 test("archives with changed, missing and repeated bytes", async () => {
   const archive = dockerArchive(image, ["mutated:1"]);
+  // Whole layers of pulls that failed wait for the next.
+  const before = contentsOf(root);
   const place = fc.nat({ max: archive.length - 1 });
   const change = fc.oneof(
     fc.record({ kind: fc.constant("flip" as const), at: place, by: fc.integer({ min: 1, max: 255 }) }),
@@ -190,7 +192,7 @@ test("archives with changed, missing and repeated bytes", async () => {
       }
       const bytes = packed ? Bun.gzipSync(new Uint8Array(data)) : new Uint8Array(data);
       await expectWholeOrRefused(() => store.load(streamOf(bytes, 700)), "");
-      expect(contentsOf(root)).toEqual([]);
+      expect(contentsOf(root)).toEqual(before);
     }),
     { numRuns: 200 },
   );
