@@ -5,8 +5,8 @@
  * O_EXCL or its like relative to that descriptor, and nothing is ever opened through a link that the archive made.
  */
 import * as fs from "node:fs";
-import { bytesOf, bytesOf, display } from "../archive/bytes.ts";
-import { MAX_PATH, MAX_PATH, type TarEntry, type TarEntry, type Xattr } from "../archive/tar-types.ts";
+import { bytesOf, display } from "../archive/bytes.ts";
+import { MAX_PATH, type TarEntry, type Xattr } from "../archive/tar-types.ts";
 import {
   AT,
   close,
