@@ -85,7 +85,10 @@ describe("an exec", () => {
   test("that failed but has not ended yet holds back the next one, and lets it go at its end", async () => {
     const shim = await container();
     const { pid } = await shim.main.started;
-    const broken = { ...planOf(["true"], { supervision: quiet, ...enter(pid) }), child: [open("/nowhere", 0, 40), execve(["true"])] };
+    const broken = {
+      ...planOf(["true"], { supervision: quiet, ...enter(pid) }),
+      child: [open("/nowhere", 0, 40), execve(["true"])],
+    };
     for (let round = 0; round < 50; round++) {
       const { process: failing } = await shim.exec(encode(broken));
       await failing.started.catch(() => {});
