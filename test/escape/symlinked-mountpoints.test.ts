@@ -21,7 +21,7 @@ test.each(
     ["/elsewhere", "../../../../..", "/", name, "/bin", "nowhere"].map((link) => [name, link]),
   ),
 )("/%s a link to %s", async (name, link) => {
-  const mounts = hostMounts();
+  const mounts = hostMounts(engine);
   const [hosts, secret] = [readFileSync("/etc/hosts", "utf8"), plantSecret(engine)];
   const others = ["proc", "dev", "sys", "etc"]
     .filter((other) => other !== name)
@@ -45,5 +45,5 @@ test.each(
     expect(stderr.length).toBeGreaterThan(10);
   } else if (name === "proc" || name === "dev") expect(stdout).toEndWith("end\n");
   expect(readFileSync("/etc/hosts", "utf8")).toBe(hosts);
-  expect(hostMounts()).toBe(mounts);
+  expect(hostMounts(engine)).toBe(mounts);
 });

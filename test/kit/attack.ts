@@ -77,10 +77,14 @@ export function plantSecret({ base }: { readonly base: string }): string {
 
 export const sha256 = (file: string): string => new Bun.CryptoHasher("sha256").update(readFileSync(file)).digest("hex");
 
-/** Mount points of this process's own mount namespace: an attack that reaches the host's tree changes them. */
-export const hostMounts = (): string =>
+/**
+ * Mount points of this process's own mount namespace: an attack that reaches the host's tree changes them. Those of tests that run
+ * beside this one do not count.
+ */
+export const hostMounts = ({ base }: { readonly base: string }): string =>
   readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
-    .map((line) => line.split(" ")[4])
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((path) => !/^\/tmp\/onggi-[^/]*\//.test(path) || path.startsWith(`${base}/`))
     .sort()
     .join("\n");
