@@ -97,6 +97,17 @@ test("digest-only and tag-only mirrors are asked for no more than that", async (
   expect(await pull(only("tag-only"))).toEqual({ tag: mirror.domain, blob: [origin.domain] });
 });
 
+test("an old mirror's schema 1, and a manifest that it calls something else, are passed over", async () => {
+  const old = new TextEncoder().encode(JSON.stringify({ schemaVersion: 1, name: "team/app", tag: "v1", fsLayers: [] }));
+  for (const [body, type] of [
+    [old, "application/vnd.docker.distribution.manifest.v1+json"],
+    [manifest, "application/octet-stream"],
+  ] as const) {
+    const answer = () => new Response(new Uint8Array(body), { headers: { "Content-Type": type } });
+    await serving(answer, async (odd) => expect((await mirrored([at(odd)]).manifest("v1")).source).toBe(origin.domain));
+  }
+});
+
 test("mirrors that are down, empty or no registry are passed over, in order; one that is down is then left alone", async () => {
   const dead = await deadPort();
   await serving(
@@ -262,8 +273,16 @@ test("containerd's hosts.toml: capabilities, ns, headers, the path as it stands"
       const pushing = write([`[host."http://${front}"]`, 'capabilities = ["push"]']);
       await pushing.upload(sourceOf(random(10)));
       expect(seen.some((line) => line.startsWith("POST /v2/team/app/blobs/uploads/"))).toBe(true);
-      const nobody = write([`server = "http://${front}"`, 'capabilities = ["pull"]']);
-      await expect(nobody.upload(sourceOf(random(10)))).rejects.toMatchObject({ code: "registry_config_invalid" });
+      // Who writes asks the same one what is there.
+      seen.length = 0;
+      const written = registries.repository(parseReference("reg.example/team/app"), {}, { mirrors: false });
+      expect(await written.resolve("v1")).not.toBeNull();
+      expect(seen.map((line) => line.split("?")[0])).toEqual(["HEAD /v2/team/app/manifests/v1"]);
+      write([`server = "http://${front}"`, 'capabilities = ["pull"]']);
+      for (const mirrors of [true, false]) {
+        const nobody = registries.repository(parseReference("reg.example/team/app"), {}, { mirrors });
+        await expect(nobody.upload(sourceOf(random(10)))).rejects.toMatchObject({ code: "registry_config_invalid" });
+      }
     },
   );
 });

@@ -1,5 +1,6 @@
 /** Content that nobody needs any more: blobs go with the last image or operation that needs them. */
 import * as fs from "node:fs";
+import type { Digest } from "../oci/digest.ts";
 import type { Lease } from "./content.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -15,6 +16,12 @@ export async function holding<T>(store: Rooms, digests: readonly string[], work:
   } finally {
     discard(store, digests);
   }
+}
+
+/** After a failure that leaves layers for the next try: the index that had been begun goes, unless somebody else needs it. */
+export function forgetIndex(store: Rooms, lease: Lease, id: Digest): void {
+  lease.digests.delete(id);
+  if (!store.catalog.has(id) && !store.content.isLeased(id)) fs.rmSync(store.content.indexPath(id), { force: true });
 }
 
 /** After a failure: what the operation had already put into the store, and nothing else needs, goes again. */

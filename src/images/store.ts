@@ -12,9 +12,10 @@ import { checkStore } from "./check.ts";
 import { ContentStore } from "./content.ts";
 import { explainDamage, ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
-import { forget, holding } from "./discard.ts";
+import { forget, forgetIndex, holding } from "./discard.ts";
 import { explainDisk } from "./files.ts";
 import { committedConfig, diffIdsOf, hostPlatform, importedConfig, parseConfig } from "./image-config.ts";
+import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
 import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
@@ -207,12 +208,17 @@ class LocalImageStore implements ImageStore {
     const auth = authOf?.(reference.domain);
     const repository = registries.repository(reference, auth, authOf ? { authOf } : {});
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
+    let begun: Digest | null = null;
     return this.#content.leased(async (lease) => {
       try {
         // a mirror may not have the signatures yet
         const signers = [repository, registries.repository(reference, auth, { mirrors: false })];
         const admit = async (digests: readonly Digest[]) => policy?.admit(signers, reference, digests, signal);
-        const request = { repository, reference, lease, signal, progress, admit };
+        const index = (id: Digest, coming: Parameters<typeof storeIndex>[2]) => {
+          begun = id;
+          return this.#catalog.has(id) ? null : storeIndex(this.#content, id, coming);
+        };
+        const request = { repository, reference, lease, signal, progress, admit, index };
         const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
@@ -225,6 +231,7 @@ class LocalImageStore implements ImageStore {
         return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id), source };
       } catch (error) {
         if (isContentFailure(error)) forget(this.#rooms, lease);
+        else if (begun) forgetIndex(this.#rooms, lease, begun);
         throw error;
       }
     });
