@@ -23,6 +23,7 @@ const summary: ContainerSummary = {
   state: "running",
   status: "Up 2 minutes",
   labels: { app: "a", "com.example.tier": "front" },
+  ports: [],
   networks: ["none"],
 };
 

@@ -69,6 +69,15 @@ const manifestInspect = entry(
 const manifestLs = entry("show the lists that are here", async () => (await import("./manifest-ls.ts")).command);
 const manifestPush = entry("send a list to the registry its name says", async () => (await import("./manifest-push.ts")).command);
 const manifestRm = entry("remove lists", async () => (await import("./manifest-rm.ts")).command);
+const networkCreate = entry("make a network", async () => (await import("./network-create.ts")).command);
+const networkLs = entry("list networks", async () => (await import("./network-ls.ts")).command);
+const networkInspect = entry("show everything about networks", async () => (await import("./network-inspect.ts")).command);
+const networkRm = entry("remove networks", async () => (await import("./network-rm.ts")).command);
+const networkPrune = entry("remove networks that nobody is in", async () => (await import("./network-prune.ts")).command);
+const networkConnect = entry("put a container into a network", async () => (await import("./network-connect.ts")).command);
+const networkDisconnect = entry("take a container out of one", async () => (await import("./network-disconnect.ts")).command);
+const networkExplain = entry("show what a network is in the kernel", async () => (await import("./network-explain.ts")).command);
+const port = entry("show where the host answers for a container", async () => (await import("./port.ts")).command);
 const push = entry("send an image to a registry", async () => (await import("./push.ts")).command);
 const login = entry("keep the credentials for a registry", async () => (await import("./login.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
@@ -92,6 +101,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   run,
   exec,
   ps,
+  port,
   logs,
   attach,
   create,
@@ -140,6 +150,7 @@ export const groups: Readonly<Record<string, Group>> = {
       exec,
       attach,
       inspect: inspectContainer,
+      port,
       pause,
       unpause,
       wait,
@@ -151,6 +162,19 @@ export const groups: Readonly<Record<string, Group>> = {
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
+    },
+  },
+  network: {
+    summary: "networks",
+    commands: {
+      create: networkCreate,
+      ls: networkLs,
+      inspect: networkInspect,
+      rm: networkRm,
+      prune: networkPrune,
+      connect: networkConnect,
+      disconnect: networkDisconnect,
+      explain: networkExplain,
     },
   },
   image: {

@@ -1,6 +1,7 @@
 import type { Registries } from "../images/remote/types.ts";
 import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import type { Networks } from "../networks/types.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
 import type { HostFacts } from "../runtime/types.ts";
 import type { CgroupRoots } from "./cgroups.ts";
@@ -26,6 +27,7 @@ export interface Context {
   readonly imageMounts: MountTable;
   /** What may come from registries. */
   readonly policy: Policy;
+  readonly networks: Networks;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;

@@ -7,13 +7,14 @@ import type { CheckRequest, Image, ImageStore, Progress, RemovedImages } from ".
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
+import { openNetworks } from "../networks/index.ts";
 import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
-import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
+import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer, imagesInUse } from "./context.ts";
@@ -33,6 +34,7 @@ import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
+import { networksOf } from "./networks.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pruneContainers, pruneImages } from "./prune.ts";
 import { mirrorsOf, pullImages } from "./pull.ts";
@@ -132,6 +134,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
+    networks: openNetworks({ root: layout.root, tag: rootTag(layout.root), log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
@@ -156,6 +159,7 @@ export class Engine {
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
+  readonly networks: ReturnType<typeof networksOf>;
 
   constructor(context: Context, lock: number) {
     this.context = context;
@@ -163,6 +167,7 @@ export class Engine {
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
+    this.networks = networksOf(context);
   }
 
   get layout(): Layout {
@@ -479,6 +484,7 @@ export class Engine {
     }
     context.registries.close();
     context.images.close();
+    context.networks.close();
     context.table.close();
     context.imageMounts.close();
     close(this.lock);

@@ -26,6 +26,7 @@ import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
+import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";
@@ -115,7 +116,8 @@ function programOf(context: Context, section: Seccomp | undefined): CompiledSecc
 export function specOf(context: Context, record: ContainerRecord): Spec {
   const { request } = record;
   const config = imageConfig(context, record);
-  const paths = containerPaths(context.layout, record.id, record.logFile);
+  const paths = networkFilePaths(context, record);
+  const networkNamespace = networkNamespaceOf(context, record);
   const spec = specFromRequest({
     request,
     image: config,
@@ -128,6 +130,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
     idMap: record.slot === null ? null : rangeOf(record.slot),
     devices: resolveDevices(request),
     files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
+    ...(networkNamespace === undefined ? {} : { networkNamespace }),
   });
   const seccomp = seccompSection(context, request, spec.process?.capabilities?.bounding ?? []);
   return seccomp ? { ...spec, linux: { ...spec.linux, seccomp } } : spec;
@@ -161,7 +164,7 @@ export function rootOf(context: Context, record: ContainerRecord, image: Mounted
 
 /** Bind sources that are files: ours, which need not exist yet, and those asked for. Throws for a source that is missing. */
 function fileSources(context: Context, record: ContainerRecord, spec: Spec): Set<string> {
-  const { hostname, hosts, resolvConf } = containerPaths(context.layout, record.id);
+  const { hostname, hosts, resolvConf } = networkFilePaths(context, record);
   const own = new Set([hostname, hosts, resolvConf]);
   const asked = (spec.mounts ?? []).filter(({ source }) => !own.has(source ?? ""));
   return new Set([...own, ...bindSourceFiles({ ...spec, mounts: asked })]);

@@ -16,6 +16,7 @@ import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { explainRuntime, runtimePaths } from "./runtime-command.ts";
@@ -63,6 +64,14 @@ function prepare(context: Context, record: ContainerRecord, spec: Spec, join: Cg
 /** From a shim that sets the process up to a process that runs. */
 function begin(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
   if (record.runtime) return startByRuntime(context, record, record.runtime, shim);
+  return startByShim(context, record, shim);
+}
+
+async function startByShim(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
+  if (networkMode(record.request).kind === "networks") {
+    const { pid } = await shim.main.created;
+    await attachNetworks(context, record, pid);
+  }
   shim.start();
   return shim.main.started;
 }
@@ -137,6 +146,7 @@ export function startContainer(context: Context, container: Container, options: 
       if (record.runtime) await shim?.main.exited.catch(() => {});
       shim?.release();
       await deleteByRuntime(context, record);
+      await detachNetworks(context, record.id);
       await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
       const told = plan ? explain(context, record, plan, error) : error;
       record.state = {
@@ -215,6 +225,7 @@ async function finish(context: Context, container: Container): Promise<void> {
   const { record } = container;
   container.shim?.release();
   container.shim = null;
+  await detachNetworks(context, record.id);
   context.events.emit("container", "die", record.id, { ...describe(record), exitCode: String(record.state.exitCode) });
   if (record.request.autoRemove) {
     container.tellExit();
