@@ -49,6 +49,8 @@ const info: ContainerInfo = {
   idMap: { hostId: 100000, size: 65536 },
   cgroupPath: "/onggi/x",
   runtime: "runc",
+  networks: [],
+  ports: [],
 };
 
 describe("ps", () => {

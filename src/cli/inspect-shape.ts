@@ -139,7 +139,7 @@ const mountPoint = ({ type, source, target, readonly, options = [] }: MountReque
 /** Bindings by the container's port. */
 const byPort = <T>(ports: readonly T[], keyOf: (port: T) => string, bindingOf: (port: T) => object): Record<string, object[]> => {
   const found: Record<string, object[]> = {};
-  for (const port of ports) (found[keyOf(port)] ??= []).push(bindingOf(port));
+  for (const port of ports) found[keyOf(port)] = [...(found[keyOf(port)] ?? []), bindingOf(port)];
   return found;
 };
 
