@@ -12,7 +12,7 @@ import { checkStore } from "./check.ts";
 import { ContentStore } from "./content.ts";
 import { explainDamage, ImageDatabase } from "./database.ts";
 import { digestOf } from "./digest.ts";
-import { forget, forgetIndex, holding } from "./discard.ts";
+import { forget, holding } from "./discard.ts";
 import { explainDisk } from "./files.ts";
 import { committedConfig, diffIdsOf, hostPlatform, importedConfig, parseConfig } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
@@ -208,16 +208,13 @@ class LocalImageStore implements ImageStore {
     const auth = authOf?.(reference.domain);
     const repository = registries.repository(reference, auth, authOf ? { authOf } : {});
     const before = this.#catalog.named(canonicalName(reference)).map(({ record }) => record.id);
-    let begun: Digest | null = null;
     return this.#content.leased(async (lease) => {
       try {
         // a mirror may not have the signatures yet
         const signers = [repository, registries.repository(reference, auth, { mirrors: false })];
         const admit = async (digests: readonly Digest[]) => policy?.admit(signers, reference, digests, signal);
-        const index = (id: Digest, coming: Parameters<typeof storeIndex>[2]) => {
-          begun = id;
-          return this.#catalog.has(id) ? null : storeIndex(this.#content, id, coming);
-        };
+        const index = (id: Digest, coming: Parameters<typeof storeIndex>[2]) =>
+          this.#catalog.has(id) ? null : storeIndex(this.#content, id, coming);
         const request = { repository, reference, lease, signal, progress, admit, index };
         const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
@@ -230,8 +227,8 @@ class LocalImageStore implements ImageStore {
         await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
         return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id), source };
       } catch (error) {
-        if (isContentFailure(error)) forget(this.#rooms, lease);
-        else if (begun) forgetIndex(this.#rooms, lease, begun);
+        // The index that had been begun goes too, and what an image that was removed meanwhile left to the pull.
+        forget(this.#rooms, lease, isContentFailure(error) ? new Set() : this.#taken());
         throw error;
       }
     });
@@ -337,9 +334,14 @@ class LocalImageStore implements ImageStore {
     return { problems: repair ? await this.#repair(problems, inUse) : problems, images, bytes };
   }
 
+  /** Layers that came with pulls, and are kept for the next whether an image has them or not. */
+  #taken(): Set<string> {
+    return new Set(this.#database.layersTakenSince(Date.now() - KEEP_TAKEN_MS));
+  }
+
   #garbage(): string[] {
     const blobs = this.#catalog.needed();
-    for (const diffId of this.#database.layersTakenSince(Date.now() - KEEP_TAKEN_MS)) blobs.add(diffId);
+    for (const diffId of this.#taken()) blobs.add(diffId);
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 

@@ -174,8 +174,7 @@ export class Tree {
     if (!target) throw new LayerInvalid(entry.name, entry.at, `hard link to "${entry.link}", which is not there`);
     if (target.children) throw new LayerInvalid(entry.name, entry.at, `hard link to the directory "${entry.link}"`);
     const there = parent.children!.get(name);
-    if (there === target) return;
-    if (there) this.#known.clear();
+    if (there && there !== target) this.#known.clear();
     parent.children!.set(name, target);
     if (target.layer === this.#layer) return;
     const names = this.#linked.get(parent) ?? new Set();
