@@ -2,6 +2,7 @@
  * Netlink, netlink(7): messages and attributes as bytes, and a socket that sends requests and gathers the answers.
  * All numbers are in the machine's byte order, little-endian on both architectures, unless a name ends in `be`.
  */
+import { write } from "node:fs";
 import { AF, MSG, SO, SOCK } from "./constants.ts";
 import { errno, SysError } from "./errno.ts";
 import { sys, sysRaw } from "./ffi.ts";
@@ -156,6 +157,10 @@ export function decodeError(message: NetlinkMessage): { errno: number; detail: s
   return { errno: number, detail: detail || undefined };
 }
 
+/** write(2) on a thread of the pool: to a netlink socket it is a send to the kernel. */
+const writeAside = (fd: number, bytes: Uint8Array): Promise<void> =>
+  new Promise((resolve, reject) => write(fd, bytes, (error) => (error === null ? resolve() : reject(error))));
+
 /** Requests per send: so their acknowledgements fit the socket's receive buffer. */
 const BATCH = 64;
 
@@ -198,18 +203,38 @@ export class NetlinkSocket implements Disposable {
 
   /** Like `batch`, but returns what became of each request: undefined for success. */
   tryBatch(requests: readonly NetlinkRequest[]): (NetlinkError | undefined)[] {
-    const results: (NetlinkError | undefined)[] = new Array(requests.length).fill(undefined);
+    const results: (NetlinkError | undefined)[] = [];
     for (let from = 0; from < requests.length; from += BATCH) {
       const block = requests.slice(from, from + BATCH);
-      const first = this.#send(block, NLM_F.NLM_F_ACK);
-      for (let open = block.length; open > 0; ) {
-        for (const message of this.#receive()) {
-          const index = message.seq - first;
-          if (message.type !== NLMSG.NLMSG_ERROR || index < 0 || index >= block.length) continue;
-          const { errno: number, detail } = decodeError(message);
-          if (number !== 0) results[from + index] = new NetlinkError(number, block[index]!.about, detail, from + index);
-          open--;
-        }
+      results.push(...this.#results(block, from, this.#send(block, NLM_F.NLM_F_ACK)));
+    }
+    return results;
+  }
+
+  /**
+   * Like `tryBatch`, but the kernel runs the requests on a thread of the pool: for those that take it long, such as the removal of a
+   * link. Nothing else may be asked of this socket until it has ended.
+   */
+  async tryBatchAside(requests: readonly NetlinkRequest[]): Promise<(NetlinkError | undefined)[]> {
+    const results: (NetlinkError | undefined)[] = [];
+    for (let from = 0; from < requests.length; from += BATCH) {
+      const block = requests.slice(from, from + BATCH);
+      const { first, bytes } = this.#encode(block, NLM_F.NLM_F_ACK);
+      await writeAside(this.fd, bytes);
+      results.push(...this.#results(block, from, first));
+    }
+    return results;
+  }
+
+  #results(block: readonly NetlinkRequest[], from: number, first: number): (NetlinkError | undefined)[] {
+    const results: (NetlinkError | undefined)[] = new Array(block.length).fill(undefined);
+    for (let open = block.length; open > 0; ) {
+      for (const message of this.#receive()) {
+        const index = message.seq - first;
+        if (message.type !== NLMSG.NLMSG_ERROR || index < 0 || index >= block.length) continue;
+        const { errno: number, detail } = decodeError(message);
+        if (number !== 0) results[index] = new NetlinkError(number, block[index]!.about, detail, from + index);
+        open--;
       }
     }
     return results;
@@ -248,6 +273,12 @@ export class NetlinkSocket implements Disposable {
 
   /** Returns the sequence number of the first; the others follow. */
   #send(requests: readonly NetlinkRequest[], flags: number): number {
+    const { first, bytes } = this.#encode(requests, flags);
+    sys("sendto", requests[0]?.about, this.fd, bytes, bytes.length, 0, null, 0);
+    return first;
+  }
+
+  #encode(requests: readonly NetlinkRequest[], flags: number): { first: number; bytes: Uint8Array } {
     if (this.#seq + requests.length >= 0xffff_fff0) this.#seq = 0;
     const first = this.#seq + 1;
     this.#seq += requests.length;
@@ -256,8 +287,7 @@ export class NetlinkSocket implements Disposable {
         encodeMessage({ ...request, flags: request.flags | NLM_F.NLM_F_REQUEST | flags, seq: first + index }),
       ),
     );
-    sys("sendto", requests[0]?.about, this.fd, bytes, bytes.length, 0, null, 0);
-    return first;
+    return { first, bytes };
   }
 
   /** The messages of the next datagram; they are valid until the next call. */
