@@ -2,7 +2,7 @@
 import { derivedMac, lengthOf } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
-import type { FirewallNetwork, FirewallPort } from "./firewall-rules.ts";
+import type { FirewallNetwork, FirewallPort } from "./firewall/index.ts";
 import type { Gateways } from "./inside.ts";
 import { hostEndName } from "./kernel.ts";
 import { parseOptions } from "./options.ts";

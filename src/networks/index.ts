@@ -18,5 +18,14 @@
  * Guarantees: networks and endpoints are durable when the call returns; attachments survive the engine. What is in the kernel can be
  * made again from what is recorded, and `reconcile` does so. Nothing is touched that does not carry the engine's tag.
  */
+import { LocalNetworks } from "./networks.ts";
+import type { NetworkOptions, Networks } from "./types.ts";
+
+/**
+ * Opens, or makes, the networks of a data root. Nothing is made in the kernel yet. The network namespace that the thread is in becomes
+ * that of all bridges, rules and ports.
+ */
+export const openNetworks = (options: NetworkOptions): Networks => new LocalNetworks(options);
+
 export { NetworkError, type NetworkErrorCode } from "./errors.ts";
 export * from "./types.ts";

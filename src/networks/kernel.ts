@@ -8,10 +8,10 @@ import {
   NETLINK,
   NetlinkError,
   type NetlinkRequest,
-  NetlinkSocket,
   Rtnetlink,
   setBridgePort,
   setLink,
+  tryBatchAside,
 } from "../sys/index.ts";
 import { bridgeAlias, cableRequests, ensureBridge, portEntry, randomIndex } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
@@ -30,9 +30,12 @@ export interface Wanted {
 /** Removes links on a thread of the pool, for it takes the kernel tens of milliseconds. Those that are gone already are no error. */
 async function removeAside(names: readonly string[], netns?: number): Promise<void> {
   if (names.length === 0) return;
-  const open = (): NetlinkSocket => new NetlinkSocket(NETLINK.NETLINK_ROUTE);
-  using socket = netns === undefined ? open() : inNamespace(netns, CLONE.CLONE_NEWNET, open);
-  const results = await socket.tryBatchAside(names.map((name) => deleteLink({ name })));
+  const remove = () =>
+    tryBatchAside(
+      NETLINK.NETLINK_ROUTE,
+      names.map((name) => deleteLink({ name })),
+    );
+  const results = await (netns === undefined ? remove() : inNamespace(netns, CLONE.CLONE_NEWNET, remove));
   const failure = results.find((result) => result !== undefined && !isErrno(result, "ENODEV"));
   if (failure !== undefined) throw failure;
 }

@@ -5,7 +5,7 @@ import { attachedOf, firewallNetwork } from "./attachments.ts";
 import { NetworkDatabase, type NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { explainNetwork } from "./explain.ts";
-import type { Firewall } from "./firewall-rules.ts";
+import { Firewall } from "./firewall/index.ts";
 import { KernelNetworks } from "./kernel.ts";
 import { currentDefault, newId, newNetwork, predefinedNetworks } from "./making.ts";
 import { PortClaims } from "./ports.ts";
@@ -39,10 +39,10 @@ export class LocalNetworks implements Networks {
   #closed = false;
 
   /** The network namespace that the thread is in becomes that of all bridges, ports and rules. */
-  constructor({ root, tag, log, nameOf }: NetworkOptions, firewall: Firewall) {
+  constructor({ root, tag, log, nameOf }: NetworkOptions) {
     this.#tag = tag;
     this.#log = log;
-    this.#firewall = firewall;
+    this.#firewall = new Firewall(tag, { log });
     this.#db = new NetworkDatabase(join(root, "networks.db"));
     this.#kernel = new KernelNetworks(tag, log);
     for (const network of predefinedNetworks(this.#kernel, this.#db.networks(), tag)) this.#db.putNetwork(network);
@@ -52,7 +52,7 @@ export class LocalNetworks implements Networks {
       log,
       state: this.#state,
       kernel: this.#kernel,
-      firewall,
+      firewall: this.#firewall,
       ports: new PortClaims(nameOf ?? ((container) => container.slice(0, 12))),
       ensure: (network) => this.#ensure(network),
     });

@@ -12,7 +12,7 @@ import {
 } from "./attachments.ts";
 import type { NetworkRecord, PublicationRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
-import type { Firewall, FirewallPort } from "./firewall-rules.ts";
+import type { Firewall, FirewallPort } from "./firewall/index.ts";
 import { linksInside, moveDefaultRoutes, takeAddresses } from "./inside.ts";
 import type { KernelNetworks, Wanted } from "./kernel.ts";
 import { checkPublication, type PortClaims } from "./ports.ts";

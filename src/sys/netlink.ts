@@ -2,7 +2,6 @@
  * Netlink, netlink(7): messages and attributes as bytes, and a socket that sends requests and gathers the answers.
  * All numbers are in the machine's byte order, little-endian on both architectures, unless a name ends in `be`.
  */
-import { write } from "node:fs";
 import { AF, MSG, SO, SOCK } from "./constants.ts";
 import { errno, SysError } from "./errno.ts";
 import { sys, sysRaw } from "./ffi.ts";
@@ -45,6 +44,7 @@ export const attr = {
   u16: (type: number, value: number): Uint8Array => attribute(type, Uint8Array.of(value, value >> 8)),
   u16be: (type: number, value: number): Uint8Array => attribute(type, Uint8Array.of(value >> 8, value)),
   u32: (type: number, value: number): Uint8Array => attribute(type, Uint8Array.of(value, value >> 8, value >> 16, value >> 24)),
+  u32be: (type: number, value: number): Uint8Array => attribute(type, Uint8Array.of(value >> 24, value >> 16, value >> 8, value)),
   u64: (type: number, value: bigint): Uint8Array => attribute(type, new Uint8Array(new BigUint64Array([value]).buffer)),
   /** NUL-terminated. */
   string: (type: number, value: string): Uint8Array => attribute(type, new TextEncoder().encode(`${value}\0`)),
@@ -74,6 +74,8 @@ export const payload = {
     bytes === undefined || bytes.length < 2 ? undefined : bytes[0]! | (bytes[1]! << 8),
   u32: (bytes: Uint8Array | undefined): number | undefined =>
     bytes === undefined || bytes.length < 4 ? undefined : viewOf(bytes).getUint32(0, true),
+  u32be: (bytes: Uint8Array | undefined): number | undefined =>
+    bytes === undefined || bytes.length < 4 ? undefined : viewOf(bytes).getUint32(0),
   /** Up to the first NUL. */
   string: (bytes: Uint8Array | undefined): string | undefined => {
     if (bytes === undefined) return undefined;
@@ -157,10 +159,6 @@ export function decodeError(message: NetlinkMessage): { errno: number; detail: s
   return { errno: number, detail: detail || undefined };
 }
 
-/** write(2) on a thread of the pool: to a netlink socket it is a send to the kernel. */
-const writeAside = (fd: number, bytes: Uint8Array): Promise<void> =>
-  new Promise((resolve, reject) => write(fd, bytes, (error) => (error === null ? resolve() : reject(error))));
-
 /** Requests per send: so their acknowledgements fit the socket's receive buffer. */
 const BATCH = 64;
 
@@ -171,6 +169,8 @@ const BATCH = 64;
 export class NetlinkSocket implements Disposable {
   readonly fd: number;
   #seq = 0;
+  /** Bytes that may be sent at once: less than any default of net.core.wmem_default. */
+  #room = 65536;
   readonly #buffer = new Uint8Array(65536);
 
   /** @param fd an open netlink socket, which then belongs to this object; otherwise one is opened */
@@ -203,38 +203,18 @@ export class NetlinkSocket implements Disposable {
 
   /** Like `batch`, but returns what became of each request: undefined for success. */
   tryBatch(requests: readonly NetlinkRequest[]): (NetlinkError | undefined)[] {
-    const results: (NetlinkError | undefined)[] = [];
+    const results: (NetlinkError | undefined)[] = new Array(requests.length).fill(undefined);
     for (let from = 0; from < requests.length; from += BATCH) {
       const block = requests.slice(from, from + BATCH);
-      results.push(...this.#results(block, from, this.#send(block, NLM_F.NLM_F_ACK)));
-    }
-    return results;
-  }
-
-  /**
-   * Like `tryBatch`, but the kernel runs the requests on a thread of the pool: for those that take it long, such as the removal of a
-   * link. Nothing else may be asked of this socket until it has ended.
-   */
-  async tryBatchAside(requests: readonly NetlinkRequest[]): Promise<(NetlinkError | undefined)[]> {
-    const results: (NetlinkError | undefined)[] = [];
-    for (let from = 0; from < requests.length; from += BATCH) {
-      const block = requests.slice(from, from + BATCH);
-      const { first, bytes } = this.#encode(block, NLM_F.NLM_F_ACK);
-      await writeAside(this.fd, bytes);
-      results.push(...this.#results(block, from, first));
-    }
-    return results;
-  }
-
-  #results(block: readonly NetlinkRequest[], from: number, first: number): (NetlinkError | undefined)[] {
-    const results: (NetlinkError | undefined)[] = new Array(block.length).fill(undefined);
-    for (let open = block.length; open > 0; ) {
-      for (const message of this.#receive()) {
-        const index = message.seq - first;
-        if (message.type !== NLMSG.NLMSG_ERROR || index < 0 || index >= block.length) continue;
-        const { errno: number, detail } = decodeError(message);
-        if (number !== 0) results[index] = new NetlinkError(number, block[index]!.about, detail, from + index);
-        open--;
+      const first = this.send(block, () => NLM_F.NLM_F_ACK);
+      for (let open = block.length; open > 0; ) {
+        for (const message of this.receive()) {
+          const index = message.seq - first;
+          if (message.type !== NLMSG.NLMSG_ERROR || index < 0 || index >= block.length) continue;
+          const { errno: number, detail } = decodeError(message);
+          if (number !== 0) results[from + index] = new NetlinkError(number, block[index]!.about, detail, from + index);
+          open--;
+        }
       }
     }
     return results;
@@ -254,11 +234,11 @@ export class NetlinkSocket implements Disposable {
   }
 
   #ask(request: NetlinkRequest, isDump: boolean): { answers: NetlinkMessage[]; interrupted: boolean } {
-    const seq = this.#send([request], isDump ? 0 : NLM_F.NLM_F_ACK);
+    const seq = this.send([request], () => (isDump ? 0 : NLM_F.NLM_F_ACK));
     const answers: NetlinkMessage[] = [];
     let interrupted = false;
     for (;;) {
-      for (const message of this.#receive()) {
+      for (const message of this.receive()) {
         if (message.seq !== seq) continue;
         if ((message.flags & NLM_F.NLM_F_DUMP_INTR) !== 0) interrupted = true;
         if (message.type === NLMSG.NLMSG_ERROR || message.type === NLMSG.NLMSG_DONE) {
@@ -271,27 +251,35 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
-  /** Returns the sequence number of the first; the others follow. */
-  #send(requests: readonly NetlinkRequest[], flags: number): number {
-    const { first, bytes } = this.#encode(requests, flags);
-    sys("sendto", requests[0]?.about, this.fd, bytes, bytes.length, 0, null, 0);
-    return first;
-  }
-
-  #encode(requests: readonly NetlinkRequest[], flags: number): { first: number; bytes: Uint8Array } {
+  /**
+   * Sends requests as one datagram, each with the flags that `flagsOf` adds by its index.
+   * @returns the sequence number of the first; the others follow
+   */
+  protected send(requests: readonly NetlinkRequest[], flagsOf: (index: number) => number): number {
     if (this.#seq + requests.length >= 0xffff_fff0) this.#seq = 0;
     const first = this.#seq + 1;
     this.#seq += requests.length;
     const bytes = concat(
       requests.map((request, index) =>
-        encodeMessage({ ...request, flags: request.flags | NLM_F.NLM_F_REQUEST | flags, seq: first + index }),
+        encodeMessage({ ...request, flags: request.flags | NLM_F.NLM_F_REQUEST | flagsOf(index), seq: first + index }),
       ),
     );
-    return { first, bytes };
+    // The kernel takes what is 32 bytes smaller than the buffer, and makes it twice of what is asked for.
+    if (bytes.length > this.#room) {
+      setSocketOption(this.fd, SO.SOL_SOCKET, SO.SO_SNDBUFFORCE, bytes.length);
+      this.#room = bytes.length;
+    }
+    sys("sendto", requests[0]?.about, this.fd, bytes, bytes.length, 0, null, 0);
+    return first;
+  }
+
+  /** True if an answer is there that has not been received. */
+  protected hasMore(): boolean {
+    return sysRaw("recvfrom", this.fd, this.#buffer, 0, MSG.MSG_PEEK | MSG.MSG_DONTWAIT, null, null) >= 0;
   }
 
   /** The messages of the next datagram; they are valid until the next call. */
-  #receive(): Generator<NetlinkMessage> {
+  protected receive(): Generator<NetlinkMessage> {
     for (;;) {
       const length = sysRaw("recvfrom", this.fd, this.#buffer, this.#buffer.length, MSG.MSG_TRUNC, null, null);
       if (length === -errno.EINTR) continue;
