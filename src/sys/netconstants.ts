@@ -80,6 +80,12 @@ export const IFLA_BRPORT = {
   IFLA_BRPORT_ISOLATED: 33,
 } as const;
 
+/** Attributes of a macvlan link's data, and its modes. */
+// biome-ignore format: a table
+export const MACVLAN = {
+  IFLA_MACVLAN_MODE: 1, MACVLAN_MODE_PRIVATE: 1, MACVLAN_MODE_VEPA: 2, MACVLAN_MODE_BRIDGE: 4, MACVLAN_MODE_PASSTHRU: 8,
+} as const;
+
 /** Attributes of a vxlan link's data. */
 // biome-ignore format: a table
 export const IFLA_VXLAN = {
@@ -106,7 +112,7 @@ export const RTA = {
 // biome-ignore format: a table
 export const RT = {
   RT_TABLE_MAIN: 254, RT_TABLE_LOCAL: 255, RT_TABLE_COMPAT: 252, RT_SCOPE_UNIVERSE: 0, RT_SCOPE_LINK: 253, RT_SCOPE_HOST: 254,
-  RTPROT_KERNEL: 2, RTPROT_BOOT: 3, RTPROT_STATIC: 4, RTN_UNICAST: 1, RTN_LOCAL: 2, RTN_BLACKHOLE: 6, RTN_UNREACHABLE: 7,
+  RTPROT_KERNEL: 2, RTPROT_BOOT: 3, RTPROT_STATIC: 4, RTN_UNICAST: 1, RTN_LOCAL: 2, RTN_BROADCAST: 3, RTN_MULTICAST: 5, RTN_BLACKHOLE: 6, RTN_UNREACHABLE: 7,
 } as const;
 
 /** Neighbour attributes. */

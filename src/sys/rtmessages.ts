@@ -12,6 +12,7 @@ import {
   IFLA_BRPORT,
   IFLA_INFO,
   IFLA_VXLAN,
+  MACVLAN,
   NDA,
   NLM_F,
   NUD,
@@ -26,6 +27,7 @@ import { attr, concat, type NetlinkRequest } from "./netlink.ts";
 export interface LinkSpec {
   /** At most 15 bytes. For an existing link that `index` names: its new name. */
   readonly name?: string;
+  /** Of a new link: the number it is to have in its namespace, EBUSY if another has it; so that one need not ask for it. */
   readonly index?: number;
   readonly up?: boolean;
   readonly mtu?: number;
@@ -123,6 +125,17 @@ export function bridgeData({ stp, forwardDelay, vlanFiltering, multicastSnooping
   if (multicastSnooping !== undefined) parts.push(attr.u8(IFLA_BR.IFLA_BR_MCAST_SNOOPING, Number(multicastSnooping)));
   return parts;
 }
+
+/** Data of a macvlan: who of those on one parent reaches whom. */
+export const macvlanData = (mode: "private" | "vepa" | "bridge" | "passthru"): Uint8Array[] => {
+  const modes = {
+    private: MACVLAN.MACVLAN_MODE_PRIVATE,
+    vepa: MACVLAN.MACVLAN_MODE_VEPA,
+    bridge: MACVLAN.MACVLAN_MODE_BRIDGE,
+    passthru: MACVLAN.MACVLAN_MODE_PASSTHRU,
+  };
+  return [attr.u32(MACVLAN.IFLA_MACVLAN_MODE, modes[mode])];
+};
 
 export interface VxlanOptions {
   /** Network identifier, 24 bits. */
