@@ -134,7 +134,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
-    networks: openNetworks({ root: layout.root, tag: rootTag(layout.root), log: options.log }),
+    networks: openNetworks({
+      root: layout.root,
+      tag: rootTag(layout.root),
+      log: options.log,
+      nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+    }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
@@ -484,6 +489,7 @@ export class Engine {
     }
     context.registries.close();
     context.images.close();
+    await context.networks.withdraw();
     context.networks.close();
     context.table.close();
     context.imageMounts.close();

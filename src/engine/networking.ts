@@ -74,7 +74,8 @@ const hostGateway = (context: Context): string | null =>
 export function joinNetworks(context: Context, { id, request }: ContainerRecord): void {
   const mode = networkMode(request);
   if (mode.kind !== "networks") return;
-  for (const endpoint of mode.endpoints) context.networks.connect({ ...endpoint, container: id });
+  for (const endpoint of mode.endpoints)
+    context.networks.connect({ ...endpoint, container: id, transient: !!request.autoRemove });
 }
 
 /** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
@@ -90,7 +91,7 @@ export function networkNamespaceOf(context: Context, { name, request }: Containe
 /** The ports a container publishes: those asked for, and with publishAll those that it and its image expose. */
 export function publicationsOf(context: Context, { request, imageId }: ContainerRecord): Publication[] {
   const asked: PortRequest[] = [...(request.publish ?? [])];
-  if (!request.publishAll) return asked;
+  if (!request.publishAll) return asked.flatMap(everyFamily);
   const image = imageId === "" ? {} : (context.images.get(imageId).config.config?.ExposedPorts ?? {});
   for (const text of new Set([...Object.keys(image), ...(request.expose ?? [])])) {
     const [, port = "", protocol = "tcp"] = /^(\d+)(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
@@ -100,8 +101,12 @@ export function publicationsOf(context: Context, { request, imageId }: Container
       ...{ hostIp: "", hostPort: 0, hostPortEnd: 0 },
     });
   }
-  return asked;
+  return asked.flatMap(everyFamily);
 }
+
+/** Without an address a port is published on every address of either family. */
+const everyFamily = (port: PortRequest): Publication[] =>
+  port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port];
 
 const withNamespace = async <T>(container: string, pid: number, work: (sandbox: Sandbox) => Promise<T>): Promise<T> => {
   const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
