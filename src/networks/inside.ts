@@ -16,6 +16,7 @@ import {
   Rtnetlink,
   replaceRoute,
   setLink,
+  settleLink,
 } from "../sys/index.ts";
 import { addressRequest } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
@@ -44,6 +45,7 @@ function interfaceRequests({ network, attachment, index }: NewInterface): Netlin
   }
   // Last, so that nothing is sent from an interface without addresses.
   requests.push(setLink({ index, up: true }));
+  if (attachment.ipv6 !== null) requests.push(settleLink(index));
   return requests;
 }
 

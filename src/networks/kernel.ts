@@ -11,6 +11,7 @@ import {
   Rtnetlink,
   setBridgePort,
   setLink,
+  settleLink,
   tryBatchAside,
 } from "../sys/index.ts";
 import { bridgeAlias, cableRequests, ensureBridge, portEntry, randomIndex } from "./bridge.ts";
@@ -110,6 +111,8 @@ export class KernelNetworks {
     });
     this.net.batch(requests);
     configureInside(netns, interfaces, gateways);
+    // What the container sends first must not be lost: it would be sent again after a second only.
+    this.net.batch(interfaces.filter(({ network }) => network.driver === "bridge").map(({ index }) => settleLink(index)));
   }
 
   /** Removes a container's interfaces, on another thread. */
