@@ -74,6 +74,12 @@ export class NetworksHost {
     return container;
   }
 
+  /** Its namespace ends, and with it all that is in it, a little later. */
+  end(container: TestContainer): void {
+    container.netns.close();
+    this.#containers.splice(this.#containers.indexOf(container), 1);
+  }
+
   /** A container in these networks, attached. */
   async start(networks: readonly string[], publish: readonly Publication[] = [], name?: string): Promise<TestContainer> {
     const container = this.container(name);
