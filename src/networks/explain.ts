@@ -35,8 +35,11 @@ function endpointLines({ entry, attachment }: Attached): string[] {
           `bridge fdb replace ${mac} dev ${hostInterface} master static`,
           ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
         ];
+  const before = [
+    `sysctl net.ipv6.conf.default.disable_ipv6=${ipv6 === null ? 1 : 0}`,
+    ...(ipv6 === null ? [] : ["sysctl net.ipv6.conf.default.accept_ra=0"]),
+  ];
   const inside = [
-    `sysctl net.ipv6.conf.${name}.${ipv6 === null ? "disable_ipv6=1" : "accept_ra=0"}`,
     ...(ipv4 === null ? [] : [`ip address add ${ipv4}/${attachment.ipv4PrefixLength} brd + dev ${name}`]),
     ...(ipv6 === null ? [] : [`ip address add ${ipv6}/${attachment.ipv6PrefixLength} nodad dev ${name}`]),
     `ip link set ${name} up`,
@@ -45,7 +48,8 @@ function endpointLines({ entry, attachment }: Attached): string[] {
   const routes = [gateways.ipv4, gateways.ipv6].flatMap((gateway) =>
     gateway === null ? [] : [`ip route add default via ${gateway}     # unless another of its networks comes first`],
   );
-  return ["", `# ${container}`, ...outside, ...[...inside, ...routes].map((line) => `nsenter --net=CONTAINER ${line}`)];
+  const enter = (line: string): string => `nsenter --net=CONTAINER ${line}`;
+  return ["", `# ${container}`, ...before.map(enter), ...outside, ...[...inside, ...routes].map(enter)];
 }
 
 /** `rules`: the firewall's words for this network. */

@@ -17,9 +17,10 @@ import {
 import { bridgeAlias, cableRequests, ensureBridge, portEntry, randomIndex } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
-import { configureInside, type Gateways } from "./inside.ts";
+import { type Gateways, Inside } from "./inside.ts";
 import { macvlanRequest, requireParent } from "./macvlan.ts";
 import { parseOptions } from "./options.ts";
+import { NamespaceSysctls } from "./sysctls.ts";
 import type { Attachment } from "./types.ts";
 
 /** An attachment that is to be made. */
@@ -44,6 +45,7 @@ async function removeAside(names: readonly string[], netns?: number): Promise<vo
 /** Links are made, and stay, in the network namespace that the thread is in when this is. */
 export class KernelNetworks {
   readonly net = new Rtnetlink();
+  readonly #sysctls = new NamespaceSysctls();
   readonly #tag: string;
   readonly #log: (message: string) => void;
   /** Index of each network's bridge, or of what macvlan lies on, once it has been seen. */
@@ -56,6 +58,7 @@ export class KernelNetworks {
 
   close(): void {
     this.net.close();
+    this.#sysctls.close();
   }
 
   /** Makes a network's bridge, or what is missing of it. @returns the index of what its endpoints lie on */
@@ -102,6 +105,7 @@ export class KernelNetworks {
   }
 
   #make(netns: number, wanted: readonly Wanted[], gateways: Gateways): void {
+    if (wanted.length === 0) return;
     const interfaces = wanted.map((one) => ({ ...one, index: randomIndex() }));
     const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, index }) => {
       const below = this.#below.get(network.id) ?? this.ensure(network);
@@ -109,8 +113,13 @@ export class KernelNetworks {
         ? cableRequests({ network, attachment, bridge: below, index }, netns)
         : [macvlanRequest(network, attachment, { parent: below, index, netns })];
     });
-    this.net.batch(requests);
-    configureInside(netns, interfaces, gateways);
+    const inside = new Inside(netns, this.#sysctls, wanted[0]!.attachment.ipv6 !== null);
+    try {
+      this.net.batch(requests);
+      inside.configure(interfaces, gateways);
+    } finally {
+      inside.close();
+    }
     // What the container sends first must not be lost: it would be sent again after a second only.
     this.net.batch(interfaces.filter(({ network }) => network.driver === "bridge").map(({ index }) => settleLink(index)));
   }
