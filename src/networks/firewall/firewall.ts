@@ -135,8 +135,7 @@ export class Firewall implements Disposable {
    */
   watch(onLost: () => void = () => {}): void {
     this.#stopWatching?.();
-    this.#net.generation(); // gives the socket its number
-    this.#stopWatching = watchTable(this.table, this.#net.portId, (by) => {
+    this.#stopWatching = watchTable(this.#net, this.table, (by) => {
       try {
         if (this.isWhole()) return;
         this.restore();
