@@ -1,5 +1,7 @@
 /** The firewall's table in the kernel: its words, other people's tables, losses, a thousand containers. Needs root; nft is the judge. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Firewall, type FirewallPort } from "../../src/networks/firewall/index.ts";
 import { deleteTable, NetlinkError, Nfnetlink, newChain, newTable } from "../../src/sys/index.ts";
 import { slowness } from "../kit/command.ts";
@@ -52,6 +54,24 @@ describe("the table", () => {
   test("is what nft prints", async () => {
     firewall.ensure(all, ports);
     expect(normal(await list())).toBe(normal(firewall.describe()));
+  });
+
+  test("is what docs/networks.md shows", async () => {
+    using other = host.inside(() => new Firewall("d0c5d0c5"));
+    const network = { ...networks.a, interface: "og-0a1b2c3d", subnets4: ["172.17.0.0/16"], subnets6: ["fd00:17::/64"] };
+    const within = { ...networks.i, interface: "br-91c2d3e4f5a6", subnets4: ["172.18.0.0/16"], subnets6: [] };
+    const containerPort = (containerIp: string, number: number) => ({
+      containerIp,
+      containerPort: number,
+      interface: "og-0a1b2c3d",
+    });
+    other.ensure(
+      [network, within],
+      [port(8080, containerPort("172.17.0.2", 80)), port(5432, { hostIp: "127.0.0.1", ...containerPort("172.17.0.3", 5432) })],
+    );
+    const shown = other.describe().replaceAll("\t", "    ").replace("d0c5d0c5", "0a1b2c3d");
+    expect(readFileSync(join(import.meta.dir, "../../docs/networks.md"), "utf8")).toContain(shown.replace(/^(?=.)/gm, "    "));
+    other.remove();
   });
 
   test("of one network has its elements alone", async () => {
@@ -187,9 +207,11 @@ describe("other people's rules", () => {
     expect(await rest()).toBe(before);
     expect(await ask(made.outside, "192.0.2.1", 8080)).toBe("a1 192.0.2.2");
     // accepted by us, but not by them
+    expect(firewall.obstacles()).toEqual(["table ip filter, chain FORWARD"]);
     expect(await tryTcp(made.outside, "192.0.2.1", 8081)).toBe("silence");
     await nft("delete", "table", "ip", "filter");
     await nft("delete", "table", "inet", "firewalld");
+    expect(firewall.obstacles()).toEqual([]);
     expect(await ask(made.outside, "192.0.2.1", 8080)).toBe("a1 192.0.2.2");
     firewall.unpublish([port(8080), port(8081, { containerPort: 81 })]);
     expect(await tryTcp(made.outside, "192.0.2.1", 8080)).toBe("refused");
