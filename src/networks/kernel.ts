@@ -1,4 +1,5 @@
 /** All that networks have in the kernel but rules: bridges, cables, interfaces of containers. */
+import { OnggiError } from "../lib/errors.ts";
 import {
   CLONE,
   deleteLink,
@@ -95,7 +96,7 @@ export class KernelNetworks {
         for (const { network } of wanted) this.forget(network);
         // A bridge that somebody removed is made again, a number that was taken chosen anew.
         if (attempt < 1 && error instanceof NetlinkError) continue;
-        if (error instanceof NetworkError) throw error;
+        if (error instanceof OnggiError) throw error;
         const names = wanted.map(({ network }) => network.name).join(", ");
         throw new NetworkError("network_failed", `attaching to ${names}: ${error instanceof Error ? error.message : error}`, {
           cause: error,

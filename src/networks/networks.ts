@@ -1,6 +1,6 @@
 /** All networks of a data root: see index.ts for terms and guarantees. */
 import { join } from "node:path";
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import { attachedOf, firewallNetwork } from "./attachments.ts";
 import { NetworkDatabase, type NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
@@ -71,16 +71,23 @@ export class LocalNetworks implements Networks {
       this.#ensure(network);
     } catch (error) {
       this.#remove(network);
-      throw error instanceof NetworkError
-        ? error
-        : new NetworkError("network_failed", `making network ${network.name}: ${messageOf(error)}`, { cause: error });
+      throw error;
     }
     return networkView(network);
   }
 
-  /** Makes in the kernel what a network needs there, unless it has been seen. */
+  /** Makes in the kernel what a network needs there, unless it has been seen. @throws OnggiError */
   #ensure(network: NetworkRecord): void {
     if (this.#kernel.isEnsured(network)) return;
+    try {
+      this.#make(network);
+    } catch (error) {
+      if (error instanceof OnggiError) throw error;
+      throw new NetworkError("network_failed", `making network ${network.name}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  #make(network: NetworkRecord): void {
     if (network.driver === "bridge" && !this.#hasTable) this.#makeTable();
     const current = this.#current(network);
     this.#kernel.ensure(current);
