@@ -21,7 +21,7 @@ function bridgeLines(network: NetworkRecord, tag: string): string[] {
 
 const nodad = (address: string): string => (address.includes(":") ? " nodad" : "");
 
-function endpointLines({ entry, attachment }: Attached): string[] {
+function endpointLines({ entry, attachment }: Attached, hairpin: boolean): string[] {
   const { network, record } = entry;
   const { interface: name, hostInterface, mac, ipv4, ipv6 } = attachment;
   const { icc, parent, mode } = parseOptions(network.driver, network.options);
@@ -33,6 +33,7 @@ function endpointLines({ entry, attachment }: Attached): string[] {
           `ip link add ${hostInterface} mtu ${network.mtu} type veth peer ${name} address ${mac} mtu ${network.mtu} netns CONTAINER`,
           `ip link set ${hostInterface} master ${network.interface} up`,
           `bridge fdb replace ${mac} dev ${hostInterface} master static`,
+          ...(hairpin ? [`bridge link set dev ${hostInterface} hairpin on`] : []),
           ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
         ];
   const before = [
@@ -52,14 +53,25 @@ function endpointLines({ entry, attachment }: Attached): string[] {
   return ["", `# ${container}`, ...before.map(enter), ...outside, ...[...inside, ...routes].map(enter)];
 }
 
-/** `rules`: the firewall's words for this network. */
-export function explainNetwork(network: NetworkRecord, attached: readonly Attached[], tag: string, rules: string): string {
+export interface Explained {
+  readonly tag: string;
+  /** Ports of bridges are in hairpin mode. */
+  readonly hairpin: boolean;
+  /** The firewall's words for this network. */
+  readonly rules: string;
+}
+
+export function explainNetwork(
+  network: NetworkRecord,
+  attached: readonly Attached[],
+  { tag, hairpin, rules }: Explained,
+): string {
   if (network.driver === "host") return "# containers of this network are in the host's network namespace: nothing is made\n";
   if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
   const lines = [
     `# network ${network.name}, ${network.id}`,
     ...(network.driver === "bridge" ? bridgeLines(network, tag) : [`# lies on ${network.interface}`]),
-    ...attached.flatMap(endpointLines),
+    ...attached.flatMap((one) => endpointLines(one, hairpin)),
   ];
   return `${lines.join("\n")}\n${rules === "" ? "" : `\n# nft list table inet onggi_${tag}\n${rules.trimEnd()}\n`}`;
 }

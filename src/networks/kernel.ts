@@ -10,12 +10,11 @@ import {
   NetlinkError,
   type NetlinkRequest,
   Rtnetlink,
-  setBridgePort,
   setLink,
   settleLink,
   tryBatchAside,
 } from "../sys/index.ts";
-import { bridgeAlias, cableRequests, ensureBridge, portEntry, randomIndex } from "./bridge.ts";
+import { bridgeAlias, cableRequests, ensureBridge, needsHairpin, portEntry, portSettings, randomIndex } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { type Gateways, Inside } from "./inside.ts";
@@ -52,6 +51,8 @@ export class KernelNetworks {
   /** Index of each network's bridge, or of what macvlan lies on, once it has been seen. */
   readonly #below = new Map<string, number>();
 
+  #hairpin = false;
+
   constructor(tag: string, log: (message: string) => void) {
     this.#tag = tag;
     this.#log = log;
@@ -70,6 +71,7 @@ export class KernelNetworks {
         ? ensureBridge(this.net, network, this.#tag, this.#log)
         : requireParent(this.net, parseOptions(driver, network.options).parent).index;
     this.#below.set(network.id, index);
+    this.#hairpin = needsHairpin();
     return index;
   }
 
@@ -111,7 +113,7 @@ export class KernelNetworks {
     const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, index }) => {
       const below = this.#below.get(network.id) ?? this.ensure(network);
       return network.driver === "bridge"
-        ? cableRequests({ network, attachment, bridge: below, index }, netns)
+        ? cableRequests({ network, attachment, bridge: below, index, hairpin: this.#hairpin }, netns)
         : [macvlanRequest(network, attachment, { parent: below, index, netns })];
     });
     const inside = new Inside(netns, this.#sysctls, wanted[0]!.attachment.ipv6 !== null);
@@ -149,11 +151,10 @@ export class KernelNetworks {
     if (link === undefined) return false;
     const bridge = this.#below.get(network.id) ?? this.ensure(network);
     if (link.master === bridge && link.up) return true;
-    const { icc } = parseOptions(network.driver, network.options);
     this.net.batch([
       setLink({ index: link.index, master: bridge, up: true }),
       portEntry(link.index, mac),
-      ...(icc ? [] : [setBridgePort(link.index, { isolated: true })]),
+      ...portSettings(network, link.index, this.#hairpin),
     ]);
     return true;
   }

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { attachedOf, firewallNetwork } from "./attachments.ts";
+import { needsHairpin } from "./bridge.ts";
 import { NetworkDatabase, type NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { explainNetwork } from "./explain.ts";
@@ -264,7 +265,8 @@ export class LocalNetworks implements Networks {
   async explain(reference: string): Promise<string> {
     const network = this.#state.find(reference);
     const rules = network.driver === "bridge" && this.#hasTable ? this.#firewall.describe(network.id) : "";
-    return explainNetwork(network, attachedOf(this.#state.endpointsIn(network.id)), this.#tag, rules);
+    const attached = attachedOf(this.#state.endpointsIn(network.id));
+    return explainNetwork(network, attached, { tag: this.#tag, hairpin: needsHairpin(), rules });
   }
 
   /** Resolves when what was to be removed in the background is gone. */

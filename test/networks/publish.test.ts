@@ -43,6 +43,21 @@ describe.skipIf(process.geteuid?.() !== 0)("published ports", () => {
     expect(await attach([publication(80, 8080), publication(81, 8081, { protocol: "sctp" })])).toBe("nothing was refused");
   });
 
+  test("a container reaches its own published port, and those of its neighbours, by the host's address", async () => {
+    for (const frames of ["1", "0"]) {
+      host.netns.sysctl("bridge/bridge-nf-call-iptables", frames);
+      host.netns.sysctl("bridge/bridge-nf-call-ip6tables", frames);
+      const network = `loop${frames}`;
+      await host.networks.create({ name: network });
+      const a = await host.start([network], [publication(80, 8070)], "a");
+      const b = await host.start([network], [], "b");
+      serve(a.netns, 80);
+      expect(await ask(a.netns, "192.0.2.7", 8070)).toStartWith("a ");
+      expect(await ask(b.netns, "192.0.2.7", 8070)).toStartWith("a ");
+      await host.networks.forget(a.id);
+    }
+  });
+
   test("a port has one owner, and the refusal says who", async () => {
     const a = await host.start(["six"], [publication(80, 8090, { hostPortEnd: 8090 })]);
     const id = a.id.slice(0, 12);
