@@ -89,10 +89,19 @@ export class LocalNetworks implements Networks {
   }
 
   #make(network: NetworkRecord): void {
-    if (network.driver === "bridge" && !this.#hasTable) this.#makeTable();
     const current = this.#current(network);
     this.#kernel.ensure(current);
-    if (network.driver === "bridge") this.#firewall.addNetwork(firewallNetwork(current));
+    if (network.driver !== "bridge") return;
+    if (!this.#hasTable) {
+      this.#makeTable();
+      return;
+    }
+    try {
+      this.#firewall.addNetwork(firewallNetwork(current));
+    } catch (error) {
+      this.#kernel.forget(network);
+      throw error;
+    }
   }
 
   /** The network as it is now to be made: the default one may have to get another subnet. */
@@ -108,9 +117,15 @@ export class LocalNetworks implements Networks {
   /** All rules of what there is, whatever was there. */
   #makeTable(): void {
     const bridges = this.#state.networks().filter(({ driver }) => driver === "bridge");
-    this.#firewall.ensure(bridges.map(firewallNetwork), this.#sandboxes.firewallPorts());
-    this.#firewall.watch();
-    this.#hasTable = true;
+    try {
+      this.#firewall.ensure(bridges.map(firewallNetwork), this.#sandboxes.firewallPorts());
+      if (!this.#hasTable) this.#firewall.watch();
+      this.#hasTable = true;
+    } catch (error) {
+      // No network is in use without its rules.
+      for (const network of bridges) this.#kernel.forget(network);
+      throw error;
+    }
   }
 
   get(reference: string): Network {
@@ -246,13 +261,14 @@ export class LocalNetworks implements Networks {
     for (const network of networks) {
       this.#kernel.forget(network);
       try {
-        this.#ensure(network);
+        this.#kernel.ensure(this.#current(network));
       } catch (error) {
         this.#log(`networks: network ${network.name} cannot be made: ${messageOf(error)}`);
       }
     }
     // Rules of a former engine would keep the ports of containers that are gone.
-    if (!this.#hasTable) this.#firewall.remove();
+    if (networks.some(({ driver }) => driver === "bridge")) this.#makeTable();
+    else if (!this.#hasTable) this.#firewall.remove();
     await this.#sandboxes.repair(running);
     this.#sandboxes.sweepSoon(0);
   }
