@@ -22,7 +22,7 @@ import {
 } from "../sys/index.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
-import { enableForwarding, writeSysctl } from "./host.ts";
+import { enableForwarding, readSysctl, writeSysctl } from "./host.ts";
 import { parseOptions } from "./options.ts";
 import { addressText, familyOf, parseSubnet } from "./prefixes.ts";
 import type { Attachment } from "./types.ts";
@@ -125,6 +125,20 @@ export const randomIndex = (): number => 2 ** 20 + Math.floor(Math.random() * (2
 export const portEntry = (index: number, mac: string): NetlinkRequest =>
   addNeighbour({ index, mac, fdb: true, flags: NTF.NTF_MASTER, state: NUD.NUD_NOARP });
 
+/**
+ * Where the kernel takes frames that a bridge forwards through the rules for packets (Docker turns that on), a container that asks for
+ * its own published port gets an answer only if its port may send frames back where they came from.
+ */
+export const needsHairpin = (): boolean =>
+  ["ip", "ip6"].some((family) => readSysctl(`bridge/bridge-nf-call-${family}tables`) === "1");
+
+/** Settings of a container's port; none where they are the kernel's own. */
+export function portSettings(network: NetworkRecord, index: number, hairpin: boolean): NetlinkRequest[] {
+  const isolated = !parseOptions(network.driver, network.options).icc;
+  if (!hairpin && !isolated) return [];
+  return [setBridgePort(index, { ...(hairpin ? { hairpin } : {}), ...(isolated ? { isolated } : {}) })];
+}
+
 export interface Cable {
   readonly network: NetworkRecord;
   readonly attachment: Attachment;
@@ -132,10 +146,11 @@ export interface Cable {
   readonly bridge: number;
   /** Of both ends, each in its namespace. */
   readonly index: number;
+  readonly hairpin: boolean;
 }
 
 /** What makes a cable from a bridge into a namespace, in the host's namespace, as one batch. */
-export function cableRequests({ network, attachment, bridge, index }: Cable, netns: number): NetlinkRequest[] {
+export function cableRequests({ network, attachment, bridge, index, hairpin }: Cable, netns: number): NetlinkRequest[] {
   const { hostInterface, interface: name, mac, ipv4, ipv6 } = attachment;
   const requests = [
     newVeth(
@@ -143,8 +158,8 @@ export function cableRequests({ network, attachment, bridge, index }: Cable, net
       { name, index, mtu: network.mtu, address: mac, netns: { fd: netns } },
     ),
     portEntry(index, mac),
+    ...portSettings(network, index, hairpin),
   ];
-  if (!parseOptions(network.driver, network.options).icc) requests.push(setBridgePort(index, { isolated: true }));
   if (mac !== derivedMac(ipv4, ipv6)) {
     for (const ip of [ipv4, ipv6]) {
       if (ip !== null) requests.push(addNeighbour({ index: bridge, ip, mac, state: NUD.NUD_STALE }));

@@ -170,6 +170,7 @@ export class NetworkDatabase {
 
   dropNetwork(id: string): void {
     this.#write(false, () => {
+      this.#db.query("DELETE FROM endpoints WHERE network = ?").run(id);
       this.#db.query("DELETE FROM networks WHERE id = ?").run(id);
     });
   }

@@ -21,7 +21,7 @@ function bridgeLines(network: NetworkRecord, tag: string): string[] {
 
 const nodad = (address: string): string => (address.includes(":") ? " nodad" : "");
 
-function endpointLines({ entry, attachment }: Attached): string[] {
+function endpointLines({ entry, attachment }: Attached, hairpin: boolean): string[] {
   const { network, record } = entry;
   const { interface: name, hostInterface, mac, ipv4, ipv6 } = attachment;
   const { icc, parent, mode } = parseOptions(network.driver, network.options);
@@ -33,10 +33,14 @@ function endpointLines({ entry, attachment }: Attached): string[] {
           `ip link add ${hostInterface} mtu ${network.mtu} type veth peer ${name} address ${mac} mtu ${network.mtu} netns CONTAINER`,
           `ip link set ${hostInterface} master ${network.interface} up`,
           `bridge fdb replace ${mac} dev ${hostInterface} master static`,
+          ...(hairpin ? [`bridge link set dev ${hostInterface} hairpin on`] : []),
           ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
         ];
+  const before = [
+    `sysctl net.ipv6.conf.default.disable_ipv6=${ipv6 === null ? 1 : 0}`,
+    ...(ipv6 === null ? [] : ["sysctl net.ipv6.conf.default.accept_ra=0"]),
+  ];
   const inside = [
-    `sysctl net.ipv6.conf.${name}.${ipv6 === null ? "disable_ipv6=1" : "accept_ra=0"}`,
     ...(ipv4 === null ? [] : [`ip address add ${ipv4}/${attachment.ipv4PrefixLength} brd + dev ${name}`]),
     ...(ipv6 === null ? [] : [`ip address add ${ipv6}/${attachment.ipv6PrefixLength} nodad dev ${name}`]),
     `ip link set ${name} up`,
@@ -45,17 +49,29 @@ function endpointLines({ entry, attachment }: Attached): string[] {
   const routes = [gateways.ipv4, gateways.ipv6].flatMap((gateway) =>
     gateway === null ? [] : [`ip route add default via ${gateway}     # unless another of its networks comes first`],
   );
-  return ["", `# ${container}`, ...outside, ...[...inside, ...routes].map((line) => `nsenter --net=CONTAINER ${line}`)];
+  const enter = (line: string): string => `nsenter --net=CONTAINER ${line}`;
+  return ["", `# ${container}`, ...before.map(enter), ...outside, ...[...inside, ...routes].map(enter)];
 }
 
-/** `rules`: the firewall's words for this network. */
-export function explainNetwork(network: NetworkRecord, attached: readonly Attached[], tag: string, rules: string): string {
+export interface Explained {
+  readonly tag: string;
+  /** Ports of bridges are in hairpin mode. */
+  readonly hairpin: boolean;
+  /** The firewall's words for this network. */
+  readonly rules: string;
+}
+
+export function explainNetwork(
+  network: NetworkRecord,
+  attached: readonly Attached[],
+  { tag, hairpin, rules }: Explained,
+): string {
   if (network.driver === "host") return "# containers of this network are in the host's network namespace: nothing is made\n";
   if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
   const lines = [
     `# network ${network.name}, ${network.id}`,
     ...(network.driver === "bridge" ? bridgeLines(network, tag) : [`# lies on ${network.interface}`]),
-    ...attached.flatMap(endpointLines),
+    ...attached.flatMap((one) => endpointLines(one, hairpin)),
   ];
   return `${lines.join("\n")}\n${rules === "" ? "" : `\n# nft list table inet onggi_${tag}\n${rules.trimEnd()}\n`}`;
 }

@@ -16,10 +16,11 @@ import {
   Rtnetlink,
   replaceRoute,
   setLink,
+  settleLink,
 } from "../sys/index.ts";
 import { addressRequest } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
-import { writeSysctl } from "./host.ts";
+import type { NamespaceSysctls } from "./sysctls.ts";
 import type { Attachment } from "./types.ts";
 
 /** An interface of a container that is there, and down. */
@@ -44,31 +45,59 @@ function interfaceRequests({ network, attachment, index }: NewInterface): Netlin
   }
   // Last, so that nothing is sent from an interface without addresses.
   requests.push(setLink({ index, up: true }));
+  if (attachment.ipv6 !== null) requests.push(settleLink(index));
   return requests;
 }
 
-/** Gives new interfaces what they are to have, and the namespace its default routes, in one send. @throws SysError */
-export function configureInside(netns: number, interfaces: readonly NewInterface[], gateways: Gateways): void {
-  const requests = interfaces.flatMap(interfaceRequests);
-  for (const gateway of [gateways.ipv4, gateways.ipv6]) {
-    if (gateway !== null) requests.push(addRoute({ to: "default", gateway }));
+const switchesOf = (name: string, ipv6: boolean): readonly (readonly [name: string, value: string])[] => [
+  // Without addresses of IPv6 no link-local one either; with them, none that another container announces as a router.
+  [`ipv6/conf/${name}/disable_ipv6`, ipv6 ? "0" : "1"],
+  ...(ipv6 ? ([[`ipv6/conf/${name}/accept_ra`, "0"]] as const) : []),
+];
+
+/** A namespace that interfaces are about to be made in: they get its default switches with them. */
+export class Inside {
+  readonly #netns: number;
+  readonly #net: Rtnetlink;
+  readonly #sysctls: NamespaceSysctls;
+  readonly #ipv6: boolean;
+
+  /** @param ipv6 whether the interfaces have IPv6, as far as they are alike */
+  constructor(netns: number, sysctls: NamespaceSysctls, ipv6: boolean) {
+    this.#netns = netns;
+    this.#sysctls = sysctls;
+    this.#ipv6 = ipv6;
+    this.#net = inNamespace(netns, CLONE.CLONE_NEWNET, () => {
+      for (const [name, value] of switchesOf("default", ipv6)) sysctls.write(name, value);
+      return new Rtnetlink();
+    });
   }
-  const switches = (): void => {
-    for (const { attachment } of interfaces) {
-      const { interface: name, ipv6 } = attachment;
-      // Without addresses of IPv6 no link-local one either; with them, none that another container announces as a router.
-      writeSysctl(`ipv6/conf/${name}/${ipv6 === null ? "disable_ipv6" : "accept_ra"}`, ipv6 === null ? "1" : "0");
+
+  /** Gives interfaces that have been made what they are to have, and the namespace its default routes, in one send. @throws SysError */
+  configure(interfaces: readonly NewInterface[], gateways: Gateways): void {
+    const others = interfaces.filter(({ attachment }) => (attachment.ipv6 !== null) !== this.#ipv6);
+    if (others.length > 0) {
+      inNamespace(this.#netns, CLONE.CLONE_NEWNET, () => {
+        for (const { attachment } of others) {
+          for (const [name, value] of switchesOf(attachment.interface, !this.#ipv6)) this.#sysctls.write(name, value);
+        }
+      });
     }
-  };
-  within(netns, (net) => net.batch(requests), switches);
+    const requests = interfaces.flatMap(interfaceRequests);
+    for (const gateway of [gateways.ipv4, gateways.ipv6]) {
+      if (gateway !== null) requests.push(addRoute({ to: "default", gateway }));
+    }
+    this.#net.batch(requests);
+  }
+
+  close(): void {
+    this.#net.close();
+  }
 }
 
-/** A socket of a namespace for one piece of work; `first` runs with the thread in the namespace. */
-function within<T>(netns: number, work: (net: Rtnetlink) => T, first: () => void = () => {}): T {
-  const net = inNamespace(netns, CLONE.CLONE_NEWNET, () => {
-    first();
-    return new Rtnetlink();
-  });
+/** A socket of a namespace for one piece of work. */
+function within<T>(netns: number, work: (net: Rtnetlink) => T): T {
+  const net = Rtnetlink.inNamespace(netns);
   try {
     return work(net);
   } finally {

@@ -1,4 +1,5 @@
 /** All that networks have in the kernel but rules: bridges, cables, interfaces of containers. */
+import { OnggiError } from "../lib/errors.ts";
 import {
   CLONE,
   deleteLink,
@@ -9,16 +10,17 @@ import {
   NetlinkError,
   type NetlinkRequest,
   Rtnetlink,
-  setBridgePort,
   setLink,
+  settleLink,
   tryBatchAside,
 } from "../sys/index.ts";
-import { bridgeAlias, cableRequests, ensureBridge, portEntry, randomIndex } from "./bridge.ts";
+import { bridgeAlias, cableRequests, ensureBridge, needsHairpin, portEntry, portSettings, randomIndex } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
-import { configureInside, type Gateways } from "./inside.ts";
+import { type Gateways, Inside } from "./inside.ts";
 import { macvlanRequest, requireParent } from "./macvlan.ts";
 import { parseOptions } from "./options.ts";
+import { NamespaceSysctls } from "./sysctls.ts";
 import type { Attachment } from "./types.ts";
 
 /** An attachment that is to be made. */
@@ -43,10 +45,13 @@ async function removeAside(names: readonly string[], netns?: number): Promise<vo
 /** Links are made, and stay, in the network namespace that the thread is in when this is. */
 export class KernelNetworks {
   readonly net = new Rtnetlink();
+  readonly #sysctls = new NamespaceSysctls();
   readonly #tag: string;
   readonly #log: (message: string) => void;
   /** Index of each network's bridge, or of what macvlan lies on, once it has been seen. */
   readonly #below = new Map<string, number>();
+
+  #hairpin = false;
 
   constructor(tag: string, log: (message: string) => void) {
     this.#tag = tag;
@@ -55,6 +60,7 @@ export class KernelNetworks {
 
   close(): void {
     this.net.close();
+    this.#sysctls.close();
   }
 
   /** Makes a network's bridge, or what is missing of it. @returns the index of what its endpoints lie on */
@@ -65,6 +71,7 @@ export class KernelNetworks {
         ? ensureBridge(this.net, network, this.#tag, this.#log)
         : requireParent(this.net, parseOptions(driver, network.options).parent).index;
     this.#below.set(network.id, index);
+    this.#hairpin = needsHairpin();
     return index;
   }
 
@@ -91,7 +98,7 @@ export class KernelNetworks {
         for (const { network } of wanted) this.forget(network);
         // A bridge that somebody removed is made again, a number that was taken chosen anew.
         if (attempt < 1 && error instanceof NetlinkError) continue;
-        if (error instanceof NetworkError) throw error;
+        if (error instanceof OnggiError) throw error;
         const names = wanted.map(({ network }) => network.name).join(", ");
         throw new NetworkError("network_failed", `attaching to ${names}: ${error instanceof Error ? error.message : error}`, {
           cause: error,
@@ -101,15 +108,23 @@ export class KernelNetworks {
   }
 
   #make(netns: number, wanted: readonly Wanted[], gateways: Gateways): void {
+    if (wanted.length === 0) return;
     const interfaces = wanted.map((one) => ({ ...one, index: randomIndex() }));
     const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, index }) => {
       const below = this.#below.get(network.id) ?? this.ensure(network);
       return network.driver === "bridge"
-        ? cableRequests({ network, attachment, bridge: below, index }, netns)
+        ? cableRequests({ network, attachment, bridge: below, index, hairpin: this.#hairpin }, netns)
         : [macvlanRequest(network, attachment, { parent: below, index, netns })];
     });
-    this.net.batch(requests);
-    configureInside(netns, interfaces, gateways);
+    const inside = new Inside(netns, this.#sysctls, wanted[0]!.attachment.ipv6 !== null);
+    try {
+      this.net.batch(requests);
+      inside.configure(interfaces, gateways);
+    } finally {
+      inside.close();
+    }
+    // What the container sends first must not be lost: it would be sent again after a second only.
+    this.net.batch(interfaces.filter(({ network }) => network.driver === "bridge").map(({ index }) => settleLink(index)));
   }
 
   /** Removes a container's interfaces, on another thread. */
@@ -136,11 +151,10 @@ export class KernelNetworks {
     if (link === undefined) return false;
     const bridge = this.#below.get(network.id) ?? this.ensure(network);
     if (link.master === bridge && link.up) return true;
-    const { icc } = parseOptions(network.driver, network.options);
     this.net.batch([
       setLink({ index: link.index, master: bridge, up: true }),
       portEntry(link.index, mac),
-      ...(icc ? [] : [setBridgePort(link.index, { isolated: true })]),
+      ...portSettings(network, link.index, this.#hairpin),
     ]);
     return true;
   }

@@ -1,7 +1,8 @@
 /** All networks of a data root: see index.ts for terms and guarantees. */
 import { join } from "node:path";
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import { attachedOf, firewallNetwork } from "./attachments.ts";
+import { needsHairpin } from "./bridge.ts";
 import { NetworkDatabase, type NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { explainNetwork } from "./explain.ts";
@@ -71,20 +72,36 @@ export class LocalNetworks implements Networks {
       this.#ensure(network);
     } catch (error) {
       this.#remove(network);
-      throw error instanceof NetworkError
-        ? error
-        : new NetworkError("network_failed", `making network ${network.name}: ${messageOf(error)}`, { cause: error });
+      throw error;
     }
     return networkView(network);
   }
 
-  /** Makes in the kernel what a network needs there, unless it has been seen. */
+  /** Makes in the kernel what a network needs there, unless it has been seen. @throws OnggiError */
   #ensure(network: NetworkRecord): void {
     if (this.#kernel.isEnsured(network)) return;
-    if (network.driver === "bridge" && !this.#hasTable) this.#makeTable();
+    try {
+      this.#make(network);
+    } catch (error) {
+      if (error instanceof OnggiError) throw error;
+      throw new NetworkError("network_failed", `making network ${network.name}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  #make(network: NetworkRecord): void {
     const current = this.#current(network);
     this.#kernel.ensure(current);
-    if (network.driver === "bridge") this.#firewall.addNetwork(firewallNetwork(current));
+    if (network.driver !== "bridge") return;
+    if (!this.#hasTable) {
+      this.#makeTable();
+      return;
+    }
+    try {
+      this.#firewall.addNetwork(firewallNetwork(current));
+    } catch (error) {
+      this.#kernel.forget(network);
+      throw error;
+    }
   }
 
   /** The network as it is now to be made: the default one may have to get another subnet. */
@@ -100,9 +117,15 @@ export class LocalNetworks implements Networks {
   /** All rules of what there is, whatever was there. */
   #makeTable(): void {
     const bridges = this.#state.networks().filter(({ driver }) => driver === "bridge");
-    this.#firewall.ensure(bridges.map(firewallNetwork), this.#sandboxes.firewallPorts());
-    this.#firewall.watch();
-    this.#hasTable = true;
+    try {
+      this.#firewall.ensure(bridges.map(firewallNetwork), this.#sandboxes.firewallPorts());
+      if (!this.#hasTable) this.#firewall.watch();
+      this.#hasTable = true;
+    } catch (error) {
+      // No network is in use without its rules.
+      for (const network of bridges) this.#kernel.forget(network);
+      throw error;
+    }
   }
 
   get(reference: string): Network {
@@ -238,13 +261,14 @@ export class LocalNetworks implements Networks {
     for (const network of networks) {
       this.#kernel.forget(network);
       try {
-        this.#ensure(network);
+        this.#kernel.ensure(this.#current(network));
       } catch (error) {
         this.#log(`networks: network ${network.name} cannot be made: ${messageOf(error)}`);
       }
     }
     // Rules of a former engine would keep the ports of containers that are gone.
-    if (!this.#hasTable) this.#firewall.remove();
+    if (networks.some(({ driver }) => driver === "bridge")) this.#makeTable();
+    else if (!this.#hasTable) this.#firewall.remove();
     await this.#sandboxes.repair(running);
     this.#sandboxes.sweepSoon(0);
   }
@@ -257,7 +281,8 @@ export class LocalNetworks implements Networks {
   async explain(reference: string): Promise<string> {
     const network = this.#state.find(reference);
     const rules = network.driver === "bridge" && this.#hasTable ? this.#firewall.describe(network.id) : "";
-    return explainNetwork(network, attachedOf(this.#state.endpointsIn(network.id)), this.#tag, rules);
+    const attached = attachedOf(this.#state.endpointsIn(network.id));
+    return explainNetwork(network, attached, { tag: this.#tag, hairpin: needsHairpin(), rules });
   }
 
   /** Resolves when what was to be removed in the background is gone. */

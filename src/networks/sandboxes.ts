@@ -1,5 +1,5 @@
 /** What running containers have of networks: interfaces, addresses, routes, published ports. */
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import {
   type Attached,
   attachedOf,
@@ -89,17 +89,7 @@ export class Sandboxes {
     const publishedBefore = state.publication(container);
     const added = planAttachments(state, entries, tag, names);
     const all = [...before, ...added];
-    let publication: PublicationRecord;
-    try {
-      publication = this.#publication(container, all, requests, publishedBefore);
-    } catch (error) {
-      for (const { entry, attachment } of added) {
-        releaseAddresses(state, entry.network, [attachment.ipv4, attachment.ipv6]);
-      }
-      throw error;
-    }
-    // Before the kernel: what a death in the middle leaves there is found again by what is recorded.
-    state.setAttached(container, added, publication);
+    const publication = this.#record(container, { added, all, requests, publishedBefore });
     const routes = { from: gatewaysOf(before), to: gatewaysOf(all) };
     try {
       await kernel.attach(netns, wantedOf(added), before.length === 0 ? routes.to : { ipv4: null, ipv6: null });
@@ -107,10 +97,41 @@ export class Sandboxes {
       this.#republish(firewallPorts(before, publishedBefore.published), firewallPorts(all, publication.published));
     } catch (error) {
       await this.#undo(sandbox, { added, before, publication, publishedBefore });
-      if (error instanceof NetworkError) throw error;
+      if (error instanceof OnggiError) throw error;
       throw new NetworkError("network_failed", `attaching container ${container.slice(0, 12)}: ${messageOf(error)}`, {
         cause: error,
       });
+    }
+  }
+
+  /** Claims ports and records all, before the kernel: what a death in the middle leaves there is found by what is recorded. */
+  #record(
+    container: string,
+    {
+      added,
+      all,
+      requests,
+      publishedBefore,
+    }: {
+      readonly added: readonly Attached[];
+      readonly all: readonly Attached[];
+      readonly requests: readonly Publication[];
+      readonly publishedBefore: PublicationRecord;
+    },
+  ): PublicationRecord {
+    const { state, ports } = this.#parts;
+    try {
+      const publication = this.#publication(container, all, requests, publishedBefore);
+      try {
+        state.setAttached(container, added, publication);
+        return publication;
+      } catch (error) {
+        ports.release(container, newPorts(publication, publishedBefore));
+        throw error;
+      }
+    } catch (error) {
+      for (const { entry, attachment } of added) releaseAddresses(state, entry.network, [attachment.ipv4, attachment.ipv6]);
+      throw error;
     }
   }
 
@@ -138,8 +159,7 @@ export class Sandboxes {
     );
     await attempt(() => kernel.detach(netns, wantedOf(added)));
     if (before.length > 0) await attempt(() => moveDefaultRoutes(netns, gatewaysOf(all), gatewaysOf(before)));
-    const claimed = publication.published.filter((port) => !publishedBefore.published.some((other) => isSamePort(other, port)));
-    ports.release(container, claimed);
+    ports.release(container, newPorts(publication, publishedBefore));
     if (before.length === 0) {
       state.clearContainer(container);
       return;
@@ -202,10 +222,7 @@ export class Sandboxes {
       attempt("rules", () =>
         this.#republish(firewallPorts(before, published.published), firewallPorts(after, publication.published)),
       );
-      ports.release(
-        container,
-        published.published.filter((port) => !publication.published.some((other) => isSamePort(other, port))),
-      );
+      ports.release(container, newPorts(published, publication));
       state.setAttached(container, [], publication);
       if (sandbox !== null) {
         const { netns } = sandbox;
@@ -223,13 +240,17 @@ export class Sandboxes {
     const attached = attachedOf(state.endpointsOf(container));
     const { published } = state.publication(container);
     if (attached.length === 0 && published.length === 0) return;
-    try {
-      if (published.length > 0) firewall.unpublish(firewallPorts(attached, published));
-    } catch (error) {
-      log(`networks: rules of container ${container.slice(0, 12)}: ${messageOf(error)}`);
+    for (const work of [
+      () => (published.length > 0 ? firewall.unpublish(firewallPorts(attached, published)) : undefined),
+      () => ports.release(container),
+      () => state.clearContainer(container),
+    ]) {
+      try {
+        work();
+      } catch (error) {
+        log(`networks: taking away what container ${container.slice(0, 12)} had: ${messageOf(error)}`);
+      }
     }
-    ports.release(container);
-    state.clearContainer(container);
     this.sweepSoon();
   }
 
@@ -314,6 +335,10 @@ export class Sandboxes {
     this.#parts.ports.close();
   }
 }
+
+/** Ports that the one has and the other has not. */
+const newPorts = (one: PublicationRecord, other: PublicationRecord): Published[] =>
+  one.published.filter((port) => !other.published.some((published) => isSamePort(published, port)));
 
 const isSamePort = (one: Publication, other: Publication): boolean =>
   one.protocol === other.protocol && one.hostIp === other.hostIp && one.hostPort === other.hostPort;

@@ -1,4 +1,4 @@
-/** What there is of networks, endpoints and attachments: in memory as in the database, the database first. */
+/** What there is of networks, endpoints and attachments: in memory as in the database. */
 import { AddressAllocator } from "./addresses.ts";
 import type { EndpointRecord, NetworkDatabase, NetworkRecord, PublicationRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
@@ -185,17 +185,19 @@ export class NetworkState {
     if (publication.requests.length > 0) this.#publications.set(container, publication);
   }
 
+  // What has ended is free also where that cannot be written down: the next start finds it out again.
+
   /** One endpoint has nothing any more. Its addresses are free. */
   clearAttachment(entry: EndpointEntry): void {
-    this.#db.dropAttached(entry.record.container, entry.record.network);
     this.#giveBack(entry);
+    this.#db.dropAttached(entry.record.container, entry.record.network);
   }
 
   /** A container has nothing any more. Its addresses are free. */
   clearContainer(container: string): void {
-    this.#db.dropAttached(container);
     for (const entry of this.endpointsOf(container)) this.#giveBack(entry);
     this.#publications.delete(container);
+    this.#db.dropAttached(container);
   }
 
   #giveBack(entry: EndpointEntry): void {

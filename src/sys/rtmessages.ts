@@ -174,6 +174,17 @@ export const setLink = (spec: LinkChange): NetlinkRequest => ({
   about: `set link ${linkText(spec)}`,
 });
 
+/**
+ * Asks for a link, and before it answers the kernel does what is still to be done for its carrier: when a batch with this has ended,
+ * a cable whose two ends are up carries frames, and a bridge forwards them. (Linux 6.8; older ones do it a moment later.)
+ */
+export const settleLink = (index: number): NetlinkRequest => ({
+  type: RTM.RTM_GETLINK,
+  flags: 0,
+  payload: linkHeader({ index }),
+  about: `settle link ${index}`,
+});
+
 /** Removes a link. Slow for a veth (tens of milliseconds): where nobody waits for it, let its namespace die instead. */
 export const deleteLink = (link: { readonly index: number } | { readonly name: string }): NetlinkRequest => ({
   type: RTM.RTM_DELLINK,

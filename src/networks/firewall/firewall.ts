@@ -17,12 +17,25 @@ import {
   deleteConnections,
   deleteElements,
   deleteTable,
+  listBaseChains,
   listConnections,
   type NetlinkRequest,
+  NF,
+  NFPROTO,
   Nfnetlink,
   newTable,
 } from "../../sys/index.ts";
-import { type Element, isAny, networkElements, portElement, portKey, protocolNumbers } from "./elements.ts";
+import {
+  type Element,
+  isAny,
+  isByLoopback6,
+  networkElements,
+  portElement,
+  portKey,
+  protocolNumbers,
+  unservedLoopback,
+} from "./elements.ts";
+import { Loopback } from "./loopback.ts";
 import { formatTable, makeTable, type SetName } from "./ruleset.ts";
 import type { FirewallNetwork, FirewallPort } from "./types.ts";
 import { tableEquals, watchTable } from "./watch.ts";
@@ -34,17 +47,27 @@ export interface FirewallOptions {
   log?(message: string): void;
 }
 
+/** Whose chains packets of IP pass. */
+const families: Readonly<Record<number, string>> = {
+  [NFPROTO.NFPROTO_INET]: "inet",
+  [NFPROTO.NFPROTO_IPV4]: "ip",
+  [NFPROTO.NFPROTO_IPV6]: "ip6",
+};
+
 const samePort = (one: FirewallPort, other: FirewallPort): boolean =>
   one.containerIp === other.containerIp && one.containerPort === other.containerPort && portKey(one) === portKey(other);
 
 export class Firewall implements Disposable {
   readonly table: string;
   readonly #net = new Nfnetlink();
+  readonly #loopback = new Loopback();
   readonly #log: (message: string) => void;
   /** By id. */
   readonly #networks = new Map<string, FirewallNetwork>();
   /** By `portKey`. */
   readonly #ports = new Map<string, FirewallPort>();
+  /** Whether ::1 is left alone. */
+  #unserved = true;
   #stopWatching: (() => void) | undefined;
   /** The generation that the table was last found whole in. */
   #whole = -1;
@@ -58,11 +81,16 @@ export class Firewall implements Disposable {
   /** Makes the table exactly this, whatever was there, even another version's. Connections live on. */
   ensure(networks: readonly FirewallNetwork[], ports: readonly FirewallPort[]): void {
     const elements = [...networks.flatMap(networkElements), ...ports.map(portElement)];
-    this.#makeTable(elements);
+    const unserved = !this.#serveLoopback(ports);
+    this.#makeTable(unserved ? [...elements, unservedLoopback] : elements);
+    this.#unserved = unserved;
     this.#networks.clear();
     for (const network of networks) this.#networks.set(network.id, network);
     this.#ports.clear();
     for (const port of ports) this.#ports.set(portKey(port), port);
+    for (const chain of this.obstacles()) {
+      this.#log(`${chain}, drops forwarded packets by default: containers reach and are reached only as far as it lets them`);
+    }
   }
 
   /** Makes the table anew, as it is remembered. */
@@ -98,8 +126,11 @@ export class Firewall implements Disposable {
     const elements = ports.map(portElement);
     const added: FirewallPort[] = [];
     const addedElements: Element[] = [];
+    const removedElements: Element[] = [];
+    const before = this.#unserved;
     const revert = (): void => {
       for (const port of added) this.#ports.delete(portKey(port));
+      this.#unserved = before;
     };
     for (const [index, port] of ports.entries()) {
       const other = this.#ports.get(portKey(port));
@@ -113,7 +144,11 @@ export class Firewall implements Disposable {
         throw new OnggiError("port_in_use", `${taken} leads to ${other.containerIp} port ${other.containerPort} already`);
       }
     }
-    this.#change([], addedElements, revert);
+    if (added.some(isByLoopback6)) {
+      this.#unserved = !this.#serveLoopback(added);
+      if (this.#unserved !== before) (this.#unserved ? addedElements : removedElements).push(unservedLoopback);
+    }
+    this.#change(removedElements, addedElements, revert);
     this.#forgetConnections(added);
   }
 
@@ -135,8 +170,7 @@ export class Firewall implements Disposable {
    */
   watch(onLost: () => void = () => {}): void {
     this.#stopWatching?.();
-    this.#net.generation(); // gives the socket its number
-    this.#stopWatching = watchTable(this.table, this.#net.portId, (by) => {
+    this.#stopWatching = watchTable(this.#net, this.table, (by) => {
       try {
         if (this.isWhole()) return;
         this.restore();
@@ -165,10 +199,24 @@ export class Firewall implements Disposable {
         ? this.#elements()
         : network === undefined
           ? []
-          : [...networkElements(network), ...this.#portsOf(network.interface).map(portElement)];
+          : [
+              ...networkElements(network),
+              ...(this.#unserved ? [unservedLoopback] : []),
+              ...this.#portsOf(network.interface).map(portElement),
+            ];
     return formatTable(this.table, (set) =>
       elements.filter((element) => element.set === set).flatMap(({ text }) => (text === undefined ? [] : [text])),
     );
+  }
+
+  /**
+   * Chains of others that drop every forwarded packet which they do not accept: with one of them, published ports and the way out work
+   * only as far as it lets them. "table ip filter, chain FORWARD". Those of iptables-legacy cannot be seen here.
+   */
+  obstacles(): string[] {
+    return listBaseChains(this.#net)
+      .filter(({ hook, dropsByDefault }) => hook === NF.NF_INET_FORWARD && dropsByDefault)
+      .flatMap(({ family, table, name }) => (family in families ? [`table ${families[family]} ${table}, chain ${name}`] : []));
   }
 
   /** Takes the table away, if it is there, and forgets all. */
@@ -185,6 +233,7 @@ export class Firewall implements Disposable {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
     this.#net.close();
+    this.#loopback.close();
   }
 
   [Symbol.dispose](): void {
@@ -192,7 +241,21 @@ export class Firewall implements Disposable {
   }
 
   #elements(): Element[] {
-    return [...[...this.#networks.values()].flatMap(networkElements), ...[...this.#ports.values()].map(portElement)];
+    return [
+      ...[...this.#networks.values()].flatMap(networkElements),
+      ...(this.#unserved ? [unservedLoopback] : []),
+      ...[...this.#ports.values()].map(portElement),
+    ];
+  }
+
+  /** Whether ::1 can lead to the containers of these ports. */
+  #serveLoopback(ports: readonly FirewallPort[]): boolean {
+    try {
+      return this.#loopback.serve(ports.filter(isByLoopback6).map((port) => port.interface));
+    } catch (error) {
+      this.#log(`published ports are not reached by ::1: ${messageOf(error)}`);
+      return false;
+    }
   }
 
   #portsOf(bridge: string): FirewallPort[] {

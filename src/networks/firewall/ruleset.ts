@@ -17,7 +17,6 @@ import {
   newSet,
   newTable,
   nft,
-  parseIp,
   RT,
   type SetSpec,
 } from "../../sys/index.ts";
@@ -28,8 +27,11 @@ export const sets = [
   { name: "bridges", key: ["ifname"] },
   { name: "internal", key: ["ifname"] },
   { name: "within", key: ["ifname", "ifname"] },
+  { name: "subnets4", key: ["ipv4_addr"], interval: true },
+  { name: "subnets6", key: ["ipv6_addr"], interval: true },
   { name: "masquerade4", key: ["ipv4_addr"], interval: true },
   { name: "masquerade6", key: ["ipv6_addr"], interval: true },
+  { name: "unserved", key: ["ipv6_addr"] },
   { name: "ports4", key: ["inet_proto", "ipv4_addr", "inet_service"], value: ["ipv4_addr", "inet_service"] },
   { name: "ports6", key: ["inet_proto", "ipv6_addr", "inet_service"], value: ["ipv6_addr", "inet_service"] },
   { name: "any4", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
@@ -127,7 +129,7 @@ const makeChains = (): readonly Chain[] => [
         lookup("ports4", { map: true }),
         destinationNat(4),
       ),
-      rule("ip6 daddr ::1 return", family(6), network(24, 16), compare(parseIp("::1")), verdict.back()),
+      rule("ip6 daddr @unserved return", family(6), network(24, 16), lookup("unserved"), verdict.back()),
       rule(
         "dnat ip6 to meta l4proto . ip6 daddr . th dport map @ports6",
         family(6),
@@ -168,7 +170,8 @@ const makeChains = (): readonly Chain[] => [
     name: "to_container",
     rules: [
       rule("ct status ! dnat return", connectionBits(NFT_CT_STATUS, CT.IPS_DST_NAT, NFT_CMP_EQ), verdict.back()),
-      rule("iifname @bridges masquerade", meta(IN), lookup("bridges"), masquerade()),
+      rule("ip saddr @subnets4 masquerade", family(4), source4, lookup("subnets4"), masquerade()),
+      rule("ip6 saddr @subnets6 masquerade", family(6), source6, lookup("subnets6"), masquerade()),
       rule("fib saddr type local masquerade", addressType(NFTA_FIB_F_SADDR, RT.RTN_LOCAL), masquerade()),
     ],
   },
