@@ -44,6 +44,7 @@ const info: ContainerInfo = {
     finishedAt: "",
   },
   request: { image: "busybox", tty: false, resources: { memory: 67108864 }, labels: { app: "a" }, env: ["A=1"] },
+  mounts: [],
   isolation: { userns: true, reason: "" },
   logPath: "/x/log",
   idMap: { hostId: 100000, size: 65536 },
@@ -158,6 +159,9 @@ describe("inspect", () => {
       if (request.container !== "web") throw new OnggiError("container_not_found", `no such container: ${request.container}`);
       return info;
     };
+    harness.handlers.volumeInspect = async ({ request }) => {
+      throw new OnggiError("volume_not_found", `no such volume: ${request.volume}`);
+    };
     harness.handlers.imageInspect = async ({ request }) => {
       if (request.image !== "busybox") throw new OnggiError("image_not_found", `no such image: ${request.image}`);
       const config = {
@@ -193,7 +197,7 @@ describe("inspect", () => {
     expect([exitCode, JSON.parse(stdout).length, stderr]).toEqual([
       1,
       1,
-      "onggi: no such container or image: nope; see onggi ps -a and onggi images\n",
+      "onggi: no such container, image or volume: nope; see onggi ps -a, onggi images and onggi volume ls\n",
     ]);
     expect((await harness.command(["image", "inspect", "web"])).stderr).toContain("no such image: web");
     expect((await harness.command(["container", "inspect", "busybox"])).stderr).toContain("no such container: busybox");

@@ -1,4 +1,13 @@
-import type { ContainerInfo, ContainerRequest, Endpoint, Image, LogConfig, MountRequest } from "../api/control/types.ts";
+import type {
+  ContainerInfo,
+  ContainerRequest,
+  Endpoint,
+  Image,
+  LogConfig,
+  MountPoint,
+  MountRequest,
+  VolumeInfo,
+} from "../api/control/types.ts";
 
 /**
  * Containers and images under the names Docker's API gives them (Docker Engine API v1.41, ContainerInspect and ImageInspect),
@@ -32,7 +41,7 @@ export function dockerContainer(info: ContainerInfo): object {
     Driver: "onggi",
     Platform: "linux",
     HostConfig: { ...hostConfig(request), Runtime: info.runtime },
-    Mounts: (request.mounts ?? []).map(mountPoint),
+    Mounts: info.mounts.map(mountPoint),
     Config: config(info),
     NetworkSettings: networkSettings(info),
     Onggi: {
@@ -45,7 +54,8 @@ export function dockerContainer(info: ContainerInfo): object {
 }
 
 const hostConfig = (request: ContainerRequest): object => ({
-  Binds: (request.mounts ?? []).filter(({ type }) => type === "bind").map(bindText),
+  Binds: (request.mounts ?? []).filter(({ type, source }) => type === "bind" || (type === "volume" && source)).map(bindText),
+  VolumesFrom: request.volumesFrom ?? null,
   LogConfig: logConfig(request.log),
   NetworkMode: request.network ?? request.networks?.[0]?.network ?? "bridge",
   PortBindings: portBindings(request),
@@ -81,7 +91,7 @@ const isolation = (request: ContainerRequest): object => ({
   IpcMode: request.ipc ?? "private",
   PidMode: request.pid ?? "",
   UTSMode: request.uts ?? "",
-  UsernsMode: request.userns ?? "",
+  UsernsMode: request.userns === "host" ? "host" : "",
   Privileged: request.privileged ?? false,
   ReadonlyRootfs: request.readonlyRootfs ?? false,
   Devices: (request.devices ?? []).map(({ hostPath, containerPath, access }) => ({
@@ -124,16 +134,19 @@ const config = ({ id, request, image }: ContainerInfo): object => ({
   ...(request.stopTimeout === undefined ? {} : { StopTimeout: request.stopTimeout }),
 });
 
-const bindText = ({ source, target, readonly, options = [] }: MountRequest): string =>
-  [source, target, [...(readonly ? ["ro"] : []), ...options].join(",")].filter((part) => part !== "").join(":");
+const bindText = ({ source, target, readonly, options = [], mode }: MountRequest): string =>
+  [source, target, mode ?? [...(readonly ? ["ro"] : []), ...options].join(",")].filter((part) => part !== "").join(":");
 
-const mountPoint = ({ type, source, target, readonly, options = [] }: MountRequest): object => ({
+const mountPoint = ({ type, name, source, destination, readonly, options, mode, subpath, imageId }: MountPoint): object => ({
   Type: type,
-  Source: source ?? "",
-  Destination: target,
-  Mode: options.join(","),
+  ...(type === "volume" ? { Name: name } : {}),
+  Source: imageId ?? source,
+  Destination: destination,
+  ...(type === "volume" ? { Driver: "local" } : {}),
+  Mode: mode === "" && type !== "tmpfs" ? options.join(",") : mode,
   RW: !readonly,
   Propagation: options.find((option) => /^r?(private|shared|slave)$/.test(option)) ?? (type === "bind" ? "rprivate" : ""),
+  ...(subpath === undefined ? {} : { Subpath: subpath }),
 });
 
 /** Bindings by the container's port. */
@@ -200,6 +213,21 @@ const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriori
   GlobalIPv6PrefixLen: attached?.ipv6 ? attached.ipv6PrefixLength : 0,
   DNSNames: aliases,
 });
+
+/** Docker Engine API v1.41, Volume. */
+export function dockerVolume(volume: VolumeInfo): object {
+  const { name, driver, mountpoint, created, labels, options, containers, anonymous } = volume;
+  return {
+    CreatedAt: created,
+    Driver: driver,
+    Labels: Object.keys(labels).length > 0 ? labels : null,
+    Mountpoint: mountpoint,
+    Name: name,
+    Options: Object.keys(options).length > 0 ? options : null,
+    Scope: "local",
+    Onggi: { Anonymous: anonymous, Containers: containers },
+  };
+}
 
 export function dockerImage(image: Image): object {
   const { config } = image;

@@ -12,13 +12,14 @@ import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { openVolumes } from "../volumes/index.ts";
 import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer, imagesInUse } from "./context.ts";
-import { createContainer, hasBinds } from "./create.ts";
+import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
@@ -36,11 +37,12 @@ import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
+import { runnableImage } from "./platform.ts";
 import { pruneContainers, pruneImages } from "./prune.ts";
 import { mirrorsOf, pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
-import { removeContainer } from "./remove.ts";
+import { removeContainer, throwAway } from "./remove.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
@@ -71,6 +73,7 @@ import type {
   StoreReport,
 } from "./types.ts";
 import { updateContainer } from "./update.ts";
+import { volumesOf } from "./volumes.ts";
 
 export interface EngineOptions {
   readonly root: string;
@@ -130,6 +133,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
     table: new ContainerTable(layout.database),
     imageMounts: new MountTable(layout.database),
+    volumes: openVolumes({
+      directory: layout.volumes,
+      database: layout.volumeDatabase,
+      discard: (path) => throwAway(context, path),
+      log: options.log,
+    }),
     events: new EventBus(),
     policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
@@ -165,6 +174,7 @@ export class Engine {
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
   readonly networks: ReturnType<typeof networksOf>;
+  readonly volumes: ReturnType<typeof volumesOf>;
 
   constructor(context: Context, lock: number) {
     this.context = context;
@@ -173,6 +183,7 @@ export class Engine {
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
     this.networks = networksOf(context);
+    this.volumes = volumesOf(context);
   }
 
   get layout(): Layout {
@@ -187,10 +198,13 @@ export class Engine {
     return findContainer(this.context, reference);
   }
 
-  /** A container with bind mounts: whether its runtime can id-map them must be known before it is made. */
+  /** Whether a container's runtime can id-map bind mounts must be known before it is made. */
   private async learn(request: ContainerRequest): Promise<void> {
     const runtime = this.context.runtimes.find(request.runtime);
-    if (runtime && hasBinds(request)) await this.context.runtimes.learn(runtime);
+    if (!runtime) return;
+    const image = request.rootfs === undefined ? runnableImage(this.context, request) : undefined;
+    const mounts = request.mounts?.length || request.volumesFrom?.length || image?.config.config.Volumes;
+    if (mounts) await this.context.runtimes.learn(runtime);
   }
 
   async create(request: ContainerRequest): Promise<Container> {
@@ -270,9 +284,10 @@ export class Engine {
     return container.nextExit();
   }
 
-  async remove(reference: string, force: boolean): Promise<string> {
+  /** `volumes`: with its anonymous volumes. */
+  async remove(reference: string, force: boolean, volumes = false): Promise<string> {
     const container = this.find(reference);
-    await removeContainer(this.context, container, force);
+    await removeContainer(this.context, container, { force, volumes });
     return container.id;
   }
 
@@ -493,6 +508,7 @@ export class Engine {
     context.networks.close();
     context.table.close();
     context.imageMounts.close();
+    context.volumes.close();
     close(this.lock);
   }
 }

@@ -16,6 +16,7 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     args: [...record.args],
     state: { ...record.state },
     request: record.request,
+    mounts: [...(record.mounts ?? [])],
     isolation: { userns: record.slot !== null, reason: record.isolationReason },
     logPath: record.request.log?.driver === "none" ? "" : containerPaths(context.layout, record.id, record.logFile).log,
     idMap: record.slot === null ? null : rangeOf(record.slot),

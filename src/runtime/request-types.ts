@@ -39,12 +39,27 @@ export interface DeviceRequest {
 }
 
 export interface MountRequest {
-  type: "bind" | "tmpfs";
+  type: "bind" | "tmpfs" | "volume" | "image";
+  /** A path of the host; a volume's name, absent: an anonymous one; an image's name. */
   source?: string;
   target: string;
   readonly?: boolean;
   /** Mount options as in mount(8), passed through to the runtime. */
   options?: string[];
+  /** Of a read-only bind mount: "writable" keeps what is mounted below it as it is; absent: all of it is read-only. */
+  readonlyBelow?: "writable";
+  /** What was written behind `-v HOST:PATH:`, for inspect. */
+  mode?: string;
+  /** A directory of the host that is missing is made, as `-v` does. */
+  createSource?: boolean;
+  /** A new volume does not get what the image has at its place. */
+  nocopy?: boolean;
+  /** Of the volume, or the image, what is mounted: a relative path. */
+  subpath?: string;
+  /** How a volume is made that is not there. */
+  driver?: string;
+  driverOptions?: Record<string, string>;
+  labels?: Record<string, string>;
 }
 
 export interface LogConfig {
@@ -130,6 +145,8 @@ export interface ContainerRequest {
   devices?: DeviceRequest[];
   deviceCgroupRules?: string[];
   mounts?: MountRequest[];
+  /** Containers whose volumes and bind mounts it gets too: "NAME", "NAME:ro". */
+  volumesFrom?: string[];
   /** Path to tmpfs options, as `--tmpfs`. */
   tmpfs?: Record<string, string>;
   shmSize?: number;

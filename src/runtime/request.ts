@@ -258,7 +258,8 @@ function mountsOf(input: SpecInput): Mount[] {
   return [...byPlace.values()].sort((a, b) => depth(a) - depth(b));
 }
 
-function requestedMount({ type, source, target, readonly, options = [] }: MountRequest, idmap: boolean): Mount {
+function requestedMount(request: MountRequest, idmap: boolean): Mount {
+  const { type, source, target, readonly, readonlyBelow, options = [] } = request;
   if (!target.startsWith("/"))
     throw new OnggiError("invalid_mount", `mount target ${JSON.stringify(target)}: want an absolute path`);
   const destination = cleanPath(target);
@@ -282,8 +283,8 @@ function requestedMount({ type, source, target, readonly, options = [] }: MountR
   const recursion = has(["bind", "rbind"]) ? [] : ["rbind"];
   const kinds = ["shared", "slave", "private", "unbindable"].flatMap((kind) => [kind, `r${kind}`]);
   const propagation = has(kinds) ? [] : ["rprivate"];
-  // everything below a read-only mount is read-only too
-  const access = readonly ? ["rro"] : [];
+  // everything below a read-only mount is read-only too, unless it is to be left alone
+  const access = readonly ? [readonlyBelow === "writable" ? "ro" : "rro"] : [];
   const ids = idmap && !has(["idmap", "ridmap"]) ? ["idmap"] : [];
   return { destination, type: "bind", source, options: [...recursion, ...propagation, ...options, ...access, ...ids] };
 }

@@ -176,7 +176,7 @@ function networkNamespaces(of: readonly number[]): string[] {
     .filter(Boolean);
 }
 
-function loopsBelow(base: string): string[] {
+export function loopsBelow(base: string): string[] {
   return entriesOf("/sys/block")
     .filter((name) => name.startsWith("loop"))
     .map((name) => ({ name, file: textOf(`/sys/block/${name}/loop/backing_file`).trim() }))

@@ -82,7 +82,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       const { exitCode, error } = await engine.wait(request.container, request.condition ?? "not-running");
       return { exitCode, ...(error ? { error } : {}) };
     },
-    remove: async ({ request }) => ({ id: await engine.remove(request.container, !!request.force) }),
+    remove: async ({ request }) => ({ id: await engine.remove(request.container, !!request.force, !!request.volumes) }),
     inspect: async ({ request }) => engine.inspect(request.container),
     list: async ({ request }) => ({ containers: engine.list(request) }),
     logs: async (call) => {
@@ -213,6 +213,24 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       await engine.networks.disconnect(request.network, request.container, !!request.force);
       return {};
     },
+    volumeCreate: async ({ request }) => engine.volumes.create(request),
+    volumes: async ({ request }) => ({ volumes: engine.volumes.list(request.filters ?? {}) }),
+    volumeInspect: async ({ request }) => engine.volumes.inspect(request.volume),
+    volumeRemove: async ({ request }) => ({ name: await engine.volumes.remove(request.volume, !!request.force) }),
+    volumePrune: async ({ request }) => engine.volumes.prune(!!request.all, request.filters ?? {}),
+    volumeExport: async (call) => {
+      await engine.volumes.export(call.request.volume, async (chunk) => {
+        call.signal.throwIfAborted();
+        await call.stdout(chunk);
+      });
+      return {};
+    },
+    volumeImport: async (call) => {
+      const { volume, path, merge } = call.request;
+      const chunks = path === undefined ? call.stdin : Bun.file(path).stream();
+      return engine.volumes.import({ name: volume, ...(merge ? { merge } : {}) }, chunks, call.signal);
+    },
+    volumeClone: async ({ request: { source, ...request } }) => engine.volumes.clone(source, request),
     diskUsage: async () => engine.diskUsage(),
     systemCheck: async (call) =>
       engine.checkImages({

@@ -23,6 +23,7 @@ export type {
   LoginRequest,
   ManifestDocument,
   ManifestList,
+  MountPoint,
   MountRequest,
   Network,
   NetworkEndpoint,
@@ -45,4 +46,5 @@ export type {
   StoreReport,
   Ulimit,
   VerifiedImage,
+  VolumeInfo,
 } from "../../engine/types.ts";
