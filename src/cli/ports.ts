@@ -75,9 +75,11 @@ export const portLine = (port: Published): string => `${port.containerPort}/${po
 
 export const portAddress = hostText;
 
-/** "0.0.0.0:8080->80/tcp, :::8080->80/tcp", as `ps` shows it. */
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp", as `ps` shows it. */
 export const portsColumn = (ports: readonly Published[]): string =>
   [...ports]
-    .sort((a, b) => a.containerPort - b.containerPort || a.protocol.localeCompare(b.protocol) || a.hostIp.localeCompare(b.hostIp))
+    .sort((a, b) => a.containerPort - b.containerPort || compare(a.protocol, b.protocol) || compare(a.hostIp, b.hostIp))
     .map((port) => `${hostText(port)}->${port.containerPort}/${port.protocol}`)
     .join(", ");
