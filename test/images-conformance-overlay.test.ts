@@ -28,7 +28,8 @@ import {
   umount,
 } from "../src/sys/index.ts";
 import { dockerArchive, imageOf, streamOf } from "./images/archives.ts";
-import { type Case, cases } from "./images/conformance.ts";
+import { cases } from "./images/conformance.ts";
+import type { Case } from "./images/conformance-case.ts";
 import { dir, file, gone, hardLink, layer, node, opaque, symlink } from "./images/entries.ts";
 import { forms, treeOf, withScratch, withTree } from "./images/harness.ts";
 import { overlayAttributes } from "./images/overlay-attributes.ts";

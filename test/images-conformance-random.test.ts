@@ -1,10 +1,15 @@
 /** Layers as they come: every form of an image gives of them what a model says, and what umoci unpacks. */
 import { describe, expect, test } from "bun:test";
+import * as fs from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { openImageStore } from "../src/images/index.ts";
 import { archiveEnd, encodeEntry, encodeHeader } from "../src/images/tar-encode.ts";
+import type { TarEntry } from "../src/images/tar-types.ts";
+import { Inode } from "../src/images/tree.ts";
+import { shownXattrs } from "../src/images/tree-xattrs.ts";
 import type { ImageStore } from "../src/images/types.ts";
+import { lgetxattr, lsetxattr } from "../src/sys/index.ts";
 import { dockerArchive, imageOf, sha256, streamOf } from "./images/archives.ts";
 import { dir, file, gone, hardLink, layer, node, opaque, symlink } from "./images/entries.ts";
 import { contentsOf, treeOf, withScratch } from "./images/harness.ts";
@@ -189,3 +194,44 @@ test("any tree of names, links and attributes is what its index shows", async ()
     expect(contentsOf(root)).toEqual([]);
   });
 }, 60_000);
+
+test("the access control lists that are shown are those that the kernel keeps", async () => {
+  const entry = fc.tuple(fc.constantFrom(1, 2, 4, 8, 16, 32), fc.integer({ min: 0, max: 8 }), fc.constantFrom(0, 5, 0xffffffff));
+  const sorted = fc
+    .uniqueArray(entry, { maxLength: 6, selector: ([tag]) => tag })
+    .map((list) => list.toSorted((a, b) => a[0] - b[0]));
+  const shape = fc.constantFrom([1, 4, 32], [1, 2, 4, 16, 32], [1, 2, 2, 4, 8, 16, 32], [1, 4, 16, 32], [1, 2, 4, 32]);
+  const proper = shape.chain((tags) => fc.tuple(...tags.map((tag) => fc.tuple(fc.constant(tag), fc.nat(7), fc.nat(9)))));
+  const acl = fc.oneof(proper, sorted, fc.array(entry, { maxLength: 6 })).map((entries) => {
+    const value = Buffer.alloc(4 + 8 * entries.length);
+    value.writeUInt32LE(2);
+    for (const [i, [tag, permissions, id]] of entries.entries()) {
+      value.writeUInt16LE(tag, 4 + 8 * i);
+      value.writeUInt16LE(permissions, 6 + 8 * i);
+      value.writeUInt32LE(id, 8 + 8 * i);
+    }
+    return value;
+  });
+  const damaged = fc.tuple(acl, fc.nat(60)).map(([value, length]) => value.subarray(0, length));
+  await withScratch((scratch) => {
+    let made = 0;
+    fc.assert(
+      fc.property(fc.oneof(acl, damaged), fc.constantFrom("access", "default"), fc.boolean(), (value, kind, folder) => {
+        const name = `system.posix_acl_${kind}`;
+        const at = join(scratch, `${made++}`);
+        if (folder) fs.mkdirSync(at);
+        else fs.writeFileSync(at, "");
+        let kept = true;
+        try {
+          lsetxattr(at, name, value);
+          kept = lgetxattr(at, name) !== null;
+        } catch {
+          kept = false;
+        }
+        const entry = { type: folder ? "dir" : "file", xattrs: [{ name, value }] } as unknown as TarEntry;
+        expect(shownXattrs(new Inode(entry, 0)).length).toBe(kept ? 1 : 0);
+      }),
+      { numRuns: 20 * RUNS },
+    );
+  });
+});

@@ -1,5 +1,5 @@
 /** Mirrors: asked before the registry, and never the reason why something the registry has does not come. */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -8,8 +8,11 @@ import { digestOf } from "../src/images/digest.ts";
 import { openRegistries } from "../src/images/remote/registries.ts";
 import type { Registries, RegistryAuth, Repository, RepositoryOptions } from "../src/images/remote/types.ts";
 import { parseReference } from "../src/oci/reference.ts";
+import { containerdUnavailable, startContainerd } from "./kit/containerd.ts";
+import { dockerArchive, sh } from "./kit/images.ts";
 import { Registry } from "./kit/registry.ts";
-import { collect, MANIFEST, manifestOf, passOn, random, serving, sourceOf, unsized } from "./kit/remote.ts";
+import { type Answering, collect, MANIFEST, manifestOf, passOn, random, serving, sourceOf, unsized } from "./kit/remote.ts";
+import { skipLoudly } from "./kit/skip.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "onggi-mirrors-"));
 const config = join(directory, "registries.toml");
@@ -95,6 +98,17 @@ test("digest-only and tag-only mirrors are asked for no more than that", async (
   const only = (kind: string) => mirrored([at(mirror.domain, `pull-from-mirror = "${kind}"`)]);
   expect(await pull(only("digest-only"))).toEqual({ tag: origin.domain, blob: [mirror.domain] });
   expect(await pull(only("tag-only"))).toEqual({ tag: mirror.domain, blob: [origin.domain] });
+});
+
+test("an old mirror's schema 1, and a manifest that it calls something else, are passed over", async () => {
+  const old = new TextEncoder().encode(JSON.stringify({ schemaVersion: 1, name: "team/app", tag: "v1", fsLayers: [] }));
+  for (const [body, type] of [
+    [old, "application/vnd.docker.distribution.manifest.v1+json"],
+    [manifest, "application/octet-stream"],
+  ] as const) {
+    const answer = () => new Response(new Uint8Array(body), { headers: { "Content-Type": type } });
+    await serving(answer, async (odd) => expect((await mirrored([at(odd)]).manifest("v1")).source).toBe(origin.domain));
+  }
 });
 
 test("mirrors that are down, empty or no registry are passed over, in order; one that is down is then left alone", async () => {
@@ -262,8 +276,16 @@ test("containerd's hosts.toml: capabilities, ns, headers, the path as it stands"
       const pushing = write([`[host."http://${front}"]`, 'capabilities = ["push"]']);
       await pushing.upload(sourceOf(random(10)));
       expect(seen.some((line) => line.startsWith("POST /v2/team/app/blobs/uploads/"))).toBe(true);
-      const nobody = write([`server = "http://${front}"`, 'capabilities = ["pull"]']);
-      await expect(nobody.upload(sourceOf(random(10)))).rejects.toMatchObject({ code: "registry_config_invalid" });
+      // Who writes asks the same one what is there.
+      seen.length = 0;
+      const written = registries.repository(parseReference("reg.example/team/app"), {}, { mirrors: false });
+      expect(await written.resolve("v1")).not.toBeNull();
+      expect(seen.map((line) => line.split("?")[0])).toEqual(["HEAD /v2/team/app/manifests/v1"]);
+      write([`server = "http://${front}"`, 'capabilities = ["pull"]']);
+      for (const mirrors of [true, false]) {
+        const nobody = registries.repository(parseReference("reg.example/team/app"), {}, { mirrors });
+        await expect(nobody.upload(sourceOf(random(10)))).rejects.toMatchObject({ code: "registry_config_invalid" });
+      }
     },
   );
 });
@@ -274,4 +296,60 @@ test("a change of the file counts at once", async () => {
   writeFileSync(config, '[registry."reg.example"]\nblocked = true');
   expect(() => plainly("reg.example/team/app")).toThrow("blocked");
   await expect(registries.login("reg.example", {})).rejects.toThrow("blocked");
+});
+
+const without = containerdUnavailable();
+if (without) skipLoudly(`hosts.toml as containerd reads it: ${without}`);
+
+describe.skipIf(without !== null)("containerd", () => {
+  test("asks the same blobs of the same hosts, by the same hosts.toml", async () => {
+    const containerd = await startContainerd("/usr/bin/runc");
+    const seen: string[] = [];
+    const noting = (name: string, answer: Answering): Answering => {
+      return (request, url) => {
+        if (url.pathname.includes("/blobs/")) seen.push(`${name} ${url.pathname}${url.search} ${request.headers.get("x-who")}`);
+        return answer(request, url);
+      };
+    };
+    const asked = async (pulling: () => Promise<unknown>): Promise<string[]> => {
+      seen.length = 0;
+      await pulling();
+      return [...seen].sort();
+    };
+    const archive = `docker-archive:${dockerArchive()}`;
+    sh(["skopeo", "copy", "-q", "--dest-tls-verify=false", archive, `docker://${origin.domain}/team/whole:1`]);
+    const bare: Answering = (request, url) =>
+      url.pathname.includes("/blobs/") ? new Response("", { status: 404 }) : passOn(request, url, origin.url);
+    try {
+      await serving(noting("mirror", bare), (first) =>
+        serving(
+          noting("server", (request, url) => passOn(request, url, origin.url)),
+          async (server) => {
+            const there = "reg.example/team/whole:1";
+            mkdirSync(join(hostsDir, "reg.example"), { recursive: true });
+            const lines = [
+              `server = "http://${server}"`,
+              `[host."http://${first}/api"]`,
+              'capabilities = ["pull"]',
+              "override_path = true",
+              'header = { x-who = "us" }',
+              `[host."http://${first}"]`,
+              'capabilities = ["pull", "resolve"]',
+            ];
+            writeFileSync(join(hostsDir, "reg.example/hosts.toml"), lines.join("\n"));
+            const theirs = await asked(() => containerd.client.ok(["images", "pull", "--hosts-dir", hostsDir, there]));
+            const ours = await asked(async () => {
+              const repository = plainly(there);
+              const { config, layers } = JSON.parse(new TextDecoder().decode((await repository.manifest("1")).bytes));
+              for (const each of [config, ...layers]) await collect(repository.blob(each.digest, each.size));
+            });
+            expect(ours).toHaveLength(4 * 3);
+            expect(ours).toEqual(theirs);
+          },
+        ),
+      );
+    } finally {
+      await containerd.stop();
+    }
+  }, 60_000);
 });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { devicesOf } from "../src/images/image-index.ts";
 import { openImageStore } from "../src/images/index.ts";
 import { encodeHeader } from "../src/images/tar-encode.ts";
+import { lgetxattr } from "../src/sys/index.ts";
 import { dockerArchive, imageOf, sha256, streamOf, tarOf } from "./images/archives.ts";
 import { contentsOf, forms, namesOf, run, withScratch, withTree } from "./images/harness.ts";
 
@@ -71,6 +72,31 @@ describe.each(forms)("mounted as %s", (form) => {
           fs.closeSync(fd);
         });
         expect(Number(run("du", "-sx", "--block-size=1M", join(scratch, "store")).toString().split("\t")[0])).toBeLessThan(16);
+      } finally {
+        store.close();
+      }
+    });
+  });
+
+  test("an attribute as large as Linux takes one is shown, or said not to fit", async () => {
+    await withScratch(async (scratch) => {
+      const store = openImageStore(join(scratch, "store"), { form });
+      const value = Buffer.alloc(65_535, "v");
+      try {
+        const layer = tarOf({ large: { type: "file", xattrs: [{ name: "user.large", value }] } });
+        const shown = store
+          .importRootfs(streamOf(layer), {})
+          .then(({ id }) =>
+            withTree(store.mount(id), scratch, (path) => Buffer.from(lgetxattr(join(path, "large"), "user.large") ?? [])),
+          );
+        if (form !== "directories") expect((await shown).equals(value)).toBeTrue();
+        else {
+          // ext4's attributes share a block; other file systems have room.
+          const words = await shown.then((found) => `${found.equals(value)}`, String);
+          expect(words).toMatch(
+            /^true$|user\.large of "large" \(65535 bytes\) does not fit into the file system of the image store/,
+          );
+        }
       } finally {
         store.close();
       }

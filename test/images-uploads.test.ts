@@ -94,6 +94,30 @@ test("what is too large at once goes in pieces, and in smaller ones", async () =
   });
 }, 20_000);
 
+test("a registry that is busy in the middle of an upload gets it again", async () => {
+  const blob = random(MIB);
+  const busy = [
+    ["PATCH", 429],
+    ["PUT", 503],
+  ] as [string, number][];
+  const refusing = async (request: Request): Promise<Response | null> => {
+    if (busy[0]?.[0] !== request.method) return null;
+    const [, status] = busy.shift()!;
+    await request.bytes();
+    return new Response("", { status, headers: { "Retry-After": "0" } });
+  };
+  await fronted(refusing, async (there, sent) => {
+    await there.upload(sourceOf(blob));
+    expect(sent).toEqual(["POST", "PATCH", "DELETE", "POST", "PATCH", "PUT", "DELETE", "POST", "PATCH", "PUT"]);
+    busy.push(...Array.from({ length: 20 }, (): [string, number] => ["PATCH", 503]));
+    await expect(there.upload(sourceOf(random(10)))).rejects.toMatchObject({
+      code: "registry_error",
+      message: expect.stringContaining("503"),
+    });
+  });
+  await arrived(blob);
+});
+
 /** An upload as the specification has it: in memory, in pieces, and what has arrived of a piece stays. */
 const resumable = (seen: string[], taken: Uint8Array[], breakAt: number): Answering => {
   let broken = false;

@@ -135,6 +135,16 @@ test("images", async () => {
     "<none>               <none>    cdcdcdcdcdcd   2 hours ago   4.26MB",
     "",
   ]);
+  expect((await harness.command(["images", "--tree"])).stdout.split("\n").map((line) => line.trimEnd())).toEqual([
+    "IMAGE                  IMAGE ID       CREATED       SIZE",
+    "busybox:latest                                      4.26MB",
+    "└─ linux/amd64         abababababab   2 hours ago   4.26MB",
+    "localhost:5000/box:1                                4.26MB",
+    "└─ linux/amd64         abababababab   2 hours ago   4.26MB",
+    "<none>                                              4.26MB",
+    "└─ linux/amd64         cdcdcdcdcdcd   2 hours ago   4.26MB",
+    "",
+  ]);
   expect((await harness.command(["images", "-q"])).stdout).toBe("abababababab\ncdcdcdcdcdcd\n");
   expect((await harness.command(["image", "ls", "nothing"])).stdout).toBe("REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n");
 });

@@ -38,7 +38,13 @@ export const command = define({
       const { pid } = await context.callRunning("ping", {});
       if (!started && driver !== undefined) await checkDriver(context, driver);
       await line(context.stdout, started ? `engine started, pid ${pid}` : `engine runs already, pid ${pid}`);
-      const kept = values.policy ? "policy" : values.runtime || values["default-runtime"] ? "runtimes" : null;
+      const kept = values.policy
+        ? "policy"
+        : values.registries
+          ? "registries.toml"
+          : values.runtime || values["default-runtime"]
+            ? "runtimes"
+            : null;
       if (!started && kept)
         throw new OnggiError("engine_running", `it keeps the ${kept} it was started with; stop it first: onggi engine stop`);
       return 0;

@@ -84,7 +84,10 @@ export const choice = <const T extends string>(short: string, choices: readonly 
   });
 
 /** Of names with several images, and of indexes. */
-export const platform = (help: string, extra: Extra = {}): Flag<string> => text("", "OS/ARCH[/VARIANT]", help, extra);
+export const platform = (help: string, extra: Extra = {}): Flag<string> =>
+  text("", "OS/ARCH[/VARIANT]", help, { complete: PLATFORMS, ...extra });
+
+const PLATFORMS = ["amd64", "arm64", "arm/v7", "386", "ppc64le", "riscv64", "s390x"].map((name) => `linux/${name}`);
 
 export interface Parsed<F extends Flags> {
   values: Values<F>;

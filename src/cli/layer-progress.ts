@@ -15,6 +15,10 @@ export interface LayerProgress {
 }
 
 const BAR = 30;
+/** Of a terminal that does not say. */
+const ROWS = 24;
+/** Rows that are left to what was there before, and to the cursor. A terminal with no more is written to as a file is. */
+const MARGIN = 2;
 /** Milliseconds between two drawings. */
 const EVERY = 80;
 
@@ -29,7 +33,8 @@ export async function layerProgress(context: Context, output: "stdout" | "stderr
   const sink = context[output];
   const terminal = await context.terminal();
   const fd = output === "stdout" ? 1 : 2;
-  if (!terminal.isTerminal(fd) || context.env.TERM === "dumb") return plain(sink);
+  const rows = terminal.size(fd)?.rows ?? ROWS;
+  if (!terminal.isTerminal(fd) || context.env.TERM === "dumb" || rows <= MARGIN) return plain(sink);
   const { decimalSize } = await import("../lib/units.ts");
   return drawn(sink, () => terminal.size(fd), decimalSize);
 }
@@ -65,10 +70,10 @@ function drawn(
     return `${id}: ${message} [${"=".repeat(full)}>${" ".repeat(BAR - full)}] ${bytes(current)}/${bytes(total)}`;
   };
   const draw = async (all: boolean): Promise<void> => {
-    const { columns = 80, rows = 24 } = size() ?? {};
+    const { columns = 80, rows = ROWS } = size() ?? {};
     const up = lines > 0 ? `\x1b[${lines}A` : "";
     // Lines that have left the screen cannot be drawn over: the latest ones that fit are shown, at the end all of them.
-    const shown = [...steps.values()].slice(all ? 0 : -(rows - 2));
+    const shown = [...steps.values()].slice(all ? 0 : -Math.max(1, rows - MARGIN));
     lines = shown.length;
     last = Date.now();
     await sink.write(`${up}${shown.map((step) => `\x1b[K${row(step).slice(0, columns - 1)}\n`).join("")}`);

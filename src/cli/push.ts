@@ -22,7 +22,8 @@ export const command = define({
     // Layers may be taken from where the image came from.
     const asked = values.platform === undefined ? {} : { platform: values.platform };
     const found = allTags ? [] : (await context.call("imageInspect", { image, ...asked })).repoDigests;
-    const auths = await credentialsOf(context, [image, ...found]);
+    const { hosts } = await context.call("mirrors", { image });
+    const auths = await credentialsOf(context, [image, ...found], hosts);
     const progress = await layerProgress(context, quiet ? "none" : "stdout");
     await progress.begin(`The push refers to repository [${domain}/${path}]`);
     const { images } = await context

@@ -42,7 +42,7 @@ describe("until", () => {
 
 test("events come as they happen, those that match", async () => {
   const bus = new EventBus();
-  const all = collect(bus, { until: inMs(80), filters: { event: ["start", "die"], container: ["web"] } });
+  const all = collect(bus, { until: inMs(600), filters: { event: ["start", "die"], container: ["web"] } });
   await Bun.sleep(10);
   for (const action of ["create", "start"]) bus.emit("container", action, "1", { name: "web" });
   await Bun.sleep(10);

@@ -11,6 +11,7 @@ import { forget } from "./discard.ts";
 import { explainDisk } from "./files.ts";
 import { manifestFor, platformOf } from "./image-config.ts";
 import { storeIndex } from "./image-index.ts";
+import type { NewLayer } from "./layer.ts";
 import type { RemoteManifest } from "./remote/types.ts";
 import type { Rooms } from "./rooms.ts";
 import type { TarEntry } from "./tar-types.ts";
@@ -38,6 +39,8 @@ export interface AddedImage {
   readonly names: readonly string[];
   /** See NewImage. */
   readonly beside?: boolean;
+  /** Its index, if it is being made already. */
+  readonly index?: Promise<void>;
   readonly documents?: readonly RemoteManifest[];
   readonly repositoryDigests?: readonly RepositoryDigest[];
 }
@@ -49,22 +52,24 @@ const ofImage = (error: unknown, { id, names, repositoryDigests: [digest] = [] }
   return new OnggiError(error.code, `${name}, ${error.message}`, { cause: error });
 };
 
+/** A layer that is still in the temporary area, or has just got its name. */
+export const onTheWay = (content: ContentStore, { diffId, size, entries, ingest }: NewLayer): AddedLayer => {
+  const blobPath = content.blobPath(diffId);
+  return {
+    ...{ diffId, size, entries },
+    get path() {
+      return fs.existsSync(ingest.file.path) ? ingest.file.path : blobPath;
+    },
+    written: () => ingest.finish(),
+    keep: (lease) => ingest.keep(diffId, lease),
+  };
+};
+
 /** What came in one piece, its layers still in the temporary area. */
-export function arrived(content: ContentStore, image: FoundImage): AddedImage {
-  const layers = image.layers.map(({ diffId, size, entries, ingest }): AddedLayer => {
-    const blobPath = content.blobPath(diffId);
-    return {
-      ...{ diffId, size, entries },
-      // Another image of the same archive may have put it into the store meanwhile.
-      get path() {
-        return fs.existsSync(ingest.file.path) ? ingest.file.path : blobPath;
-      },
-      written: () => ingest.finish(),
-      keep: (lease) => ingest.keep(diffId, lease),
-    };
-  });
-  return { ...image, layers };
-}
+export const arrived = (content: ContentStore, image: FoundImage): AddedImage => ({
+  ...image,
+  layers: image.layers.map((layer) => onTheWay(content, layer)),
+});
 
 /** Keeps what the images need and records them, all or none. */
 export async function addImages(
@@ -104,10 +109,12 @@ async function keepImage(store: Rooms, image: AddedImage, lease: Lease): Promise
   const manifest = manifestFor({ digest: id, size: Buffer.byteLength(configText) }, sizes);
   // Waits for all of them, whichever fails: nothing may go on behind the caller's back.
   const results = await Promise.allSettled([
-    store.catalog.has(id) ? null : storeIndex(store.content, id, layers),
+    image.index ?? (store.catalog.has(id) ? null : storeIndex(store.content, id, layers)),
     ...[configText, manifest.text, ...documents.map(({ bytes }) => bytes)].map((data) => store.content.putBlob(data, lease)),
   ]);
   for (const result of results) if (result.status === "rejected") throw result.reason;
+  // Another image of that id may have come and gone, and taken it along.
+  if (!fs.existsSync(store.content.indexPath(id))) await storeIndex(store.content, id, layers);
   for (const layer of new Set(layers)) await layer.keep(lease);
   const total = sizes.reduce((sum, { size }) => sum + size, 0);
   return { id, config: configText, manifest: digestOf(manifest.text), layers: layers.map(({ diffId }) => diffId), size: total };

@@ -1,5 +1,6 @@
 /** Content that nobody needs any more: blobs go with the last image or operation that needs them. */
 import * as fs from "node:fs";
+import { bytesBelow } from "../lib/disk.ts";
 import type { Lease } from "./content.ts";
 import type { Rooms } from "./rooms.ts";
 
@@ -13,21 +14,34 @@ export async function holding<T>(store: Rooms, digests: readonly string[], work:
       return work(lease);
     });
   } finally {
+    for (const digest of digests) discardDerived(store, digest);
     discard(store, digests);
   }
 }
 
-/** After a failure: what the operation had already put into the store, and nothing else needs, goes again. */
-export function forget(store: Rooms, lease: Lease): void {
+/** After a failure: what the operation had already put into the store, and nothing else needs, goes again, but for what is `kept`. */
+export function forget(store: Rooms, lease: Lease, kept: ReadonlySet<string> = new Set()): void {
   const digests = [...lease.digests];
   lease.digests.clear();
-  for (const digest of digests) {
-    if (store.catalog.has(digest) || store.content.isLeased(digest)) continue;
-    store.mounts.release(digest);
-    fs.rmSync(store.content.indexPath(digest), { force: true });
-    fs.rmSync(store.content.treePath(digest), { recursive: true, force: true });
-  }
-  discard(store, digests);
+  for (const digest of digests) discardDerived(store, digest);
+  discard(
+    store,
+    digests.filter((digest) => !kept.has(digest)),
+  );
+}
+
+/**
+ * Deletes what was made of an image's layers, if it is no image any more and no operation is about to make it one again. Returns
+ * the bytes. No error for a digest that never was an image.
+ */
+export function discardDerived({ catalog, content, mounts }: Rooms, id: string): number {
+  if (catalog.has(id) || content.isLeased(id)) return 0;
+  mounts.release(id);
+  const [index, tree] = [content.indexPath(id), content.treePath(id)];
+  const bytes = (fs.statSync(index, { throwIfNoEntry: false })?.size ?? 0) + bytesBelow(tree);
+  fs.rmSync(index, { force: true });
+  fs.rmSync(tree, { recursive: true, force: true });
+  return bytes;
 }
 
 /** Deletes blobs that no image and no operation needs; returns their digests and bytes. */

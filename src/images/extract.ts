@@ -25,8 +25,8 @@ import {
   symlinkat,
   utimensat,
 } from "../sys/index.ts";
-import { bytesOf } from "./bytes.ts";
-import { MAX_PATH, type TarEntry } from "./tar-types.ts";
+import { bytesOf, display } from "./bytes.ts";
+import { MAX_PATH, type TarEntry, type Xattr } from "./tar-types.ts";
 import type { Inode } from "./tree.ts";
 import { shownXattrs } from "./tree-xattrs.ts";
 
@@ -71,18 +71,24 @@ const setAttributes = (dir: number, name: Uint8Array, inode: Inode): void => {
   const { entry } = inode;
   fchownat(dir, name, entry.uid, entry.gid, AT.AT_SYMLINK_NOFOLLOW);
   if (entry.type !== "symlink") fchmodat(dir, name, entry.mode);
-  for (const attribute of shownXattrs(inode)) setXattr(dir, name, attribute.name, attribute.value);
+  for (const attribute of shownXattrs(inode)) setXattr(dir, name, attribute, entry.name);
   const time = BigInt(entry.mtime) * 1_000_000_000n + BigInt(entry.mtimeNs);
   utimensat(dir, name, time, time, AT.AT_SYMLINK_NOFOLLOW);
 };
 
-const setXattr = (dir: number, name: Uint8Array, attribute: string, value: Uint8Array): void => {
+/** Attributes for which a file system of any kind has room on every file. */
+const SMALL_XATTR = 1024;
+
+const setXattr = (dir: number, name: Uint8Array, attribute: Xattr, member: string): void => {
   const path = Buffer.concat([Buffer.from(`/proc/self/fd/${dir}/`), name]);
   try {
-    lsetxattr(path, bytesOf(attribute).toString("utf8"), value);
+    lsetxattr(path, bytesOf(attribute.name), attribute.value);
   } catch (error) {
-    // As tar does: what this file system cannot keep is left out.
-    if (!isErrno(error, "EOPNOTSUPP")) throw error;
+    // As tar does: what this file system has no place for is left out.
+    if (isErrno(error, "EOPNOTSUPP")) return;
+    if (!isErrno(error, "ENOSPC", "E2BIG", "ERANGE") || attribute.value.length < SMALL_XATTR) throw error;
+    const what = `extended attribute ${display(attribute.name)} of "${display(member)}" (${attribute.value.length} bytes)`;
+    throw new Error(`${what} does not fit into the file system of the image store`, { cause: error });
   }
 };
 

@@ -28,18 +28,51 @@ const isStringMap = (value: unknown): boolean =>
 const isObjectMap = (value: unknown): boolean =>
   isObject(value) && Object.values(value).every((item) => item === null || isObject(item));
 
-const fields: Record<string, readonly [check: (value: unknown) => boolean, expected: string]> = {
-  User: [(value) => typeof value === "string", "a string"],
+type Rules = Readonly<Record<string, readonly [check: (value: unknown) => boolean, expected: string]>>;
+
+const isString = (value: unknown): boolean => typeof value === "string";
+
+const fields: Rules = {
+  User: [isString, "a string"],
   Env: [isStrings, "a list of strings"],
   Entrypoint: [isStrings, "a list of strings"],
   Cmd: [isStrings, "a list of strings"],
   Shell: [isStrings, "a list of strings"],
-  WorkingDir: [(value) => typeof value === "string", "a string"],
-  StopSignal: [(value) => typeof value === "string", "a string"],
+  OnBuild: [isStrings, "a list of strings"],
+  WorkingDir: [isString, "a string"],
+  StopSignal: [isString, "a string"],
   Labels: [isStringMap, "an object of strings"],
   ExposedPorts: [isObjectMap, "an object of objects"],
   Volumes: [isObjectMap, "an object of objects"],
   Healthcheck: [isObject, "an object"],
+};
+
+const step: Rules = {
+  created: [isString, "a string"],
+  created_by: [isString, "a string"],
+  author: [isString, "a string"],
+  comment: [isString, "a string"],
+  empty_layer: [(value) => typeof value === "boolean", "true or false"],
+};
+
+/** What may be told of an image besides. */
+const told: Rules = {
+  variant: [isString, "a string"],
+  created: [isString, "a string"],
+  author: [isString, "a string"],
+  history: [(value) => Array.isArray(value) && value.every(isObject), "a list of objects"],
+};
+
+/** The values that are there, all but nulls. Throws for one that breaks its rule. */
+const followed = (value: object, rules: Rules, what: string, at: string): Record<string, unknown> => {
+  const found: Record<string, unknown> = {};
+  for (const [key, entry] of Object.entries(value)) {
+    if (entry === null) continue;
+    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
+    if (rule && !rule[0](entry)) throw wrong(what, `${at}${key}`, rule[1]);
+    found[key] = entry;
+  }
+  return found;
 };
 
 /** Deeper than any that is meant well; and what is told to clients and written again must be walked. */
@@ -56,22 +89,20 @@ export const parseConfig = (text: string, what: string): ImageConfig => {
   const value = parseObject(text, what);
   if (isDeeper(value, MAX_DEPTH))
     throw new OnggiError("image_config_invalid", `${what}: it is nested more than ${MAX_DEPTH} deep`);
-  const { rootfs } = value;
+  const { rootfs, architecture, os, history, ...others } = followed(value, told, what, "");
   if (!isObject(rootfs) || !isStrings(rootfs.diff_ids) || !rootfs.diff_ids.every(isDigest)) {
     throw wrong(what, "rootfs.diff_ids", "a list of sha256 digests");
   }
-  if (value.config !== undefined && value.config !== null && !isObject(value.config)) throw wrong(what, "config", "an object");
-  const config: Record<string, unknown> = {};
-  for (const [key, entry] of Object.entries(value.config ?? {})) {
-    if (entry === null) continue;
-    const rule = fields[key];
-    if (rule && !rule[0](entry)) throw wrong(what, `config.${key}`, rule[1]);
-    config[key] = entry;
-  }
-  const { architecture, os } = value;
+  if (others.config !== undefined && !isObject(others.config)) throw wrong(what, "config", "an object");
+  const config = followed(others.config ?? {}, fields, what, "config.");
   if (typeof architecture !== "string" || architecture === "") throw wrong(what, "architecture", "a string");
   if (os !== "linux") throw wrong(what, "os", `"linux": images of ${JSON.stringify(os)} cannot run here`);
-  return { ...value, architecture, os, config, rootfs: { type: "layers", diff_ids: rootfs.diff_ids } } as ImageConfig;
+  const steps = (history as object[] | undefined)?.map((entry, at) => followed(entry, step, what, `history[${at}].`));
+  return {
+    ...others,
+    ...{ architecture, os, config, rootfs: { type: "layers", diff_ids: rootfs.diff_ids } },
+    ...(steps ? { history: steps } : {}),
+  } as ImageConfig;
 };
 
 export const diffIdsOf = (config: ImageConfig): Digest[] => config.rootfs.diff_ids as Digest[];

@@ -6,7 +6,7 @@ import { type ErofsIndex, writeIndex } from "./erofs.ts";
 import { explainDisk, flush } from "./files.ts";
 import { scanLayer } from "./layer.ts";
 import type { TarEntry } from "./tar-types.ts";
-import { buildTree, type Inode } from "./tree.ts";
+import { buildTree, type Inode, layOver, Tree } from "./tree.ts";
 import { sealIndex } from "./verity.ts";
 
 /** One layer of an image; entries are read from the store where they are not at hand. */
@@ -20,12 +20,15 @@ export interface IndexLayer {
   readonly written?: () => Promise<void>;
 }
 
+const entriesOf = (store: ContentStore, { entries, diffId }: IndexLayer): readonly TarEntry[] =>
+  entries ?? scanLayer(store.blobPath(diffId));
+
 /** The image's merged tree. Throws "layer_invalid". */
 export const treeOf = (store: ContentStore, layers: readonly IndexLayer[]): Inode =>
-  buildTree(layers.map((layer) => layer.entries ?? scanLayer(store.blobPath(layer.diffId))));
+  buildTree(layers.map((layer) => entriesOf(store, layer)));
 
-export const indexOf = (store: ContentStore, imageId: string, layers: readonly IndexLayer[]): ErofsIndex =>
-  writeIndex(treeOf(store, layers), {
+export const indexOf = (store: ContentStore, imageId: string, layers: readonly IndexLayer[], tree?: Inode): ErofsIndex =>
+  writeIndex(tree ?? treeOf(store, layers), {
     layers: layers.map(({ diffId, size }) => ({ tag: hexOf(diffId), size })),
     uuid: Buffer.from(hexOf(imageId).slice(0, 32), "hex"),
   });
@@ -69,9 +72,22 @@ const writeTemporary = (store: ContentStore, layers: readonly IndexLayer[], inde
   }
 };
 
-/** Builds and stores an image's index, durable but for its name. Throws "layer_invalid", "out_of_disk". */
-export const storeIndex = async (store: ContentStore, imageId: string, layers: readonly IndexLayer[]): Promise<void> => {
-  const index = indexOf(store, imageId, layers);
+/**
+ * Builds and stores an image's index, durable but for its name. The tree grows with each layer that comes, lowest first. Throws
+ * "layer_invalid", "out_of_disk", and what a layer that does not come rejects with.
+ */
+export const storeIndex = async (
+  store: ContentStore,
+  imageId: string,
+  coming: readonly (IndexLayer | Promise<IndexLayer>)[],
+): Promise<void> => {
+  const tree = new Tree();
+  const layers: IndexLayer[] = [];
+  for (const layer of coming) {
+    layers.push(await layer);
+    layOver(tree, entriesOf(store, layers.at(-1)!), layers.length - 1, coming.length);
+  }
+  const index = indexOf(store, imageId, layers, tree.finish());
   for (const layer of new Set(index.copies.map(({ layer }) => layer))) await layers[layer]!.written?.();
   const { fd, path } = writeTemporary(store, layers, index);
   try {

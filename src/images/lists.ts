@@ -176,7 +176,10 @@ export class StoredLists implements ManifestLists {
     const { registries, authOf, signal, progress } = options;
     const target = parseReference(canonicalTag(list));
     // whether something is there a mirror does not say
-    const repository = registries.repository(target, authOf?.(target.domain), { mirrors: false });
+    const repository = registries.repository(target, authOf?.(target.domain), {
+      mirrors: false,
+      ...(authOf ? { authOf } : {}),
+    });
     const members: ListMember[] = [];
     for (const member of this.get(list).members) members.push(await this.#send(member, target, repository, options));
     const { mediaType, text } = indexOf(members);
@@ -211,29 +214,35 @@ export class StoredLists implements ManifestLists {
     return member;
   }
 
-  /** An image of the store, unless what is there is one platform's part of a registry's index; else what the registry has. */
+  /** The images of the store with that name, unless one of them is a platform's part of a registry's index; else what the registry has. */
   async #find(image: string, { registries, authOf, signal }: ListOptions): Promise<ListMember[]> {
-    const known = this.#local(image);
-    if (known) {
-      const { record, config, name } = known;
-      return [{ name: name ?? record.id, image: record.id, repository: null, descriptor: null, platform: platformOf(config) }];
-    }
+    const local = this.#local(image);
+    if (local) return local;
     const reference = parseReference(image);
     return membersOf(registries.repository(reference, authOf?.(reference.domain)), reference, signal);
   }
 
-  #local(image: string): (Known & { readonly name: string | null }) | null {
+  #local(image: string): ListMember[] | null {
+    let here: { readonly found: readonly Known[]; readonly name: string | null };
     try {
-      const { known, name } = this.#catalog.find(image);
-      const byDigest = /@sha256:/.test(image);
-      const repository = name === null && !byDigest ? null : nameOf(parseReference(image));
-      const here = known.repositoryDigests.filter((each) => each.repository === repository).map(({ digest }) => digest);
-      const partOfIndex = known.documents.some(({ digest, mediaType }) => isIndexType(mediaType) && here.includes(digest));
-      return partOfIndex ? null : { ...known, name: byDigest ? canonicalName(parseReference(image)) : name };
+      here = this.#catalog.findAll(image);
     } catch (error) {
       if (error instanceof ImageNotFound) return null;
       throw error;
     }
+    const { found } = here;
+    const name = here.name ?? (image.includes("@") ? canonicalName(parseReference(image)) : null);
+    const repository = name === null ? null : nameOf(parseReference(name));
+    const isPart = ({ documents, repositoryDigests }: Known): boolean => {
+      const known = repositoryDigests.filter((each) => each.repository === repository).map(({ digest }) => digest);
+      return documents.some(({ digest, mediaType }) => isIndexType(mediaType) && known.includes(digest));
+    };
+    if (found.some(isPart)) return null;
+    // of several with one name each goes by its id
+    const named = (id: string): string => (name === null || found.length > 1 ? id : name);
+    return found.map(({ record: { id }, config }) => {
+      return { name: named(id), image: id, repository: null, descriptor: null, platform: platformOf(config) };
+    });
   }
 
   #change(list: string, change: (members: readonly ListMember[]) => readonly ListMember[]): void {

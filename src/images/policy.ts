@@ -43,31 +43,43 @@ const kinds: Readonly<Record<string, readonly [is: (value: unknown) => boolean, 
   "signed-as": [(value) => typeof value === "string" && location.test(value), "a name as images have it, without tag"],
 };
 
-/** The line of a rule's table, or of a key in it; the file's first where the text hides it in another notation. */
-const lineOf = (text: string, name: string, key?: string): number => {
-  const lines = text.split("\n");
-  const isHeader = (line: string): boolean => {
-    if (!/^\s*\[/.test(line)) return false;
-    try {
-      const { policy } = parseToml(line);
-      return isTable(policy) && Object.hasOwn(policy, name);
-    } catch {
-      return false;
+/** Where a rule stands in its file: the line of its table, and those of its keys. */
+interface Place {
+  readonly line: number;
+  readonly keys: Map<string, number>;
+}
+
+/** The places of the rules, by name. A text that writes them in another notation than tables and lines has none. */
+const placesOf = (text: string): Map<string, Place> => {
+  const places = new Map<string, Place>();
+  let current: Place | undefined;
+  for (const [at, line] of text.split("\n").entries()) {
+    if (/^\s*\[/.test(line)) {
+      current = undefined;
+      try {
+        const { policy } = parseToml(line);
+        const [name] = isTable(policy) ? Object.keys(policy) : [];
+        current = { line: at + 1, keys: new Map() };
+        if (name !== undefined) places.set(name, current);
+      } catch {
+        // the end of a list, say
+      }
     }
-  };
-  const header = lines.findIndex(isHeader);
-  if (header < 0) return 1;
-  if (key === undefined) return header + 1;
-  for (let at = header + 1; at < lines.length && !/^\s*\[/.test(lines[at]!); at++) {
-    const found = /^\s*("?)([A-Za-z0-9_-]+)\1\s*=/.exec(lines[at]!)?.[2];
-    if (found === key) return at + 1;
+    const key = /^\s*("?)([A-Za-z0-9_-]+)\1\s*=/.exec(line)?.[2];
+    if (key !== undefined) current?.keys.set(key, at + 1);
   }
-  return header + 1;
+  return places;
 };
 
-const ruleOf = (name: string, table: Table, text: string): PolicyRule => {
+/** The line of a rule, or of a key in it; the file's first where it cannot be told. */
+const lineOf = (places: ReadonlyMap<string, Place>, name: string, key?: string): number => {
+  const place = places.get(name);
+  return (key === undefined ? undefined : place?.keys.get(key)) ?? place?.line ?? 1;
+};
+
+const ruleOf = (name: string, table: Table, places: ReadonlyMap<string, Place>): PolicyRule => {
   const wrong = (why: string, key?: string): Error =>
-    new Error(`line ${lineOf(text, name, key)}: policy.${JSON.stringify(name)}${why}`);
+    new Error(`line ${lineOf(places, name, key)}: policy.${JSON.stringify(name)}${why}`);
   for (const [key, value] of Object.entries(table)) {
     const kind = Object.hasOwn(kinds, key) ? kinds[key] : undefined;
     if (!kind) throw wrong(`.${key} is not known; there are ${Object.keys(kinds).join(", ")}`, key);
@@ -83,7 +95,7 @@ const ruleOf = (name: string, table: Table, text: string): PolicyRule => {
     if (signedAs !== undefined && identity === "any") throw wrong('["signed-as"] is of no use with identity "any"', "signed-as");
     if (signedAs !== undefined && name.startsWith("*"))
       throw wrong('["signed-as"] needs a rule for one registry or a part of it', "signed-as");
-    const line = lineOf(text, name, "keys");
+    const line = lineOf(places, name, "keys");
     return { kind, keys: table.keys as string[], identity, line, ...(signedAs === undefined ? {} : { signedAs }) };
   }
   for (const key of ["keys", "identity", "signed-as"])
@@ -100,12 +112,13 @@ export const readPolicy = (text: string, file: string): Map<string, PolicyRule> 
     const tables = root.policy ?? {};
     if (!isTable(tables)) throw new Error('"policy" must be tables: [policy."registry.example"]');
     const rules = new Map<string, PolicyRule>();
+    const places = placesOf(text);
     for (const [name, table] of Object.entries(tables)) {
-      const at = (): string => `line ${lineOf(text, name)}: policy.${JSON.stringify(name.slice(0, 200))}`;
+      const at = (): string => `line ${lineOf(places, name)}: policy.${JSON.stringify(name.slice(0, 200))}`;
       if (!rulePattern.test(name))
         throw new Error(`${at()} must be named as images are: "HOST", "HOST/PATH", "*.DOMAIN", or "*" for all others`);
       if (!isTable(table)) throw new Error(`${at()} must be a table`);
-      rules.set(name, ruleOf(name, table, text));
+      rules.set(name, ruleOf(name, table, places));
     }
     return rules;
   } catch (error) {

@@ -8,10 +8,12 @@ import { SharedWork } from "../lib/shared-work.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
 import { type Platform, parsePlatform, platformText } from "../oci/platform.ts";
 import { canonicalName, type Reference } from "../oci/reference.ts";
+import { onTheWay } from "./add.ts";
 import type { ContentStore, Lease } from "./content.ts";
 import { blobBytes } from "./copy.ts";
 import type { ImageDatabase } from "./database.ts";
 import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
+import type { IndexLayer } from "./image-index.ts";
 import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
 import type { RemoteManifest, Repository } from "./remote/types.ts";
@@ -26,6 +28,11 @@ const LAYERS_AT_ONCE = 4;
 const ALL_LAYERS_AT_ONCE = 6;
 /** Progress is told every so many bytes. */
 const PROGRESS_BYTES = 512 << 10;
+
+/** A layer on its way whose content is what it should be. */
+interface Verified {
+  readonly verified: IndexLayer;
+}
 
 /** A layer that is in the store, durable under its name. */
 export interface PulledLayer {
@@ -49,6 +56,8 @@ export interface PulledImage {
   readonly digest: Digest;
   /** Who said so: the registry, or a mirror. */
   readonly source: string;
+  /** What `PullRequest.index` gave: the index, under way. */
+  readonly index?: Promise<void>;
 }
 
 export interface PullRequest {
@@ -59,6 +68,8 @@ export interface PullRequest {
   readonly lease: Lease;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Makes the image's index of layers that are still coming. Who is called sees to what it leaves when the pull fails. */
+  readonly index?: (id: Digest, layers: readonly Promise<IndexLayer>[]) => Promise<void> | null;
   /** Asked before anything but manifests is fetched; what it throws ends the pull. */
   readonly admit?: (digests: readonly Digest[]) => Promise<void>;
 }
@@ -87,7 +98,7 @@ export class Puller {
   readonly #content: ContentStore;
   readonly #database: ImageDatabase;
   readonly #layerOptions: LayerOptions;
-  readonly #layers = new SharedWork<PulledLayer, Step>();
+  readonly #layers = new SharedWork<PulledLayer, Step | Verified>();
   readonly #limiter = new Limiter(ALL_LAYERS_AT_ONCE);
 
   constructor(content: ContentStore, database: ImageDatabase, layerOptions: LayerOptions) {
@@ -117,8 +128,28 @@ export class Puller {
       throw new OnggiError("manifest_invalid", `${what}: ${counts}`);
     }
     for (const digest of [manifest.config.digest, ...diffIds]) lease.digests.add(digest);
-    const layers = await this.#allLayers(request, manifest, diffIds, what);
-    return { id: manifest.config.digest, configText, config, layers, documents, digest: top.digest, source: top.source };
+    const id = manifest.config.digest;
+    const contents = new Map(diffIds.map((diffId) => [diffId, Promise.withResolvers<IndexLayer>()]));
+    const index = request.index?.(
+      id,
+      diffIds.map((diffId) => contents.get(diffId)!.promise),
+    );
+    // Whoever waits for it is told.
+    index?.catch(() => {});
+    try {
+      const layers = await this.#allLayers(request, manifest, diffIds, what, (layer) =>
+        contents.get(layer.diffId as Digest)!.resolve(layer),
+      );
+      const pulled = { id, configText, config, layers, documents, digest: top.digest, source: top.source };
+      return index ? { ...pulled, index } : pulled;
+    } catch (error) {
+      for (const { reject, promise } of contents.values()) {
+        promise.catch(() => {});
+        reject(error);
+      }
+      await index?.catch(() => {});
+      throw error;
+    }
   }
 
   /** The manifest for the platform, by way of indexes. */
@@ -145,8 +176,17 @@ export class Puller {
     throw new OnggiError("manifest_invalid", `${what}: its indexes are nested more than ${MAX_DEPTH} deep`);
   }
 
-  /** All layers, or the first failure, with the others' downloads ended. */
-  async #allLayers(request: PullRequest, manifest: Manifest, diffIds: readonly Digest[], what: string): Promise<PulledLayer[]> {
+  /**
+   * All layers, or the first failure, with the others' downloads ended. `verified` is told of each when its content is known, which
+   * is before it is durable.
+   */
+  async #allLayers(
+    request: PullRequest,
+    manifest: Manifest,
+    diffIds: readonly Digest[],
+    what: string,
+    verified: (layer: IndexLayer) => void,
+  ): Promise<PulledLayer[]> {
     const ours = new AbortController();
     const signal = AbortSignal.any([request.signal, ours.signal]);
     const limiter = new Limiter(LAYERS_AT_ONCE);
@@ -158,8 +198,10 @@ export class Puller {
       const label = `${what}, layer ${position + 1} of ${diffIds.length} (${descriptor.digest})`;
       const pull = limiter
         .enter()
-        .then((leave) => this.#layer({ ...request, signal }, { descriptor, diffId, label }, leave).finally(leave));
+        .then((leave) => this.#layer({ ...request, signal }, { descriptor, diffId, label }, leave, verified).finally(leave));
       pulls.set(diffId, pull);
+      // One that was there, or that others had brought this far.
+      pull.then(verified, () => {});
       return pull;
     });
     try {
@@ -172,7 +214,12 @@ export class Puller {
   }
 
   /** Calls `downloaded` when all bytes have come: while they are flushed to disk, the next layer may. */
-  async #layer({ repository, signal, progress }: PullRequest, wanted: WantedLayer, downloaded: () => void): Promise<PulledLayer> {
+  async #layer(
+    { repository, signal, progress }: PullRequest,
+    wanted: WantedLayer,
+    downloaded: () => void,
+    verified: (layer: IndexLayer) => void,
+  ): Promise<PulledLayer> {
     const { descriptor, diffId } = wanted;
     const id = shortOf(descriptor.digest);
     const size = this.#content.blobSize(diffId);
@@ -187,6 +234,10 @@ export class Puller {
       (ended, tell) => this.#fetch(repository, wanted, ended, tell),
       signal,
       (step) => {
+        if ("verified" in step) {
+          verified(step.verified);
+          return;
+        }
         if (step.message === DOWNLOADED) downloaded();
         progress({ id, ...step });
       },
@@ -202,7 +253,7 @@ export class Puller {
     repository: Repository,
     { descriptor, diffId, label }: WantedLayer,
     signal: AbortSignal,
-    tell: (step: Step) => void,
+    tell: (step: Step | Verified) => void,
   ): Promise<PulledLayer> {
     const { digest, size: total, mediaType } = descriptor;
     try {
@@ -215,6 +266,7 @@ export class Puller {
         await ingest.drop();
         throw error;
       }
+      tell({ verified: onTheWay(this.#content, layer) });
       await this.#content.leased(async (lease) => {
         await ingest.keep(diffId, lease);
         await this.#content.flushNames();

@@ -76,7 +76,7 @@ export async function pushImage(
 ): Promise<Pushed> {
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-  const repository = options.registries.repository(target, options.authOf?.(target.domain));
+  const repository = options.registries.repository(target, options.authOf?.(target.domain), options);
   const known = knownManifest(image, options.compression);
   const preferred = new Map(image.layers.map(({ diffId }, position) => [diffId, known?.digests[position]]));
   const push = new LayerPush(repository, target, { ...options, signal });
@@ -183,7 +183,7 @@ class LayerPush {
     for (const name of blob.repositories) {
       const reference = parseReference(name);
       if (nameOf(reference) === nameOf(this.#target) || this.#gone.has(reference.domain)) continue;
-      const source = registries.repository(reference, authOf?.(reference.domain));
+      const source = registries.repository(reference, authOf?.(reference.domain), authOf ? { authOf } : {});
       let unread: { readonly error: unknown } | null = null;
       const open = async function* (): AsyncGenerator<Uint8Array> {
         // The upload may be tried again; what could not be read has been tried often enough.

@@ -1,9 +1,7 @@
 /** Removal of images, or of their names. */
-import * as fs from "node:fs";
-import { bytesBelow } from "../lib/disk.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { familiar, type Known } from "./catalog.ts";
-import { discard } from "./discard.ts";
+import { discard, discardDerived } from "./discard.ts";
 import { ImageInUse } from "./errors.ts";
 import type { Rooms } from "./rooms.ts";
 import type { RemovedImages, RemoveOptions } from "./types.ts";
@@ -73,14 +71,11 @@ const removalOf = (
 /** Deletes an image with all its names; returns the digests and bytes that went with it. */
 const deleteImage = (store: Rooms, { record, documents }: Known): { deleted: string[]; freed: number } => {
   const { id, manifest, layers } = record;
-  const { content } = store;
   store.catalog.changed(store.database.removeImage(id));
   store.mounts.release(id);
   const gone = discard(store, layers);
   const described = discard(store, [id, manifest, ...documents.map(({ digest }) => digest)]);
-  const derived = (fs.statSync(content.indexPath(id), { throwIfNoEntry: false })?.size ?? 0) + bytesBelow(content.treePath(id));
-  fs.rmSync(content.indexPath(id), { force: true });
-  fs.rmSync(content.treePath(id), { recursive: true, force: true });
+  const derived = discardDerived(store, id);
   const freed = [...gone.values(), ...described.values()].reduce((sum, bytes) => sum + bytes, derived);
   return { deleted: [id, ...gone.keys()], freed };
 };

@@ -15,6 +15,7 @@ import { digestOf } from "./digest.ts";
 import { forget, holding } from "./discard.ts";
 import { explainDisk } from "./files.ts";
 import { committedConfig, diffIdsOf, hostPlatform, importedConfig, parseConfig } from "./image-config.ts";
+import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
 import { StoredLists } from "./lists.ts";
 import { type MountForm, Mounts } from "./mount.ts";
@@ -212,7 +213,9 @@ class LocalImageStore implements ImageStore {
         // a mirror may not have the signatures yet
         const signers = [repository, registries.repository(reference, auth, { mirrors: false })];
         const admit = async (digests: readonly Digest[]) => policy?.admit(signers, reference, digests, signal);
-        const request = { repository, reference, lease, signal, progress, admit };
+        const index = (id: Digest, coming: Parameters<typeof storeIndex>[2]) =>
+          this.#catalog.has(id) ? null : storeIndex(this.#content, id, coming);
+        const request = { repository, reference, lease, signal, progress, admit, index };
         const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];
@@ -224,7 +227,8 @@ class LocalImageStore implements ImageStore {
         await addImages(this.#rooms, [{ ...pulled, layers, documents, names, beside, repositoryDigests }], lease, undefined);
         return { image: this.get(pulled.id), digest, upToDate: before.includes(pulled.id), source };
       } catch (error) {
-        if (isContentFailure(error)) forget(this.#rooms, lease);
+        // The index that had been begun goes too, and what an image that was removed meanwhile left to the pull.
+        forget(this.#rooms, lease, isContentFailure(error) ? new Set() : this.#taken());
         throw error;
       }
     });
@@ -330,9 +334,14 @@ class LocalImageStore implements ImageStore {
     return { problems: repair ? await this.#repair(problems, inUse) : problems, images, bytes };
   }
 
+  /** Layers that came with pulls, and are kept for the next whether an image has them or not. */
+  #taken(): Set<string> {
+    return new Set(this.#database.layersTakenSince(Date.now() - KEEP_TAKEN_MS));
+  }
+
   #garbage(): string[] {
     const blobs = this.#catalog.needed();
-    for (const diffId of this.#database.layersTakenSince(Date.now() - KEEP_TAKEN_MS)) blobs.add(diffId);
+    for (const diffId of this.#taken()) blobs.add(diffId);
     return this.#content.garbage({ blobs, images: this.#catalog.ids() });
   }
 

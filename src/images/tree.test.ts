@@ -187,6 +187,15 @@ test("a hard link may lead to a file of a lower layer, and outlives its whiteout
   expect(root.children!.get("c")).toBe(root.children!.get("d")!.children!.get("y")!);
 });
 
+test("a hard link that is there already is this layer's from now on", () => {
+  expect(
+    merged([
+      ["a", "b = a"],
+      ["b = a", ".wh.b", ".wh.a"],
+    ]),
+  ).toEqual(["b 0"]);
+});
+
 test("a hard link to nothing, to what is whited out or to a directory is refused with its name", () => {
   for (const layers of [[["b = a"]], [["a/", "b = a"]], [["a"], [".wh.a", "b = a"]], [["b = a", "a"]]]) {
     expect(() => merged(layers)).toThrow(expect.objectContaining({ code: "layer_invalid" }));

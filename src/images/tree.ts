@@ -174,8 +174,7 @@ export class Tree {
     if (!target) throw new LayerInvalid(entry.name, entry.at, `hard link to "${entry.link}", which is not there`);
     if (target.children) throw new LayerInvalid(entry.name, entry.at, `hard link to the directory "${entry.link}"`);
     const there = parent.children!.get(name);
-    if (there === target) return;
-    if (there) this.#known.clear();
+    if (there && there !== target) this.#known.clear();
     parent.children!.set(name, target);
     if (target.layer === this.#layer) return;
     const names = this.#linked.get(parent) ?? new Set();
@@ -299,17 +298,19 @@ export class Tree {
   }
 }
 
+/** Lays the layer at a position, from 0, of `count` over the ones below. Throws "layer_invalid", which says which layer it is. */
+export const layOver = (tree: Tree, entries: readonly TarEntry[], position: number, count: number): void => {
+  try {
+    tree.addLayer(entries);
+  } catch (error) {
+    if (!(error instanceof LayerInvalid)) throw error;
+    throw new OnggiError(error.code, `layer ${position + 1} of ${count}: ${error.message}`, { cause: error });
+  }
+};
+
 /** The merged tree of layers, lowest first. Throws "layer_invalid", which says which layer it is. */
 export const buildTree = (layers: readonly (readonly TarEntry[])[], whiteouts: Whiteouts = "resolve"): Inode => {
   const tree = new Tree(whiteouts);
-  for (const [position, entries] of layers.entries()) {
-    try {
-      tree.addLayer(entries);
-    } catch (error) {
-      if (!(error instanceof LayerInvalid)) throw error;
-      const where = `layer ${position + 1} of ${layers.length}`;
-      throw new OnggiError(error.code, `${where}: ${error.message}`, { cause: error });
-    }
-  }
+  for (const [position, entries] of layers.entries()) layOver(tree, entries, position, layers.length);
   return tree.finish();
 };

@@ -42,15 +42,24 @@ export const listxattr = (target: Target): string[] =>
 export const llistxattr = (path: Path): string[] => decode(sized("llistxattr", path, undefined));
 export const flistxattr = (fd: number): string[] => decode(sized("flistxattr", fd, undefined));
 
-function set(call: Call, target: Target, name: string, value: Uint8Array | string, flags: number): void {
+function set(call: Call, target: Target, name: Path, value: Uint8Array | string, flags: number): void {
   const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
-  sys(call, `${printable(target)} ${name}`, argument(target, call), cstring(name, call), bytes, bytes.byteLength, flags);
+  sys(
+    call,
+    `${printable(target)} ${printable(name)}`,
+    argument(target, call),
+    cstring(name, call),
+    bytes,
+    bytes.byteLength,
+    flags,
+  );
 }
 
 /** Sets an attribute. `flags`: XATTR_CREATE (EEXIST if it is there), XATTR_REPLACE (ENODATA if it is not). */
 export const setxattr = (target: Target, name: string, value: Uint8Array | string, flags = 0): void =>
   set(typeof target === "number" ? "fsetxattr" : "setxattr", target, name, value, flags);
-export const lsetxattr = (path: Path, name: string, value: Uint8Array | string, flags = 0): void =>
+/** As setxattr, of a link itself; a name that is not UTF-8 is given as bytes. */
+export const lsetxattr = (path: Path, name: Path, value: Uint8Array | string, flags = 0): void =>
   set("lsetxattr", path, name, value, flags);
 export const fsetxattr = (fd: number, name: string, value: Uint8Array | string, flags = 0): void =>
   set("fsetxattr", fd, name, value, flags);

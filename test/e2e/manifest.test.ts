@@ -72,6 +72,27 @@ test("of local images: kept by a killed engine, sent by its successor, the same 
   expect(await id(list)).toBe(await id("app:other"));
 }, 60_000);
 
+test("a name that has images of several platforms here gives them all", async () => {
+  const id = async (name: string): Promise<string> => JSON.parse(await engine.ok(["image", "inspect", name]))[0].Id;
+  const [ours, theirs] = [await id("app:host"), await id("app:other")];
+  // as a pull of two platforms leaves them
+  const source = `${a.domain}/team/both:1`;
+  await engine.ok(["manifest", "create", source, "app:host", "app:other"]);
+  await engine.ok(["manifest", "push", "-q", "--purge", source]);
+  for (const platform of [host, other]) await engine.ok(["pull", "-q", "--platform", `linux/${platform}`, source]);
+  await engine.ok(["tag", source, "both:1"]);
+  const list = `${b.domain}/both:1`;
+  await engine.ok(["manifest", "create", list, "both:1"]);
+  expect((await listed()).sort()).toEqual([`${list} linux/${host} ${ours}`, `${list} linux/${other} ${theirs}`].sort());
+  await engine.ok(["manifest", "push", "-q", "--purge", list]);
+  expect(
+    raw(list)
+      .manifests.map(({ platform }) => platform?.architecture)
+      .sort(),
+  ).toEqual(["amd64", "arm64"]);
+  await engine.ok(["rmi", "both:1", source]);
+}, 60_000);
+
 test.skipIf(podmanUnavailable() !== null)(
   "podman pulls its platform's",
   async () => {

@@ -95,6 +95,12 @@ describe.skipIf(reason !== null)("a name with images of several platforms", () =
       expect(await engine.ok(["run", "--rm", "--pull", "never", ...flags, name])).toBe(machine);
       expect(await engine.ok(["run", "--rm", "--pull", "never", ...flags, `${at("team/box")}@${outer}`])).toBe(machine);
     }
+    expect((await engine.ok(["images", "--tree", name])).split("\n").map((row) => row.split(/ {2,}/)[0])).toEqual([
+      "IMAGE",
+      name,
+      expect.stringMatching(/^├─ linux\/a(md|rm)64$/),
+      expect.stringMatching(/^└─ linux\/a(md|rm)64$/),
+    ]);
     const architecture = ["image", "inspect", "-f", "{{.Architecture}}"];
     expect(await engine.ok([...architecture, name])).toBe("amd64");
     expect(await engine.ok([...architecture, "--platform", "linux/arm64", name])).toBe("arm64");

@@ -51,6 +51,8 @@ beforeAll(async () => {
   sh(["openssl", "ec", "-in", at("other.key"), "-pubout", "-out", at("other.pub")]);
   sh(["openssl", "genrsa", "-out", at("rsa.key"), "2048"]);
   sh(["openssl", "rsa", "-in", at("rsa.key"), "-pubout", "-out", at("rsa.pub")]);
+  sh(["openssl", "genpkey", "-algorithm", "ed25519", "-out", at("ed.key")]);
+  sh(["openssl", "pkey", "-in", at("ed.key"), "-pubout", "-out", at("ed.pub")]);
   if (cosignPath) await cosign("generate-key-pair", "--output-key-prefix", at("our"));
   else for (const end of ["key", "pub"]) sh(["cp", at(`other.${end}`), at(`our.${end}`)]);
 }, 60_000);
@@ -93,6 +95,13 @@ test("an image must be signed by the key to be pulled or run; what is here alrea
   await fails("is not signed by", "image", "verify", "--identity", "exact", "--key", at("rsa.pub"), name);
   await engine.ok(["rmi", name]);
 }, 60_000);
+
+test("those who sign at the same moment have all signed", async () => {
+  const keys = ["other", "rsa"];
+  const signed = await Promise.all(keys.map((key) => onggi("image", "sign", "--key", at(`${key}.key`), name)));
+  expect(signed.map(({ code }) => code)).toEqual([0, 0]);
+  for (const key of keys) await engine.ok(["image", "verify", "--key", at(`${key}.pub`), name]);
+});
 
 test("a signature is of one image, and copied with another it is none", async () => {
   const tag = `sha256-${sh(["skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", `docker://${name}`])
@@ -158,6 +167,8 @@ describe.skipIf(cosignPath === null)("cosign", () => {
     expect(await verify("rsa.pub")).toContain('"by":"onggi"');
     expect(await verify("our.pub")).toContain('"cosign container image signature"');
     await expect(verify("other.pub")).rejects.toThrow();
+    await onggi("image", "sign", "--key", at("ed.key"), name);
+    await verify("ed.pub");
     const { code } = await onggi("image", "sign", "--key", at("our.key"), name);
     expect(code).toBe(0);
     await verify("our.pub");

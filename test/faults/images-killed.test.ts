@@ -17,7 +17,7 @@ import { seededRandom } from "../kit/random.ts";
 import { Registry } from "../kit/registry.ts";
 import { manyFiles } from "../kit/tar.ts";
 
-const OPERATIONS = 7;
+const OPERATIONS = 9;
 const rounds = Math.max(2, Math.round((2 * Number(process.env.ONGGI_ROUNDS ?? 100)) / OPERATIONS));
 const limit = rounds * 10_000 * slowness + 60_000;
 const random = seededRandom("images-killed");
@@ -268,4 +268,58 @@ test(
     await expectAsBefore();
   },
   limit,
+);
+
+test(
+  "during manifest create and push: a list is whole or not there, and a tag names an index with all its manifests",
+  async () => {
+    const target = await Registry.start();
+    const small = join(directory, "small.tar");
+    writeFileSync(small, Buffer.concat([...manyFiles(200, 7)]));
+    await engine.ok(["import", "-q", small, "small:1"]);
+    const accept = ["index", "manifest"].map((type) => `application/vnd.oci.image.${type}.v1+json`).join(", ");
+    const at = (round: number): string => `${target.domain}/round-${round}/list:1`;
+    const create = (round: number): string[] => ["manifest", "create", at(round), name(), "small:1"];
+    const push = (round: number): string[] => ["manifest", "push", "-q", at(round)];
+    const members = async (round: number): Promise<number> =>
+      (await engine.ok(["manifest", "ls", "--format", "{{.List}}"])).split("\n").filter((list) => list === at(round)).length;
+    const ask = (round: number, path: string): Promise<Response> =>
+      fetch(`${target.url}/v2/round-${round}/list/${path}`, { headers: { accept } });
+    const present = async (round: number): Promise<boolean> => {
+      const answer = await ask(round, "manifests/1");
+      if (answer.status !== 200) return false;
+      const { manifests } = (await answer.json()) as { manifests: { digest: string }[] };
+      expect(manifests.length).toBe(2);
+      for (const { digest } of manifests) {
+        const found = await ask(round, `manifests/${digest}`);
+        expect(found.status).toBe(200);
+        const { config, layers } = (await found.json()) as typeof manifest;
+        for (const blob of [config, ...layers]) expect((await ask(round, `blobs/${blob.digest}`)).status).toBe(200);
+      }
+      return true;
+    };
+    try {
+      const [making, pushing] = [await lasts(create(-1)), await lasts(push(-1))];
+      for (let round = 0; round < rounds; round += 1) {
+        const made = await killedIn(create(round), making);
+        await expectWhole();
+        const count = await members(round);
+        expect(made.code === 0 ? [2] : [0, 2]).toContain(count);
+        if (count === 0) await engine.ok(create(round));
+        const { code } = await killedIn(push(round), pushing);
+        await expectWhole();
+        expect(await members(round)).toBe(2);
+        const done = await present(round);
+        if (code === 0) expect(done).toBe(true);
+        await engine.ok(push(round), { timeout: 60_000 });
+        expect(await present(round)).toBe(true);
+        await engine.ok(["manifest", "rm", at(round)]);
+      }
+      await engine.ok(["manifest", "rm", at(-1)]);
+    } finally {
+      await target.close();
+    }
+    await expectAsBefore();
+  },
+  limit * 2,
 );

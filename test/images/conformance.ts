@@ -2,148 +2,15 @@
  * What every form of an image has to make of layers: cases, each with whose extraction is right. Layers are written by hand, so
  * that they can say what no file system holds and no tar program writes.
  */
+
+import { attributes } from "./conformance-attributes.ts";
+import type { Case } from "./conformance-case.ts";
 import { dir, file, gone, hardLink, layer, node, opaque, symlink } from "./entries.ts";
-import { overlayAttributes } from "./overlay-attributes.ts";
 import type { Reference } from "./references.ts";
-
-export interface Case {
-  readonly name: string;
-  /** Lowest first. */
-  readonly layers: readonly Buffer[];
-  /** Who extracts them rightly: GNU tar where there is one layer, umoci. */
-  readonly by: readonly Reference[];
-  /** Directories whose time the reference makes up: no entry made them, or something was put into them later. */
-  readonly untimed?: readonly string[];
-  /** Names that are in the reference's tree and, for the reason given, not in ours. */
-  readonly without?: { readonly names: readonly string[]; readonly why: string };
-  /** Attributes of the reference's tree that are not in ours. */
-  readonly withoutAttributes?: RegExp;
-}
-
-const xattr = (name: string, value: string): { name: string; value: Buffer } => ({ name, value: Buffer.from(value, "latin1") });
-const capability = (revision: number, ...words: number[]): Buffer => {
-  const value = Buffer.alloc(4 * (1 + words.length));
-  for (const [i, word] of [((revision << 24) | 1) >>> 0, ...words].entries()) value.writeUInt32LE(word, 4 * i);
-  return value;
-};
 
 const both: readonly Reference[] = ["tar", "umoci"];
 const umoci: readonly Reference[] = ["umoci"];
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
-const attributes: readonly Case[] = [
-  {
-    name: "modes: set-id bits, sticky, none at all",
-    by: both,
-    layers: [
-      layer(
-        ...[0, 0o1, 0o444, 0o644, 0o1777, 0o2755, 0o4755, 0o6711, 0o7777].flatMap((mode) => [
-          file(`file-${mode}`, "x", { mode, uid: 7, gid: 8 }),
-          dir(`dir-${mode}`, { mode, uid: 7, gid: 8 }),
-          node("fifo", `fifo-${mode}`, { mode }),
-        ]),
-        symlink("link", "x", { mode: 0o600 }),
-      ),
-    ],
-  },
-  {
-    name: "owners up to the largest, and the one that is none",
-    by: both,
-    layers: [
-      layer(
-        ...[0, 65_534, 65_535, 2_097_151, 2_097_152, 2 ** 31 - 1, 2 ** 31, 2 ** 31 + 5, 2 ** 32 - 2, 2 ** 32 - 1].flatMap(
-          (id) => [
-            file(`u${id}`, "x", { uid: id, gid: 1 }),
-            dir(`g${id}`, { uid: 2, gid: id }),
-            symlink(`s${id}`, "x", { uid: id, gid: id }),
-          ],
-        ),
-      ),
-    ],
-  },
-  {
-    name: "times before 1970, beyond 2038, to the nanosecond",
-    by: both,
-    layers: [
-      layer(
-        ...(
-          [
-            [0, 0],
-            [0, 1],
-            [-1, 0],
-            [-2, 500_000_000],
-            [-(2 ** 31), 0],
-            [2 ** 31, 999_999_999],
-            [2 ** 33, 1],
-            [8 ** 11 - 1, 0],
-          ] as const
-        ).flatMap(([mtime, mtimeNs], i) => [
-          file(`f${i}`, "x", { mtime, mtimeNs }),
-          dir(`d${i}`, { mtime, mtimeNs }),
-          symlink(`s${i}`, "x", { mtime, mtimeNs }),
-          node("fifo", `p${i}`, { mtime, mtimeNs }),
-        ]),
-      ),
-    ],
-  },
-  {
-    name: "extended attributes of every kind that a layer may bring",
-    by: both,
-    layers: [
-      layer(
-        file("capable", "x", { mode: 0o755, xattrs: [{ name: "security.capability", value: capability(2, 1 << 13, 0, 0, 0) }] }),
-        file("rooted", "x", { xattrs: [{ name: "security.capability", value: capability(3, 1 << 13, 0, 0, 0, 1_000_000) }] }),
-        file("user", "x", { xattrs: [xattr("user.a", "1"), xattr("user.bytes", "\0\n=\xff%")] }),
-        file("big", "x", { xattrs: [xattr("user.big", "v".repeat(3000)), xattr(`user.${"n".repeat(250)}`, "long name")] }),
-        dir("dir", { xattrs: [xattr("user.dir", "d"), xattr("trusted.dir", "t")] }),
-        symlink("link", "x", { xattrs: [xattr("trusted.link", "t")] }),
-        node("fifo", "fifo", { xattrs: [xattr("trusted.fifo", "t")] }),
-      ),
-    ],
-  },
-  {
-    name: "an extended attribute without a value",
-    by: ["tar"],
-    layers: [layer(file("empty", "x", { xattrs: [xattr("user.empty", "")] }))],
-  },
-  {
-    name: "an upper layer's entry of a directory has its own attributes only",
-    by: umoci,
-    layers: [
-      layer(dir("d", { mode: 0o700, xattrs: [xattr("user.a", "1"), xattr("user.b", "2")] }), file("d/x")),
-      layer(dir("d", { mode: 0o1777, uid: 5, mtime: 9, xattrs: [xattr("user.b", "3")] })),
-    ],
-  },
-  {
-    name: "overlayfs's own attributes, of which none is taken over",
-    by: ["tar"],
-    layers: [layer(...overlayAttributes)],
-    withoutAttributes: / trusted\.overlay\.\S+/g,
-  },
-  {
-    name: "devices with the largest numbers, FIFOs",
-    by: both,
-    layers: [
-      layer(
-        node("char", "null", { mode: 0o666, major: 1, minor: 3 }),
-        node("char", "largest", { mode: 0o600, uid: 1, gid: 2, major: 0xfff, minor: 0xfffff }),
-        node("block", "disk", { mode: 0o660, major: 259, minor: 70_000 }),
-        node("block", "zero", { major: 0, minor: 0 }),
-        node("fifo", "fifo", { mode: 0o622, xattrs: null }),
-        hardLink("null-again", "null"),
-      ),
-    ],
-  },
-  {
-    name: "character devices 0/0",
-    by: umoci,
-    layers: [
-      layer(dir("d"), file("d/a"), file("b"), file("c")),
-      layer(...["d/a", "b", "new"].map((name) => node("char", name, { major: 0, minor: 0 }))),
-    ],
-    without: { names: ["d/a", "b", "new"], why: "overlayfs takes them for whiteouts: names that can be listed and not be found" },
-  },
-];
 
 const name255 = "n".repeat(255);
 const path4095 = `${`${"p".repeat(255)}/`.repeat(15)}${"q".repeat(255)}`;

@@ -8,8 +8,9 @@ import { printable } from "../../lib/printable.ts";
 /** A URL for a person to read: without user, query and fragment. */
 export const shown = (url: URL): string => printable(`${url.protocol}//${url.host}${url.pathname}`, 300);
 
-/** No answer at all. */
+/** No answer at all. What says so already stays as it is. */
 export const unreachable = (what: string, url: URL, error: unknown): OnggiError => {
+  if (error instanceof OnggiError && error.code === "registry_unreachable" && error.message.startsWith(what)) return error;
   const code = (error as { code?: unknown } | null)?.code;
   const why = error instanceof OnggiError ? error.message : `${typeof code === "string" ? `${code}: ` : ""}${messageOf(error)}`;
   return new OnggiError(

@@ -140,7 +140,6 @@ export class Host {
   }
 
   #unreached(what: string, url: URL, cause: unknown): OnggiError {
-    if (cause instanceof OnggiError && cause === this.#silent?.error) return cause;
     const error = unreachable(what, url, cause);
     this.#silent = { since: Date.now(), error };
     // Where it is asked for again it is looked for again.
@@ -153,7 +152,7 @@ export class Host {
     if (scheme !== "either" && connectTimeout === undefined) return new URL(`${scheme}://${host}`);
     // The search is everybody's; who gives up leaves it to the others.
     if (!this.#base) {
-      this.#base = this.#find(what);
+      this.#base = this.#find();
       this.#base.catch(() => {});
     }
     const left = Promise.withResolvers<never>();
@@ -162,36 +161,37 @@ export class Host {
     signal?.addEventListener("abort", leave, { once: true });
     try {
       return await Promise.race([this.#base, left.promise]);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw this.#unreached(what, new URL(`https://${host}`), error);
     } finally {
       signal?.removeEventListener("abort", leave);
     }
   }
 
-  async #find(what: string): Promise<URL> {
-    const { scheme, host, connectTimeout } = this.endpoint;
+  async #find(): Promise<URL> {
+    const { scheme, host } = this.endpoint;
     const origins = (scheme === "either" ? ["https", "http"] : [scheme]).map((each) => new URL(`${each}://${host}`));
-    try {
-      if (connectTimeout !== undefined) await this.#transport.reach(origins[0]!, connectTimeout);
-      return scheme === "either" ? await this.#probe(origins) : origins[0]!;
-    } catch (error) {
-      throw this.#unreached(what, origins.at(-1)!, error);
-    }
-  }
-
-  /** The first that answers. */
-  async #probe(origins: readonly URL[]): Promise<URL> {
     let last: unknown;
     for (const origin of origins) {
       try {
-        const probe = new URL(`${this.endpoint.root}/`, origin);
-        const tls = this.#tls();
-        await (await this.#transport.send(probe, { method: "GET", ...(tls ? { tls } : {}) })).discard();
+        await this.#probe(origin);
         return origin;
       } catch (error) {
         last = error;
       }
     }
     throw last;
+  }
+
+  /** Throws where nobody is there, or, where the scheme has to be found out, nobody who speaks it. */
+  async #probe(origin: URL): Promise<void> {
+    const { scheme, root, connectTimeout } = this.endpoint;
+    if (connectTimeout !== undefined) await this.#transport.reach(origin, connectTimeout);
+    if (scheme !== "either") return;
+    const tls = this.#tls();
+    const answer = await this.#transport.send(new URL(`${root}/`, origin), { method: "GET", ...(tls ? { tls } : {}) });
+    await answer.discard();
   }
 
   async #authorized(url: URL, call: Call): Promise<Answer> {

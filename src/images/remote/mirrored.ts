@@ -46,7 +46,7 @@ export class MirroredRepository implements Repository {
   manifest(tagOrDigest: string, signal?: AbortSignal): Promise<RemoteManifest> {
     return this.#first(`manifest ${tagOrDigest}`, this.#readers(tagOrDigest), signal, async ({ repository, own }) => {
       const manifest = await repository.manifest(tagOrDigest, signal);
-      if (!own && !isDocument(manifest.bytes))
+      if (!own && !isDocument(manifest))
         throw new OnggiError("registry_answer_invalid", `${repository.name}: manifest ${tagOrDigest}: it is none`);
       return manifest;
     });
@@ -223,12 +223,14 @@ const restOf = ({ repository, own }: Mirror): Failure | null => {
   return { own, error: silent.error, words };
 };
 
-/** A page that says "welcome" with status 200 is no manifest. */
-const isDocument = (bytes: Uint8Array): boolean => {
+/** A page that says "welcome" with status 200 is no manifest, and what is sent as something else than it is would be refused. */
+const isDocument = ({ bytes, mediaType }: RemoteManifest): boolean => {
+  let value: { schemaVersion?: unknown; mediaType?: unknown } | null;
   try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    return typeof value === "object" && value !== null && "schemaVersion" in value;
+    value = JSON.parse(new TextDecoder().decode(bytes)) as typeof value;
   } catch {
     return false;
   }
+  if (typeof value !== "object" || value?.schemaVersion !== 2) return false;
+  return value.mediaType === undefined ? mediaType === "" || mediaType.endsWith("json") : value.mediaType === mediaType;
 };

@@ -49,25 +49,27 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
     auth: RegistryAuth,
     authOf: RepositoryOptions["authOf"] = () => undefined,
   ): RemoteRepository => {
-    const { own, path, endpoint } = source;
+    const { own, path, endpoint, pushes } = source;
     const host = hostOf(source);
     if (own) return new RemoteRepository({ name, host, path, auth });
-    return new RemoteRepository({ name: `${endpoint.host}/${path}`, host, path, auth: authOf(endpoint.host) ?? {}, tries: 1 });
+    const place = { name: `${endpoint.host}/${path}`, host, path, auth: authOf(endpoint.host) ?? {} };
+    // Another one is asked sooner than a mirror is asked again.
+    return new RemoteRepository(pushes ? place : { ...place, tries: 1 });
   };
   const registries = (insecure: boolean): Registries => {
     /** The registry itself, whatever stands in its place for all. */
-    const ownSource = (domain: string, path: string): Source => {
-      const own = sourcesOf(files, domain, path, insecure).findLast((source) => source.own);
-      return own ?? sourcesOf({ ...files, hostsDirs: [] }, domain, path, insecure)[0];
-    };
+    const ownSource = (sources: readonly Source[], domain: string, path: string): Source =>
+      sources.findLast(({ own }) => own) ?? sourcesOf({ ...files, hostsDirs: [] }, domain, path, insecure)[0];
     return {
       repository({ domain, path }: Reference, auth: RegistryAuth = {}, options: RepositoryOptions = {}) {
         const name = `${domain}/${path}`;
-        if (options.mirrors === false) return repositoryOf(ownSource(domain, path), name, auth);
-        const sources = sourcesOf(files, domain, path, insecure);
+        const all = sourcesOf(files, domain, path, insecure);
+        const written = all.find(({ pushes }) => pushes) ?? ownSource(all, domain, path);
+        // Who writes there may ask what there is.
+        const sources = options.mirrors === false ? [{ ...written, resolves: true, pulls: true }] : all;
         const [first] = sources;
-        const alone = sources.length === 1 && first.own && first.resolves && first.pulls && first.pushes;
-        if (alone) return repositoryOf(first, name, auth);
+        const alone = sources.length === 1 && first!.own && first!.resolves && first!.pulls && first!.pushes;
+        if (alone) return repositoryOf(first!, name, auth);
         const asked = sources.map(
           (source): Mirror => ({ ...source, repository: repositoryOf(source, name, auth, options.authOf) }),
         );
@@ -78,7 +80,8 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
         return [...new Set(mirrors.map(({ endpoint }) => endpoint.host))];
       },
       async login(domain, auth, signal) {
-        return hostOf(ownSource(domain, NOWHERE)).login(domain, auth, signal);
+        const sources = sourcesOf(files, domain, NOWHERE, insecure);
+        return hostOf(ownSource(sources, domain, NOWHERE)).login(domain, auth, signal);
       },
       get insecure() {
         return registries(true);

@@ -5,7 +5,8 @@ import type { Answer } from "./transport.ts";
 export const MAX_TRIES = 5;
 const MAX_WAIT_MS = 60_000;
 const LONGEST_PAUSE_MS = 10_000;
-const temporary = new Set([429, 502, 503, 504]);
+/** Statuses of what will pass. */
+export const temporary: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 
 /** Milliseconds before the next try: doubling from `first`, up to 10 s, with jitter. */
 export const backOff = (attempt: number, first: number): number =>

@@ -30,6 +30,7 @@ test("without a word of anybody: https, the Hub's host, and what is local may be
     { ...own, endpoint: { ...https, host: "a.example:5000" }, path: "b" },
   ]);
   expect(sourcesOf(files, "127.0.0.1:5000", "b")[0].endpoint.scheme).toBe("either");
+  expect(sourcesOf(files, "a.example:5000", "b", true)[0].endpoint.scheme).toBe("either");
 });
 
 test("registries.toml: mirrors, rewritten prefixes, certificates", () => {

@@ -113,6 +113,7 @@ export class Tokens {
     if (known && known.until > Date.now()) return known;
     const fetching = async (signal: AbortSignal): Promise<Token> => {
       const token = await this.#fetch(challenge, { ...request, signal }, false);
+      for (const [other, { until }] of this.#tokens) if (until <= Date.now()) this.#tokens.delete(other);
       this.#tokens.set(key, token);
       return token;
     };

@@ -134,6 +134,7 @@ export class Transport {
     signal?.addEventListener("abort", abort, { once: true });
     socket.once("connect", resolve);
     socket.on("error", reject);
+    socket.once("close", () => reject(new Error("the connection was closed")));
     try {
       await promise;
     } finally {

@@ -79,7 +79,7 @@ export interface Repository {
 }
 
 export interface RepositoryOptions {
-  /** False: the registry itself alone is asked, for what must not be a mirror's word. */
+  /** False: only who takes pushes is asked, which is the registry itself, for what must not be a mirror's word. */
   readonly mirrors?: boolean;
   /** Who asks a mirror on that host. Absent: nobody; what is for the registry is not for its mirrors. */
   authOf?(host: string): RegistryAuth | undefined;

@@ -2,10 +2,10 @@
 import { OnggiError } from "../../lib/errors.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { finishHash, newHash } from "../digest.ts";
-import { invalidAnswer } from "./failures.ts";
+import { invalidAnswer, refused } from "./failures.ts";
 import { lengthOf, uploadedBytes } from "./headers.ts";
 import type { Call, Host } from "./host.ts";
-import { backOff, MAX_TRIES, pause } from "./retry.ts";
+import { againIn, backOff, MAX_TRIES, pause, temporary } from "./retry.ts";
 import type { Answer } from "./transport.ts";
 import type { BlobSource } from "./types.ts";
 
@@ -20,6 +20,16 @@ type Context = Omit<Call, "expect" | "method">;
 
 /** The registry does not take so much at a time. */
 class TooLarge extends Error {}
+
+/** The registry has no time for it now. */
+class Busy extends Error {
+  readonly answer: Answer;
+
+  constructor(answer: Answer) {
+    super();
+    this.answer = answer;
+  }
+}
 
 /** Where an upload goes on: Location, relative or absolute. */
 export const locationOf = (answer: Answer, what: string): URL => {
@@ -42,7 +52,7 @@ export const cancelUpload = async (host: Host, url: URL, context: Context): Prom
 };
 
 /**
- * Uploads in one stream; from the start again where the connection breaks. In pieces where the registry asks for them, where the
+ * Uploads in one stream; from the start again where the connection breaks or the registry is busy. In pieces where the registry asks for them, where the
  * whole is too large for it, and where the connection breaks over and over.
  */
 export const upload = async (
@@ -66,11 +76,21 @@ export const upload = async (
         piece = smaller;
         continue;
       }
-      const passing = error instanceof OnggiError && error.code === "registry_unreachable";
-      if (!passing || attempt + 1 >= MAX_TRIES) throw error;
-      await pause(backOff(attempt, host.firstPause), context.signal);
+      await pause(waitAfter(error, attempt, host, context.what), context.signal);
     }
   }
+};
+
+/** Milliseconds until an upload that failed is tried again. Throws where it is not. */
+const waitAfter = (error: unknown, attempt: number, host: Host, what: string): number => {
+  const last = attempt + 1 >= MAX_TRIES;
+  if (error instanceof Busy) {
+    const wait = last ? null : againIn(error.answer, attempt, host.firstPause);
+    if (wait !== null) return wait;
+    throw refused(what, error.answer.status, "", "registry_error");
+  }
+  if (last || !(error instanceof OnggiError) || error.code !== "registry_unreachable") throw error;
+  return backOff(attempt, host.firstPause);
 };
 
 /** One upload from its start to its digest; given up, it is deleted. `piece`: bytes of each piece; null: in one stream. */
@@ -153,7 +173,8 @@ class Session {
       "Content-Type": "application/octet-stream",
       ...(size === undefined ? {} : { "Content-Length": String(size) }),
     };
-    await this.#goOn(await this.#call({ method: "PATCH", headers, body: open, tries: 1, expect: [202, 413, 416] }));
+    const expect = [202, 413, 416, ...temporary];
+    await this.#goOn(await this.#call({ method: "PATCH", headers, body: open, tries: 1, expect }));
   }
 
   /** Sends `length` bytes at a time. Throws TooLarge. */
@@ -200,8 +221,9 @@ class Session {
   async finish(digest: Digest): Promise<void> {
     const end = new URL(this.location);
     end.searchParams.set("digest", digest);
-    const done = await this.#host.call(end, { ...this.#context, method: "PUT", tries: 1, expect: [201] });
+    const done = await this.#host.call(end, { ...this.#context, method: "PUT", tries: 1, expect: [201, ...temporary] });
     await done.discard();
+    if (done.status !== 201) throw new Busy(done);
     const confirmed = done.headers.get("docker-content-digest");
     if (isDigest(confirmed) && confirmed !== digest)
       throw new OnggiError("digest_mismatch", `${this.#context.what}: ${digest} was sent, the registry has ${confirmed}`);
@@ -209,6 +231,7 @@ class Session {
 
   async #goOn(answer: Answer): Promise<void> {
     await answer.discard();
+    if (temporary.has(answer.status)) throw new Busy(answer);
     if (answer.status !== 202) throw new TooLarge();
     this.location = locationOf(answer, this.#context.what);
   }
