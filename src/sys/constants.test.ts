@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as constants from "./constants.ts";
 import * as netconstants from "./netconstants.ts";
+import * as nfconstants from "./nfconstants.ts";
 import { numbers } from "./numbers.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "onggi-constants-"));
@@ -72,6 +73,13 @@ describe.skipIf(cc === null)("the tables equal the headers", () => {
     const headers =
       "sys/socket.h linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h linux/neighbour.h";
     const table = flatten(netconstants);
+    expect(Object.fromEntries(table)).toEqual(Object.fromEntries(valuesInC(headers.split(" "), [...table.keys()])));
+  });
+
+  test("netfilter", () => {
+    const headers =
+      "sys/socket.h netinet/in.h linux/netlink.h linux/netfilter.h linux/netfilter_ipv4.h linux/netfilter/nfnetlink.h linux/netfilter/nf_tables.h linux/netfilter/nfnetlink_conntrack.h linux/netfilter/nf_conntrack_common.h";
+    const table = flatten(nfconstants);
     expect(Object.fromEntries(table)).toEqual(Object.fromEntries(valuesInC(headers.split(" "), [...table.keys()])));
   });
 

@@ -300,7 +300,7 @@ export const SOCK = {
 /** Socket levels, options and ancillary types, socket(7). */
 // biome-ignore format: a table
 export const SO = {
-  SOL_SOCKET: 1, SO_RCVBUF: 8, SO_SNDBUF: 7, SO_PASSCRED: 16, SO_PEERCRED: 17, SO_RCVTIMEO: 20, SO_RCVBUFFORCE: 33,
+  SOL_SOCKET: 1, SO_RCVBUF: 8, SO_SNDBUF: 7, SO_PASSCRED: 16, SO_PEERCRED: 17, SO_RCVTIMEO: 20, SO_ATTACH_FILTER: 26, SO_RCVBUFFORCE: 33,
   SO_SNDBUFFORCE: 32, SO_ERROR: 4, SO_TYPE: 3, SCM_RIGHTS: 1, SCM_CREDENTIALS: 2,
 } as const;
 

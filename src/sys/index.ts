@@ -1,5 +1,6 @@
 /** Typed system calls: the only place that calls into the kernel. See README.md. */
 export * from "./bpf.ts";
+export * from "./conntrack.ts";
 export * from "./constants.ts";
 export * from "./errno.ts";
 export * from "./eventfd.ts";
@@ -12,7 +13,12 @@ export * from "./mount.ts";
 export * from "./mountinfo.ts";
 export * from "./namespace.ts";
 export * from "./netconstants.ts";
-export { attr, NetlinkError, type NetlinkRequest, NetlinkSocket } from "./netlink.ts";
+export { attr, decodeAttributes, NetlinkError, type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "./netlink.ts";
+export * from "./netlink-events.ts";
+export * from "./nfconstants.ts";
+export * from "./nfnetlink.ts";
+export * as nft from "./nft-expressions.ts";
+export * from "./nftables.ts";
 export type { Call } from "./numbers.ts";
 export * from "./process.ts";
 export * from "./pty.ts";
