@@ -2,10 +2,12 @@
 export * from "./bpf.ts";
 export * from "./conntrack.ts";
 export * from "./constants.ts";
+export * from "./epoll.ts";
 export * from "./errno.ts";
 export * from "./eventfd.ts";
 export { type About, type Arg, type Path, sys, sysRaw } from "./ffi.ts";
 export * from "./file.ts";
+export * from "./inet.ts";
 export * from "./io.ts";
 export * from "./ipaddress.ts";
 export * from "./loop.ts";
