@@ -173,7 +173,9 @@ test("answers with odd statuses, headers and bodies", async () => {
 }, 120_000);
 
 test("archives with changed, missing and repeated bytes", async () => {
-  const archive = dockerArchive(image, ["mutated:1"]);
+  // Other layers than those of failed pulls, which wait for the next.
+  const archive = dockerArchive(imageOf([tarOf({ one: "one" }), tarOf({ two: Buffer.alloc(3000, "two") })]), ["mutated:1"]);
+  const before = contentsOf(root);
   const place = fc.nat({ max: archive.length - 1 });
   const change = fc.oneof(
     fc.record({ kind: fc.constant("flip" as const), at: place, by: fc.integer({ min: 1, max: 255 }) }),
@@ -190,7 +192,7 @@ test("archives with changed, missing and repeated bytes", async () => {
       }
       const bytes = packed ? Bun.gzipSync(new Uint8Array(data)) : new Uint8Array(data);
       await expectWholeOrRefused(() => store.load(streamOf(bytes, 700)), "");
-      expect(contentsOf(root)).toEqual([]);
+      expect(contentsOf(root)).toEqual(before);
     }),
     { numRuns: 200 },
   );

@@ -27,7 +27,7 @@ import {
 } from "../sys/index.ts";
 import { bytesOf, display } from "./bytes.ts";
 import { MAX_PATH, type TarEntry, type Xattr } from "./tar-types.ts";
-import type { Inode } from "./tree.ts";
+import { directoriesOf, type Inode } from "./tree.ts";
 import { shownXattrs } from "./tree-xattrs.ts";
 
 const DIRECTORY = O.O_RDONLY | O.O_DIRECTORY | O.O_NOFOLLOW | O.O_CLOEXEC;
@@ -123,6 +123,15 @@ export const extractTree = (root: Inode, layers: readonly string[], target: stri
   }
 };
 
+const below = (folder: string, name: string): string => (folder === "." ? name : `${folder}/${name}`);
+
+/** Sets how many names every inode that is no directory has. */
+const countNames = (root: Inode): void => {
+  const directories = directoriesOf(root);
+  for (const { children } of directories) for (const inode of children!.values()) inode.links = 0;
+  for (const { children } of directories) for (const inode of children!.values()) inode.links++;
+};
+
 class Extraction {
   readonly #root: number;
   readonly #tars: readonly number[];
@@ -135,6 +144,7 @@ class Extraction {
   }
 
   run(root: Inode): void {
+    countNames(root);
     const order: Pending[] = [{ inode: root, path: "." }];
     for (let i = 0; i < order.length; i++) this.#fill(order[i]!, order);
     // Directories get their mode and time when nothing is created in them any more: deepest first.
@@ -153,12 +163,11 @@ class Extraction {
     const fd = openBelow(this.#root, path);
     try {
       for (const [name, inode] of parent.children!) {
-        const childPath = path === "." ? name : `${path}/${name}`;
         if (inode.children) {
           mkdirat(fd, bytesOf(name), 0o700);
-          order.push({ inode, path: childPath });
-        } else {
-          this.#create(fd, name, childPath, inode);
+          order.push({ inode, path: below(path, name) });
+        } else if (inode.links === 1 || !this.#linked(fd, path, name, inode)) {
+          this.#create(fd, bytesOf(name), inode);
         }
       }
     } finally {
@@ -166,14 +175,15 @@ class Extraction {
     }
   }
 
-  #create(dir: number, byteName: string, path: string, inode: Inode): void {
-    const name = bytesOf(byteName);
+  /** Links the inode if it has been created under another name; else that is to be done under this one. */
+  #linked(dir: number, folder: string, name: string, inode: Inode): boolean {
     const first = this.#first.get(inode);
-    if (first !== undefined) {
-      this.#link(first, dir, name);
-      return;
-    }
-    this.#first.set(inode, path);
+    if (first === undefined) this.#first.set(inode, below(folder, name));
+    else this.#link(first, dir, bytesOf(name));
+    return first !== undefined;
+  }
+
+  #create(dir: number, name: Uint8Array, inode: Inode): void {
     const { entry } = inode;
     switch (entry.type) {
       case "file": {
@@ -195,6 +205,7 @@ class Extraction {
     }
     setAttributes(dir, name, inode);
   }
+
   #link(first: string, dir: number, name: Uint8Array): void {
     if (first.length <= MAX_PATH) {
       linkat(this.#root, bytesOf(first), dir, name);

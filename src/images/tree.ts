@@ -79,7 +79,7 @@ const implicitDirectory = entryOf("dir", 0o755);
 const whiteoutDevice = entryOf("char", 0);
 
 /** All directories below and with `dir`, each before those it holds. */
-const directoriesOf = (dir: Inode): Inode[] => {
+export const directoriesOf = (dir: Inode): Inode[] => {
   const pending: Inode[] = [dir];
   const order: Inode[] = [];
   for (let next = pending.pop(); next; next = pending.pop()) {

@@ -37,7 +37,7 @@ const general = [
   "sys/epoll.h sys/eventfd.h sys/inotify.h sys/random.h sys/resource.h sys/personality.h sys/xattr.h linux/openat2.h linux/mount.h",
   "linux/stat.h linux/fs.h linux/sched.h linux/nsfs.h linux/prctl.h linux/securebits.h linux/capability.h linux/ioprio.h",
   "linux/mempolicy.h linux/loop.h linux/bpf.h linux/seccomp.h linux/magic.h linux/close_range.h linux/memfd.h linux/falloc.h",
-  "linux/fsverity.h",
+  "linux/fsverity.h linux/sockios.h",
 ].flatMap((line) => line.split(" "));
 
 /** Newer than the oldest headers this is built with, so compared where they have them. */

@@ -1,9 +1,10 @@
 /** What the kernel tells a multicast group of netlink, as it comes. */
-import { AF, SO, SOCK } from "./constants.ts";
+import { AF, CLONE, SO, SOCK } from "./constants.ts";
 import { address, keep, stable, sys } from "./ffi.ts";
 import { close } from "./file.ts";
+import { inNamespace, networkNamespaceOf } from "./namespace.ts";
 import { NETLINK } from "./netconstants.ts";
-import { decodeMessages, type NetlinkMessage } from "./netlink.ts";
+import { decodeMessages, type NetlinkMessage, type NetlinkSocket } from "./netlink.ts";
 import { NFNL } from "./nfconstants.ts";
 import { setSocketOption } from "./socket.ts";
 
@@ -11,8 +12,8 @@ import { setSocketOption } from "./socket.ts";
 const BACKLOG = 1 << 20;
 
 export interface NetlinkEventsOptions {
-  /** Events of changes that this socket made (`portId`) are left out, by the kernel. */
-  readonly without?: number;
+  /** A netlink socket: the events are those of its network namespace, without what it has done itself. */
+  readonly beside: NetlinkSocket;
   onMessage(message: NetlinkMessage): void;
   /** Events were lost, or may have been; no more will come. */
   onEnd(): void;
@@ -45,18 +46,25 @@ function leaveOut(fd: number, portId: number): void {
 }
 
 /**
- * Joins a multicast group in the thread's network namespace, and hands every message over from the event loop, which it does not keep
+ * Joins a multicast group, and hands every message over from the event loop, which it does not keep
  * from ending.
  * @returns a function that ends it
  */
 export function netlinkEvents(protocol: number, group: number, options: NetlinkEventsOptions): () => void {
-  const fd = sys("socket", "netlink", AF.AF_NETLINK, SOCK.SOCK_RAW | SOCK.SOCK_CLOEXEC | SOCK.SOCK_NONBLOCK, protocol);
+  const namespace = networkNamespaceOf(options.beside.fd);
+  let fd: number;
+  try {
+    const type = SOCK.SOCK_RAW | SOCK.SOCK_CLOEXEC | SOCK.SOCK_NONBLOCK;
+    fd = inNamespace(namespace, CLONE.CLONE_NEWNET, () => sys("socket", "netlink", AF.AF_NETLINK, type, protocol));
+  } finally {
+    close(namespace);
+  }
   try {
     // Without an address of its own a socket is told nothing.
     const any = Uint8Array.of(AF.AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
     sys("bind", "netlink", fd, any, any.length);
     setSocketOption(fd, SO.SOL_SOCKET, SO.SO_RCVBUFFORCE, BACKLOG);
-    if (options.without !== undefined) leaveOut(fd, options.without);
+    leaveOut(fd, options.beside.portId);
     setSocketOption(fd, NETLINK.SOL_NETLINK, NFNL.NETLINK_ADD_MEMBERSHIP, group);
   } catch (error) {
     close(fd);

@@ -191,6 +191,19 @@ export class NetlinkSocket implements Disposable {
     this.close();
   }
 
+  /** Its number among the netlink sockets of the namespace: what it changes is told to others with this number. */
+  get portId(): number {
+    const address = new Uint8Array(12);
+    const view = viewOf(address);
+    sys("getsockname", "netlink", this.fd, address, new Uint32Array([12]));
+    if (view.getUint32(4, true) === 0) {
+      // It gets one by its first message, or now.
+      sys("bind", "netlink", this.fd, Uint8Array.of(AF.AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), 12);
+      sys("getsockname", "netlink", this.fd, address, new Uint32Array([12]));
+    }
+    return view.getUint32(4, true);
+  }
+
   /**
    * Sends requests in one send (in blocks of 64) and waits for all acknowledgements. The kernel runs them in order and goes
    * on after one that fails.

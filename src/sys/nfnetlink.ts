@@ -7,8 +7,7 @@
  * Needs CAP_NET_ADMIN in the user namespace that owns the network namespace.
  */
 import { AF, CLONE } from "./constants.ts";
-import { errno, SysError } from "./errno.ts";
-import { sys } from "./ffi.ts";
+import { errno } from "./errno.ts";
 import { inNamespace } from "./namespace.ts";
 import { NETLINK, NLM_F, NLMSG } from "./netconstants.ts";
 import {
@@ -138,14 +137,5 @@ export class Nfnetlink extends NetlinkSocket {
       if (error instanceof NetlinkError && error.errno === errno.ENOENT) return undefined;
       throw error;
     }
-  }
-
-  /** Its address among all netlink sockets of the namespace: changes that it makes are told to others with this number. */
-  get portId(): number {
-    const address = new Uint8Array(12);
-    sys("getsockname", this.fd, this.fd, address, new Uint32Array([12]));
-    const id = new DataView(address.buffer).getUint32(4, true);
-    if (id === 0) throw new SysError("getsockname", errno.EADDRNOTAVAIL, { detail: "the socket has sent nothing yet" });
-    return id;
   }
 }

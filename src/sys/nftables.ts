@@ -1,7 +1,7 @@
 /** Messages of nf_tables for tables of the inet family: requests for `Nfnetlink.commit`. */
 import { NLM_F } from "./netconstants.ts";
-import { attr, concat, decodeAttributes, eachAttribute, type NetlinkRequest } from "./netlink.ts";
-import { NFNL, NFPROTO, NFT, NFT_MSG, NFTA, NFTA_EXPR } from "./nfconstants.ts";
+import { attr, concat, decodeAttributes, eachAttribute, type NetlinkRequest, payload } from "./netlink.ts";
+import { NF, NFNL, NFPROTO, NFT, NFT_MSG, NFTA, NFTA_EXPR } from "./nfconstants.ts";
 import { NETFILTER_HEADER, type Nfnetlink, netfilterRequest } from "./nfnetlink.ts";
 
 const request = (message: number, flags: number, about: string, ...attributes: readonly Uint8Array[]): NetlinkRequest =>
@@ -189,7 +189,7 @@ export function listElements(net: Nfnetlink, table: string, set: string): SetEle
       attr.string(NFTA.NFTA_SET_ELEM_LIST_SET, set),
     ),
   );
-  return answers.flatMap(({ payload }) => decodeElements(payload));
+  return answers.flatMap(({ payload: body }) => decodeElements(body));
 }
 
 /** The chains that a table's rules stand in, one for each rule, in order. None if there is no such table. */
@@ -197,8 +197,40 @@ export function listRules(net: Nfnetlink, table: string): string[] {
   const answers = net.request(
     request(NFT_MSG.NFT_MSG_GETRULE, NLM_F.NLM_F_DUMP, `list table inet ${table}`, attr.string(NFTA.NFTA_RULE_TABLE, table)),
   );
-  return answers.map(({ payload }) => {
-    const chain = decodeAttributes(payload, NETFILTER_HEADER).get(NFTA.NFTA_RULE_CHAIN) ?? new Uint8Array(1);
-    return new TextDecoder().decode(chain.subarray(0, chain.indexOf(0)));
-  });
+  return answers.map(
+    ({ payload: body }) => payload.string(decodeAttributes(body, NETFILTER_HEADER).get(NFTA.NFTA_RULE_CHAIN)) ?? "",
+  );
+}
+
+export interface BaseChain {
+  /** AF_* or NFPROTO_INET */
+  readonly family: number;
+  readonly table: string;
+  readonly name: string;
+  /** NF_INET_* */
+  readonly hook: number;
+  readonly dropsByDefault: boolean;
+}
+
+/** A chain of a listing that packets enter from outside; null for other chains. Never throws. */
+export function decodeBaseChain(body: Uint8Array): BaseChain | null {
+  const has = decodeAttributes(body, NETFILTER_HEADER);
+  const hook = payload.u32be(decodeAttributes(has.get(NFTA.NFTA_CHAIN_HOOK) ?? new Uint8Array()).get(NFTA.NFTA_HOOK_HOOKNUM));
+  if (hook === undefined) return null;
+  return {
+    family: body[0]!,
+    table: payload.string(has.get(NFTA.NFTA_CHAIN_TABLE)) ?? "",
+    name: payload.string(has.get(NFTA.NFTA_CHAIN_NAME)) ?? "",
+    hook,
+    dropsByDefault: payload.u32be(has.get(NFTA.NFTA_CHAIN_POLICY)) === NF.NF_DROP,
+  };
+}
+
+/** The chains of all tables, whosoever, that packets enter from outside. */
+export function listBaseChains(net: Nfnetlink): BaseChain[] {
+  const all = netfilterRequest(NFNL.NFNL_SUBSYS_NFTABLES, NFT_MSG.NFT_MSG_GETCHAIN, 0, NLM_F.NLM_F_DUMP, "list chains", []);
+  return net
+    .request(all)
+    .map(({ payload: body }) => decodeBaseChain(body))
+    .filter((chain) => chain !== null);
 }

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -49,6 +50,48 @@ describe("the engine process", () => {
     const names = readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/comm`, "utf8").trim());
     expect(names.filter((name) => name.startsWith("Bun Pool")).length).toBeGreaterThan(availableParallelism());
   });
+
+  test("finds what the first version wrote of a container; a database of a later version it leaves alone", async () => {
+    const engine = open();
+    await bootstrapBusybox(engine);
+    const running = await engine.ok(["run", "-d", "--name", "running", "busybox", "sleep", "1000"]);
+    await engine.ok(["create", "--name", "made", "busybox", "echo", "old"]);
+    const change = async (work: (db: Database) => void): Promise<void> => {
+      const pid = await engine.pid();
+      await engine.ok(["engine", "stop"]);
+      await gone(pid);
+      const db = new Database(join(engine.root, "engine.db"));
+      work(db);
+      db.close();
+    };
+    await change((db) => {
+      const keys = ["id", "name", "createdNs", "request", "imageId", "args", "slot", "isolationReason", "cgroupPath", "logFile"];
+      for (const { id, data } of db.query<{ id: string; data: string }, []>("SELECT id, data FROM containers").all()) {
+        const record = Object.entries(JSON.parse(data)).filter(([key]) => [...keys, "state", "bootId"].includes(key));
+        db.query("UPDATE containers SET data = ? WHERE id = ?").run(JSON.stringify(Object.fromEntries(record)), id);
+      }
+    });
+    expect(await engine.ok(["ps", "-q", "--no-trunc"])).toBe(running);
+    expect(await engine.ok(["exec", "running", "echo", "in"])).toBe("in");
+    expect(await engine.ok(["start", "-a", "made"])).toBe("old");
+    await engine.ok(["commit", "running", "made:1"]);
+    await engine.ok(["rm", "-f", "running", "made"]);
+
+    const later = 1000;
+    const version = (db: Database): unknown => db.query("PRAGMA user_version").values()[0]![0];
+    let now: unknown;
+    await change((db) => {
+      now = version(db);
+      db.run(`PRAGMA user_version = ${later}`);
+    });
+    const { code, stderr } = await engine.onggi(["ps"]);
+    expect([code === 0, stderr.includes(`schema ${later}`)]).toEqual([false, true]);
+    const db = new Database(join(engine.root, "engine.db"));
+    expect(version(db)).toBe(later);
+    db.run(`PRAGMA user_version = ${now}`);
+    db.close();
+    expect(await engine.ok(["ps", "-aq"])).toBe("");
+  }, 60_000);
 
   test("engine stop ends it, containers run on, the next command starts it again and finds them", async () => {
     const id = await one.ok(["run", "-d", "--name", "on", "busybox", "sleep", "1000"]);

@@ -104,6 +104,13 @@ describe.skipIf(reason !== null)("a name with images of several platforms", () =
     const architecture = ["image", "inspect", "-f", "{{.Architecture}}"];
     expect(await engine.ok([...architecture, name])).toBe("amd64");
     expect(await engine.ok([...architecture, "--platform", "linux/arm64", name])).toBe("arm64");
+    // An id is that image and no other: nothing is pulled for it.
+    const id = await engine.ok([...architecture.slice(0, 2), "-f", "{{.Id}}", name]);
+    const byId = await engine.onggi(["run", "--rm", "--platform", "linux/arm64", id]);
+    expect([byId.code, byId.stderr]).toEqual([
+      125,
+      `onggi: image ${id} is here for linux/amd64, not for linux/arm64; name it by its name\n`,
+    ]);
     const absent = await engine.onggi(["run", "--rm", "--pull", "never", "--platform", "linux/s390x", name]);
     expect([absent.code, absent.stderr]).toEqual([
       125,

@@ -53,6 +53,16 @@ function shimBelow(directory: string): number | undefined {
   return found === undefined ? undefined : Number(found);
 }
 
+/** Whether a process was started with a path below a directory. */
+const isNamed = (directory: string): boolean =>
+  readdirSync("/proc").some((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, "utf8").includes(`${directory}/`);
+    } catch {
+      return false; // gone meanwhile
+    }
+  });
+
 describe.each(programs)("%s", (name, path) => {
   let engine: Engine;
   const run = (args: readonly string[], options = {}) => engine.onggi(["run", "--runtime", "other", ...args], options);
@@ -331,6 +341,7 @@ describe.each(programs)("%s", (name, path) => {
         await eventually("it does not run", async () => (await engine.ok(["ps", "-q"])) === "");
         await engine.ok(["rm", "-f", "s"]);
         // a runtime's helper that outlives it by a moment may make the directory again, which the next engine then deletes
+        await eventually("the runtime's processes have ended", () => !isNamed(join(engine.root, "containers")));
         await restart();
         await engine.expectClean();
       }

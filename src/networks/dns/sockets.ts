@@ -66,12 +66,9 @@ function rewrite(chain: string, transport: keyof typeof transports, end: typeof 
   ]);
 }
 
-/** The table, instead of one that may be there. */
 function rules(udp: Uint8Array, tcp: Uint8Array): NetlinkRequest[] {
   const hook = NF.NF_INET_LOCAL_OUT;
   return [
-    newTable(TABLE),
-    deleteTable(TABLE),
     newTable(TABLE),
     newChain(TABLE, "question", { type: "filter", hook, priority: NF.NF_IP_PRI_RAW }),
     newChain(TABLE, "answer", { type: "filter", hook, priority: NF.NF_IP_PRI_NAT_DST }),
@@ -100,7 +97,9 @@ export function openSockets(netns: number): Sockets {
       const tcp = bindSocket(any, SOCK.SOCK_STREAM);
       try {
         using net = new Nfnetlink();
-        net.commit(rules(port(localPort(udp)), port(localPort(tcp))));
+        // Deleting costs the kernel a grace period, so it is looked first.
+        const former = net.tableHandle(TABLE) === undefined ? [] : [deleteTable(TABLE)];
+        net.commit([...former, ...rules(port(localPort(udp)), port(localPort(tcp)))]);
         return { udp, tcp };
       } catch (error) {
         close(tcp);

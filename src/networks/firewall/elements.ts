@@ -27,21 +27,24 @@ export function intervalOf(prefix: string): { first: Uint8Array; after: Uint8Arr
   return { first, after: null };
 }
 
+function subnetElements(set: SetName, subnet: string): Element[] {
+  const { first, after } = intervalOf(subnet);
+  return [{ set, key: first, text: subnet }, ...(after === null ? [] : [{ set, key: after, end: true }])];
+}
+
 export function networkElements(network: FirewallNetwork): Element[] {
   const name = JSON.stringify(network.interface);
   const key = interfaceKey(network.interface);
   const elements: Element[] = [{ set: "bridges", key, text: name }];
   if (network.internal) elements.push({ set: "internal", key, text: name });
   if (network.icc) elements.push({ set: "within", key: setKey(key, key), text: `${name} . ${name}` });
-  if (!network.masquerade || network.internal) return elements;
-  for (const [set, subnets] of [
-    ["masquerade4", network.subnets4],
-    ["masquerade6", network.subnets6],
+  for (const [version, subnets] of [
+    [4, network.subnets4],
+    [6, network.subnets6],
   ] as const) {
     for (const subnet of subnets) {
-      const { first, after } = intervalOf(subnet);
-      elements.push({ set, key: first, text: subnet });
-      if (after !== null) elements.push({ set, key: after, end: true });
+      elements.push(...subnetElements(`subnets${version}`, subnet));
+      if (network.masquerade && !network.internal) elements.push(...subnetElements(`masquerade${version}`, subnet));
     }
   }
   return elements;

@@ -17,8 +17,11 @@ import {
   deleteConnections,
   deleteElements,
   deleteTable,
+  listBaseChains,
   listConnections,
   type NetlinkRequest,
+  NF,
+  NFPROTO,
   Nfnetlink,
   newTable,
 } from "../../sys/index.ts";
@@ -33,6 +36,13 @@ const CHUNK = 400;
 export interface FirewallOptions {
   log?(message: string): void;
 }
+
+/** Whose chains packets of IP pass. */
+const families: Readonly<Record<number, string>> = {
+  [NFPROTO.NFPROTO_INET]: "inet",
+  [NFPROTO.NFPROTO_IPV4]: "ip",
+  [NFPROTO.NFPROTO_IPV6]: "ip6",
+};
 
 const samePort = (one: FirewallPort, other: FirewallPort): boolean =>
   one.containerIp === other.containerIp && one.containerPort === other.containerPort && portKey(one) === portKey(other);
@@ -63,6 +73,9 @@ export class Firewall implements Disposable {
     for (const network of networks) this.#networks.set(network.id, network);
     this.#ports.clear();
     for (const port of ports) this.#ports.set(portKey(port), port);
+    for (const chain of this.obstacles()) {
+      this.#log(`${chain}, drops forwarded packets by default: containers reach and are reached only as far as it lets them`);
+    }
   }
 
   /** Makes the table anew, as it is remembered. */
@@ -135,8 +148,7 @@ export class Firewall implements Disposable {
    */
   watch(onLost: () => void = () => {}): void {
     this.#stopWatching?.();
-    this.#net.generation(); // gives the socket its number
-    this.#stopWatching = watchTable(this.table, this.#net.portId, (by) => {
+    this.#stopWatching = watchTable(this.#net, this.table, (by) => {
       try {
         if (this.isWhole()) return;
         this.restore();
@@ -169,6 +181,16 @@ export class Firewall implements Disposable {
     return formatTable(this.table, (set) =>
       elements.filter((element) => element.set === set).flatMap(({ text }) => (text === undefined ? [] : [text])),
     );
+  }
+
+  /**
+   * Chains of others that drop every forwarded packet which they do not accept: with one of them, published ports and the way out work
+   * only as far as it lets them. "table ip filter, chain FORWARD". Those of iptables-legacy cannot be seen here.
+   */
+  obstacles(): string[] {
+    return listBaseChains(this.#net)
+      .filter(({ hook, dropsByDefault }) => hook === NF.NF_INET_FORWARD && dropsByDefault)
+      .flatMap(({ family, table, name }) => (family in families ? [`table ${families[family]} ${table}, chain ${name}`] : []));
   }
 
   /** Takes the table away, if it is there, and forgets all. */

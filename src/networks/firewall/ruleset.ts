@@ -28,6 +28,8 @@ export const sets = [
   { name: "bridges", key: ["ifname"] },
   { name: "internal", key: ["ifname"] },
   { name: "within", key: ["ifname", "ifname"] },
+  { name: "subnets4", key: ["ipv4_addr"], interval: true },
+  { name: "subnets6", key: ["ipv6_addr"], interval: true },
   { name: "masquerade4", key: ["ipv4_addr"], interval: true },
   { name: "masquerade6", key: ["ipv6_addr"], interval: true },
   { name: "ports4", key: ["inet_proto", "ipv4_addr", "inet_service"], value: ["ipv4_addr", "inet_service"] },
@@ -168,7 +170,8 @@ const makeChains = (): readonly Chain[] => [
     name: "to_container",
     rules: [
       rule("ct status ! dnat return", connectionBits(NFT_CT_STATUS, CT.IPS_DST_NAT, NFT_CMP_EQ), verdict.back()),
-      rule("iifname @bridges masquerade", meta(IN), lookup("bridges"), masquerade()),
+      rule("ip saddr @subnets4 masquerade", family(4), source4, lookup("subnets4"), masquerade()),
+      rule("ip6 saddr @subnets6 masquerade", family(6), source6, lookup("subnets6"), masquerade()),
       rule("fib saddr type local masquerade", addressType(NFTA_FIB_F_SADDR, RT.RTN_LOCAL), masquerade()),
     ],
   },

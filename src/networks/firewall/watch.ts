@@ -61,17 +61,17 @@ export function isLoss({ type, payload }: NetlinkMessage, table: string): boolea
 }
 
 /**
- * Calls `onLoss` after every transaction that takes something out of the table and is not made through the socket `portId`, and when
+ * Calls `onLoss` after every transaction that takes something out of the table and is not made by `net`, and when
  * news may have been lost. `by` says who did it, "nft (process 1234)".
  * @returns a function that ends it
  */
-export function watchTable(table: string, portId: number, onLoss: (by: string) => void): () => void {
+export function watchTable(net: Nfnetlink, table: string, onLoss: (by: string) => void): () => void {
   let stop = (): void => {};
   let retry: Timer | undefined;
   const listen = (): void => {
     let lost = false;
     stop = netlinkEvents(NETLINK.NETLINK_NETFILTER, NFNL.NFNLGRP_NFTABLES, {
-      without: portId,
+      beside: net,
       onMessage(message) {
         if (isLoss(message, table)) lost = true;
         // the last message of every transaction
