@@ -42,11 +42,12 @@ export class Epoll implements Disposable {
 
   /**
    * Waits for events, at most so many milliseconds, and calls the handlers of those that are there. A handler must bear being called
-   * for a descriptor that is not ready: it may have taken the number of one that was closed just before.
+   * for a descriptor that is not ready: it may have taken the number of one that was closed just before. `first` is called before them.
    */
-  wait(timeoutMs: number): void {
+  wait(timeoutMs: number, first?: () => void): void {
     const count = sysRaw("epoll_pwait", this.#fd, this.#ready, MOST, timeoutMs, null, 8);
     if (count < 0 && count !== -errno.EINTR) throw new SysError("epoll_pwait", -count);
+    if (count > 0) first?.();
     for (let at = 0; at < count * eventSize; at += eventSize) {
       this.#handlers.get(this.#ready.getInt32(at + dataAt, true))?.(this.#ready.getUint32(at, true));
     }

@@ -2,8 +2,8 @@
 import { mkdirSync } from "node:fs";
 import { EPOLL, LOCK, MSG, O, SO, SOCK } from "../../sys/constants.ts";
 import type { Epoll } from "../../sys/epoll.ts";
-import { isErrno } from "../../sys/errno.ts";
-import { sys } from "../../sys/ffi.ts";
+import { errno, isErrno } from "../../sys/errno.ts";
+import { sys, sysRaw } from "../../sys/ffi.ts";
 import { close, flock, open, unlinkat } from "../../sys/file.ts";
 import { accept, recvFds, sendFds, unixListen } from "../../sys/socket.ts";
 import { decode, encode, HELLO_MOST, LOCK_FILE, MESSAGE_MAX, type Order, SOCKET } from "./protocol.ts";
@@ -21,8 +21,7 @@ export interface ControlHandlers {
   order(order: Order, fds: readonly number[]): void;
 }
 
-/** Orders that are read before the containers have their turn. */
-const TURN = 64;
+const peeked = new Uint8Array(1);
 
 export class Control {
   readonly #dir: number;
@@ -98,7 +97,7 @@ export class Control {
     this.#disconnect();
     this.#connection = fd;
     this.#generation += 1;
-    this.#epoll!.add(fd, EPOLL.EPOLLIN, () => this.#receive());
+    this.#epoll!.add(fd, EPOLL.EPOLLIN, () => this.receive());
     try {
       this.#greet(this.#handlers!.held());
     } catch {
@@ -122,8 +121,11 @@ export class Control {
     }
   }
 
-  #receive(): void {
-    for (let count = 0; count < TURN && this.#connection >= 0; count++) {
+  /** Carries out what the engine has said. Whoever asks after that is answered by it. */
+  receive(): void {
+    while (this.#connection >= 0) {
+      const there = sysRaw("recvfrom", this.#connection, peeked, 1, MSG.MSG_PEEK | MSG.MSG_DONTWAIT, null, null);
+      if (there === -errno.EAGAIN) return;
       try {
         const { data, fds } = recvFds(this.#connection, MESSAGE_MAX, 2, MSG.MSG_DONTWAIT);
         if (data.length === 0) {

@@ -1,7 +1,7 @@
 /** The engine's side of its connection to the resolver. */
 import type { FdSocketOptions, UnixSocketOptions } from "bun";
 import { isErrno } from "../../sys/errno.ts";
-import { close, dup, MSG, O, open, recvFds, SOCK, sendFds, unixConnect } from "../../sys/index.ts";
+import { close, dup, MSG, O, open, recvFds, SO, SOCK, sendFds, setSocketOption, unixConnect } from "../../sys/index.ts";
 import { decode, encode, HELLO_MOST, type Hello, MESSAGE_MAX, type Order, SOCKET } from "./protocol.ts";
 import type { Sockets } from "./sockets.ts";
 
@@ -9,6 +9,8 @@ import type { Sockets } from "./sockets.ts";
 const GREETING_MS = 5000;
 /** How long to wait when it does not keep up with what it is told: milliseconds. */
 const BUSY_MS = 2;
+/** Orders that it has not read yet, in bytes as the kernel counts them: some thousands. */
+const ROOM = 8 * 2 ** 20;
 
 /** A container that a resolver serves, and duplicates of its sockets, the receiver's. */
 export interface Held {
@@ -49,6 +51,7 @@ export class Link {
     } finally {
       close(dir);
     }
+    setSocketOption(fd, SO.SOL_SOCKET, SO.SO_SNDBUFFORCE, ROOM);
     const held = await greeting(fd);
     if (held === null) {
       close(fd);

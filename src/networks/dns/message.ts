@@ -3,7 +3,19 @@
  * passed on as they are. Nothing here throws for foreign bytes.
  */
 
-export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, TXT: 16, AAAA: 28, OPT: 41, IXFR: 251, AXFR: 252, ANY: 255 } as const;
+export const TYPE = {
+  A: 1,
+  NS: 2,
+  CNAME: 5,
+  SOA: 6,
+  PTR: 12,
+  TXT: 16,
+  AAAA: 28,
+  OPT: 41,
+  IXFR: 251,
+  AXFR: 252,
+  ANY: 255,
+} as const;
 export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5, BADVERS: 16 } as const;
 export const FLAG = { QR: 0x8000, OPCODE: 0x7800, AA: 0x400, TC: 0x200, RD: 0x100, RA: 0x80, AD: 0x20, CD: 0x10 } as const;
 
@@ -169,7 +181,8 @@ export interface Answer {
 const scratch = new Uint8Array(65_536);
 
 /** Bytes of a datagram that the asker takes. */
-export const datagramSize = ({ edns }: Query): number => (edns === null ? PLAIN_SIZE : Math.min(Math.max(edns.size, PLAIN_SIZE), 4096));
+export const datagramSize = ({ edns }: Query): number =>
+  edns === null ? PLAIN_SIZE : Math.min(Math.max(edns.size, PLAIN_SIZE), 4096);
 
 /** Writes id, flags, counts and the question of the query. */
 function begin(query: Query, asked: Uint8Array, flags: number, rcode: number): number {

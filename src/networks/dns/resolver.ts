@@ -97,14 +97,20 @@ class Resolver {
     this.#control = control;
     this.#log = log;
     control.serve(this.#epoll, {
-      held: () => [...this.#clients.values()].map(({ container, netns, listener }) => ({ container: container.id, netns, fds: listener.sockets })),
+      held: () =>
+        [...this.#clients.values()].map(({ container, netns, listener }) => ({
+          container: container.id,
+          netns,
+          fds: listener.sockets,
+        })),
       order: (order, fds) => this.#order(order, fds),
     });
   }
 
   run(): void {
+    const orders = () => this.#control.receive();
     while (!this.#isOver) {
-      this.#epoll.wait(this.#timers.run(1000));
+      this.#epoll.wait(this.#timers.run(1000), orders);
       this.#tidy(performance.now());
     }
     for (const id of this.#clients.keys()) this.#forget(id);

@@ -203,7 +203,13 @@ export class DnsService {
     const log = openSync(join(run, LOG_FILE), "w", 0o600);
     let resolver: Bun.Subprocess;
     try {
-      resolver = Bun.spawn([...command, "--run", run, "engine", "resolver"], { cwd: "/", detached: true, stdin: "ignore", stdout: log, stderr: log });
+      resolver = Bun.spawn([...command, "--run", run, "engine", "resolver"], {
+        cwd: "/",
+        detached: true,
+        stdin: "ignore",
+        stdout: log,
+        stderr: log,
+      });
     } finally {
       closeSync(log);
     }

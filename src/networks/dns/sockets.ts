@@ -26,10 +26,10 @@ import {
   fstat,
   inNamespace,
   localPort,
+  type NetlinkRequest,
   NF,
   NFT,
   Nfnetlink,
-  type NetlinkRequest,
   newChain,
   newRule,
   newTable,
@@ -79,6 +79,18 @@ function rules(udp: Uint8Array, tcp: Uint8Array): NetlinkRequest[] {
   ];
 }
 
+/** In the namespace that the thread is in. A table that is there already gives way. */
+function setRules(udp: Uint8Array, tcp: Uint8Array): void {
+  const net = new Nfnetlink();
+  try {
+    // Deleting costs the kernel a grace period, so it is looked first.
+    const former = net.tableHandle(TABLE) === undefined ? [] : [deleteTable(TABLE)];
+    net.commit([...former, ...rules(udp, tcp)]);
+  } finally {
+    net.close();
+  }
+}
+
 export interface Sockets {
   readonly udp: number;
   readonly tcp: number;
@@ -96,10 +108,7 @@ export function openSockets(netns: number): Sockets {
     try {
       const tcp = bindSocket(any, SOCK.SOCK_STREAM);
       try {
-        using net = new Nfnetlink();
-        // Deleting costs the kernel a grace period, so it is looked first.
-        const former = net.tableHandle(TABLE) === undefined ? [] : [deleteTable(TABLE)];
-        net.commit([...former, ...rules(port(localPort(udp)), port(localPort(tcp)))]);
+        setRules(port(localPort(udp)), port(localPort(tcp)));
         return { udp, tcp };
       } catch (error) {
         close(tcp);

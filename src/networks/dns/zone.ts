@@ -184,7 +184,8 @@ export class Zones {
       }
     }
     for (const zone of zones) {
-      const named = zone.byName.get(name) ?? (name.endsWith(zone.suffix) ? zone.byName.get(name.slice(0, -zone.suffix.length)) : null);
+      const named =
+        zone.byName.get(name) ?? (name.endsWith(zone.suffix) ? zone.byName.get(name.slice(0, -zone.suffix.length)) : null);
       if (named) {
         const entries = [...named];
         return addresses(
