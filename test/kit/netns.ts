@@ -9,7 +9,7 @@
  *     await ask(outside, "192.0.2.1", 80);   // "host 192.0.2.2"
  */
 import { writeFileSync } from "node:fs";
-import { CLONE, close, IFA, inNamespace, O, open, Rtnetlink, setBridgePort, setns, unshare } from "../../src/sys/index.ts";
+import { CLONE, close, IFA, inNamespace, O, open, Rtnetlink, setns, unshare } from "../../src/sys/index.ts";
 import { slowness } from "./command.ts";
 
 export class Netns implements Disposable {
@@ -42,11 +42,10 @@ export class Netns implements Disposable {
     return inNamespace(this.fd, CLONE.CLONE_NEWNET, work);
   }
 
-  /** Both ends of a cable, up. `master` is a bridge of this namespace; frames may leave by the port they came from. */
+  /** Both ends of a cable, up. `master` is a bridge of this namespace. */
   cable(name: string, other: Netns, otherName: string, master?: string): void {
     const index = master === undefined ? {} : { master: this.net.requireLink(master).index };
     this.net.createVeth({ name, up: true, ...index }, { name: otherName, netns: { fd: other.fd } });
-    if (master !== undefined) this.net.batch([setBridgePort(this.net.requireLink(name).index, { hairpin: true })]);
     other.net.linkUp(otherName);
   }
 

@@ -10,6 +10,7 @@
  */
 import { existsSync } from "node:fs";
 import { Firewall, type FirewallNetwork, type FirewallPort } from "../../src/networks/firewall/index.ts";
+import { setBridgePort } from "../../src/sys/index.ts";
 import { Netns, serve, serveUdp } from "../kit/netns.ts";
 
 const network = (letter: string, second: number, options: Partial<FirewallNetwork> = {}): FirewallNetwork => ({
@@ -68,13 +69,15 @@ export class FirewallHost implements Disposable {
       for (const family of ["iptables", "ip6tables"]) host.sysctl(`bridge/bridge-nf-call-${family}`, bridgeNetfilter ? 1 : 0);
     }
     host.sysctl("ipv6/conf/all/forwarding", 1);
-    for (const [letter, { interface: bridge, subnets4, subnets6 }] of Object.entries(networks)) {
+    for (const [letter, { interface: bridge, subnets4, subnets6, icc }] of Object.entries(networks)) {
       const [four, six] = [subnets4[0]!.replace("0/24", ""), subnets6[0]!.replace("/64", "")];
       host.bridge(bridge, `${four}1/24`, `${six}1/64`);
       host.sysctl(`ipv4/conf/${bridge}/route_localnet`, 1);
       for (const index of [1, 2]) {
         const container = new Netns(`${letter}${index}`);
         host.cable(`v${container.name}`, container, "eth0", bridge);
+        const { index: cable } = host.net.requireLink(`v${container.name}`);
+        host.net.batch([setBridgePort(cable, { hairpin: bridgeNetfilter, isolated: !icc })]);
         container.address("eth0", `${four}1${index}/24`);
         container.address("eth0", `${six}1${index}/64`);
         // Also where the engine would give no default route: it is not lack of a route that keeps it in.

@@ -50,6 +50,12 @@ export function networkElements(network: FirewallNetwork): Element[] {
   return elements;
 }
 
+/** With it what the host sends to ::1 is left alone. */
+export const unservedLoopback: Element = { set: "unserved", key: parseIp("::1"), text: "::1" };
+
+/** True for a port that the host answers on by ::1. */
+export const isByLoopback6 = ({ hostIp }: FirewallPort): boolean => hostIp === "::" || hostIp === "::1";
+
 const portBytes = (port: number): Uint8Array => {
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw new TypeError(`not a port: ${port}`);
   return Uint8Array.of(port >> 8, port);

@@ -25,7 +25,17 @@ import {
   Nfnetlink,
   newTable,
 } from "../../sys/index.ts";
-import { type Element, isAny, networkElements, portElement, portKey, protocolNumbers } from "./elements.ts";
+import {
+  type Element,
+  isAny,
+  isByLoopback6,
+  networkElements,
+  portElement,
+  portKey,
+  protocolNumbers,
+  unservedLoopback,
+} from "./elements.ts";
+import { Loopback } from "./loopback.ts";
 import { formatTable, makeTable, type SetName } from "./ruleset.ts";
 import type { FirewallNetwork, FirewallPort } from "./types.ts";
 import { tableEquals, watchTable } from "./watch.ts";
@@ -50,11 +60,14 @@ const samePort = (one: FirewallPort, other: FirewallPort): boolean =>
 export class Firewall implements Disposable {
   readonly table: string;
   readonly #net = new Nfnetlink();
+  readonly #loopback = new Loopback();
   readonly #log: (message: string) => void;
   /** By id. */
   readonly #networks = new Map<string, FirewallNetwork>();
   /** By `portKey`. */
   readonly #ports = new Map<string, FirewallPort>();
+  /** Whether ::1 is left alone. */
+  #unserved = true;
   #stopWatching: (() => void) | undefined;
   /** The generation that the table was last found whole in. */
   #whole = -1;
@@ -68,7 +81,9 @@ export class Firewall implements Disposable {
   /** Makes the table exactly this, whatever was there, even another version's. Connections live on. */
   ensure(networks: readonly FirewallNetwork[], ports: readonly FirewallPort[]): void {
     const elements = [...networks.flatMap(networkElements), ...ports.map(portElement)];
-    this.#makeTable(elements);
+    const unserved = !this.#serveLoopback(ports);
+    this.#makeTable(unserved ? [...elements, unservedLoopback] : elements);
+    this.#unserved = unserved;
     this.#networks.clear();
     for (const network of networks) this.#networks.set(network.id, network);
     this.#ports.clear();
@@ -111,8 +126,11 @@ export class Firewall implements Disposable {
     const elements = ports.map(portElement);
     const added: FirewallPort[] = [];
     const addedElements: Element[] = [];
+    const removedElements: Element[] = [];
+    const before = this.#unserved;
     const revert = (): void => {
       for (const port of added) this.#ports.delete(portKey(port));
+      this.#unserved = before;
     };
     for (const [index, port] of ports.entries()) {
       const other = this.#ports.get(portKey(port));
@@ -126,7 +144,11 @@ export class Firewall implements Disposable {
         throw new OnggiError("port_in_use", `${taken} leads to ${other.containerIp} port ${other.containerPort} already`);
       }
     }
-    this.#change([], addedElements, revert);
+    if (added.some(isByLoopback6)) {
+      this.#unserved = !this.#serveLoopback(added);
+      if (this.#unserved !== before) (this.#unserved ? addedElements : removedElements).push(unservedLoopback);
+    }
+    this.#change(removedElements, addedElements, revert);
     this.#forgetConnections(added);
   }
 
@@ -177,7 +199,11 @@ export class Firewall implements Disposable {
         ? this.#elements()
         : network === undefined
           ? []
-          : [...networkElements(network), ...this.#portsOf(network.interface).map(portElement)];
+          : [
+              ...networkElements(network),
+              ...(this.#unserved ? [unservedLoopback] : []),
+              ...this.#portsOf(network.interface).map(portElement),
+            ];
     return formatTable(this.table, (set) =>
       elements.filter((element) => element.set === set).flatMap(({ text }) => (text === undefined ? [] : [text])),
     );
@@ -207,6 +233,7 @@ export class Firewall implements Disposable {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
     this.#net.close();
+    this.#loopback.close();
   }
 
   [Symbol.dispose](): void {
@@ -214,7 +241,21 @@ export class Firewall implements Disposable {
   }
 
   #elements(): Element[] {
-    return [...[...this.#networks.values()].flatMap(networkElements), ...[...this.#ports.values()].map(portElement)];
+    return [
+      ...[...this.#networks.values()].flatMap(networkElements),
+      ...(this.#unserved ? [unservedLoopback] : []),
+      ...[...this.#ports.values()].map(portElement),
+    ];
+  }
+
+  /** Whether ::1 can lead to the containers of these ports. */
+  #serveLoopback(ports: readonly FirewallPort[]): boolean {
+    try {
+      return this.#loopback.serve(ports.filter(isByLoopback6).map((port) => port.interface));
+    } catch (error) {
+      this.#log(`published ports are not reached by ::1: ${messageOf(error)}`);
+      return false;
+    }
   }
 
   #portsOf(bridge: string): FirewallPort[] {

@@ -17,7 +17,6 @@ import {
   newSet,
   newTable,
   nft,
-  parseIp,
   RT,
   type SetSpec,
 } from "../../sys/index.ts";
@@ -32,6 +31,7 @@ export const sets = [
   { name: "subnets6", key: ["ipv6_addr"], interval: true },
   { name: "masquerade4", key: ["ipv4_addr"], interval: true },
   { name: "masquerade6", key: ["ipv6_addr"], interval: true },
+  { name: "unserved", key: ["ipv6_addr"] },
   { name: "ports4", key: ["inet_proto", "ipv4_addr", "inet_service"], value: ["ipv4_addr", "inet_service"] },
   { name: "ports6", key: ["inet_proto", "ipv6_addr", "inet_service"], value: ["ipv6_addr", "inet_service"] },
   { name: "any4", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
@@ -129,7 +129,7 @@ const makeChains = (): readonly Chain[] => [
         lookup("ports4", { map: true }),
         destinationNat(4),
       ),
-      rule("ip6 daddr ::1 return", family(6), network(24, 16), compare(parseIp("::1")), verdict.back()),
+      rule("ip6 daddr @unserved return", family(6), network(24, 16), lookup("unserved"), verdict.back()),
       rule(
         "dnat ip6 to meta l4proto . ip6 daddr . th dport map @ports6",
         family(6),
