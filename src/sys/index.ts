@@ -2,6 +2,7 @@
 export * from "./bpf.ts";
 export * from "./conntrack.ts";
 export * from "./constants.ts";
+export * from "./epoll.ts";
 export * from "./errno.ts";
 export * from "./eventfd.ts";
 export { type About, type Arg, type Path, sys, sysRaw } from "./ffi.ts";
