@@ -7,6 +7,7 @@ import type { CheckRequest, Image, ImageStore, Progress, RemovedImages } from ".
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
+import { DnsService } from "../networks/dns/index.ts";
 import { openNetworks } from "../networks/index.ts";
 import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
@@ -86,6 +87,8 @@ export interface EngineOptions {
   readonly registries?: string | undefined;
   /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
   readonly policy?: string | undefined;
+  /** How onggi is called again: for the resolver of names, which outlives the engine. */
+  readonly self: readonly string[];
   /** Where the engine's own messages go. */
   readonly log: (message: string) => void;
 }
@@ -149,6 +152,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       log: options.log,
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
+    dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
@@ -504,6 +508,7 @@ export class Engine {
     }
     context.registries.close();
     context.images.close();
+    await context.dns.close();
     await context.networks.withdraw();
     context.networks.close();
     context.table.close();

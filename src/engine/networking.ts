@@ -4,7 +4,8 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import type { Endpoint, Publication, Sandbox } from "../networks/types.ts";
+import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
+import type { Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
 import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
@@ -121,8 +122,39 @@ const withNamespace = async <T>(container: string, pid: number, work: (sandbox: 
 export async function attachNetworks(context: Context, record: ContainerRecord, pid: number): Promise<void> {
   if (networkMode(record.request).kind !== "networks") return;
   const publish = publicationsOf(context, record);
-  const { endpoints } = await withNamespace(record.id, pid, (sandbox) => context.networks.attach(sandbox, publish));
-  writeNetworkFiles(context, record, endpoints);
+  await withNamespace(record.id, pid, async (sandbox) => {
+    const { endpoints } = await context.networks.attach(sandbox, publish);
+    await nameContainer(context, record, endpoints, sandbox.netns);
+    writeNetworkFiles(context, record, endpoints);
+  });
+}
+
+/** As with Docker, the default network has no names. */
+const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+
+/** Tells the resolver where a container that runs is, and gives the container its name server, if one of its networks has names. */
+async function nameContainer(
+  context: Context,
+  { id, name, request }: ContainerRecord,
+  endpoints: readonly Endpoint[],
+  netns: number,
+): Promise<void> {
+  const named = endpoints.filter(hasNames);
+  for (const { network, aliases, attached } of named) {
+    const { ipv4 = null, ipv6 = null } = attached ?? {};
+    context.dns.join(network, { container: id, names: [name, ...aliases], ipv4, ipv6 });
+  }
+  if (named.length === 0) return context.dns.forget(id);
+  const gateway = hostGateway(context);
+  const extraHosts = (request.extraHosts ?? []).map((text) => parseExtraHost(text, gateway));
+  await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts });
+}
+
+/** Says a network to the resolver. */
+export function nameNetwork(context: Context, { id, name, internal, pools }: Network): void {
+  if (name === DEFAULT_NETWORK || pools.length === 0) return;
+  const gatewayOf = (v6: boolean): string | null => pools.find(({ gateway }) => gateway.includes(":") === v6)?.gateway ?? null;
+  context.dns.setNetwork({ id, name, internal, gateway4: gatewayOf(false), gateway6: gatewayOf(true) });
 }
 
 /** The files that a container has from us: those of the container whose network it shares, where it does. */
@@ -149,7 +181,8 @@ export function networkFiles(
   });
   if (kind === "none") return { hosts, resolvConf: "# no network: nothing to resolve names with\n" };
   const host = hostResolvConf();
-  return { hosts, resolvConf: kind === "networks" ? resolvText(request, host, null) : hostResolvText(request, host) };
+  const resolver = endpoints.some(hasNames) ? RESOLVER_ADDRESS : null;
+  return { hosts, resolvConf: kind === "networks" ? resolvText(request, host, resolver) : hostResolvText(request, host) };
 }
 
 function writeNetworkFiles(context: Context, record: ContainerRecord, endpoints: readonly Endpoint[]): void {
@@ -160,8 +193,16 @@ function writeNetworkFiles(context: Context, record: ContainerRecord, endpoints:
 }
 
 /** The container has ended: what others can have again, they can have at once. Never throws. */
-export const detachNetworks = (context: Context, id: string): Promise<void> =>
-  context.networks.detach(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+export const detachNetworks = (context: Context, id: string): Promise<void> => {
+  unname(context, id);
+  return context.networks.detach(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+};
+
+/** Its name server keeps its namespace alive, so that goes first. */
+function unname(context: Context, id: string): void {
+  for (const { network } of context.networks.endpointsOf(id)) context.dns.leave(network, id);
+  context.dns.forget(id);
+}
 
 /** The container is removed. Never throws. */
 export const forgetNetworks = (context: Context, id: string): Promise<void> =>
@@ -179,6 +220,12 @@ export async function reconcileNetworks(context: Context): Promise<void> {
       if (isUp && networkMode(record.request).kind === "networks")
         netns.push({ container: record.id, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
     await networks.reconcile(netns);
+    for (const network of networks.list()) nameNetwork(context, network);
+    for (const { container, netns: fd } of netns) {
+      const record = containers.get(container)?.record;
+      if (record) await nameContainer(context, record, networks.endpointsOf(container), fd);
+    }
+    await context.dns.settled();
   } finally {
     for (const { netns: fd } of netns) close(fd);
   }
@@ -192,7 +239,10 @@ export async function connectNetwork(context: Context, container: Container, end
     const { network, networkName } = context.networks.connect({ ...endpoint, container: record.id });
     if (!container.isUp) return;
     try {
-      await withNamespace(record.id, record.state.pid, (sandbox) => context.networks.attachOne(sandbox, network));
+      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+        await context.networks.attachOne(sandbox, network);
+        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
+      });
     } catch (error) {
       await context.networks.disconnect(record.id, network, null);
       throw error;
@@ -208,7 +258,11 @@ export async function disconnectNetwork(context: Context, container: Container, 
   await container.lock.run(async () => {
     const { id, name } = context.networks.get(reference);
     if (container.isUp) {
-      await withNamespace(record.id, record.state.pid, (sandbox) => context.networks.disconnect(record.id, id, sandbox));
+      context.dns.leave(id, record.id);
+      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+        await context.networks.disconnect(record.id, id, sandbox);
+        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
+      });
       writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
     } else {
       await context.networks.disconnect(record.id, id, null);

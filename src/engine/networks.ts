@@ -3,12 +3,13 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import type { Network, NetworkRequest } from "../networks/types.ts";
 import { type Context, findContainer } from "./context.ts";
-import { connectNetwork, disconnectNetwork, forgetNetworks } from "./networking.ts";
+import { connectNetwork, disconnectNetwork, forgetNetworks, nameNetwork } from "./networking.ts";
 import type { NetworkEndpoint, NetworkInfo } from "./types.ts";
 
-async function create({ networks, events }: Context, request: NetworkRequest): Promise<Network> {
-  const network = await networks.create(request);
-  events.emit("network", "create", network.id, { name: network.name, type: network.driver });
+async function create(context: Context, request: NetworkRequest): Promise<Network> {
+  const network = await context.networks.create(request);
+  nameNetwork(context, network);
+  context.events.emit("network", "create", network.id, { name: network.name, type: network.driver });
   return network;
 }
 
@@ -70,8 +71,9 @@ function list(context: Context, wanted: Record<string, string[]> = {}): Network[
   return context.networks.list().filter((network) => tests.every((test) => test(network)));
 }
 
-async function remove({ networks, events }: Context, reference: string): Promise<Network> {
+async function remove({ networks, events, dns }: Context, reference: string): Promise<Network> {
   const network = await networks.remove(reference);
+  dns.removeNetwork(network.id);
   events.emit("network", "destroy", network.id, { name: network.name, type: network.driver });
   return network;
 }
