@@ -2,6 +2,7 @@
 export * from "./bpf.ts";
 export * from "./conntrack.ts";
 export * from "./constants.ts";
+export * from "./epoll.ts";
 export * from "./errno.ts";
 export * from "./eventfd.ts";
 export { type About, type Arg, type Path, sys, sysRaw } from "./ffi.ts";
@@ -22,6 +23,7 @@ export * from "./nfnetlink.ts";
 export * as nft from "./nft-expressions.ts";
 export * from "./nftables.ts";
 export type { Call } from "./numbers.ts";
+export * from "./port.ts";
 export * from "./process.ts";
 export * from "./pty.ts";
 export * from "./random.ts";
