@@ -2,7 +2,7 @@
  * Ports of the host that containers have. A port is claimed by a socket that is bound to it and nothing more, so that neither another
  * container nor a process of the host gets it, nor a container one that a process has.
  */
-import { close, inetBind, isErrno } from "../sys/index.ts";
+import { close, holdPort, isErrno } from "../sys/index.ts";
 import { NetworkError } from "./errors.ts";
 import { readSysctl } from "./host.ts";
 import { portHolder } from "./port-holder.ts";
@@ -140,7 +140,7 @@ export class PortClaims {
 
   #bind(protocol: Protocol, ip: string, port: number, text: string): number | null {
     try {
-      return inetBind({ protocol, ip, port });
+      return holdPort({ protocol, ip, port });
     } catch (error) {
       if (isErrno(error, "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT")) return null;
       if (isErrno(error, "EADDRNOTAVAIL")) {
@@ -152,7 +152,7 @@ export class PortClaims {
     }
     try {
       // Connections that a listener left behind hold the port too, against nobody.
-      if (protocol === "tcp") return inetBind({ protocol, ip, port, reuse: true });
+      if (protocol === "tcp") return holdPort({ protocol, ip, port, reuse: true });
     } catch (error) {
       if (!isErrno(error, "EADDRINUSE")) throw error;
     }
