@@ -271,12 +271,14 @@ describe("losses", () => {
     firewall.watch(() => lost++);
     // More news than the kernel keeps, while nobody takes them; then the loss.
     const many = Array.from({ length: 20_000 }, (_, index) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`);
-    const flood = `table ip flood { set s { type ipv4_addr; elements = { ${many.join(", ")} } } }`.replaceAll("} ", "}\n");
-    const ruleset = `${flood}\nflush set ip flood s\nflush ruleset\n`;
-    const { stderr } = host.inside(() => Bun.spawnSync(["nft", "-f", "-"], { stdin: Buffer.from(ruleset) }));
-    expect(stderr.toString()).toBe("");
+    const flood = `table ip flood {\n set s {\n type ipv4_addr\n elements = { ${many.join(", ")} }\n }\n }\n`;
+    for (const ruleset of [flood, "flush ruleset\n"]) {
+      const { stderr } = host.inside(() => Bun.spawnSync(["nft", "-f", "-"], { stdin: Buffer.from(ruleset) }));
+      expect(stderr.toString()).toBe("");
+    }
     await until(() => lost > 0);
     expect(await list()).toBe(wanted);
+    expect(made.log.at(-1)).toContain("changed by somebody");
     // and it goes on listening
     lost = 0;
     await nft("flush", "ruleset");
