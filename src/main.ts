@@ -60,6 +60,13 @@ async function serveEngine(
   await engine.close();
 }
 
+/** Answers containers' questions for names; the engine started it. Returns when no container needs that any more. */
+async function serveResolver(run: string): Promise<void> {
+  const { serveResolver } = await import("./networks/dns/resolver.ts");
+  for (const signal of ["SIGHUP", "SIGINT"]) process.on(signal, () => {});
+  serveResolver({ run, log: (message) => console.error(`${new Date().toISOString()} ${message}`) });
+}
+
 /** The OCI runtime's command line: `onggi-runtime` started this program, and ends with the exit code it is told. */
 async function runtime(): Promise<void> {
   const { runtimeMain } = await import("./cli/runtime/main.ts");
@@ -90,7 +97,7 @@ function writeWhole(write: (fd: number, data: Uint8Array) => number, fd: number,
 }
 
 async function commandLine(): Promise<void> {
-  process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine })));
+  process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver })));
 }
 
 await (process.env.ONGGI_FRONT === undefined ? commandLine() : runtime());

@@ -81,6 +81,11 @@ const engineStart = entry("start the engine", async () => (await import("./engin
 const engineStop = entry("stop the engine; containers run on", async () => (await import("./engine-stop.ts")).command);
 const engineStatus = entry("show the engine's state", async () => (await import("./engine-status.ts")).command);
 const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
+const engineResolver = entry(
+  "answer containers' questions for names",
+  async () => (await import("./engine-resolver.ts")).command,
+  true,
+);
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
@@ -194,7 +199,7 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   engine: {
     summary: "the engine that runs in the background",
-    commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs },
+    commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs, resolver: engineResolver },
   },
   system: {
     summary: "what this machine offers, and the store",

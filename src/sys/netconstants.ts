@@ -81,6 +81,12 @@ export const IFLA_BRPORT = {
   IFLA_BRPORT_ISOLATED: 33,
 } as const;
 
+/** Attributes of a macvlan link's data, and its modes. */
+// biome-ignore format: a table
+export const MACVLAN = {
+  IFLA_MACVLAN_MODE: 1, MACVLAN_MODE_PRIVATE: 1, MACVLAN_MODE_VEPA: 2, MACVLAN_MODE_BRIDGE: 4, MACVLAN_MODE_PASSTHRU: 8,
+} as const;
+
 /** Attributes of a vxlan link's data. */
 // biome-ignore format: a table
 export const IFLA_VXLAN = {

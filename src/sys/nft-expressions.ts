@@ -25,6 +25,20 @@ export const header = (base: number, offset: number, length: number, register: n
     attr.u32be(E.NFTA_PAYLOAD_LEN, length),
   );
 
+/** Writes bytes into a header, and what the checksum at `checksum` (an offset in the transport header) must then be. */
+export const setHeader = (base: number, offset: number, value: Uint8Array, checksum: number): readonly Uint8Array[] => [
+  expression("immediate", attr.u32be(E.NFTA_IMMEDIATE_DREG, NFT.NFT_REG_1), data(E.NFTA_IMMEDIATE_DATA, value)),
+  expression(
+    "payload",
+    attr.u32be(E.NFTA_PAYLOAD_SREG, NFT.NFT_REG_1),
+    attr.u32be(E.NFTA_PAYLOAD_BASE, base),
+    attr.u32be(E.NFTA_PAYLOAD_OFFSET, offset),
+    attr.u32be(E.NFTA_PAYLOAD_LEN, value.length),
+    attr.u32be(E.NFTA_PAYLOAD_CSUM_TYPE, E.NFT_PAYLOAD_CSUM_INET),
+    attr.u32be(E.NFTA_PAYLOAD_CSUM_OFFSET, checksum),
+  ),
+];
+
 /** Goes on only if register 1 begins with these bytes, or with NFT_CMP_NEQ if not. */
 export const compare = (value: Uint8Array, operator: number = NFT.NFT_CMP_EQ): Uint8Array =>
   expression(
