@@ -33,5 +33,6 @@ export * from "./rtnetlink.ts";
 export * from "./seccomp.ts";
 export * from "./socket.ts";
 export * from "./stat.ts";
+export * from "./tcmessages.ts";
 export * from "./verity.ts";
 export * from "./xattr.ts";
