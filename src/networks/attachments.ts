@@ -40,9 +40,20 @@ function freeName(prefix: string, names: ReadonlySet<string>): string {
   for (let number = 0; ; number++) if (!names.has(`${prefix}${number}`)) return `${prefix}${number}`;
 }
 
-function planOne(state: NetworkState, entry: EndpointEntry, tag: string, names: Set<string>): Attachment {
+/** What the attachments of a container are planned with. */
+export interface Surroundings {
+  readonly tag: string;
+  /** Interfaces that the namespace has. */
+  readonly names: ReadonlySet<string>;
+  /** The hardware address of an interface of the host. */
+  parentMac(parent: string): string | undefined;
+}
+
+function planOne(state: NetworkState, entry: EndpointEntry, { tag, parentMac }: Surroundings, names: Set<string>): Attachment {
   const { network, record } = entry;
-  const name = record.interface ?? freeName(parseOptions(network.driver, network.options).interfacePrefix, names);
+  const { interfacePrefix, mode } = parseOptions(network.driver, network.options);
+  const name = record.interface ?? freeName(interfacePrefix, names);
+  const passthru = network.driver === "macvlan" && mode === "passthru" ? parentMac(network.interface) : undefined;
   if (names.has(name)) {
     throw new NetworkError("network_invalid", `network ${network.name}: the container has an interface ${name} already`);
   }
@@ -61,7 +72,7 @@ function planOne(state: NetworkState, entry: EndpointEntry, tag: string, names: 
     return {
       interface: name,
       hostInterface: network.driver === "bridge" ? hostEndName(tag) : "",
-      mac: record.fixed.mac ?? derivedMac(ipv4, ipv6),
+      mac: passthru ?? record.fixed.mac ?? derivedMac(ipv4, ipv6),
       ipv4,
       ipv4PrefixLength: ipv4 === null ? 0 : lengthOf(pool(4)!.subnet),
       ipv4Gateway: gateway(4),
@@ -76,16 +87,11 @@ function planOne(state: NetworkState, entry: EndpointEntry, tag: string, names: 
 }
 
 /**
- * Takes addresses for endpoints of one container, all or none. `names` are interfaces that its namespace has.
+ * Takes addresses for endpoints of one container, all or none.
  * @throws NetworkError addresses_exhausted, address_in_use, network_invalid
  */
-export function planAttachments(
-  state: NetworkState,
-  entries: readonly EndpointEntry[],
-  tag: string,
-  names: ReadonlySet<string>,
-): Attached[] {
-  const used = new Set(names);
+export function planAttachments(state: NetworkState, entries: readonly EndpointEntry[], surroundings: Surroundings): Attached[] {
+  const used = new Set(surroundings.names);
   // A name that one endpoint asks for is given to no other.
   const asked = entries.flatMap(({ record }) => (record.interface === undefined ? [] : [record.interface]));
   const planned: Attached[] = [];
@@ -93,7 +99,7 @@ export function planAttachments(
     for (const entry of entries) {
       const others = entry.record.interface === undefined ? asked.filter((name) => !used.has(name)) : [];
       for (const name of others) used.add(name);
-      const attachment = planOne(state, entry, tag, used);
+      const attachment = planOne(state, entry, surroundings, used);
       for (const name of others) used.delete(name);
       planned.push({ entry, attachment });
     }
@@ -149,6 +155,28 @@ export function publishable(attached: readonly Attached[], requests: readonly Pu
       "port_invalid",
       `port ${request.containerPort}/${request.protocol} on ${request.hostIp}: the container has no address of IPv${family} that the host reaches`,
     );
+  });
+}
+
+/**
+ * Of requests for all addresses of the host those of a family that the container had no address of when the others were published;
+ * they get the same port.
+ */
+export function newlyPublishable(
+  attached: readonly Attached[],
+  requests: readonly Publication[],
+  published: readonly Published[],
+): Publication[] {
+  const had = new Set(published.map(({ hostIp }) => familyOf(hostIp)));
+  const wanted = requests.filter(({ hostIp }) => (hostIp === "0.0.0.0" || hostIp === "::") && !had.has(familyOf(hostIp)));
+  return publishable(attached, wanted).map((request) => {
+    const sibling = published.find(
+      ({ protocol, containerPort, hostPort }) =>
+        protocol === request.protocol &&
+        containerPort === request.containerPort &&
+        (request.hostPort === 0 || (request.hostPort <= hostPort && hostPort <= request.hostPortEnd)),
+    );
+    return sibling === undefined ? request : { ...request, hostPort: sibling.hostPort, hostPortEnd: sibling.hostPort };
   });
 }
 

@@ -147,10 +147,12 @@ export interface Cable {
   /** Of both ends, each in its namespace. */
   readonly index: number;
   readonly hairpin: boolean;
+  /** Neighbours, the host among them, may remember another hardware address for its addresses. */
+  readonly news: boolean;
 }
 
 /** What makes a cable from a bridge into a namespace, in the host's namespace, as one batch. */
-export function cableRequests({ network, attachment, bridge, index, hairpin }: Cable, netns: number): NetlinkRequest[] {
+export function cableRequests({ network, attachment, bridge, index, hairpin, news }: Cable, netns: number): NetlinkRequest[] {
   const { hostInterface, interface: name, mac, ipv4, ipv6 } = attachment;
   const requests = [
     newVeth(
@@ -160,7 +162,7 @@ export function cableRequests({ network, attachment, bridge, index, hairpin }: C
     portEntry(index, mac),
     ...portSettings(network, index, hairpin),
   ];
-  if (mac !== derivedMac(ipv4, ipv6)) {
+  if (news) {
     for (const ip of [ipv4, ipv6]) {
       if (ip !== null) requests.push(addNeighbour({ index: bridge, ip, mac, state: NUD.NUD_STALE }));
     }

@@ -152,12 +152,13 @@ export class NetworkDatabase {
       }));
   }
 
-  /** Makes a network, or writes it anew. */
-  putNetwork(network: NetworkRecord): void {
+  /** Makes networks, or writes them anew. */
+  putNetworks(networks: readonly NetworkRecord[]): void {
     this.#write(true, () => {
-      this.#db
-        .query("INSERT INTO networks (id, name, data) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data")
-        .run(network.id, network.name, JSON.stringify(network));
+      const put = this.#db.query(
+        "INSERT INTO networks (id, name, data) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
+      );
+      for (const network of networks) put.run(network.id, network.name, JSON.stringify(network));
     });
   }
 

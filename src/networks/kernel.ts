@@ -10,11 +10,22 @@ import {
   NetlinkError,
   type NetlinkRequest,
   Rtnetlink,
+  sendFrames,
   setLink,
   settleLink,
   tryBatchAside,
 } from "../sys/index.ts";
-import { bridgeAlias, cableRequests, ensureBridge, needsHairpin, portEntry, portSettings, randomIndex } from "./bridge.ts";
+import { arpAnnouncement, neighbourAdvertisement } from "./announce.ts";
+import {
+  bridgeAlias,
+  cableRequests,
+  derivedMac,
+  ensureBridge,
+  needsHairpin,
+  portEntry,
+  portSettings,
+  randomIndex,
+} from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { type Gateways, Inside } from "./inside.ts";
@@ -52,6 +63,8 @@ export class KernelNetworks {
   readonly #below = new Map<string, number>();
 
   #hairpin = false;
+  /** "network address" of all that have had a hardware address of somebody's choice. */
+  readonly #chosenMacs = new Set<string>();
 
   constructor(tag: string, log: (message: string) => void) {
     this.#tag = tag;
@@ -109,11 +122,11 @@ export class KernelNetworks {
 
   #make(netns: number, wanted: readonly Wanted[], gateways: Gateways): void {
     if (wanted.length === 0) return;
-    const interfaces = wanted.map((one) => ({ ...one, index: randomIndex() }));
-    const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, index }) => {
+    const interfaces = wanted.map((one) => ({ ...one, index: randomIndex(), news: this.#isNews(one) }));
+    const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, index, news }) => {
       const below = this.#below.get(network.id) ?? this.ensure(network);
       return network.driver === "bridge"
-        ? cableRequests({ network, attachment, bridge: below, index, hairpin: this.#hairpin }, netns)
+        ? cableRequests({ network, attachment, bridge: below, index, news, hairpin: this.#hairpin }, netns)
         : [macvlanRequest(network, attachment, { parent: below, index, netns })];
     });
     const inside = new Inside(netns, this.#sysctls, wanted[0]!.attachment.ipv6 !== null);
@@ -124,7 +137,26 @@ export class KernelNetworks {
       inside.close();
     }
     // What the container sends first must not be lost: it would be sent again after a second only.
-    this.net.batch(interfaces.filter(({ network }) => network.driver === "bridge").map(({ index }) => settleLink(index)));
+    const cables = interfaces.filter(({ network }) => network.driver === "bridge");
+    this.net.batch(cables.map(({ index }) => settleLink(index)));
+    for (const cable of cables) if (cable.news) this.#announce(cable);
+  }
+
+  /** Whether neighbours may remember another hardware address: not where it has always followed from the IP addresses. */
+  #isNews({ network, attachment }: Wanted): boolean {
+    const { mac, ipv4, ipv6 } = attachment;
+    const keys = [ipv4, ipv6].flatMap((ip) => (ip === null ? [] : [`${network.id} ${ip}`]));
+    const before = keys.some((key) => this.#chosenMacs.has(key));
+    if (mac === derivedMac(ipv4, ipv6)) return before;
+    for (const key of keys) this.#chosenMacs.add(key);
+    return true;
+  }
+
+  #announce({ network, attachment: { mac, ipv4, ipv6 } }: Wanted): void {
+    sendFrames(this.#below.get(network.id)!, [
+      ...(ipv4 === null ? [] : [arpAnnouncement(ipv4, mac)]),
+      ...(ipv6 === null ? [] : [neighbourAdvertisement(ipv6, mac)]),
+    ]);
   }
 
   /** Removes a container's interfaces, on another thread. */

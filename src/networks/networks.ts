@@ -46,7 +46,8 @@ export class LocalNetworks implements Networks {
     this.#firewall = new Firewall(tag, { log });
     this.#db = new NetworkDatabase(join(root, "networks.db"));
     this.#kernel = new KernelNetworks(tag, log);
-    for (const network of predefinedNetworks(this.#kernel, this.#db.networks(), tag)) this.#db.putNetwork(network);
+    const missing = predefinedNetworks(this.#kernel, this.#db.networks(), tag);
+    if (missing.length > 0) this.#db.putNetworks(missing);
     this.#state = new NetworkState(this.#db);
     this.#sandboxes = new Sandboxes({
       tag,
@@ -125,6 +126,15 @@ export class LocalNetworks implements Networks {
       // No network is in use without its rules.
       for (const network of bridges) this.#kernel.forget(network);
       throw error;
+    }
+  }
+
+  /** Where that is not allowed, there is no table of ours. */
+  #removeTable(): void {
+    try {
+      this.#firewall.remove();
+    } catch (error) {
+      this.#log(`networks: ${messageOf(error)}`);
     }
   }
 
@@ -268,7 +278,7 @@ export class LocalNetworks implements Networks {
     }
     // Rules of a former engine would keep the ports of containers that are gone.
     if (networks.some(({ driver }) => driver === "bridge")) this.#makeTable();
-    else if (!this.#hasTable) this.#firewall.remove();
+    else if (!this.#hasTable) this.#removeTable();
     await this.#sandboxes.repair(running);
     this.#sandboxes.sweepSoon(0);
   }

@@ -2,6 +2,7 @@
  * Ports of the host that containers have. A port is claimed by a socket that is bound to it and nothing more, so that neither another
  * container nor a process of the host gets it, nor a container one that a process has.
  */
+import { messageOf } from "../lib/errors.ts";
 import { close, holdPort, isErrno } from "../sys/index.ts";
 import { NetworkError } from "./errors.ts";
 import { readSysctl } from "./host.ts";
@@ -148,7 +149,8 @@ export class PortClaims {
           cause: error,
         });
       }
-      if (!isErrno(error, "EADDRINUSE")) throw error;
+      if (!isErrno(error, "EADDRINUSE"))
+        throw new NetworkError("network_failed", `${text}: ${messageOf(error)}`, { cause: error });
     }
     try {
       // Connections that a listener left behind hold the port too, against nobody.

@@ -5,6 +5,7 @@ import {
   attachedOf,
   firewallPorts,
   gatewaysOf,
+  newlyPublishable,
   planAttachments,
   publishable,
   publisher,
@@ -87,7 +88,7 @@ export class Sandboxes {
     const { container, netns } = sandbox;
     const before = attachedOf(state.endpointsOf(container));
     const publishedBefore = state.publication(container);
-    const added = planAttachments(state, entries, tag, names);
+    const added = planAttachments(state, entries, { tag, names, parentMac: (parent) => kernel.net.linkByName(parent)?.address });
     const all = [...before, ...added];
     const publication = this.#record(container, { added, all, requests, publishedBefore });
     const routes = { from: gatewaysOf(before), to: gatewaysOf(all) };
@@ -176,12 +177,11 @@ export class Sandboxes {
     before: PublicationRecord,
   ): PublicationRecord {
     const network = ({ hostIp }: Publication): string => publisher(attached, familyOf(hostIp))!.entry.network.id;
-    if (before.published.length > 0) {
-      const kept = before.published.filter(({ hostIp }) => publisher(attached, familyOf(hostIp)) !== undefined);
-      return { container, requests, published: kept.map((port) => ({ ...port, network: network(port) })) };
-    }
-    const claimed = this.#parts.ports.claim(container, publishable(attached, requests));
-    return { container, requests, published: claimed.map((port) => ({ ...port, network: network(port) })) };
+    const kept = before.published.filter(({ hostIp }) => publisher(attached, familyOf(hostIp)) !== undefined);
+    const wanted =
+      before.published.length === 0 ? publishable(attached, requests) : newlyPublishable(attached, requests, before.published);
+    const claimed = this.#parts.ports.claim(container, wanted);
+    return { container, requests, published: [...kept, ...claimed].map((port) => ({ ...port, network: network(port) })) };
   }
 
   #republish(from: readonly FirewallPort[], to: readonly FirewallPort[]): void {

@@ -96,7 +96,7 @@ export class NetworkState {
   }
 
   putNetwork(network: NetworkRecord): void {
-    this.#db.putNetwork(network);
+    this.#db.putNetworks([network]);
     this.#enter(network);
   }
 

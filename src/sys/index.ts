@@ -23,6 +23,7 @@ export * from "./nfnetlink.ts";
 export * as nft from "./nft-expressions.ts";
 export * from "./nftables.ts";
 export type { Call } from "./numbers.ts";
+export * from "./packet.ts";
 export * from "./port.ts";
 export * from "./process.ts";
 export * from "./pty.ts";

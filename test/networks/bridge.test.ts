@@ -130,6 +130,34 @@ describe.skipIf(process.geteuid?.() !== 0)("bridge networks", () => {
     }
   });
 
+  test("an address with another hardware address than before is announced", async () => {
+    await host.networks.create({ name: "macs", pools: [{ subnet: "10.68.0.0/24" }, { subnet: "fd00:68::/64" }] });
+    const client = await host.start(["macs"], [], "client");
+    for (const [index, mac] of [undefined, "02:00:00:00:00:0a", "02:00:00:00:00:0b", undefined].entries()) {
+      const server = host.container(`server${index}`);
+      const fixed = { ipv4: "10.68.0.9", ipv6: "fd00:68::9", ...(mac === undefined ? {} : { mac }) };
+      host.networks.connect({ network: "macs", container: server.id, ...fixed });
+      await host.networks.attach(server.sandbox, []);
+      const known = (netns: Netns): string[] =>
+        netns.net
+          .neighbourList()
+          .filter(({ ip }) => ip === "10.68.0.9" || ip === "fd00:68::9")
+          .flatMap(({ mac: of }) => of ?? []);
+      if (index > 0) {
+        const now = server.netns.net.requireLink("eth0").address;
+        expect(now).toBe(mac ?? "02:42:0a:44:00:09");
+        await until("the neighbours know", () => known(client.netns).every((one) => one === now));
+        expect(known(client.netns)).toEqual([now, now]);
+        expect(known(host.netns)).toEqual([now, now]);
+      }
+      serve(server.netns, 80);
+      expect(await ask(client.netns, "10.68.0.9", 80)).toStartWith(`server${index} `);
+      expect(await ask(client.netns, "fd00:68::9", 80)).toStartWith(`server${index} `);
+      expect(await ask(host.netns, "10.68.0.9", 80)).toStartWith(`server${index} `);
+      await host.networks.forget(server.id);
+    }
+  });
+
   test("containers have the MTU of the default route's interface, or of the option", async () => {
     using outside = new Netns("outside");
     host.netns.net.createVeth({ name: "uplink", up: true, mtu: 1420 }, { name: "uplink", netns: { fd: outside.fd } });

@@ -172,6 +172,35 @@ describe.skipIf(process.geteuid?.() !== 0)("published ports", () => {
     expect(await tryTcp(host.netns, "127.0.0.1", 8201)).toBe("refused");
   });
 
+  test("with its first network of IPv6 a container is published by IPv6 too, on the same port", async () => {
+    const { networks } = host;
+    const random = publication(80, 0, { hostPortEnd: 0 });
+    const a = await host.start(["four"], [random, { ...random, hostIp: "::" }], "a");
+    serve(a.netns, 80);
+    const [{ hostPort } = { hostPort: 0 }, ...others] = networks.publishedBy(a.id);
+    expect(others).toEqual([]);
+    networks.connect({ network: "six", container: a.id });
+    await networks.attachOne(a.sandbox, "six");
+    expect(networks.publishedBy(a.id).map((port) => [port.hostIp, port.hostPort, port.network])).toEqual([
+      ["0.0.0.0", hostPort, networks.get("four").id],
+      ["::", hostPort, networks.get("six").id],
+    ]);
+    expect(await ask(host.netns, "2001:db8::7", hostPort)).toStartWith("a ");
+    await networks.disconnect(a.id, "six", a.sandbox);
+    expect(networks.publishedBy(a.id).map(({ hostIp }) => hostIp)).toEqual(["0.0.0.0"]);
+    expect(await ask(host.netns, "192.0.2.7", hostPort)).toStartWith("a ");
+  });
+
+  test("a thousand ports of one container", async () => {
+    const ports = Array.from({ length: 1000 }, (_, index) => publication(index + 1, index + 20_000));
+    const a = await host.start(["six"], [...ports, ...ports.map((port) => ({ ...port, hostIp: "::" }))], "a");
+    serve(a.netns, 777);
+    expect(await ask(host.netns, "192.0.2.7", 20_776)).toStartWith("a ");
+    expect(await ask(host.netns, "2001:db8::7", 20_776)).toStartWith("a ");
+    await host.networks.detach(a.id);
+    expect(await tryTcp(host.netns, "192.0.2.7", 20_776)).toBe("refused");
+  });
+
   describe("macvlan", () => {
     test("containers are on the parent's network, and reach each other or not by the mode", async () => {
       using outside = new Netns("outside");
