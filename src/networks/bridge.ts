@@ -77,6 +77,11 @@ export function ensureBridge(net: Rtnetlink, network: NetworkRecord, tag: string
   const { interface: name } = network;
   const alias = bridgeAlias(network, tag);
   let link = net.linkByName(name);
+  if (link?.kind === "bridge" && link.alias !== alias && link.alias?.startsWith(`onggi ${tag} `)) {
+    // Of this engine, but of a database that is gone.
+    net.deleteLink(link);
+    link = null;
+  }
   if (!network.internal) enableForwarding(network.ipv6, log);
   if (link === null) {
     net.batch([

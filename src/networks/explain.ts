@@ -59,12 +59,14 @@ export interface Explained {
   readonly hairpin: boolean;
   /** The firewall's words for this network. */
   readonly rules: string;
+  /** Chains of others that drop what they do not know. */
+  readonly obstacles: readonly string[];
 }
 
 export function explainNetwork(
   network: NetworkRecord,
   attached: readonly Attached[],
-  { tag, hairpin, rules }: Explained,
+  { tag, hairpin, rules, obstacles }: Explained,
 ): string {
   if (network.driver === "host") return "# containers of this network are in the host's network namespace: nothing is made\n";
   if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
@@ -73,5 +75,8 @@ export function explainNetwork(
     ...(network.driver === "bridge" ? bridgeLines(network, tag) : [`# lies on ${network.interface}`]),
     ...attached.flatMap((one) => endpointLines(one, hairpin)),
   ];
-  return `${lines.join("\n")}\n${rules === "" ? "" : `\n# nft list table inet onggi_${tag}\n${rules.trimEnd()}\n`}`;
+  if (rules !== "") lines.push("", `# nft list table inet onggi_${tag}`, rules.trimEnd());
+  if (obstacles.length > 0)
+    lines.push("", ...obstacles.map((chain) => `# ${chain}, drops forwarded packets that it does not accept`));
+  return `${lines.join("\n")}\n`;
 }

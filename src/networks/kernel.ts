@@ -138,7 +138,8 @@ export class KernelNetworks {
     }
     // What the container sends first must not be lost: it would be sent again after a second only.
     const cables = interfaces.filter(({ network }) => network.driver === "bridge");
-    this.net.batch(cables.map(({ index }) => settleLink(index)));
+    const bridges = new Set(cables.map(({ network }) => this.#below.get(network.id)!));
+    this.net.batch([...cables.map(({ index }) => settleLink(index)), ...[...bridges].map(settleLink)]);
     for (const cable of cables) if (cable.news) this.#announce(cable);
   }
 

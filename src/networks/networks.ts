@@ -290,9 +290,11 @@ export class LocalNetworks implements Networks {
 
   async explain(reference: string): Promise<string> {
     const network = this.#state.find(reference);
-    const rules = network.driver === "bridge" && this.#hasTable ? this.#firewall.describe(network.id) : "";
+    const hasRules = network.driver === "bridge" && this.#hasTable;
+    const rules = hasRules ? this.#firewall.describe(network.id) : "";
+    const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
-    return explainNetwork(network, attached, { tag: this.#tag, hairpin: needsHairpin(), rules });
+    return explainNetwork(network, attached, { tag: this.#tag, hairpin: needsHairpin(), rules, obstacles });
   }
 
   /** Resolves when what was to be removed in the background is gone. */

@@ -224,14 +224,15 @@ export class Sandboxes {
       );
       ports.release(container, newPorts(published, publication));
       state.setAttached(container, [], publication);
+      // Before the kernel: an interface that nobody knows is a stray, and found.
+      state.removeEndpoints([entry]);
       if (sandbox !== null) {
         const { netns } = sandbox;
         attempt("addresses", () => takeAddresses(netns, gone.attachment));
         attempt("routes", () => moveDefaultRoutes(netns, gatewaysOf(before), gatewaysOf(after)));
         this.#aside(kernel.detach(netns, wantedOf([gone])), `interface ${gone.attachment.interface}`);
       } else this.sweepSoon();
-    }
-    state.removeEndpoints([entry]);
+    } else state.removeEndpoints([entry]);
   }
 
   /** The container has ended: all that it had is free. Its links go with its namespace. Idempotent. */

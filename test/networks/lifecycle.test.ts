@@ -167,6 +167,29 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     }
   });
 
+  test("a data root that was removed and made again gets its default network anew", async () => {
+    const tag = "5566aabb";
+    const roots = [1, 2].map(() => mkdtempSync(join(tmpdir(), "onggi-networks-")));
+    try {
+      for (const root of roots) {
+        const networks = host.open(root, tag);
+        const a = host.container("a");
+        networks.connect({ network: "bridge", container: a.id });
+        await networks.attach(a.sandbox, [publication(80, 8310)]);
+        serve(a.netns, 80);
+        expect(await ask(host.netns, "127.0.0.1", 8310)).toStartWith("a ");
+        expect(host.netns.net.requireLink(`og-${tag}`).alias).toBe(`onggi ${tag} ${networks.get("bridge").id}`);
+        if (root === roots[1]) {
+          await networks.forget(a.id);
+          await networks.withdraw();
+        }
+        networks.close();
+      }
+    } finally {
+      for (const root of roots) rmSync(root, { recursive: true });
+    }
+  });
+
   test("200 containers come and go at once", async () => {
     const { networks } = host;
     await networks.create({ name: "busy", pools: [{ subnet: "10.81.0.0/24" }] });
