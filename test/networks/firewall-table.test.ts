@@ -234,7 +234,7 @@ describe("other people's rules", () => {
 });
 
 describe("losses", () => {
-  test("are told of and put back: the ruleset, a rule, a chain's rules, an element", async () => {
+  test("are told of and put back: a rule, the ruleset, the table, a chain's rules, an element", async () => {
     firewall.ensure(all, [port(8080)]);
     const wanted = await list();
     let lost = 0;
@@ -245,6 +245,9 @@ describe("losses", () => {
       ["flush", "chain", "inet", TABLE, "forward"],
       ["delete", "element", "inet", TABLE, "any4", "{ tcp . 8080 }"],
     ];
+    const replaced = /accept # handle (\d+)/.exec(await nft("-a", "list", "chain", "inet", TABLE, "forward"))![1]!;
+    losses.push(["replace", "rule", "inet", TABLE, "forward", "handle", replaced, "counter"]);
+    losses.unshift(losses.pop()!);
     for (const [index, command] of losses.entries()) {
       expect(firewall.isWhole()).toBe(true);
       await nft(...command);
@@ -258,6 +261,12 @@ describe("losses", () => {
     await nft("add", "table", "inet", "theirs");
     await nft("delete", "table", "inet", "theirs");
     await nft("insert", "rule", "inet", TABLE, "guard", "meta", "nftrace", "set", "0");
+    const added = await list();
+    await nft("insert", "rule", "inet", TABLE, "guard", "counter");
+    const handle = /counter .* # handle (\d+)/.exec(await nft("-a", "list", "table", "inet", TABLE))![1]!;
+    await nft("delete", "rule", "inet", TABLE, "guard", "handle", handle);
+    expect(firewall.isWhole()).toBe(true);
+    expect(await list()).toBe(added);
     await nft("delete", "element", "inet", TABLE, "any4", "{ tcp . 8080 }");
     await until(() => lost > losses.length);
     expect(lost).toBe(losses.length + 1);
@@ -283,6 +292,21 @@ describe("losses", () => {
     lost = 0;
     await nft("flush", "ruleset");
     await until(() => lost > 0);
+    expect(await list()).toBe(wanted);
+  });
+
+  test("that cannot be mended are mended as soon as they can", async () => {
+    firewall.ensure(all, [port(8080)]);
+    const wanted = await list();
+    firewall.watch();
+    // A table that has an owner is nobody else's, and goes with its owner.
+    const owner = host.inside(() => Bun.spawn(["nft", "-i"], { stdin: "pipe", stdout: "ignore", stderr: "ignore" }));
+    owner.stdin.write(`flush ruleset; add table inet ${TABLE} { flags owner; }\n`);
+    await owner.stdin.flush();
+    await until(() => made.log.at(-1)!.includes("cannot be put back"));
+    await owner.stdin.end();
+    await owner.exited;
+    await until(() => firewall.isWhole());
     expect(await list()).toBe(wanted);
   });
 

@@ -236,8 +236,8 @@ export const makeTable = (table: string): NetlinkRequest[] => [
   ...chains().flatMap(({ name, rules }) => rules.map(({ text, expressions }) => newRule(table, name, expressions, text))),
 ];
 
-/** Rules per chain, in the order of the chains. */
-export const ruleChains = (): string[] => chains().flatMap(({ name, rules }) => rules.map(() => name));
+/** How many rules the table has. */
+export const ruleCount = (): number => chains().reduce((sum, { rules }) => sum + rules.length, 0);
 
 /** The table as `nft list table` prints it. `elements` are the texts of a set's elements, in the order they are printed. */
 export function formatTable(table: string, elements: (set: SetName) => readonly string[]): string {
