@@ -139,10 +139,10 @@ const bindText = ({ source, target, readonly, options = [], mode }: MountRequest
 
 const mountPoint = ({ type, name, source, destination, readonly, options, mode, subpath, imageId }: MountPoint): object => ({
   Type: type,
-  ...(type === "volume" ? { Name: name } : {}),
+  Name: type === "volume" ? name : "",
   Source: imageId ?? source,
   Destination: destination,
-  ...(type === "volume" ? { Driver: "local" } : {}),
+  Driver: type === "volume" ? "local" : "",
   Mode: mode === "" && type !== "tmpfs" ? options.join(",") : mode,
   RW: !readonly,
   Propagation: options.find((option) => /^r?(private|shared|slave)$/.test(option)) ?? (type === "bind" ? "rprivate" : ""),
@@ -220,10 +220,10 @@ export function dockerVolume(volume: VolumeInfo): object {
   return {
     CreatedAt: created,
     Driver: driver,
-    Labels: Object.keys(labels).length > 0 ? labels : null,
+    Labels: labels,
     Mountpoint: mountpoint,
     Name: name,
-    Options: Object.keys(options).length > 0 ? options : null,
+    Options: options,
     Scope: "local",
     Onggi: { Anonymous: anonymous, Containers: containers },
   };

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { copyTree } from "../archive/copy-tree.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { close, fstat, isErrno, O, open, openat2, RESOLVE, S } from "../sys/index.ts";
+import type { VolumeRequest } from "../volumes/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
@@ -56,21 +57,31 @@ export async function makeMounts(context: Context, record: ContainerRecord): Pro
       if (point.type !== "volume") continue;
       const name = point.name!;
       const owned = point.anonymous && !volumes.find(name);
-      const result = await volumes.create({
+      const request = {
         ...{ name, ...point.volume, durable: !record.request.autoRemove },
         ...(owned ? { owner: record.id, anonymous: true } : {}),
-      });
-      if (result.made) {
-        made.push(name);
-        context.events.emit("volume", "create", name, { driver: "local" });
-      }
-      holds.push(volumes.hold(name));
+      };
+      const result = await heldVolume(context, request);
+      if (result.made) made.push(name);
+      holds.push(result.release);
       if (point.copy && point.subpath === undefined) await fillFromImage(context, record, point);
     }
     return { keep, undo };
   } catch (error) {
     await undo();
     throw error;
+  }
+}
+
+/** Makes it, or finds it, and keeps it; once more where somebody removes it in between. */
+async function heldVolume(
+  { volumes, events }: Context,
+  request: VolumeRequest & { readonly name: string },
+): Promise<{ made: boolean; release: () => void }> {
+  for (;;) {
+    const { made } = await volumes.create(request);
+    if (made) events.emit("volume", "create", request.name, { driver: "local" });
+    if (volumes.find(request.name)) return { made, release: volumes.hold(request.name) };
   }
 }
 
@@ -145,7 +156,9 @@ export async function removeAnonymous(context: Context, record: ContainerRecord)
     try {
       if (volumeUsers(context, name).length > 0) context.volumes.disown(name);
       else {
-        await context.volumes.remove(name);
+        await context.volumes.remove(name, () => {
+          if (volumeUsers(context, name).length > 0) throw new OnggiError("volume_in_use", `volume ${name} has a new user`);
+        });
         context.events.emit("volume", "destroy", name, { driver: "local" });
       }
     } catch (error) {

@@ -53,10 +53,8 @@ function list(context: Context, filters: Filters): VolumeInfo[] {
     .filter(matches);
 }
 
-/** Throws `volume_not_found` unless `force`, `volume_in_use` for one that a container has, running or not. */
-async function remove(context: Context, name: string, force: boolean): Promise<string> {
-  if (force && !context.volumes.find(name)) return name;
-  context.volumes.get(name);
+/** Throws `volume_in_use`, with the containers that have it. */
+function refuseUsed(context: Context, name: string): void {
   const users = volumeUsers(context, name);
   if (users.length > 0) {
     const names = users.map((container) => container.name).join(", ");
@@ -65,7 +63,14 @@ async function remove(context: Context, name: string, force: boolean): Promise<s
       `volume ${name} is in use by ${names}; remove ${users.length > 1 ? "them" : "it"} first`,
     );
   }
-  await context.volumes.remove(name);
+}
+
+/** Throws `volume_not_found` unless `force`, `volume_in_use` for one that a container has, running or not. */
+async function remove(context: Context, name: string, force: boolean): Promise<string> {
+  if (force && !context.volumes.find(name)) return name;
+  context.volumes.get(name);
+  refuseUsed(context, name);
+  await context.volumes.remove(name, () => refuseUsed(context, name));
   context.events.emit("volume", "destroy", name, attributes);
   return name;
 }

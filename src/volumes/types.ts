@@ -46,8 +46,11 @@ export interface Volumes {
   get(name: string): Volume;
   find(name: string): Volume | undefined;
   list(): readonly Volume[];
-  /** Refused while it is held or in use. Its files are out of sight when this returns, and deleted while nobody waits. */
-  remove(name: string): Promise<void>;
+  /**
+   * Refused while it is held or in use, and where `check`, which is called at the last moment, throws. Its files are out of sight when
+   * this returns, and deleted while nobody waits.
+   */
+  remove(name: string, check?: () => void): Promise<void>;
   /** Keeps a volume from being removed, until the function that is returned is called. */
   hold(name: string): () => void;
   /** The volume outlives its container from now on. */

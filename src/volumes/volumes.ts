@@ -147,13 +147,14 @@ class LocalVolumes implements Volumes {
     return [...this.#entries.values()].map((entry) => this.#shown(entry)).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  async remove(name: string): Promise<void> {
+  async remove(name: string, check: () => void = () => {}): Promise<void> {
     const entry = this.#entry(name);
     await entry.lock.run(() => {
       if (this.#entries.get(name) !== entry) throw notFound(name);
       if (entry.users > 0 || entry.holds > 0) {
         throw new OnggiError("volume_in_use", `volume ${name} is in use; remove or stop what uses it first`);
       }
+      check();
       this.#clearMounts(name);
       this.#entries.delete(name);
       entry.record.phase = "removing";

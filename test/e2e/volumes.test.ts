@@ -381,7 +381,7 @@ test("list, inspect and system df", async () => {
   );
   expect(await refused("volume", "ls", "-f", "colour=red")).toContain("no such filter: colour");
   const [volume] = JSON.parse(await engine.ok(["inspect", "one"])) as Record<string, unknown>[];
-  expect(volume).toMatchObject({ Name: "one", Driver: "local", Scope: "local", Labels: { app: "a", plain: "" }, Options: null });
+  expect(volume).toMatchObject({ Name: "one", Driver: "local", Scope: "local", Labels: { app: "a", plain: "" }, Options: {} });
   await run("-v", "one:/v", "busybox", "sh", "-c", "dd if=/dev/zero of=/v/f bs=1000 count=5");
   expect(await engine.ok(["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}} {{.Size}}"])).toContain(
     "Local Volumes 3 2 5kB",
@@ -425,6 +425,52 @@ test("export and import carry everything over; import is whole or not at all; cl
   expect([half.code, half.stderr]).toEqual([1, expect.stringContaining("truncated")]);
   expect((await volumes()).filter((name) => name.length < 64)).toEqual(["copy", "from", "into"]);
   expect(await refused("volume", "clone", "from", "copy")).toContain("is there already");
+});
+
+test("many at the same time: a volume is filled once, and never removed from under a container", async () => {
+  const calls = Array.from({ length: 24 }, (_, i) =>
+    i % 4 === 3
+      ? engine.onggi(["volume", "rm", "busy"])
+      : engine.onggi([
+          "run",
+          "--rm",
+          "-v",
+          "busy:/data",
+          "-v",
+          "/own",
+          "data",
+          "sh",
+          "-c",
+          `cat /data/file; touch /own/${i}; ls /own`,
+        ]),
+  );
+  for (const [i, { code, stdout, stderr }] of (await Promise.all(calls)).entries()) {
+    if (i % 4 === 3) expect(code === 0 || /in use|no such volume/.test(stderr)).toBe(true);
+    else expect([code, stdout, stderr]).toEqual([0, `from the image\n${i}\n`, ""]);
+  }
+  expect((await volumes()).filter((name) => name !== "busy")).toEqual([]);
+}, 60_000);
+
+test("on a file system that can share blocks a clone does", async () => {
+  const disk = directory("xfs");
+  sh(["truncate", "-s", "320M", `${disk}.img`]);
+  sh(["mkfs.xfs", "-q", `${disk}.img`]);
+  sh(["mount", "-o", "loop", `${disk}.img`, disk]);
+  const there = startEngine({ base: directory("xfs/engine") });
+  try {
+    await there.ok(["volume", "create", "big"]);
+    const path = await there.ok(["volume", "inspect", "-f", "{{.Mountpoint}}", "big"]);
+    sh(["dd", "if=/dev/urandom", `of=${path}/file`, "bs=1M", "count=100", "status=none"]);
+    for (const name of ["one", "two"]) {
+      const { stderr, code } = await there.onggi(["volume", "clone", "big", name]);
+      expect([code, stderr]).toEqual([0, expect.stringContaining("all of it shared")]);
+      const copy = await there.ok(["volume", "inspect", "-f", "{{.Mountpoint}}", name]);
+      sh(["cmp", `${path}/file`, `${copy}/file`]);
+    }
+  } finally {
+    await there.close();
+    sh(["umount", disk]);
+  }
 });
 
 test("an engine that follows finds volumes mounted, and lets go of them when their users end", async () => {

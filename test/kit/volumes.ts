@@ -1,6 +1,7 @@
 /** Images with volumes in them, for tests of volumes. */
 import { readFileSync } from "node:fs";
 import { archiveEnd, encodeEntry, type NewEntry } from "../../src/archive/tar-encode.ts";
+import type { CommandLine } from "./command.ts";
 import type { Engine } from "./engine.ts";
 
 const APPLETS = [
@@ -23,9 +24,9 @@ const APPLETS = [
   "mkdir",
 ];
 
-/** Imports an image of busybox and `entries`, with Dockerfile instructions. */
+/** Imports, into onggi or docker, an image of busybox and `entries`, with Dockerfile instructions. */
 export async function volumeImage(
-  engine: Engine,
+  client: Pick<CommandLine, "ok">,
   name: string,
   changes: readonly string[],
   entries: readonly (NewEntry & { readonly data?: string })[],
@@ -38,14 +39,14 @@ export async function volumeImage(
     archiveEnd(),
   ];
   const flags = changes.flatMap((change) => ["-c", change]);
-  await engine.ok(["import", "-q", ...flags, "-", name], { stdin: new Uint8Array(Buffer.concat(parts)) });
+  await client.ok(["import", ...flags, "-", name], { stdin: new Uint8Array(Buffer.concat(parts)) });
 }
 
 /** A directory /data with an owner, a mode, an attribute and a hard link that are not everybody's. */
 export const DATA: readonly (NewEntry & { readonly data?: string })[] = [
   { type: "dir", name: "data", mode: 0o750, uid: 70, gid: 71 },
   { type: "file", name: "data/file", data: "from the image\n", mode: 0o640, uid: 70, gid: 71, mtime: 1_600_000_000 },
-  { type: "link", name: "data/same", link: "data/file" },
+  { type: "link", name: "data/same", link: "data/file", mode: 0o640, uid: 70, gid: 71, mtime: 1_600_000_000 },
   { type: "symlink", name: "data/link", link: "file" },
   { type: "dir", name: "data/below", mode: 0o1777 },
   {
