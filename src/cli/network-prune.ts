@@ -1,8 +1,7 @@
 import { define } from "./command.ts";
 import { confirmed } from "./confirm.ts";
-import { line } from "./context.ts";
 import { parseFilters } from "./listing.ts";
-import { pruneFlags } from "./prune.ts";
+import { pruneFlags, pruneNetworks } from "./prune.ts";
 
 export const command = define({
   usage: "[flags]",
@@ -14,8 +13,7 @@ export const command = define({
     const filters = parseFilters(values.filter);
     if (!values.force && !(await confirmed(context, "This will remove all custom networks not used by at least one container.")))
       return 0;
-    const { deleted } = await context.call("networkPrune", filters ? { filters } : {});
-    if (deleted.length > 0) await line(context.stdout, ["Deleted Networks:", ...deleted, ""].join("\n"));
+    await pruneNetworks(context, filters);
     return 0;
   },
 });

@@ -3,6 +3,7 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import type { Network, NetworkRequest } from "../networks/types.ts";
 import { type Context, findContainer } from "./context.ts";
+import { isLabelled, pruneTest } from "./filters.ts";
 import { connectNetwork, disconnectNetwork, forgetNetworks, nameNetwork } from "./networking.ts";
 import type { NetworkEndpoint, NetworkInfo } from "./types.ts";
 
@@ -28,11 +29,6 @@ function inspect({ networks, containers }: Context, reference: string): NetworkI
 
 type Test = (network: Network) => boolean;
 
-const labelTest = (value: string): Test => {
-  const [key = "", wanted] = value.split(/=(.*)/s);
-  return ({ labels }) => labels[key] !== undefined && (wanted === undefined || labels[key] === wanted);
-};
-
 /** Values of one key are alternatives, keys and labels add up. */
 const filters: Record<string, (context: Context, value: string) => Test> = {
   id:
@@ -56,7 +52,10 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
     (context, value) =>
     ({ id, predefined }) =>
       /^(1|true)$/i.test(value) === (!predefined && context.networks.endpointsIn(id).length === 0),
-  label: (_, value) => labelTest(value),
+  label:
+    (_, value) =>
+    ({ labels }) =>
+      isLabelled(labels, value),
 };
 
 /** Throws "invalid_filter". */
@@ -78,11 +77,13 @@ async function remove({ networks, events, dns }: Context, reference: string): Pr
   return network;
 }
 
-/** Removes the networks that no container is in. A network that cannot be removed does not keep the others. */
+/** Removes the networks that no container is in. A network that cannot be removed does not keep the others. Throws "invalid_filter". */
 async function prune(context: Context, wanted: Record<string, string[]> = {}): Promise<{ deleted: string[] }> {
+  const test = pruneTest(wanted);
   const deleted: string[] = [];
-  for (const { id, name, predefined } of list(context, wanted)) {
+  for (const { id, name, predefined, created, labels } of context.networks.list()) {
     if (predefined || context.networks.endpointsIn(id).length > 0) continue;
+    if (!test({ created: Date.parse(created) / 1000, labels })) continue;
     try {
       await remove(context, id);
       deleted.push(name);
