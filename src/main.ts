@@ -48,7 +48,9 @@ async function serveEngine(
   const { serve } = await import("./api/control/server.ts");
   const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const named = { named: runtimes, defaultName: defaultRuntime };
-  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, log, runtimes: named });
+  const { selfCommand } = await import("./cli/engine-process.ts");
+  const self = selfCommand(process.execPath, process.argv[1]);
+  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, log, runtimes: named, self });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine
@@ -58,6 +60,13 @@ async function serveEngine(
   await stopped.promise;
   await server.close();
   await engine.close();
+}
+
+/** Answers containers' questions for names; the engine started it. Returns when no container needs that any more. */
+async function serveResolver(run: string): Promise<void> {
+  const { serveResolver } = await import("./networks/dns/resolver.ts");
+  for (const signal of ["SIGHUP", "SIGINT"]) process.on(signal, () => {});
+  serveResolver({ run, log: (message) => console.error(`${new Date().toISOString()} ${message}`) });
 }
 
 /** The OCI runtime's command line: `onggi-runtime` started this program, and ends with the exit code it is told. */
@@ -90,7 +99,7 @@ function writeWhole(write: (fd: number, data: Uint8Array) => number, fd: number,
 }
 
 async function commandLine(): Promise<void> {
-  process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine })));
+  process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver })));
 }
 
 await (process.env.ONGGI_FRONT === undefined ? commandLine() : runtime());

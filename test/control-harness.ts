@@ -64,6 +64,7 @@ export class ControlHarness {
         throw new Exit(code);
       },
       serveEngine: async () => {},
+      serveResolver: async () => {},
     };
     const exitCode = await main(argv, () => context);
     return { exitCode, stdout: stdout.text, stderr: stderr.text };

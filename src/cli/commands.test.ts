@@ -23,6 +23,7 @@ const summary: ContainerSummary = {
   state: "running",
   status: "Up 2 minutes",
   labels: { app: "a", "com.example.tier": "front" },
+  ports: [],
   networks: ["none"],
 };
 
@@ -49,6 +50,8 @@ const info: ContainerInfo = {
   idMap: { hostId: 100000, size: 65536 },
   cgroupPath: "/onggi/x",
   runtime: "runc",
+  networks: [],
+  ports: [],
 };
 
 describe("ps", () => {
@@ -175,7 +178,7 @@ describe("inspect", () => {
     const [object] = JSON.parse((await harness.command(["inspect", "web"])).stdout);
     expect(object.State).toMatchObject({ Status: "paused", Running: true, Paused: true, Pid: 42 });
     expect([object.Name, object.Path, object.Args, object.Image]).toEqual(["/web", "sh", ["-c", "true"], "sha256:1"]);
-    expect(object.HostConfig).toMatchObject({ Memory: 67108864, NetworkMode: "none" });
+    expect(object.HostConfig).toMatchObject({ Memory: 67108864, NetworkMode: "bridge" });
     expect(object.Config).toMatchObject({ Image: "busybox", Env: ["A=1"], Labels: { app: "a" } });
     expect(object.Onggi.IdMap).toEqual({ HostId: 100000, Size: 65536 });
   });
@@ -240,11 +243,7 @@ describe("commands on several containers", () => {
         attach: { stdin: false, stdout: false, stderr: false },
       },
     ],
-    [
-      ["create", "--rm", "busybox", "true"],
-      "create",
-      { container: { image: "busybox", command: ["true"], network: "none", autoRemove: true } },
-    ],
+    [["create", "--rm", "busybox", "true"], "create", { container: { image: "busybox", command: ["true"], autoRemove: true } }],
   ] as [string[], string, object][])("%j", async (argv, name, expected) => {
     let asked: unknown;
     (harness.handlers as Record<string, unknown>)[name] = async ({ request }: { request: unknown }) => {

@@ -69,6 +69,15 @@ const manifestInspect = entry(
 const manifestLs = entry("show the lists that are here", async () => (await import("./manifest-ls.ts")).command);
 const manifestPush = entry("send a list to the registry its name says", async () => (await import("./manifest-push.ts")).command);
 const manifestRm = entry("remove lists", async () => (await import("./manifest-rm.ts")).command);
+const networkCreate = entry("make a network", async () => (await import("./network-create.ts")).command);
+const networkLs = entry("list networks", async () => (await import("./network-ls.ts")).command);
+const networkInspect = entry("show everything about networks", async () => (await import("./network-inspect.ts")).command);
+const networkRm = entry("remove networks", async () => (await import("./network-rm.ts")).command);
+const networkPrune = entry("remove networks that nobody is in", async () => (await import("./network-prune.ts")).command);
+const networkConnect = entry("put a container into a network", async () => (await import("./network-connect.ts")).command);
+const networkDisconnect = entry("take a container out of one", async () => (await import("./network-disconnect.ts")).command);
+const networkExplain = entry("show what a network is in the kernel", async () => (await import("./network-explain.ts")).command);
+const port = entry("show where the host answers for a container", async () => (await import("./port.ts")).command);
 const volumeCreate = entry("make a volume", async () => (await import("./volume-create.ts")).command);
 const volumeLs = entry("list volumes", async () => (await import("./volume-ls.ts")).command);
 const volumeInspect = entry("show everything about volumes", async () => (await import("./inspect.ts")).volumeCommand);
@@ -89,6 +98,11 @@ const engineStart = entry("start the engine", async () => (await import("./engin
 const engineStop = entry("stop the engine; containers run on", async () => (await import("./engine-stop.ts")).command);
 const engineStatus = entry("show the engine's state", async () => (await import("./engine-status.ts")).command);
 const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
+const engineResolver = entry(
+  "answer containers' questions for names",
+  async () => (await import("./engine-resolver.ts")).command,
+  true,
+);
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
@@ -100,6 +114,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   run,
   exec,
   ps,
+  port,
   logs,
   attach,
   create,
@@ -148,6 +163,7 @@ export const groups: Readonly<Record<string, Group>> = {
       exec,
       attach,
       inspect: inspectContainer,
+      port,
       pause,
       unpause,
       wait,
@@ -159,6 +175,19 @@ export const groups: Readonly<Record<string, Group>> = {
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
+    },
+  },
+  network: {
+    summary: "networks",
+    commands: {
+      create: networkCreate,
+      ls: networkLs,
+      inspect: networkInspect,
+      rm: networkRm,
+      prune: networkPrune,
+      connect: networkConnect,
+      disconnect: networkDisconnect,
+      explain: networkExplain,
     },
   },
   image: {
@@ -217,7 +246,7 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   engine: {
     summary: "the engine that runs in the background",
-    commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs },
+    commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs, resolver: engineResolver },
   },
   system: {
     summary: "what this machine offers, and the store",

@@ -23,7 +23,7 @@ const request = (...argv: string[]) => {
   const { values, args } = parseFlags(containerFlags, argv, false);
   return containerRequest(values, args, context);
 };
-const base = { image: "busybox", network: "none" };
+const base = { image: "busybox" };
 
 describe("each flag becomes its part of the request", () => {
   const GiB = 1024 ** 3;
@@ -38,6 +38,24 @@ describe("each flag becomes its part of the request", () => {
     [["-h", "box", "--domainname", "example.org"], { hostname: "box", domainname: "example.org" }],
     [["--network", "host"], { network: "host" }],
     [["--net=none"], { network: "none" }],
+    [["--network", "web"], { networks: [{ network: "web" }] }],
+    [
+      ["--network", "name=web,alias=a,alias=b,ip=10.0.0.2", "--network", "back"],
+      { networks: [{ network: "web", aliases: ["a", "b"], ipv4: "10.0.0.2" }, { network: "back" }] },
+    ],
+    [["--ip6", "fd00::2", "--network-alias", "db"], { networks: [{ network: "bridge", ipv6: "fd00::2", aliases: ["db"] }] }],
+    [
+      ["-p", "8080:80", "-P", "--expose", "53/udp"],
+      {
+        publish: [{ protocol: "tcp", containerPort: 80, hostIp: "", hostPort: 8080, hostPortEnd: 8080 }],
+        publishAll: true,
+        expose: ["53/udp"],
+      },
+    ],
+    [
+      ["--dns", "192.0.2.1", "--dns-search", "a.test", "--dns-option", "ndots:2", "--add-host", "h:host-gateway"],
+      { dns: ["192.0.2.1"], dnsSearch: ["a.test"], dnsOptions: ["ndots:2"], extraHosts: ["h:host-gateway"] },
+    ],
     [["-m", "64m"], { resources: { memory: 64 * 1024 ** 2 } }],
     [["--memory-swap", "-1"], { resources: { memorySwap: -1 } }],
     [["--memory-swap", "1g"], { resources: { memorySwap: GiB } }],
@@ -124,9 +142,11 @@ describe("refuses", () => {
     file("not.json", "{");
   });
   test.each([
-    [["--network", "bridge"], "bridge and overlay networks are not there yet"],
-    [["-p", "80:80"], "-p is not there yet: it needs a bridge network"],
-    [["-P"], "-P is not there yet"],
+    [["--network", "none", "--network", "web"], "goes with no other"],
+    [["--network", "name=web,speed=1"], 'unknown key "speed"'],
+    [["--network", "host", "--ip", "10.0.0.2"], "need a network"],
+    [["-p", "80:80/icmp"], 'protocol "icmp" is not one of'],
+    [["--link", "a"], "is not there yet"],
     [["--restart", "always"], "restart policies are not there yet"],
     [["--health-cmd", "true"], "it needs health checks"],
     [["-v", "data"], "the path inside must begin with /"],

@@ -7,6 +7,7 @@ import { fromEnvironment, keyValueLines, readText } from "./files.ts";
 import type { Values } from "./flags.ts";
 import { labelsOf } from "./labels.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
+import { networkRequest } from "./network-flags.ts";
 import { pairs } from "./pairs.ts";
 
 type Given = Values<typeof containerFlags>;
@@ -63,7 +64,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       rootfs: given.rootfs === undefined ? undefined : absolute(given.rootfs, cwd),
     }),
     image,
-    network: given.network ?? "none",
+    ...networkRequest(given),
   };
 }
 

@@ -64,6 +64,8 @@ export interface Context {
   exit(code: number): never;
   /** Serves as the engine until it is stopped. */
   serveEngine(flags: EngineFlags): Promise<void>;
+  /** Answers containers' questions for names, below the run directory, as long as one needs that. */
+  serveResolver(): Promise<void>;
 }
 
 /** Writes one line. */

@@ -12,6 +12,7 @@ export interface HostOptions {
   /** Loads what reaches the terminal: system calls, which this layer does not make. */
   terminal: () => Promise<Terminal>;
   serveEngine: (locations: { root: string; run: string; socket: string }, flags: EngineFlags) => Promise<void>;
+  serveResolver: (run: string) => Promise<void>;
 }
 
 /** Reasons to start an engine: nobody is there. */
@@ -64,6 +65,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
         return callRunning(name, request, handlers, signal);
       },
       exit: (code) => process.exit(code),
+      serveResolver: () => options.serveResolver(run),
       serveEngine: (flags) =>
         options.serveEngine(where, {
           ...flags,

@@ -1,11 +1,10 @@
 import type { ContainerInfo, Image, VolumeInfo } from "../api/control/types.ts";
-import { messageOf, OnggiError } from "../lib/errors.ts";
-import { compile, toJson } from "../lib/template.ts";
+import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
-import { type Context, line } from "./context.ts";
+import type { Context } from "./context.ts";
 import { bool, choice, platform, text } from "./flags.ts";
+import { inspectObjects } from "./inspect-objects.ts";
 import { dockerContainer, dockerImage, dockerVolume } from "./inspect-shape.ts";
-import { unescapeFormat } from "./listing.ts";
 
 const format = text("f", "TEMPLATE", "json or a Go template");
 const many = [1, Number.POSITIVE_INFINITY] as const;
@@ -55,29 +54,13 @@ export const volumeCommand = define({
 
 type Kind = "container" | "image" | "volume" | undefined;
 
-async function inspectAll(
+const inspectAll = (
   context: Context,
   args: readonly string[],
   format: string | undefined,
   kind: Kind,
   platform?: string,
-): Promise<number> {
-  // a mistake in the template is told before anything is asked
-  const template = format === undefined || format === "json" ? undefined : compile(unescapeFormat(format));
-  const found: object[] = [];
-  const failures: unknown[] = [];
-  for (const name of args) {
-    try {
-      found.push(await find(context, name, kind, platform));
-    } catch (error) {
-      failures.push(error);
-    }
-  }
-  if (format === undefined) await line(context.stdout, found.length === 0 ? "[]" : JSON.stringify(found, null, 4));
-  else for (const object of found) await line(context.stdout, template ? template(object) : toJson(object));
-  for (const failure of failures) await line(context.stderr, `onggi: ${messageOf(failure)}`);
-  return failures.length > 0 ? 1 : 0;
-}
+): Promise<number> => inspectObjects(context, args, format, (name) => find(context, name, kind, platform));
 
 async function find(context: Context, name: string, kind: Kind, platform?: string): Promise<object> {
   if (kind === undefined || kind === "container") {

@@ -34,5 +34,11 @@ export async function pruneVolumes(context: Context, all: boolean, filters: Filt
   return reclaimed;
 }
 
+/** Removes networks that no container is in, tells which. */
+export async function pruneNetworks(context: Context, filters: Filters): Promise<void> {
+  const { deleted } = await context.call("networkPrune", filters ? { filters } : {});
+  if (deleted.length > 0) await line(context.stdout, ["Deleted Networks:", ...deleted, ""].join("\n"));
+}
+
 export const tellReclaimed = (context: Context, bytes: number): Promise<void> =>
   line(context.stdout, `Total reclaimed space: ${decimalSize(bytes)}`);

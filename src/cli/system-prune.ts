@@ -3,11 +3,11 @@ import { confirmed } from "./confirm.ts";
 import { UsageError } from "./errors.ts";
 import { bool } from "./flags.ts";
 import { parseFilters } from "./listing.ts";
-import { pruneContainers, pruneFlags, pruneImages, pruneVolumes, tellReclaimed } from "./prune.ts";
+import { pruneContainers, pruneFlags, pruneImages, pruneNetworks, pruneVolumes, tellReclaimed } from "./prune.ts";
 
 export const command = define({
   usage: "[flags]",
-  summary: "remove containers that do not run, then images, and if asked for volumes, that nothing needs",
+  summary: "remove containers that do not run, then networks, images, and if asked for volumes, that nothing needs",
   flags: {
     all: bool("a", "images with a name as well"),
     volumes: bool("", "anonymous volumes that no container has"),
@@ -21,6 +21,7 @@ export const command = define({
     const ofVolumes = values.volumes ? volumeFilters(filters) : undefined;
     if (!force && !(await confirmed(context, warning(all, values.volumes ?? false, values.filter ?? [])))) return 0;
     const containers = await pruneContainers(context, filters);
+    await pruneNetworks(context, filters);
     const volumes = values.volumes ? await pruneVolumes(context, false, ofVolumes) : 0;
     await tellReclaimed(context, containers + volumes + (await pruneImages(context, all, filters)));
     return 0;
@@ -40,6 +41,7 @@ function warning(all: boolean, volumes: boolean, filters: readonly string[]): st
   return [
     "This will remove:",
     "  - all stopped containers",
+    "  - all networks not used by at least one container",
     ...(volumes ? ["  - all anonymous volumes not used by at least one container"] : []),
     `  - ${images}`,
     ...filtered,

@@ -1,6 +1,8 @@
 import type { Registries } from "../images/remote/types.ts";
 import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import type { DnsService } from "../networks/dns/index.ts";
+import type { Networks } from "../networks/types.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
 import type { HostFacts } from "../runtime/types.ts";
 import type { Volumes } from "../volumes/index.ts";
@@ -28,6 +30,9 @@ export interface Context {
   readonly volumes: Volumes;
   /** What may come from registries. */
   readonly policy: Policy;
+  readonly networks: Networks;
+  /** Names in networks other than the default one. */
+  readonly dns: DnsService;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;

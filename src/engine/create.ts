@@ -14,6 +14,7 @@ import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { mountPoints } from "./mount-points.ts";
+import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
@@ -74,15 +75,6 @@ function commandOf(request: ContainerRequest, image: Image | undefined): string[
   return args;
 }
 
-function checkNetwork(request: ContainerRequest): void {
-  const network = request.network ?? "none";
-  if (network === "none" || network === "host") return;
-  throw new OnggiError(
-    "network_unsupported",
-    `--network ${network}: only none and host are there yet; bridge and overlay networks are to come`,
-  );
-}
-
 function chooseName(context: Context, wanted: string | undefined): string {
   const taken = (name: string) => [...context.containers.values()].some((container) => container.name === name);
   if (wanted === undefined || wanted === "") return generateName(taken);
@@ -104,7 +96,7 @@ function chooseName(context: Context, wanted: string | undefined): string {
 
 /** The record of a container that does not exist yet; makes and reserves nothing. */
 export function draft(context: Context, request: ContainerRequest): ContainerRecord {
-  checkNetwork(request);
+  checkNetworking(context, request);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);
@@ -143,19 +135,17 @@ export function makeFiles(context: Context, record: ContainerRecord): void {
   }
   if (owner !== 0) chownSync(paths.upper, owner, owner);
   const hostname = record.request.hostname ?? record.id.slice(0, 12);
+  const { hosts, resolvConf } = networkFiles(context, record, []);
   const files: [string, string][] = [
     [paths.hostname, `${hostname}\n`],
-    [paths.hosts, hostsFile(hostname)],
-    [paths.resolvConf, "# no network: nothing to resolve names with\n"],
+    [paths.hosts, hosts],
+    [paths.resolvConf, resolvConf],
   ];
   for (const [path, text] of files) {
     writeFileSync(path, text, { mode: 0o644 });
     if (owner !== 0) chownSync(path, owner, owner);
   }
 }
-
-const hostsFile = (hostname: string): string =>
-  `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n127.0.1.1\t${hostname}\n`;
 
 /**
  * Makes a container that is ready to be started. When it throws, nothing is left of it. The record comes last: an engine that
@@ -184,6 +174,7 @@ function insertContainer(context: Context, sketch: ContainerRecord): Container {
     // what is wrong with the request is said now, not at start
     container.keepSpec(specOf(context, record));
     makeFiles(context, record);
+    joinNetworks(context, record);
     context.table.insert(record);
     context.containers.set(record.id, container);
   } catch (error) {

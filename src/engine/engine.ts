@@ -7,6 +7,8 @@ import type { CheckRequest, Image, ImageStore, Progress, RemovedImages } from ".
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
+import { DnsService } from "../networks/dns/index.ts";
+import { openNetworks } from "../networks/index.ts";
 import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
@@ -14,7 +16,7 @@ import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { openVolumes } from "../volumes/index.ts";
 import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
-import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
+import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer, imagesInUse } from "./context.ts";
@@ -34,6 +36,7 @@ import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
+import { networksOf } from "./networks.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers, pruneImages } from "./prune.ts";
@@ -84,6 +87,8 @@ export interface EngineOptions {
   readonly registries?: string | undefined;
   /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
   readonly policy?: string | undefined;
+  /** How onggi is called again: for the resolver of names, which outlives the engine. */
+  readonly self: readonly string[];
   /** Where the engine's own messages go. */
   readonly log: (message: string) => void;
 }
@@ -141,6 +146,13 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
+    networks: openNetworks({
+      root: layout.root,
+      tag: rootTag(layout.root),
+      log: options.log,
+      nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+    }),
+    dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
@@ -165,6 +177,7 @@ export class Engine {
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
+  readonly networks: ReturnType<typeof networksOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
 
   constructor(context: Context, lock: number) {
@@ -173,6 +186,7 @@ export class Engine {
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
+    this.networks = networksOf(context);
     this.volumes = volumesOf(context);
   }
 
@@ -494,6 +508,9 @@ export class Engine {
     }
     context.registries.close();
     context.images.close();
+    await context.dns.close();
+    await context.networks.withdraw();
+    context.networks.close();
     context.table.close();
     context.imageMounts.close();
     context.volumes.close();

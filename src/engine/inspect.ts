@@ -22,5 +22,7 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     idMap: record.slot === null ? null : rangeOf(record.slot),
     cgroupPath: record.cgroupPath,
     runtime: record.runtime?.name ?? BUILT_IN,
+    networks: [...context.networks.endpointsOf(record.id)].sort((a, b) => (a.networkName < b.networkName ? -1 : 1)),
+    ports: [...context.networks.publishedBy(record.id)],
   };
 }

@@ -28,6 +28,7 @@ import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
+import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";
@@ -117,7 +118,8 @@ function programOf(context: Context, section: Seccomp | undefined): CompiledSecc
 export function specOf(context: Context, record: ContainerRecord): Spec {
   const { request } = record;
   const config = imageConfig(context, record);
-  const paths = containerPaths(context.layout, record.id, record.logFile);
+  const paths = networkFilePaths(context, record);
+  const networkNamespace = networkNamespaceOf(context, record);
   const spec = specFromRequest({
     request: record.mounts ? { ...request, mounts: bindRequests(record.mounts) } : request,
     image: config,
@@ -130,6 +132,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
     idMap: record.slot === null ? null : rangeOf(record.slot),
     devices: resolveDevices(request),
     files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
+    ...(networkNamespace === undefined ? {} : { networkNamespace }),
   });
   const seccomp = seccompSection(context, request, spec.process?.capabilities?.bounding ?? []);
   return seccomp ? { ...spec, linux: { ...spec.linux, seccomp } } : spec;
@@ -166,7 +169,7 @@ export function rootOf(context: Context, record: ContainerRecord, image: Mounted
  * also one that is not there yet. Throws for a source that is missing.
  */
 function fileSources(context: Context, record: ContainerRecord, spec: Spec, open: OpenSources): Set<string> {
-  const { hostname, hosts, resolvConf } = containerPaths(context.layout, record.id);
+  const { hostname, hosts, resolvConf } = networkFilePaths(context, record);
   const own = new Set([hostname, hosts, resolvConf]);
   const known = new Set((record.mounts ?? []).filter(({ type }) => type !== "bind").map(pathOf));
   const asked = (spec.mounts ?? []).filter(({ source = "" }) => !own.has(source) && !known.has(source));

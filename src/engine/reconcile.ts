@@ -17,6 +17,7 @@ import { deleteByRuntime } from "./foreign.ts";
 import { forgetExecs } from "./foreign-exec.ts";
 import { reconcileImageMounts } from "./image-mounts.ts";
 import { containerPaths } from "./layout.ts";
+import { reconcileNetworks } from "./networking.ts";
 import { settleFreezer } from "./pause.ts";
 import { deleteContainer } from "./remove.ts";
 import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";
@@ -28,6 +29,7 @@ export async function reconcile(context: Context): Promise<void> {
   }
   reconcileImageMounts(context);
   const adopted = await Promise.all([...context.containers.values()].map((container) => guarded(context, container)));
+  await reconcileNetworks(context);
   await reconcileVolumes(context);
   await removeStrangers(context);
   await context.images.collectGarbage();

@@ -10,6 +10,7 @@ import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime } from "./foreign.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { forgetNetworks } from "./networking.ts";
 import { next, WrongState } from "./state.ts";
 import { signalProcess } from "./stop.ts";
 
@@ -45,6 +46,7 @@ export function discard(context: Context, container: Container): void {
   if (record.slot !== null) context.slots.release(record.slot);
   for (const step of [
     () => context.table.delete(record),
+    () => void forgetNetworks(context, record.id),
     () => rmSync(containerPaths(context.layout, record.id).directory, { recursive: true, force: true }),
   ]) {
     try {
@@ -66,6 +68,7 @@ export async function deleteContainer(context: Context, container: Container, vo
   record.removeVolumes = volumes;
   if (!record.request.autoRemove) note(context, record, true);
   await deleteByRuntime(context, record);
+  await forgetNetworks(context, record.id);
   throwAway(context, containerPaths(context.layout, record.id).directory);
   if (!volumes) keepAnonymous(context, record);
   await deleteRecord(context, record);

@@ -17,6 +17,7 @@ import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { explainRuntime, runtimePaths } from "./runtime-command.ts";
@@ -64,6 +65,14 @@ function prepare(context: Context, record: ContainerRecord, spec: Spec, join: Cg
 /** From a shim that sets the process up to a process that runs. */
 function begin(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
   if (record.runtime) return startByRuntime(context, record, record.runtime, shim);
+  return startByShim(context, record, shim);
+}
+
+async function startByShim(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
+  if (networkMode(record.request).kind === "networks") {
+    const { pid } = await shim.main.created;
+    await attachNetworks(context, record, pid);
+  }
   shim.start();
   return shim.main.started;
 }
@@ -139,6 +148,7 @@ export function startContainer(context: Context, container: Container, options: 
       if (record.runtime) await shim?.main.exited.catch(() => {});
       shim?.release();
       await deleteByRuntime(context, record);
+      await detachNetworks(context, record.id);
       await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
       await releaseVolumes(context, container);
       const told = plan ? explain(context, record, plan, error) : error;
@@ -218,6 +228,7 @@ async function finish(context: Context, container: Container): Promise<void> {
   const { record } = container;
   container.shim?.release();
   container.shim = null;
+  await detachNetworks(context, record.id);
   await releaseVolumes(context, container);
   context.events.emit("container", "die", record.id, { ...describe(record), exitCode: String(record.state.exitCode) });
   if (record.request.autoRemove) {

@@ -16,11 +16,14 @@ export type {
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
+export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../networks/types.ts";
 export type {
   ContainerRequest,
   DeviceRequest,
   LogConfig,
   MountRequest,
+  NetworkEndpoint,
+  PortRequest,
   Resources,
   Ulimit,
 } from "../runtime/request-types.ts";
@@ -35,6 +38,7 @@ import type {
   ListPlatform,
   Referrer,
 } from "../images/types.ts";
+import type { Endpoint, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -120,6 +124,16 @@ export interface ContainerInfo {
   cgroupPath: string;
   /** Name of the OCI runtime that makes it. */
   runtime: string;
+  /** Its places in networks, in the order of their names; empty for one that shares a network or has none. */
+  networks: Endpoint[];
+  /** Ports of the host, while it runs. */
+  ports: Published[];
+}
+
+/** One network as `network inspect` shows it. */
+export interface NetworkInfo extends Network {
+  /** Those that run. */
+  containers: { id: string; name: string; endpoint: Endpoint }[];
 }
 
 /** An OCI runtime that containers can be made by. */
@@ -151,6 +165,7 @@ export interface ContainerSummary {
   status: string;
   labels: Record<string, string>;
   networks: string[];
+  ports: Published[];
 }
 
 export interface ExecRequest {
@@ -277,7 +292,7 @@ export interface StatsSample {
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */
 export interface EngineEvent {
-  type: "container" | "image" | "volume";
+  type: "container" | "image" | "network" | "volume";
   action: string;
   id: string;
   attributes: Record<string, string>;

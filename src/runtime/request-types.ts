@@ -69,6 +69,30 @@ export interface LogConfig {
   maxFiles: number;
 }
 
+/** A container's place in one network, as it is asked for. */
+export interface NetworkEndpoint {
+  /** Name or id. */
+  network: string;
+  aliases?: string[];
+  ipv4?: string;
+  ipv6?: string;
+  mac?: string;
+  /** The interface's name inside. */
+  interface?: string;
+  gatewayPriority?: number;
+}
+
+/** A port that the host answers on. */
+export interface PortRequest {
+  protocol: "tcp" | "udp" | "sctp";
+  containerPort: number;
+  /** "": every address of the host. */
+  hostIp: string;
+  /** First and last to choose from; 0 and 0: any that is free. */
+  hostPort: number;
+  hostPortEnd: number;
+}
+
 /** What `create` is asked for. Absent means the image's value, then Docker's default. */
 export interface ContainerRequest {
   image: string;
@@ -89,7 +113,20 @@ export interface ContainerRequest {
   stdinOnce?: boolean;
   labels?: Record<string, string>;
   autoRemove?: boolean;
+  /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
   network?: string;
+  networks?: NetworkEndpoint[];
+  publish?: PortRequest[];
+  /** Every port of `expose` and of the image, on any free port. */
+  publishAll?: boolean;
+  /** "80/tcp". */
+  expose?: string[];
+  /** Name servers, search domains and options instead of the host's. */
+  dns?: string[];
+  dnsSearch?: string[];
+  dnsOptions?: string[];
+  /** "NAME:ADDRESS", also "NAME:host-gateway". */
+  extraHosts?: string[];
   pid?: string;
   ipc?: string;
   uts?: string;

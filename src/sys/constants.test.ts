@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as constants from "./constants.ts";
 import * as netconstants from "./netconstants.ts";
+import * as nfconstants from "./nfconstants.ts";
 import { numbers } from "./numbers.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "onggi-constants-"));
@@ -32,11 +33,11 @@ const flatten = (groups: object): Map<string, number> =>
   new Map(Object.values(groups).flatMap((group) => Object.entries(group) as [string, number][]));
 
 const general = [
-  "fcntl.h sched.h signal.h unistd.h poll.h termios.h dirent.h sys/wait.h sys/file.h sys/mman.h sys/socket.h sys/ioctl.h",
-  "sys/eventfd.h sys/inotify.h sys/random.h sys/resource.h sys/personality.h sys/xattr.h linux/openat2.h linux/mount.h",
+  "netinet/in.h fcntl.h sched.h signal.h unistd.h poll.h termios.h dirent.h sys/wait.h sys/file.h sys/mman.h sys/socket.h sys/ioctl.h",
+  "sys/epoll.h sys/eventfd.h sys/inotify.h sys/random.h sys/resource.h sys/personality.h sys/xattr.h linux/openat2.h linux/mount.h",
   "linux/stat.h linux/fs.h linux/sched.h linux/nsfs.h linux/prctl.h linux/securebits.h linux/capability.h linux/ioprio.h",
   "linux/mempolicy.h linux/loop.h linux/bpf.h linux/seccomp.h linux/magic.h linux/close_range.h linux/memfd.h linux/falloc.h",
-  "linux/fsverity.h",
+  "linux/fsverity.h linux/sockios.h",
 ].flatMap((line) => line.split(" "));
 
 /** Newer than the oldest headers this is built with, so compared where they have them. */
@@ -70,8 +71,15 @@ describe.skipIf(cc === null)("the tables equal the headers", () => {
 
   test("netlink", () => {
     const headers =
-      "sys/socket.h linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h linux/neighbour.h";
+      "sys/socket.h linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h linux/neighbour.h linux/pkt_sched.h";
     const table = flatten(netconstants);
+    expect(Object.fromEntries(table)).toEqual(Object.fromEntries(valuesInC(headers.split(" "), [...table.keys()])));
+  });
+
+  test("netfilter", () => {
+    const headers =
+      "sys/socket.h netinet/in.h linux/netlink.h linux/netfilter.h linux/netfilter_ipv4.h linux/netfilter/nfnetlink.h linux/netfilter/nf_tables.h linux/netfilter/nfnetlink_conntrack.h linux/netfilter/nf_conntrack_common.h";
+    const table = flatten(nfconstants);
     expect(Object.fromEntries(table)).toEqual(Object.fromEntries(valuesInC(headers.split(" "), [...table.keys()])));
   });
 

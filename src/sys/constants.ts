@@ -300,14 +300,27 @@ export const SOCK = {
 /** Socket levels, options and ancillary types, socket(7). */
 // biome-ignore format: a table
 export const SO = {
-  SOL_SOCKET: 1, SO_RCVBUF: 8, SO_SNDBUF: 7, SO_PASSCRED: 16, SO_PEERCRED: 17, SO_RCVTIMEO: 20, SO_RCVBUFFORCE: 33,
-  SO_SNDBUFFORCE: 32, SO_ERROR: 4, SO_TYPE: 3, SCM_RIGHTS: 1, SCM_CREDENTIALS: 2,
+  SOL_SOCKET: 1, SO_RCVBUF: 8, SO_SNDBUF: 7, SO_PASSCRED: 16, SO_PEERCRED: 17, SO_RCVTIMEO: 20, SO_ATTACH_FILTER: 26, SIOCGSKNS: 0x894c, SO_RCVBUFFORCE: 33,
+  SO_SNDBUFFORCE: 32, SO_SNDTIMEO: 21, SO_ERROR: 4, SO_TYPE: 3, SO_REUSEADDR: 2, SCM_RIGHTS: 1, SCM_CREDENTIALS: 2,
+} as const;
+
+/** Protocols and options of ip(7) and ipv6(7). */
+// biome-ignore format: a table
+export const IPPROTO = {
+  IPPROTO_TCP: 6, IPPROTO_UDP: 17, IPPROTO_SCTP: 132, IPPROTO_IPV6: 41, IPV6_V6ONLY: 26,
 } as const;
 
 /** Flags of send(2) and recv(2). */
 // biome-ignore format: a table
 export const MSG = {
   MSG_PEEK: 2, MSG_CTRUNC: 8, MSG_TRUNC: 0x20, MSG_DONTWAIT: 0x40, MSG_NOSIGNAL: 0x4000, MSG_CMSG_CLOEXEC: 0x40000000,
+} as const;
+
+/** Operations, flags and events of epoll(7). */
+// biome-ignore format: a table
+export const EPOLL = {
+  EPOLL_CLOEXEC: 0x80000, EPOLL_CTL_ADD: 1, EPOLL_CTL_DEL: 2, EPOLL_CTL_MOD: 3, EPOLLIN: 1, EPOLLOUT: 4, EPOLLERR: 8, EPOLLHUP: 0x10,
+  EPOLLRDHUP: 0x2000,
 } as const;
 
 /** Events of poll(2). */

@@ -5,7 +5,7 @@
  * user, mount and pid namespaces cannot be changed at all from here (EINVAL); those are the shim's work.
  */
 import { CFunction, FFIType, type Pointer, toArrayBuffer } from "bun:ffi";
-import { CLONE, NS, O, SIG, WAIT } from "./constants.ts";
+import { CLONE, NS, O, SIG, SO, WAIT } from "./constants.ts";
 import { errno, isErrno, SysError } from "./errno.ts";
 import { sys, sysRaw } from "./ffi.ts";
 import { close, open } from "./file.ts";
@@ -54,6 +54,9 @@ export const ownerUserNamespace = (fd: number): number => ioctl(fd, NS.NS_GET_US
 
 /** The kind of a namespace descriptor, as CLONE_NEW*. ENOTTY if `fd` is something else. */
 export const namespaceKind = (fd: number): number => ioctl(fd, NS.NS_GET_NSTYPE);
+
+/** The network namespace that a socket belongs to, as a descriptor. Needs CAP_NET_ADMIN in it. */
+export const networkNamespaceOf = (socket: number): number => ioctl(socket, SO.SIOCGSKNS);
 
 /** pidfd_open(2): a descriptor that stays with this process; it polls readable when the process has ended. */
 export const pidfdOpen = (pid: number, flags = 0): number => sys("pidfd_open", `pid ${pid}`, pid, flags);

@@ -36,7 +36,8 @@ export const NLA = {
 // biome-ignore format: a table
 export const RTM = {
   RTM_NEWLINK: 16, RTM_DELLINK: 17, RTM_GETLINK: 18, RTM_SETLINK: 19, RTM_NEWADDR: 20, RTM_DELADDR: 21, RTM_GETADDR: 22,
-  RTM_NEWROUTE: 24, RTM_DELROUTE: 25, RTM_GETROUTE: 26, RTM_NEWNEIGH: 28, RTM_DELNEIGH: 29, RTM_GETNEIGH: 30,
+  RTM_NEWROUTE: 24, RTM_DELROUTE: 25, RTM_GETROUTE: 26, RTM_NEWNEIGH: 28, RTM_DELNEIGH: 29, RTM_GETNEIGH: 30, RTM_NEWQDISC: 36,
+  RTM_DELQDISC: 37, RTM_GETQDISC: 38,
 } as const;
 
 /** Link flags, netdevice(7). */
@@ -80,6 +81,12 @@ export const IFLA_BRPORT = {
   IFLA_BRPORT_ISOLATED: 33,
 } as const;
 
+/** Attributes of a macvlan link's data, and its modes. */
+// biome-ignore format: a table
+export const MACVLAN = {
+  IFLA_MACVLAN_MODE: 1, MACVLAN_MODE_PRIVATE: 1, MACVLAN_MODE_VEPA: 2, MACVLAN_MODE_BRIDGE: 4, MACVLAN_MODE_PASSTHRU: 8,
+} as const;
+
 /** Attributes of a vxlan link's data. */
 // biome-ignore format: a table
 export const IFLA_VXLAN = {
@@ -106,7 +113,7 @@ export const RTA = {
 // biome-ignore format: a table
 export const RT = {
   RT_TABLE_MAIN: 254, RT_TABLE_LOCAL: 255, RT_TABLE_COMPAT: 252, RT_SCOPE_UNIVERSE: 0, RT_SCOPE_LINK: 253, RT_SCOPE_HOST: 254,
-  RTPROT_KERNEL: 2, RTPROT_BOOT: 3, RTPROT_STATIC: 4, RTN_UNICAST: 1, RTN_LOCAL: 2, RTN_BLACKHOLE: 6, RTN_UNREACHABLE: 7,
+  RTPROT_KERNEL: 2, RTPROT_BOOT: 3, RTPROT_STATIC: 4, RTN_UNICAST: 1, RTN_LOCAL: 2, RTN_BROADCAST: 3, RTN_MULTICAST: 5, RTN_BLACKHOLE: 6, RTN_UNREACHABLE: 7,
 } as const;
 
 /** Neighbour attributes. */
@@ -125,4 +132,11 @@ export const NUD = {
 // biome-ignore format: a table
 export const NTF = {
   NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_ROUTER: 0x80,
+} as const;
+
+/** Queueing disciplines: attributes, and where they stand. */
+// biome-ignore format: a table
+export const TC = {
+  TCA_KIND: 1, TCA_OPTIONS: 2, TCA_TBF_PARMS: 1, TCA_TBF_RATE64: 4, TCA_TBF_BURST: 6, TC_H_ROOT: 0xffff_ffff,
+  TC_LINKLAYER_ETHERNET: 1,
 } as const;

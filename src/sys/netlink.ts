@@ -44,6 +44,7 @@ export const attr = {
   u16: (type: number, value: number): Uint8Array => attribute(type, Uint8Array.of(value, value >> 8)),
   u16be: (type: number, value: number): Uint8Array => attribute(type, Uint8Array.of(value >> 8, value)),
   u32: (type: number, value: number): Uint8Array => attribute(type, Uint8Array.of(value, value >> 8, value >> 16, value >> 24)),
+  u32be: (type: number, value: number): Uint8Array => attribute(type, Uint8Array.of(value >> 24, value >> 16, value >> 8, value)),
   u64: (type: number, value: bigint): Uint8Array => attribute(type, new Uint8Array(new BigUint64Array([value]).buffer)),
   /** NUL-terminated. */
   string: (type: number, value: string): Uint8Array => attribute(type, new TextEncoder().encode(`${value}\0`)),
@@ -73,6 +74,8 @@ export const payload = {
     bytes === undefined || bytes.length < 2 ? undefined : bytes[0]! | (bytes[1]! << 8),
   u32: (bytes: Uint8Array | undefined): number | undefined =>
     bytes === undefined || bytes.length < 4 ? undefined : viewOf(bytes).getUint32(0, true),
+  u32be: (bytes: Uint8Array | undefined): number | undefined =>
+    bytes === undefined || bytes.length < 4 ? undefined : viewOf(bytes).getUint32(0),
   /** Up to the first NUL. */
   string: (bytes: Uint8Array | undefined): string | undefined => {
     if (bytes === undefined) return undefined;
@@ -166,6 +169,8 @@ const BATCH = 64;
 export class NetlinkSocket implements Disposable {
   readonly fd: number;
   #seq = 0;
+  /** Bytes that may be sent at once: less than any default of net.core.wmem_default. */
+  #room = 65536;
   readonly #buffer = new Uint8Array(65536);
 
   /** @param fd an open netlink socket, which then belongs to this object; otherwise one is opened */
@@ -186,6 +191,19 @@ export class NetlinkSocket implements Disposable {
     this.close();
   }
 
+  /** Its number among the netlink sockets of the namespace: what it changes is told to others with this number. */
+  get portId(): number {
+    const address = new Uint8Array(12);
+    const view = viewOf(address);
+    sys("getsockname", "netlink", this.fd, address, new Uint32Array([12]));
+    if (view.getUint32(4, true) === 0) {
+      // It gets one by its first message, or now.
+      sys("bind", "netlink", this.fd, Uint8Array.of(AF.AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), 12);
+      sys("getsockname", "netlink", this.fd, address, new Uint32Array([12]));
+    }
+    return view.getUint32(4, true);
+  }
+
   /**
    * Sends requests in one send (in blocks of 64) and waits for all acknowledgements. The kernel runs them in order and goes
    * on after one that fails.
@@ -201,9 +219,9 @@ export class NetlinkSocket implements Disposable {
     const results: (NetlinkError | undefined)[] = new Array(requests.length).fill(undefined);
     for (let from = 0; from < requests.length; from += BATCH) {
       const block = requests.slice(from, from + BATCH);
-      const first = this.#send(block, NLM_F.NLM_F_ACK);
+      const first = this.send(block, () => NLM_F.NLM_F_ACK);
       for (let open = block.length; open > 0; ) {
-        for (const message of this.#receive()) {
+        for (const message of this.receive()) {
           const index = message.seq - first;
           if (message.type !== NLMSG.NLMSG_ERROR || index < 0 || index >= block.length) continue;
           const { errno: number, detail } = decodeError(message);
@@ -229,11 +247,11 @@ export class NetlinkSocket implements Disposable {
   }
 
   #ask(request: NetlinkRequest, isDump: boolean): { answers: NetlinkMessage[]; interrupted: boolean } {
-    const seq = this.#send([request], isDump ? 0 : NLM_F.NLM_F_ACK);
+    const seq = this.send([request], () => (isDump ? 0 : NLM_F.NLM_F_ACK));
     const answers: NetlinkMessage[] = [];
     let interrupted = false;
     for (;;) {
-      for (const message of this.#receive()) {
+      for (const message of this.receive()) {
         if (message.seq !== seq) continue;
         if ((message.flags & NLM_F.NLM_F_DUMP_INTR) !== 0) interrupted = true;
         if (message.type === NLMSG.NLMSG_ERROR || message.type === NLMSG.NLMSG_DONE) {
@@ -246,22 +264,35 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
-  /** Returns the sequence number of the first; the others follow. */
-  #send(requests: readonly NetlinkRequest[], flags: number): number {
+  /**
+   * Sends requests as one datagram, each with the flags that `flagsOf` adds by its index.
+   * @returns the sequence number of the first; the others follow
+   */
+  protected send(requests: readonly NetlinkRequest[], flagsOf: (index: number) => number): number {
     if (this.#seq + requests.length >= 0xffff_fff0) this.#seq = 0;
     const first = this.#seq + 1;
     this.#seq += requests.length;
     const bytes = concat(
       requests.map((request, index) =>
-        encodeMessage({ ...request, flags: request.flags | NLM_F.NLM_F_REQUEST | flags, seq: first + index }),
+        encodeMessage({ ...request, flags: request.flags | NLM_F.NLM_F_REQUEST | flagsOf(index), seq: first + index }),
       ),
     );
+    // The kernel takes what is 32 bytes smaller than the buffer, and makes it twice of what is asked for.
+    if (bytes.length > this.#room) {
+      setSocketOption(this.fd, SO.SOL_SOCKET, SO.SO_SNDBUFFORCE, bytes.length);
+      this.#room = bytes.length;
+    }
     sys("sendto", requests[0]?.about, this.fd, bytes, bytes.length, 0, null, 0);
     return first;
   }
 
+  /** True if an answer is there that has not been received. */
+  protected hasMore(): boolean {
+    return sysRaw("recvfrom", this.fd, this.#buffer, 0, MSG.MSG_PEEK | MSG.MSG_DONTWAIT, null, null) >= 0;
+  }
+
   /** The messages of the next datagram; they are valid until the next call. */
-  #receive(): Generator<NetlinkMessage> {
+  protected receive(): Generator<NetlinkMessage> {
     for (;;) {
       const length = sysRaw("recvfrom", this.fd, this.#buffer, this.#buffer.length, MSG.MSG_TRUNC, null, null);
       if (length === -errno.EINTR) continue;

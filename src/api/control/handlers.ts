@@ -199,6 +199,20 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     imageTree: async ({ request }) => ({ images: engine.imageTrees(request.image) }),
     imagePrune: async ({ request }) => engine.pruneImages(!!request.all, request.filters ?? {}),
     containerPrune: async ({ request }) => engine.pruneContainers(request.filters ?? {}),
+    networkCreate: async ({ request }) => engine.networks.create(request),
+    networkInspect: async ({ request }) => engine.networks.inspect(request.network),
+    networkList: async ({ request }) => ({ networks: engine.networks.list(request.filters) }),
+    networkRemove: async ({ request }) => engine.networks.remove(request.network),
+    networkPrune: async ({ request }) => engine.networks.prune(request.filters),
+    networkExplain: async ({ request }) => ({ text: await engine.networks.explain(request.network) }),
+    networkConnect: async ({ request }) => {
+      await engine.networks.connect(request.container, request.endpoint);
+      return {};
+    },
+    networkDisconnect: async ({ request }) => {
+      await engine.networks.disconnect(request.network, request.container, !!request.force);
+      return {};
+    },
     volumeCreate: async ({ request }) => engine.volumes.create(request),
     volumes: async ({ request }) => ({ volumes: engine.volumes.list(request.filters ?? {}) }),
     volumeInspect: async ({ request }) => engine.volumes.inspect(request.volume),

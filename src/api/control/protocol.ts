@@ -41,6 +41,10 @@ import type {
   ManifestList,
   ManifestPushRequest,
   MountedPath,
+  Network,
+  NetworkEndpoint,
+  NetworkInfo,
+  NetworkRequest,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -275,6 +279,19 @@ export interface Calls {
   containerPrune: {
     request: { filters?: Record<string, string[]> };
     result: { deleted: string[]; reclaimed: number };
+    item: never;
+  };
+  networkCreate: { request: NetworkRequest; result: Network; item: never };
+  networkInspect: { request: { network: string }; result: NetworkInfo; item: never };
+  networkList: { request: { filters?: Record<string, string[]> }; result: { networks: Network[] }; item: never };
+  networkRemove: { request: { network: string }; result: Network; item: never };
+  networkPrune: { request: { filters?: Record<string, string[]> }; result: { deleted: string[] }; item: never };
+  /** What the network is in the kernel, in the words of ip(8) and nft(8). */
+  networkExplain: { request: { network: string }; result: { text: string }; item: never };
+  networkConnect: { request: { container: string; endpoint: NetworkEndpoint }; result: Record<never, never>; item: never };
+  networkDisconnect: {
+    request: { network: string; container: string; force?: boolean };
+    result: Record<never, never>;
     item: never;
   };
   volumeCreate: {

@@ -1,0 +1,143 @@
+/** The engine's side of its connection to the resolver. */
+import type { FdSocketOptions, UnixSocketOptions } from "bun";
+import { isErrno } from "../../sys/errno.ts";
+import { close, dup, MSG, O, open, recvFds, SO, SOCK, sendFds, setSocketOption, unixConnect } from "../../sys/index.ts";
+import { decode, encode, HELLO_MOST, type Hello, MESSAGE_MAX, type Order, SOCKET } from "./protocol.ts";
+import type { Sockets } from "./sockets.ts";
+
+/** How long a resolver may take to say whom it serves: milliseconds. */
+const GREETING_MS = 5000;
+/** How long to wait when it does not keep up with what it is told: milliseconds. */
+const BUSY_MS = 2;
+/** Orders that it has not read yet, in bytes as the kernel counts them: some thousands. */
+const ROOM = 8 * 2 ** 20;
+
+/** A container that a resolver serves, and duplicates of its sockets, the receiver's. */
+export interface Held {
+  readonly container: string;
+  readonly netns: string;
+  readonly sockets: Sockets;
+}
+
+export const closeSockets = ({ udp, tcp }: Sockets): void => {
+  close(udp);
+  close(tcp);
+};
+
+export class Link {
+  /** What the resolver said when it was connected. */
+  readonly held: readonly Held[];
+  readonly #fd: number;
+  readonly #unsent: { readonly bytes: Uint8Array; readonly fds: readonly number[] }[] = [];
+  #retry: ReturnType<typeof setTimeout> | null = null;
+  #isClosed = false;
+  #end: () => void = () => {};
+
+  /** Null if none listens in the run directory. `lost` is called once, unless it is closed by us before. */
+  static async connect(run: string, lost: () => void): Promise<Link | null> {
+    let dir: number;
+    try {
+      dir = open(run, O.O_PATH | O.O_DIRECTORY);
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return null;
+      throw error;
+    }
+    let fd: number;
+    try {
+      fd = unixConnect(dir, SOCKET, { type: SOCK.SOCK_SEQPACKET, nonblock: true });
+    } catch (error) {
+      if (isErrno(error, "ENOENT") || isErrno(error, "ECONNREFUSED") || isErrno(error, "EAGAIN")) return null;
+      throw error;
+    } finally {
+      close(dir);
+    }
+    setSocketOption(fd, SO.SOL_SOCKET, SO.SO_SNDBUFFORCE, ROOM);
+    const held = await greeting(fd);
+    if (held === null) {
+      close(fd);
+      return null;
+    }
+    const link = new Link(fd, held);
+    await link.#watch(lost);
+    return link;
+  }
+
+  private constructor(fd: number, held: readonly Held[]) {
+    this.#fd = fd;
+    this.held = held;
+  }
+
+  /** Bun looks after a duplicate: nothing comes any more but the end. */
+  async #watch(lost: () => void): Promise<void> {
+    const options: FdSocketOptions<undefined> = {
+      fd: dup(this.#fd),
+      socket: {
+        data: () => {},
+        close: () => {
+          if (this.#isClosed) return;
+          this.close();
+          lost();
+        },
+        error: () => {},
+      },
+    };
+    // Bun takes a descriptor; its declarations only say so in the options' own type.
+    const socket = await Bun.connect<undefined>(options as unknown as UnixSocketOptions<undefined>);
+    this.#end = () => socket.terminate();
+  }
+
+  /** In order. Descriptors are duplicated by the kernel; if the resolver does not keep up, only when it does. */
+  send(order: Order, fds: readonly number[] = []): void {
+    if (this.#isClosed) return;
+    this.#unsent.push({ bytes: encode(order), fds });
+    if (this.#unsent.length === 1) this.#flush();
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#retry) clearTimeout(this.#retry);
+    close(this.#fd);
+    this.#end();
+  }
+
+  #flush(): void {
+    this.#retry = null;
+    for (let next = this.#unsent[0]; next && !this.#isClosed; next = this.#unsent[0]) {
+      try {
+        sendFds(this.#fd, next.bytes, next.fds, MSG.MSG_NOSIGNAL | MSG.MSG_DONTWAIT);
+      } catch (error) {
+        if (isErrno(error, "EAGAIN") || isErrno(error, "ETOOMANYREFS")) {
+          this.#retry = setTimeout(() => this.#flush(), BUSY_MS);
+          return;
+        }
+        // EBADF: a container has gone while its sockets waited here. All else is a connection that ends, which is told.
+        if (!isErrno(error, "EBADF")) return;
+      }
+      this.#unsent.shift();
+    }
+  }
+}
+
+/** Whom a resolver serves; null if it goes away before it has said so. */
+async function greeting(fd: number): Promise<Held[] | null> {
+  const held: Held[] = [];
+  const deadline = performance.now() + GREETING_MS;
+  for (let pause = 0.2; performance.now() < deadline; ) {
+    try {
+      const { data, fds } = recvFds(fd, MESSAGE_MAX, 2 * HELLO_MOST, MSG.MSG_DONTWAIT);
+      if (data.length === 0) break;
+      const hello = decode<Hello>(data);
+      for (const [index, { container, netns }] of hello.held.entries()) {
+        held.push({ container, netns, sockets: { udp: fds[2 * index]!, tcp: fds[2 * index + 1]! } });
+      }
+      if (hello.isLast) return held;
+    } catch (error) {
+      if (!isErrno(error, "EAGAIN")) break;
+      await Bun.sleep(pause);
+      pause = Math.min(pause * 2, 20);
+    }
+  }
+  for (const { sockets } of held) closeSockets(sockets);
+  return null;
+}

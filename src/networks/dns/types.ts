@@ -1,0 +1,31 @@
+/** What the engine tells of names. Addresses are texts as formatIp gives them. */
+
+export interface DnsNetwork {
+  readonly id: string;
+  /** "db.NAME" is a name too, and what PTR answers. */
+  readonly name: string;
+  /** What is not known here is not asked elsewhere. */
+  readonly internal: boolean;
+  readonly gateway4: string | null;
+  readonly gateway6: string | null;
+}
+
+/** A container's place in a network, while it runs. */
+export interface DnsEndpoint {
+  readonly container: string;
+  /** The container's name first, then aliases; its short id is a name in any case. */
+  readonly names: readonly string[];
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+}
+
+export interface DnsContainer {
+  /** The container's id. */
+  readonly id: string;
+  /** Name servers, by address, that its other questions go to; none: those of the host. */
+  readonly upstreams: readonly string[];
+  /** Names that it alone knows. */
+  readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
+  /** Names by which it alone knows other containers of its networks. */
+  readonly links?: readonly { readonly name: string; readonly container: string }[];
+}

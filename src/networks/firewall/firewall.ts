@@ -1,0 +1,342 @@
+/**
+ * The rules of an engine's networks: one table of nf_tables, `inet onggi_<tag>`, in the network namespace the object is made in.
+ *
+ *     const firewall = new Firewall("0a1b2c3d", { log });
+ *     firewall.ensure(networks, ports);                 // the table is exactly this
+ *     firewall.publish([{ protocol: "tcp", hostIp: "0.0.0.0", hostPort: 8080, containerIp: "172.17.0.2", containerPort: 80, ... }]);
+ *     firewall.watch();                                 // and stays it
+ *
+ * Guarantees: every call is one transaction, all of it or nothing; it costs the same however many networks and ports there are, but for
+ * `ensure`. What it remembers is what the table is to be: a call that finds the table gone, or other than it should be, makes it anew.
+ * Tables of others are never touched. What it throws has the code network_failed or port_in_use, or is a TypeError for what is no
+ * address, port or name.
+ */
+import { messageOf, OnggiError } from "../../lib/errors.ts";
+import {
+  addElements,
+  deleteConnections,
+  deleteElements,
+  deleteTable,
+  listBaseChains,
+  listConnections,
+  listRules,
+  type NetlinkRequest,
+  NF,
+  NFPROTO,
+  Nfnetlink,
+  newTable,
+} from "../../sys/index.ts";
+import {
+  type Element,
+  isAny,
+  isByLoopback6,
+  networkElements,
+  portElement,
+  portKey,
+  protocolNumbers,
+  unservedLoopback,
+} from "./elements.ts";
+import { Loopback } from "./loopback.ts";
+import { formatTable, makeTable, type SetName } from "./ruleset.ts";
+import type { FirewallNetwork, FirewallPort } from "./types.ts";
+import { tableHas, watchTable } from "./watch.ts";
+
+/** Elements per message: they must fit an attribute. */
+const CHUNK = 400;
+
+/** Milliseconds until a table that could not be put back is tried again. */
+const RETRY = 1000;
+
+export interface FirewallOptions {
+  log?(message: string): void;
+}
+
+/** Whose chains packets of IP pass. */
+const families: Readonly<Record<number, string>> = {
+  [NFPROTO.NFPROTO_INET]: "inet",
+  [NFPROTO.NFPROTO_IPV4]: "ip",
+  [NFPROTO.NFPROTO_IPV6]: "ip6",
+};
+
+const samePort = (one: FirewallPort, other: FirewallPort): boolean =>
+  one.containerIp === other.containerIp && one.containerPort === other.containerPort && portKey(one) === portKey(other);
+
+export class Firewall implements Disposable {
+  readonly table: string;
+  readonly #net = new Nfnetlink();
+  readonly #loopback = new Loopback();
+  readonly #log: (message: string) => void;
+  /** By id. */
+  readonly #networks = new Map<string, FirewallNetwork>();
+  /** By `portKey`. */
+  readonly #ports = new Map<string, FirewallPort>();
+  /** The table's rules, as they were listed when it was made. */
+  #rules: readonly string[] = [];
+  /** Whether ::1 is left alone. */
+  #unserved = true;
+  #stopWatching: (() => void) | undefined;
+  /** The generation that the table was last found whole in. */
+  #whole = -1;
+
+  /** @param tag eight hex digits that no other engine of this host has */
+  constructor(tag: string, options: FirewallOptions = {}) {
+    this.table = `onggi_${tag}`;
+    this.#log = options.log ?? (() => {});
+  }
+
+  /** Makes the table exactly this, whatever was there, even another version's. Connections live on. */
+  ensure(networks: readonly FirewallNetwork[], ports: readonly FirewallPort[]): void {
+    const elements = [...networks.flatMap(networkElements), ...ports.map(portElement)];
+    const unserved = !this.#serveLoopback(ports);
+    this.#makeTable(unserved ? [...elements, unservedLoopback] : elements);
+    this.#unserved = unserved;
+    this.#networks.clear();
+    for (const network of networks) this.#networks.set(network.id, network);
+    this.#ports.clear();
+    for (const port of ports) this.#ports.set(portKey(port), port);
+    for (const chain of this.obstacles()) {
+      this.#log(`${chain}, drops forwarded packets by default: containers reach and are reached only as far as it lets them`);
+    }
+  }
+
+  /** Makes the table anew, as it is remembered. */
+  restore(): void {
+    this.#makeTable(this.#elements());
+  }
+
+  /** A network that is there already gets the new properties. */
+  addNetwork(network: FirewallNetwork): void {
+    const before = this.#networks.get(network.id);
+    const added = networkElements(network);
+    const removed = before === undefined ? [] : networkElements(before);
+    this.#networks.set(network.id, network);
+    this.#change(removed, added, () => {
+      if (before === undefined) this.#networks.delete(network.id);
+      else this.#networks.set(network.id, before);
+    });
+  }
+
+  /** Its ports must have been unpublished. One that is not there does not matter. */
+  removeNetwork(id: string): void {
+    const network = this.#networks.get(id);
+    if (network === undefined) return;
+    this.#networks.delete(id);
+    this.#change(networkElements(network), [], () => this.#networks.set(id, network));
+  }
+
+  /**
+   * The host answers on these ports from now on; those that it answers on already do not matter.
+   * @throws OnggiError port_in_use if one of them leads somewhere else; then none is published
+   */
+  publish(ports: readonly FirewallPort[]): void {
+    const elements = ports.map(portElement);
+    const added: FirewallPort[] = [];
+    const addedElements: Element[] = [];
+    const removedElements: Element[] = [];
+    const before = this.#unserved;
+    const revert = (): void => {
+      for (const port of added) this.#ports.delete(portKey(port));
+      this.#unserved = before;
+    };
+    for (const [index, port] of ports.entries()) {
+      const other = this.#ports.get(portKey(port));
+      if (other === undefined) {
+        this.#ports.set(portKey(port), port);
+        added.push(port);
+        addedElements.push(elements[index]!);
+      } else if (!samePort(port, other)) {
+        revert();
+        const taken = `${port.hostIp} port ${port.hostPort}/${port.protocol}`;
+        throw new OnggiError("port_in_use", `${taken} leads to ${other.containerIp} port ${other.containerPort} already`);
+      }
+    }
+    if (added.some(isByLoopback6)) {
+      this.#unserved = !this.#serveLoopback(added);
+      if (this.#unserved !== before) (this.#unserved ? addedElements : removedElements).push(unservedLoopback);
+    }
+    this.#change(removedElements, addedElements, revert);
+    this.#forgetConnections(added);
+  }
+
+  /** Ports that are not published, or lead somewhere else, do not matter. */
+  unpublish(ports: readonly FirewallPort[]): void {
+    const removed = ports.filter((port) => {
+      const published = this.#ports.get(portKey(port));
+      return published !== undefined && samePort(port, published) && this.#ports.delete(portKey(port));
+    });
+    this.#change(removed.map(portElement), [], () => {
+      for (const port of removed) this.#ports.set(portKey(port), port);
+    });
+    this.#forgetConnections(removed);
+  }
+
+  /**
+   * From now on a table that somebody takes away, or takes something out of, is put back at once; `onLost` is told afterwards.
+   * What somebody adds to it stays.
+   */
+  watch(onLost: () => void = () => {}): void {
+    this.#stopWatching?.();
+    let retry: Timer | undefined;
+    const putBack = (by: string): void => {
+      clearTimeout(retry);
+      try {
+        if (this.isWhole()) return;
+        this.restore();
+        this.#log(`table inet ${this.table} was changed by ${by}, and has been put back`);
+      } catch (error) {
+        this.#log(`table inet ${this.table} was changed by ${by}, cannot be put back, and is tried again: ${messageOf(error)}`);
+        retry = setTimeout(putBack, RETRY, by);
+        retry.unref();
+      }
+      onLost();
+    };
+    const stop = watchTable(this.#net, this.table, putBack);
+    this.#stopWatching = () => {
+      clearTimeout(retry);
+      stop();
+    };
+  }
+
+  /** Whether the kernel has the table as it is remembered. Cheap as long as nobody has changed any table. */
+  isWhole(): boolean {
+    const { id } = this.#net.generation();
+    if (id === this.#whole) return true;
+    if (!tableHas(this.#net, this.table, this.#rules, this.#elements())) return false;
+    this.#whole = id;
+    return true;
+  }
+
+  /** The table as nft prints it; with a network's id only with the elements of that network. */
+  describe(networkId?: string): string {
+    const network = networkId === undefined ? undefined : this.#networks.get(networkId);
+    const elements =
+      networkId === undefined
+        ? this.#elements()
+        : network === undefined
+          ? []
+          : [
+              ...networkElements(network),
+              ...(this.#unserved ? [unservedLoopback] : []),
+              ...this.#portsOf(network.interface).map(portElement),
+            ];
+    return formatTable(this.table, (set) =>
+      elements.filter((element) => element.set === set).flatMap(({ text }) => (text === undefined ? [] : [text])),
+    );
+  }
+
+  /**
+   * Chains of others that drop every forwarded packet which they do not accept: with one of them, published ports and the way out work
+   * only as far as it lets them. "table ip filter, chain FORWARD". Those of iptables-legacy cannot be seen here.
+   */
+  obstacles(): string[] {
+    return listBaseChains(this.#net)
+      .filter(({ hook, dropsByDefault }) => hook === NF.NF_INET_FORWARD && dropsByDefault)
+      .flatMap(({ family, table, name }) => (family in families ? [`table ${families[family]} ${table}, chain ${name}`] : []));
+  }
+
+  /** Takes the table away, if it is there, and forgets all. */
+  remove(): void {
+    this.#stopWatching?.();
+    this.#stopWatching = undefined;
+    this.#commit([newTable(this.table), deleteTable(this.table)]);
+    this.#networks.clear();
+    this.#ports.clear();
+  }
+
+  /** The table stays. */
+  close(): void {
+    this.#stopWatching?.();
+    this.#stopWatching = undefined;
+    this.#net.close();
+    this.#loopback.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #elements(): Element[] {
+    return [
+      ...[...this.#networks.values()].flatMap(networkElements),
+      ...(this.#unserved ? [unservedLoopback] : []),
+      ...[...this.#ports.values()].map(portElement),
+    ];
+  }
+
+  /** Whether ::1 can lead to the containers of these ports. */
+  #serveLoopback(ports: readonly FirewallPort[]): boolean {
+    try {
+      return this.#loopback.serve(ports.filter(isByLoopback6).map((port) => port.interface));
+    } catch (error) {
+      this.#log(`published ports are not reached by ::1: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  #portsOf(bridge: string): FirewallPort[] {
+    return [...this.#ports.values()].filter((port) => port.interface === bridge);
+  }
+
+  #makeTable(elements: readonly Element[]): void {
+    this.#commit([...makeTable(this.table), ...bySet(elements, (set, list) => addElements(this.table, set, list))]);
+    this.#rules = listRules(this.#net, this.table);
+  }
+
+  /** One transaction. What does not fit the table as it is, makes it anew. */
+  #change(removed: readonly Element[], added: readonly Element[], revert: () => void): void {
+    const failures = this.#net.tryCommit([
+      ...bySet(removed, (set, list) => deleteElements(this.table, set, list)),
+      ...bySet(added, (set, list) => addElements(this.table, set, list)),
+    ]);
+    if (failures[0] === undefined) return;
+    try {
+      this.restore();
+      this.#log(`table inet ${this.table} was not as it should be (${failures[0].message}), and has been made anew`);
+    } catch (error) {
+      revert();
+      throw error;
+    }
+  }
+
+  #commit(requests: readonly NetlinkRequest[]): void {
+    try {
+      this.#net.commit(requests);
+    } catch (error) {
+      throw new OnggiError("network_failed", `the kernel refuses the rules of networks: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /**
+   * UDP has no beginning: a sender that the host knows from before goes on being sent where it was. So such connections are forgotten,
+   * where the kernel can list them.
+   */
+  #forgetConnections(ports: readonly FirewallPort[]): void {
+    const udp = ports.filter(({ protocol }) => protocol === "udp");
+    for (const version of [4, 6] as const) {
+      const ours = udp.filter(({ hostIp }) => hostIp.includes(":") === (version === 6));
+      if (ours.length === 0) continue;
+      try {
+        const all = listConnections(this.#net, version, protocolNumbers.udp, ours.length === 1 ? ours[0]!.hostPort : undefined);
+        const stale = all.filter(({ destination, destinationPort }) =>
+          ours.some(({ hostIp, hostPort }) => hostPort === destinationPort && (isAny(hostIp) || hostIp === destination)),
+        );
+        deleteConnections(this.#net, version, stale);
+      } catch (error) {
+        this.#log(`connections of UDP ports that were published before stay as they are: ${messageOf(error)}`);
+      }
+    }
+  }
+}
+
+/** Messages for elements, grouped by their sets. */
+function bySet(
+  elements: readonly Element[],
+  message: (set: SetName, list: readonly Element[]) => NetlinkRequest,
+): NetlinkRequest[] {
+  const groups = Map.groupBy(elements, ({ set }) => set);
+  return [...groups].flatMap(([set, list]) =>
+    Array.from({ length: Math.ceil(list.length / CHUNK) }, (_, index) =>
+      message(set, list.slice(index * CHUNK, (index + 1) * CHUNK)),
+    ),
+  );
+}

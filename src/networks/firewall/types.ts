@@ -1,0 +1,30 @@
+/** What the firewall is told of networks and ports. */
+import type { Protocol } from "../types.ts";
+
+export interface FirewallNetwork {
+  /** The network's id. */
+  readonly id: string;
+  /** The bridge's name on the host. */
+  readonly interface: string;
+  /** Prefixes, "172.17.0.0/16". */
+  readonly subnets4: readonly string[];
+  readonly subnets6: readonly string[];
+  /** Nothing goes out of it, nothing comes in, and of the host only the network's own addresses are reached. */
+  readonly internal: boolean;
+  /** What leaves the host from it has the host's address as its source. */
+  readonly masquerade: boolean;
+  /** Containers of the network reach each other also where their packets pass the host's routing. */
+  readonly icc: boolean;
+}
+
+export interface FirewallPort {
+  readonly protocol: Protocol;
+  /** "0.0.0.0", "::" or one address of the host. */
+  readonly hostIp: string;
+  readonly hostPort: number;
+  /** Of the same address family. */
+  readonly containerIp: string;
+  readonly containerPort: number;
+  /** The bridge that the container is on. */
+  readonly interface: string;
+}
