@@ -2,7 +2,7 @@
 import type { FdSocketOptions, UnixSocketOptions } from "bun";
 import { isErrno } from "../../sys/errno.ts";
 import { close, dup, MSG, O, open, recvFds, SO, SOCK, sendFds, setSocketOption, unixConnect } from "../../sys/index.ts";
-import { decode, encode, HELLO_MOST, type Hello, MESSAGE_MAX, type Order, SOCKET } from "./protocol.ts";
+import { decode, encode, HELLO_MOST, type Hello, MESSAGE_MAX, type Order, PROTOCOL, SOCKET } from "./protocol.ts";
 import type { Sockets } from "./sockets.ts";
 
 /** How long a resolver may take to say whom it serves: milliseconds. */
@@ -27,6 +27,8 @@ export const closeSockets = ({ udp, tcp }: Sockets): void => {
 export class Link {
   /** What the resolver said when it was connected. */
   readonly held: readonly Held[];
+  /** False: it is of another version, and understands nothing but `stop`. */
+  readonly speaksOurs: boolean;
   readonly #fd: number;
   readonly #unsent: { readonly bytes: Uint8Array; readonly fds: readonly number[] }[] = [];
   #retry: ReturnType<typeof setTimeout> | null = null;
@@ -52,23 +54,28 @@ export class Link {
       close(dir);
     }
     setSocketOption(fd, SO.SOL_SOCKET, SO.SO_SNDBUFFORCE, ROOM);
-    const held = await greeting(fd);
-    if (held === null) {
+    const said = await greeting(fd);
+    if (said === null) {
       close(fd);
       return null;
     }
-    const link = new Link(fd, held);
-    await link.#watch(lost);
-    return link;
+    const link = new Link(fd, said);
+    let isKnown = false;
+    await link.#watch(() => isKnown && lost());
+    isKnown = true;
+    if (!link.#isClosed) return link;
+    for (const { sockets } of link.held) closeSockets(sockets);
+    return null;
   }
 
-  private constructor(fd: number, held: readonly Held[]) {
+  private constructor(fd: number, { held, protocol }: Greeting) {
     this.#fd = fd;
     this.held = held;
+    this.speaksOurs = protocol === PROTOCOL;
   }
 
   /** Bun looks after a duplicate: nothing comes any more but the end. */
-  async #watch(lost: () => void): Promise<void> {
+  async #watch(lost: () => unknown): Promise<void> {
     const options: FdSocketOptions<undefined> = {
       fd: dup(this.#fd),
       socket: {
@@ -86,41 +93,54 @@ export class Link {
     this.#end = () => socket.terminate();
   }
 
-  /** In order. Descriptors are duplicated by the kernel; if the resolver does not keep up, only when it does. */
+  /** In order. If the resolver does not keep up, it is sent later; the descriptors may be closed at once in any case. */
   send(order: Order, fds: readonly number[] = []): void {
     if (this.#isClosed) return;
-    this.#unsent.push({ bytes: encode(order), fds });
-    if (this.#unsent.length === 1) this.#flush();
+    const bytes = encode(order);
+    if (this.#unsent.length === 0 && this.#put(bytes, fds)) return;
+    this.#unsent.push({ bytes, fds: fds.map((fd) => dup(fd)) });
+    this.#retry ??= setTimeout(() => this.#flush(), BUSY_MS);
   }
 
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (this.#retry) clearTimeout(this.#retry);
+    for (const { fds } of this.#unsent) for (const fd of fds) close(fd);
     close(this.#fd);
     this.#end();
   }
 
   #flush(): void {
     this.#retry = null;
-    for (let next = this.#unsent[0]; next && !this.#isClosed; next = this.#unsent[0]) {
-      try {
-        sendFds(this.#fd, next.bytes, next.fds, MSG.MSG_NOSIGNAL | MSG.MSG_DONTWAIT);
-      } catch (error) {
-        if (isErrno(error, "EAGAIN") || isErrno(error, "ETOOMANYREFS")) {
-          this.#retry = setTimeout(() => this.#flush(), BUSY_MS);
-          return;
-        }
-        // EBADF: a container has gone while its sockets waited here. All else is a connection that ends, which is told.
-        if (!isErrno(error, "EBADF")) return;
+    for (let next = this.#unsent[0]; next; next = this.#unsent[0]) {
+      if (!this.#put(next.bytes, next.fds)) {
+        this.#retry = setTimeout(() => this.#flush(), BUSY_MS);
+        return;
       }
       this.#unsent.shift();
+      for (const fd of next.fds) close(fd);
     }
+  }
+
+  /** False if there is no room. A connection that has ended takes everything: its end is told. */
+  #put(bytes: Uint8Array, fds: readonly number[]): boolean {
+    try {
+      sendFds(this.#fd, bytes, fds, MSG.MSG_NOSIGNAL | MSG.MSG_DONTWAIT);
+    } catch (error) {
+      return isErrno(error, "EPIPE", "ECONNRESET", "ENOTCONN");
+    }
+    return true;
   }
 }
 
+interface Greeting {
+  readonly held: readonly Held[];
+  readonly protocol: number;
+}
+
 /** Whom a resolver serves; null if it goes away before it has said so. */
-async function greeting(fd: number): Promise<Held[] | null> {
+async function greeting(fd: number): Promise<Greeting | null> {
   const held: Held[] = [];
   const deadline = performance.now() + GREETING_MS;
   for (let pause = 0.2; performance.now() < deadline; ) {
@@ -131,7 +151,7 @@ async function greeting(fd: number): Promise<Held[] | null> {
       for (const [index, { container, netns }] of hello.held.entries()) {
         held.push({ container, netns, sockets: { udp: fds[2 * index]!, tcp: fds[2 * index + 1]! } });
       }
-      if (hello.isLast) return held;
+      if (hello.isLast) return { held, protocol: hello.protocol };
     } catch (error) {
       if (!isErrno(error, "EAGAIN")) break;
       await Bun.sleep(pause);

@@ -22,8 +22,12 @@ export type Order =
   | { readonly op: "settled" }
   | { readonly op: "stop" };
 
+/** Another one if messages change: a resolver with another is replaced, its sockets live on. */
+export const PROTOCOL = 1;
+
 /** Resolver to engine, when it connects: whom it serves, with two sockets for each. */
 export interface Hello {
+  readonly protocol: number;
   readonly held: readonly { readonly container: string; readonly netns: string }[];
   readonly isLast: boolean;
 }
