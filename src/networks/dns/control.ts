@@ -7,7 +7,7 @@ import { errno, isErrno } from "../../sys/errno.ts";
 import { sys, sysRaw } from "../../sys/ffi.ts";
 import { close, flock, open, unlinkat } from "../../sys/file.ts";
 import { accept, recvFds, sendFds, unixListen } from "../../sys/socket.ts";
-import { decode, encode, HELLO_MOST, type Hello, LOCK_FILE, MESSAGE_MAX, type Order, PROTOCOL, SOCKET } from "./protocol.ts";
+import { decode, encode, FDS_MOST, type Hello, LOCK_FILE, MESSAGE_MAX, type Order, PROTOCOL, SOCKET } from "./protocol.ts";
 
 interface Held {
   readonly container: string;
@@ -109,12 +109,13 @@ export class Control {
   }
 
   #greet(held: readonly Held[]): void {
-    for (let from = 0; from === 0 || from < held.length; from += HELLO_MOST) {
-      const part = held.slice(from, from + HELLO_MOST);
+    const most = FDS_MOST / 2;
+    for (let from = 0; from === 0 || from < held.length; from += most) {
+      const part = held.slice(from, from + most);
       const hello: Hello = {
         protocol: PROTOCOL,
         held: part.map(({ container, netns }) => ({ container, netns })),
-        isLast: from + HELLO_MOST >= held.length,
+        isLast: from + most >= held.length,
       };
       sendFds(
         this.#connection,
@@ -131,12 +132,17 @@ export class Control {
       const there = sysRaw("recvfrom", this.#connection, peeked, 1, MSG.MSG_PEEK | MSG.MSG_DONTWAIT, null, null);
       if (there === -errno.EAGAIN) return;
       try {
-        const { data, fds } = recvFds(this.#connection, MESSAGE_MAX, 2, MSG.MSG_DONTWAIT);
+        const { data, fds } = recvFds(this.#connection, MESSAGE_MAX, FDS_MOST, MSG.MSG_DONTWAIT);
         if (data.length === 0) {
           this.#disconnect();
           return;
         }
-        this.#handlers!.order(decode<Order>(data), fds);
+        let used = 0;
+        for (const order of decode<readonly Order[]>(data)) {
+          const count = order.op === "serve" && order.sockets ? 2 : 0;
+          this.#handlers!.order(order, fds.slice(used, used + count));
+          used += count;
+        }
       } catch (error) {
         if (!isErrno(error, "ECONNRESET")) this.#handlers!.log(`the engine's connection: ${messageOf(error)}`);
         this.#disconnect();

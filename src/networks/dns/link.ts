@@ -2,15 +2,15 @@
 import type { FdSocketOptions, UnixSocketOptions } from "bun";
 import { isErrno } from "../../sys/errno.ts";
 import { close, dup, MSG, O, open, recvFds, SO, SOCK, sendFds, setSocketOption, unixConnect } from "../../sys/index.ts";
-import { decode, encode, HELLO_MOST, type Hello, MESSAGE_MAX, type Order, PROTOCOL, SOCKET } from "./protocol.ts";
+import { BATCH_SIZE, decode, FDS_MOST, type Hello, MESSAGE_MAX, type Order, PROTOCOL, SOCKET } from "./protocol.ts";
 import type { Sockets } from "./sockets.ts";
 
 /** How long a resolver may take to say whom it serves: milliseconds. */
 const GREETING_MS = 5000;
 /** How long to wait when it does not keep up with what it is told: milliseconds. */
-const BUSY_MS = 2;
-/** Orders that it has not read yet, in bytes as the kernel counts them: some thousands. */
-const ROOM = 8 * 2 ** 20;
+const BUSY_MS = 1;
+/** Orders that it has not read yet, in bytes as the kernel counts them. */
+const ROOM = 2 ** 20;
 
 /** A container that a resolver serves, and duplicates of its sockets, the receiver's. */
 export interface Held {
@@ -24,13 +24,22 @@ export const closeSockets = ({ udp, tcp }: Sockets): void => {
   close(tcp);
 };
 
+/** Orders that are one message, and duplicates of their descriptors. */
+interface Batch {
+  readonly orders: string[];
+  readonly fds: number[];
+  size: number;
+}
+
 export class Link {
   /** What the resolver said when it was connected. */
   readonly held: readonly Held[];
   /** False: it is of another version, and understands nothing but `stop`. */
   readonly speaksOurs: boolean;
   readonly #fd: number;
-  readonly #unsent: { readonly bytes: Uint8Array; readonly fds: readonly number[] }[] = [];
+  readonly #unsent: Batch[] = [];
+  /** It will be flushed without being told. */
+  #isFlushing = false;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #isClosed = false;
   #end: () => void = () => {};
@@ -93,17 +102,29 @@ export class Link {
     this.#end = () => socket.terminate();
   }
 
-  /** In order. If the resolver does not keep up, it is sent later; the descriptors may be closed at once in any case. */
+  /**
+   * In order: before any event is handled, unless the resolver does not keep up. The descriptors may be closed at once.
+   */
   send(order: Order, fds: readonly number[] = []): void {
     if (this.#isClosed) return;
-    const bytes = encode(order);
-    if (this.#unsent.length === 0 && this.#put(bytes, fds)) return;
-    this.#unsent.push({ bytes, fds: fds.map((fd) => dup(fd)) });
-    this.#retry ??= setTimeout(() => this.#flush(), BUSY_MS);
+    const text = JSON.stringify(order);
+    let batch = this.#unsent.at(-1);
+    if (batch === undefined || batch.size + text.length > BATCH_SIZE || batch.fds.length + fds.length > FDS_MOST) {
+      batch = { orders: [], fds: [], size: 0 };
+      this.#unsent.push(batch);
+    }
+    batch.orders.push(text);
+    batch.size += text.length;
+    for (const fd of fds) batch.fds.push(dup(fd));
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    queueMicrotask(() => this.#flush());
   }
 
+  /** What can be sent at once is sent. */
   close(): void {
     if (this.#isClosed) return;
+    this.#flush();
     this.#isClosed = true;
     if (this.#retry) clearTimeout(this.#retry);
     for (const { fds } of this.#unsent) for (const fd of fds) close(fd);
@@ -112,21 +133,22 @@ export class Link {
   }
 
   #flush(): void {
-    this.#retry = null;
+    if (this.#isClosed) return;
     for (let next = this.#unsent[0]; next; next = this.#unsent[0]) {
-      if (!this.#put(next.bytes, next.fds)) {
+      if (!this.#put(next)) {
         this.#retry = setTimeout(() => this.#flush(), BUSY_MS);
         return;
       }
       this.#unsent.shift();
       for (const fd of next.fds) close(fd);
     }
+    this.#isFlushing = false;
   }
 
   /** False if there is no room. A connection that has ended takes everything: its end is told. */
-  #put(bytes: Uint8Array, fds: readonly number[]): boolean {
+  #put({ orders, fds }: Batch): boolean {
     try {
-      sendFds(this.#fd, bytes, fds, MSG.MSG_NOSIGNAL | MSG.MSG_DONTWAIT);
+      sendFds(this.#fd, new TextEncoder().encode(`[${orders.join()}]`), fds, MSG.MSG_NOSIGNAL | MSG.MSG_DONTWAIT);
     } catch (error) {
       return isErrno(error, "EPIPE", "ECONNRESET", "ENOTCONN");
     }
@@ -145,7 +167,7 @@ async function greeting(fd: number): Promise<Greeting | null> {
   const deadline = performance.now() + GREETING_MS;
   for (let pause = 0.2; performance.now() < deadline; ) {
     try {
-      const { data, fds } = recvFds(fd, MESSAGE_MAX, 2 * HELLO_MOST, MSG.MSG_DONTWAIT);
+      const { data, fds } = recvFds(fd, MESSAGE_MAX, FDS_MOST, MSG.MSG_DONTWAIT);
       if (data.length === 0) break;
       const hello = decode<Hello>(data);
       for (const [index, { container, netns }] of hello.held.entries()) {

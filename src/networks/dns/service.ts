@@ -83,7 +83,7 @@ export class DnsService {
     const sockets = known?.sockets ?? openSockets(fd);
     for (const other of [former, found]) if (other && other.sockets !== sockets) closeSockets(other.sockets);
     this.#served.set(what.id, { container: what, netns, sockets });
-    this.#link?.send({ op: "serve", container: what, netns }, known ? [] : [sockets.udp, sockets.tcp]);
+    this.#sayServed(this.#link, this.#served.get(what.id)!, known !== undefined);
     this.#start();
   }
 
@@ -184,11 +184,12 @@ export class DnsService {
         link.send({ op: "join", network: id, endpoints: list.slice(from, from + JOIN_MOST) });
       }
     }
-    for (const { container, netns, sockets } of this.#served.values()) {
-      const isHeld = holds.get(container.id) === netns;
-      link.send({ op: "serve", container, netns }, isHeld ? [] : [sockets.udp, sockets.tcp]);
-    }
+    for (const served of this.#served.values()) this.#sayServed(link, served, holds.get(served.container.id) === served.netns);
     if (this.#isSettled) link.send({ op: "settled" });
+  }
+
+  #sayServed(link: Link | null, { container, netns, sockets: { udp, tcp } }: Served, isHeld: boolean): void {
+    link?.send({ op: "serve", container, netns, sockets: !isHeld }, isHeld ? [] : [udp, tcp]);
   }
 
   /** Sees to it that a resolver is connected, if a container needs one. Nobody waits for it. */
