@@ -2,13 +2,14 @@
 const layers = {
   cli: ["cli", "api", "standalone", "oci", "lib"],
   api: ["api", "engine", "lib"],
-  engine: ["engine", "build", "images", "runtime", "networks", "volumes", "native", "plan", "sys", "oci", "lib"],
+  engine: ["engine", "build", "archive", "images", "runtime", "networks", "volumes", "native", "plan", "sys", "oci", "lib"],
   standalone: ["standalone", "runtime", "native", "plan", "sys", "oci", "lib"],
-  build: ["build", "plan", "sys", "native", "oci", "lib"],
-  images: ["images", "plan", "sys", "native", "oci", "lib"],
+  build: ["build", "archive", "plan", "sys", "native", "oci", "lib"],
+  images: ["images", "archive", "plan", "sys", "native", "oci", "lib"],
   runtime: ["runtime", "plan", "sys", "native", "oci", "lib"],
   networks: ["networks", "plan", "sys", "native", "oci", "lib"],
-  volumes: ["volumes", "plan", "sys", "native", "oci", "lib"],
+  volumes: ["volumes", "archive", "plan", "sys", "native", "oci", "lib"],
+  archive: ["archive", "sys", "lib"],
   native: ["native", "plan", "sys", "lib"],
   // of sys only the pure tables
   plan: ["plan", "sys", "lib"],

@@ -2,7 +2,7 @@
 /**
  * `make bench`: onggi against Debian's runc, crun, docker.io and podman on this machine, as ratios; see README.md here.
  *
- *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,memory,load,images,runtime,dns,stages] [--files N] [--json FILE]
+ *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,networks,memory,load,images,runtime,dns,stages] [--files N] [--json FILE]
  *
  * Prints the table and writes every sample to build/bench.json. Exits with 0 whether targets are met or not.
  */
@@ -16,6 +16,7 @@ import { bootstrapBusybox, busyboxArchive } from "../test/kit/images.ts";
 import * as dns from "./dns.ts";
 import * as images from "./images.ts";
 import { repository } from "./measure.ts";
+import { networks } from "./networks.ts";
 import { kernelFloors, met, type Report, type Row, spread, table } from "./report.ts";
 import { podman, runcBundle } from "./rivals.ts";
 import { ociRuntime } from "./runtime.ts";
@@ -25,7 +26,7 @@ import * as store from "./store.ts";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "30" },
-    only: { type: "string", default: "run,exec,throughput,memory,load,images,runtime,dns,stages" },
+    only: { type: "string", default: "run,exec,throughput,networks,memory,load,images,runtime,dns,stages" },
     files: { type: "string", default: "20000" },
     json: { type: "string", default: join(repository, "build/bench.json") },
   },
@@ -47,6 +48,7 @@ try {
   await measure("run", () => sections.runTrue(field, rounds));
   await measure("exec", () => sections.execTrue(field, rounds));
   await measure("throughput", () => sections.throughput(field, 50, 8, Math.max(3, Math.round(rounds / 6))));
+  await measure("networks", () => networks(field, rounds));
   await measure("memory", () => sections.memory(field));
   await measure("load", () => sections.loadFiles(field, Number(values.files), rounds));
   await measure("images", async () => {

@@ -115,6 +115,7 @@ void process_ended(struct process *process, int wait_status) {
   clock_gettime(CLOCK_REALTIME, &now);
   process->exited_at = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
   process->reaped = true;
+  clients_resume(WAIT_LAUNCH); // one that failed was in the way of others until now
   process->wait_status = wait_status;
   oom_ready(process);
   watch_close(&process->oom);

@@ -48,7 +48,9 @@ async function serveEngine(
   const { serve } = await import("./api/control/server.ts");
   const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const named = { named: runtimes, defaultName: defaultRuntime };
-  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, log, runtimes: named });
+  const { selfCommand } = await import("./cli/engine-process.ts");
+  const self = selfCommand(process.execPath, process.argv[1]);
+  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, log, runtimes: named, self });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine

@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { archiveEnd, encodeEntry } from "../src/archive/tar-encode.ts";
 import { openImageStore } from "../src/images/index.ts";
-import { archiveEnd, encodeEntry } from "../src/images/tar-encode.ts";
 import { dockerArchive, imageOf, streamOf, tarOf } from "./images/archives.ts";
 import { codeOf, contentsOf, messageOf, namesOf, run, verifyStore, withScratch } from "./images/harness.ts";
 

@@ -2,9 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { encodeHeader } from "../src/archive/tar-encode.ts";
 import { devicesOf } from "../src/images/image-index.ts";
 import { openImageStore } from "../src/images/index.ts";
-import { encodeHeader } from "../src/images/tar-encode.ts";
 import { lgetxattr } from "../src/sys/index.ts";
 import { dockerArchive, imageOf, sha256, streamOf, tarOf } from "./images/archives.ts";
 import { contentsOf, forms, namesOf, run, withScratch, withTree } from "./images/harness.ts";

@@ -1,11 +1,12 @@
 /** An image is removed while it is being brought again: it is whole afterwards or gone, with all that was made of it. */
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openImageStore } from "../src/images/index.ts";
 import { openRegistries } from "../src/images/remote/registries.ts";
 import type { ImageStore } from "../src/images/types.ts";
 import { dockerArchive, imageOf, streamOf, tarOf } from "./images/archives.ts";
-import { contentsOf, namesOf, withScratch } from "./images/harness.ts";
+import { codeOf, contentsOf, namesOf, withScratch } from "./images/harness.ts";
 import { HostileRegistry } from "./kit/hostile.ts";
 
 const nobody: ReadonlySet<string> = new Set();
@@ -80,6 +81,37 @@ test("by a pull that fails then: what it held goes with it, but for layers that 
       registry.answers.set(path, right);
       await store.pull(name, { registries });
       expect((await store.check({ inUse: nobody })).problems).toEqual([]);
+    });
+  } finally {
+    await registry.close();
+  }
+});
+
+test("layers of a pull that failed wait for a day, and go then", async () => {
+  const registry = await HostileRegistry.start();
+  try {
+    await withScratch(async (scratch) => {
+      const root = join(scratch, "store");
+      const { name, layers } = registry.image("team/app", image);
+      registry.answers.set(`team/app/blobs/${layers[1]!.digest}`, { status: 500 });
+      const store = openImageStore(root);
+      expect(await codeOf(store.pull(name, { registries }))).toBe("registry_error");
+      const kept = contentsOf(root);
+      expect(kept.length).toBe(1);
+      await store.collectGarbage();
+      expect(contentsOf(root)).toEqual(kept);
+      store.close();
+      const db = new Database(join(root, "images.db"));
+      db.run("UPDATE layer_blobs SET taken = taken - 25 * 3600 * 1000");
+      db.close();
+      const tomorrow = openImageStore(root);
+      try {
+        expect((await tomorrow.check({ inUse: nobody })).problems.map(({ kind }) => kind)).toEqual(["orphan"]);
+        expect(await tomorrow.collectGarbage()).toEqual(kept);
+        expect(contentsOf(root)).toEqual([]);
+      } finally {
+        tomorrow.close();
+      }
     });
   } finally {
     await registry.close();

@@ -23,6 +23,7 @@ const summary: ContainerSummary = {
   state: "running",
   status: "Up 2 minutes",
   labels: { app: "a", "com.example.tier": "front" },
+  ports: [],
   networks: ["none"],
 };
 
@@ -43,11 +44,14 @@ const info: ContainerInfo = {
     finishedAt: "",
   },
   request: { image: "busybox", tty: false, resources: { memory: 67108864 }, labels: { app: "a" }, env: ["A=1"] },
+  mounts: [],
   isolation: { userns: true, reason: "" },
   logPath: "/x/log",
   idMap: { hostId: 100000, size: 65536 },
   cgroupPath: "/onggi/x",
   runtime: "runc",
+  networks: [],
+  ports: [],
 };
 
 describe("ps", () => {
@@ -155,6 +159,9 @@ describe("inspect", () => {
       if (request.container !== "web") throw new OnggiError("container_not_found", `no such container: ${request.container}`);
       return info;
     };
+    harness.handlers.volumeInspect = async ({ request }) => {
+      throw new OnggiError("volume_not_found", `no such volume: ${request.volume}`);
+    };
     harness.handlers.imageInspect = async ({ request }) => {
       if (request.image !== "busybox") throw new OnggiError("image_not_found", `no such image: ${request.image}`);
       const config = {
@@ -171,7 +178,7 @@ describe("inspect", () => {
     const [object] = JSON.parse((await harness.command(["inspect", "web"])).stdout);
     expect(object.State).toMatchObject({ Status: "paused", Running: true, Paused: true, Pid: 42 });
     expect([object.Name, object.Path, object.Args, object.Image]).toEqual(["/web", "sh", ["-c", "true"], "sha256:1"]);
-    expect(object.HostConfig).toMatchObject({ Memory: 67108864, NetworkMode: "none" });
+    expect(object.HostConfig).toMatchObject({ Memory: 67108864, NetworkMode: "bridge" });
     expect(object.Config).toMatchObject({ Image: "busybox", Env: ["A=1"], Labels: { app: "a" } });
     expect(object.Onggi.IdMap).toEqual({ HostId: 100000, Size: 65536 });
   });
@@ -190,7 +197,7 @@ describe("inspect", () => {
     expect([exitCode, JSON.parse(stdout).length, stderr]).toEqual([
       1,
       1,
-      "onggi: no such container or image: nope; see onggi ps -a and onggi images\n",
+      "onggi: no such container, image or volume: nope; see onggi ps -a, onggi images and onggi volume ls\n",
     ]);
     expect((await harness.command(["image", "inspect", "web"])).stderr).toContain("no such image: web");
     expect((await harness.command(["container", "inspect", "busybox"])).stderr).toContain("no such container: busybox");
@@ -236,11 +243,7 @@ describe("commands on several containers", () => {
         attach: { stdin: false, stdout: false, stderr: false },
       },
     ],
-    [
-      ["create", "--rm", "busybox", "true"],
-      "create",
-      { container: { image: "busybox", command: ["true"], network: "none", autoRemove: true } },
-    ],
+    [["create", "--rm", "busybox", "true"], "create", { container: { image: "busybox", command: ["true"], autoRemove: true } }],
   ] as [string[], string, object][])("%j", async (argv, name, expected) => {
     let asked: unknown;
     (harness.handlers as Record<string, unknown>)[name] = async ({ request }: { request: unknown }) => {

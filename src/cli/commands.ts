@@ -52,7 +52,7 @@ const imageTree = entry(
   "show layers, who shares them, and what they waste",
   async () => (await import("./image-tree.ts")).command,
 );
-const systemDf = entry("show what images and containers take of the disk", async () => (await import("./system-df.ts")).command);
+const systemDf = entry("show what images, containers and volumes take", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
 const manifestAnnotate = entry(
   "say what a member of a list is for",
@@ -69,6 +69,23 @@ const manifestInspect = entry(
 const manifestLs = entry("show the lists that are here", async () => (await import("./manifest-ls.ts")).command);
 const manifestPush = entry("send a list to the registry its name says", async () => (await import("./manifest-push.ts")).command);
 const manifestRm = entry("remove lists", async () => (await import("./manifest-rm.ts")).command);
+const networkCreate = entry("make a network", async () => (await import("./network-create.ts")).command);
+const networkLs = entry("list networks", async () => (await import("./network-ls.ts")).command);
+const networkInspect = entry("show everything about networks", async () => (await import("./network-inspect.ts")).command);
+const networkRm = entry("remove networks", async () => (await import("./network-rm.ts")).command);
+const networkPrune = entry("remove networks that nobody is in", async () => (await import("./network-prune.ts")).command);
+const networkConnect = entry("put a container into a network", async () => (await import("./network-connect.ts")).command);
+const networkDisconnect = entry("take a container out of one", async () => (await import("./network-disconnect.ts")).command);
+const networkExplain = entry("show what a network is in the kernel", async () => (await import("./network-explain.ts")).command);
+const port = entry("show where the host answers for a container", async () => (await import("./port.ts")).command);
+const volumeCreate = entry("make a volume", async () => (await import("./volume-create.ts")).command);
+const volumeLs = entry("list volumes", async () => (await import("./volume-ls.ts")).command);
+const volumeInspect = entry("show everything about volumes", async () => (await import("./inspect.ts")).volumeCommand);
+const volumeRm = entry("remove volumes", async () => (await import("./volume-rm.ts")).command);
+const volumePrune = entry("remove volumes that nothing needs", async () => (await import("./volume-prune.ts")).command);
+const volumeExport = entry("write a volume's files as a tar", async () => (await import("./volume-export.ts")).command);
+const volumeImport = entry("fill a volume from a tar", async () => (await import("./volume-import.ts")).command);
+const volumeClone = entry("make a volume with another one's files", async () => (await import("./volume-clone.ts")).command);
 const push = entry("send an image to a registry", async () => (await import("./push.ts")).command);
 const login = entry("keep the credentials for a registry", async () => (await import("./login.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
@@ -97,6 +114,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   run,
   exec,
   ps,
+  port,
   logs,
   attach,
   create,
@@ -145,6 +163,7 @@ export const groups: Readonly<Record<string, Group>> = {
       exec,
       attach,
       inspect: inspectContainer,
+      port,
       pause,
       unpause,
       wait,
@@ -156,6 +175,19 @@ export const groups: Readonly<Record<string, Group>> = {
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
+    },
+  },
+  network: {
+    summary: "networks",
+    commands: {
+      create: networkCreate,
+      ls: networkLs,
+      inspect: networkInspect,
+      rm: networkRm,
+      prune: networkPrune,
+      connect: networkConnect,
+      disconnect: networkDisconnect,
+      explain: networkExplain,
     },
   },
   image: {
@@ -195,6 +227,21 @@ export const groups: Readonly<Record<string, Group>> = {
       push: manifestPush,
       rm: manifestRm,
       ls: manifestLs,
+    },
+  },
+  volume: {
+    summary: "files that outlive containers",
+    commands: {
+      create: volumeCreate,
+      ls: volumeLs,
+      inspect: volumeInspect,
+      rm: volumeRm,
+      prune: volumePrune,
+      export: volumeExport,
+      import: volumeImport,
+      clone: volumeClone,
+      list: { ...volumeLs, hidden: true },
+      remove: { ...volumeRm, hidden: true },
     },
   },
   engine: {

@@ -67,7 +67,9 @@ async function describeAll(commands: Commands, groups: Groups): Promise<Describe
 const lister = (what: Completion | undefined): string | undefined => {
   if (what === "container") return "onggi ps -a --format '{{.Names}}'";
   if (what === "running") return "onggi ps --format '{{.Names}}'";
+  if (what === "network") return "onggi network ls --format '{{.Name}}'";
   if (what === "image") return "onggi images --format '{{.Repository}}:{{.Tag}}'";
+  if (what === "volume") return "onggi volume ls -q";
   if (Array.isArray(what)) return `printf '%s\\n' ${what.join(" ")}`;
   return undefined;
 };

@@ -12,13 +12,6 @@ const size = (short: string, help: string, extra: Extra = {}): Flag<number> => p
 const sizeOrUnlimited = (help: string, extra: Extra): Flag<number> =>
   parsed("", "SIZE", help, (given, name) => (given === "-1" ? -1 : parseBytes(given, name)), extra);
 
-function network(given: string): string {
-  if (given === "none" || given === "host") return given;
-  throw new UsageError(
-    `--network ${given}: bridge and overlay networks are not there yet; use --network none (the default) or --network host`,
-  );
-}
-
 /** Flags of Docker's that are understood and refused, each with what it would need. */
 const later = (short: string, value: string | undefined, needs: string): Flag<never> => ({
   ...(short === "" ? {} : { short }),
@@ -51,13 +44,16 @@ export const containerFlags = {
   tty: bool("t", "give it a terminal"),
   env: list("e", "KEY[=VALUE]", "environment variable; without value: taken from here"),
   "env-file": list("", "FILE", "environment variables, one per line", { complete: "file" }),
-  volume: list("v", "HOST:PATH[:ro]", "bind a host directory or file"),
-  mount: list("", "type=bind,...", "bind or tmpfs, spelled out", rare),
+  volume: list("v", "[NAME|HOST:]PATH[:ro]", "volume, or a host directory or file"),
+  mount: list("", "type=...,target=PATH,...", "volume, bind, tmpfs or image, spelled out", rare),
+  "volumes-from": list("", "CONTAINER[:ro]", "the volumes and binds of another container", { rare: true, complete: "container" }),
+  "volume-driver": choice("", ["local"], "of the volumes that -v makes", rare),
   workdir: text("w", "DIR", "working directory inside"),
   user: text("u", "USER[:GROUP]", "user, by name or id"),
   entrypoint: text("", "COMMAND", "instead of the image's entry point"),
   hostname: text("h", "NAME", "host name inside"),
-  network: parsed("", "none|host", "network (none)", network, { aliases: ["net"], complete: ["none", "host"] }),
+  network: list("", "NETWORK", "network, none, host or container:NAME (bridge)", { aliases: ["net"], complete: "network" }),
+  publish: list("p", "[[ADDRESS:]PORT:]PORT", "answer on a port of the host"),
   ...resourceFlags,
   "read-only": bool("", "make the root file system read-only"),
   tmpfs: list("", "PATH[:OPTIONS]", "mount a tmpfs"),
@@ -65,12 +61,22 @@ export const containerFlags = {
   "cap-add": list("", "CAP", "add a capability"),
   "cap-drop": list("", "CAP", "drop a capability; ALL drops all"),
   "security-opt": list("", "OPTION", "no-new-privileges, seccomp=FILE, ...", rare),
-  userns: choice("", ["private", "host"], "host: no user namespace of its own", rare),
+  userns: choice("", ["private", "host"], "private: one of its own or none at all; host: none", rare),
   label: list("l", "KEY=VALUE", "label", rare),
   "label-file": list("", "FILE", "labels, one per line", { rare: true, complete: "file" }),
   "group-add": list("", "GROUP", "additional group", rare),
   device: list("", "HOST[:PATH[:rwm]]", "device of the host", rare),
   "device-cgroup-rule": list("", "RULE", "device access, as in 'c 42:* rmw'", rare),
+  "publish-all": bool("P", "publish all ports it exposes", rare),
+  expose: list("", "PORT", "port it answers on", rare),
+  ip: text("", "ADDRESS", "IPv4 address in its network", rare),
+  ip6: text("", "ADDRESS", "IPv6 address in its network", rare),
+  "mac-address": text("", "ADDRESS", "hardware address in its network", rare),
+  "network-alias": list("", "NAME", "another name in its network", rare),
+  dns: list("", "ADDRESS", "name server instead of the host's", rare),
+  "dns-search": list("", "DOMAIN", "search domain; . for none", rare),
+  "dns-option": list("", "OPTION", "option of the resolver", rare),
+  "add-host": list("", "NAME:ADDRESS", "line of /etc/hosts; ADDRESS may be host-gateway", rare),
   domainname: text("", "NAME", "domain name inside", rare),
   sysctl: list("", "KEY=VALUE", "kernel parameter of its namespaces", rare),
   ulimit: list("", "NAME=SOFT[:HARD]", "resource limit, as in nofile=1024", rare),
@@ -98,20 +104,7 @@ export const containerFlags = {
   rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
   restart: parsed("", "no", "restart policies are not there yet", restart, rare),
 
-  publish: later("p", "PORTS", "a bridge network"),
-  "publish-all": later("P", undefined, "a bridge network"),
-  expose: later("", "PORT", "a bridge network"),
-  ip: later("", "ADDRESS", "a bridge network"),
-  ip6: later("", "ADDRESS", "a bridge network"),
   link: later("", "CONTAINER", "a bridge network"),
-  "network-alias": later("", "NAME", "a bridge network"),
-  "mac-address": later("", "ADDRESS", "a bridge network"),
-  dns: later("", "ADDRESS", "a bridge network"),
-  "dns-search": later("", "DOMAIN", "a bridge network"),
-  "dns-option": later("", "OPTION", "a bridge network"),
-  "add-host": later("", "HOST:IP", "a bridge network"),
-  "volumes-from": later("", "CONTAINER", "volumes"),
-  "volume-driver": later("", "DRIVER", "volumes"),
   "health-cmd": later("", "COMMAND", "health checks"),
   "health-interval": later("", "DURATION", "health checks"),
   "health-retries": later("", "N", "health checks"),

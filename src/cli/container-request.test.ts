@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
+import { OnggiError } from "../lib/errors.ts";
 import { containerFlags } from "./container-flags.ts";
 import { containerRequest, parseDevice, parseUlimit } from "./container-request.ts";
 import type { Context } from "./context.ts";
@@ -21,7 +23,7 @@ const request = (...argv: string[]) => {
   const { values, args } = parseFlags(containerFlags, argv, false);
   return containerRequest(values, args, context);
 };
-const base = { image: "busybox", network: "none" };
+const base = { image: "busybox" };
 
 describe("each flag becomes its part of the request", () => {
   const GiB = 1024 ** 3;
@@ -36,6 +38,24 @@ describe("each flag becomes its part of the request", () => {
     [["-h", "box", "--domainname", "example.org"], { hostname: "box", domainname: "example.org" }],
     [["--network", "host"], { network: "host" }],
     [["--net=none"], { network: "none" }],
+    [["--network", "web"], { networks: [{ network: "web" }] }],
+    [
+      ["--network", "name=web,alias=a,alias=b,ip=10.0.0.2", "--network", "back"],
+      { networks: [{ network: "web", aliases: ["a", "b"], ipv4: "10.0.0.2" }, { network: "back" }] },
+    ],
+    [["--ip6", "fd00::2", "--network-alias", "db"], { networks: [{ network: "bridge", ipv6: "fd00::2", aliases: ["db"] }] }],
+    [
+      ["-p", "8080:80", "-P", "--expose", "53/udp"],
+      {
+        publish: [{ protocol: "tcp", containerPort: 80, hostIp: "", hostPort: 8080, hostPortEnd: 8080 }],
+        publishAll: true,
+        expose: ["53/udp"],
+      },
+    ],
+    [
+      ["--dns", "192.0.2.1", "--dns-search", "a.test", "--dns-option", "ndots:2", "--add-host", "h:host-gateway"],
+      { dns: ["192.0.2.1"], dnsSearch: ["a.test"], dnsOptions: ["ndots:2"], extraHosts: ["h:host-gateway"] },
+    ],
     [["-m", "64m"], { resources: { memory: 64 * 1024 ** 2 } }],
     [["--memory-swap", "-1"], { resources: { memorySwap: -1 } }],
     [["--memory-swap", "1g"], { resources: { memorySwap: GiB } }],
@@ -53,7 +73,9 @@ describe("each flag becomes its part of the request", () => {
     [["--cap-drop", "all"], { capDrop: ["ALL"] }],
     [["--security-opt", "no-new-privileges"], { securityOpt: ["no-new-privileges"] }],
     [["--userns", "host"], { userns: "host" }],
-    [["--userns", "private"], {}],
+    [["--userns", "private"], { userns: "private" }],
+    [["--volumes-from", "a:ro", "--volumes-from", "b"], { volumesFrom: ["a:ro", "b"] }],
+    [["-v", "n1:/a", "--volume-driver", "local"], { mounts: [{ type: "volume", source: "n1", target: "/a", driver: "local" }] }],
     [["-l", "a=1", "--label", "b"], { labels: { a: "1", b: "" } }],
     [["--group-add", "audio"], { groupAdd: ["audio"] }],
     [["--device", "/dev/fuse"], { devices: [{ hostPath: "/dev/fuse", containerPath: "/dev/fuse", access: "rwm" }] }],
@@ -77,7 +99,7 @@ describe("each flag becomes its part of the request", () => {
       ["-v", "/a:/b:ro", "--mount", "type=tmpfs,dst=/t"],
       {
         mounts: [
-          { type: "bind", source: "/a", target: "/b", readonly: true },
+          { type: "bind", source: "/a", target: "/b", readonly: true, createSource: true, mode: "ro" },
           { type: "tmpfs", target: "/t" },
         ],
       },
@@ -120,16 +142,32 @@ describe("refuses", () => {
     file("not.json", "{");
   });
   test.each([
-    [["--network", "bridge"], "bridge and overlay networks are not there yet"],
-    [["-p", "80:80"], "-p is not there yet: it needs a bridge network"],
-    [["-P"], "-P is not there yet"],
+    [["--network", "none", "--network", "web"], "goes with no other"],
+    [["--network", "name=web,speed=1"], 'unknown key "speed"'],
+    [["--network", "host", "--ip", "10.0.0.2"], "need a network"],
+    [["-p", "80:80/icmp"], 'protocol "icmp" is not one of'],
+    [["--link", "a"], "is not there yet"],
     [["--restart", "always"], "restart policies are not there yet"],
     [["--health-cmd", "true"], "it needs health checks"],
-    [["-v", "data:/data"], "volumes are not there yet"],
-    [["-v", "/data"], "volumes are not there yet"],
+    [["-v", "data"], "the path inside must begin with /"],
+    [["-v", "a/b:/data"], "is no name of a volume"],
+    [["-v", "data:/data:rshared"], 'unknown option "rshared"'],
+    [["-v", "/a:/data:nocopy"], 'unknown option "nocopy"'],
     [["-v", "/a:b"], "the path inside must begin with /"],
     [["-v", "/a:/b:what"], 'unknown option "what"'],
-    [["--mount", "type=volume,dst=/x"], "volumes are not there yet"],
+    [["--mount", "type=npipe,dst=/x"], 'type "npipe" is not one of'],
+    [["--mount", "type=volume,src=/a,dst=/x"], "is no name of a volume"],
+    [["--mount", "type=image,dst=/x"], "needs source=IMAGE"],
+    [["--mount", "type=volume,dst=/x,bind-propagation=rslave"], "bind-propagation is for type=bind"],
+    [["--mount", "type=bind,src=/a,dst=/x,volume-nocopy"], "volume-nocopy is for type=volume"],
+    [["--mount", "type=bind,src=/a,dst=/x,bind-recursive=writable"], "needs readonly"],
+    [
+      ["--mount", "type=bind,src=/a,dst=/x,ro,bind-recursive=readonly,bind-propagation=rshared"],
+      "needs bind-propagation=rprivate",
+    ],
+    [["--mount", "type=bind,src=/a,dst=/x,ro=maybe"], 'is true or false, not "maybe"'],
+    [["--mount", "type=tmpfs,src=a,dst=/x"], "a tmpfs has no source"],
+    [["--volume-driver", "nfs"], "is not one of"],
     [["--mount", "type=bind,dst=/x"], "needs source=PATH"],
     [["--mount", "type=bind,src=/x"], "needs target=PATH"],
     [["--mount", "type=bind,src=/x,dst=/y,colour=red"], 'unknown field "colour"'],
@@ -160,22 +198,77 @@ describe("refuses", () => {
 
 describe("mounts", () => {
   test.each([
-    ["/a:/b", { type: "bind", source: "/a", target: "/b" }],
-    ["./a:/b", { type: "bind", source: "/here/a", target: "/b" }],
-    [".:/b:rw,z", { type: "bind", source: "/here/.", target: "/b" }],
-    ["/a:/b:ro,rshared,nosuid", { type: "bind", source: "/a", target: "/b", readonly: true, options: ["rshared", "nosuid"] }],
+    ["/b", { type: "volume", target: "/b" }],
+    ["data:/b", { type: "volume", source: "data", target: "/b" }],
+    ["data:/b:ro,nocopy", { type: "volume", source: "data", target: "/b", readonly: true, nocopy: true, mode: "ro,nocopy" }],
+    ["/a:/b", { type: "bind", source: "/a", target: "/b", createSource: true }],
+    ["./a:/b", { type: "bind", source: "/here/a", target: "/b", createSource: true }],
+    [".:/b:rw,z", { type: "bind", source: "/here/.", target: "/b", createSource: true, mode: "rw,z" }],
+    [
+      "/a:/b:ro,rshared,nosuid",
+      {
+        ...{ type: "bind", source: "/a", target: "/b", readonly: true, createSource: true },
+        ...{ options: ["rshared", "nosuid"], mode: "ro,rshared,nosuid" },
+      },
+    ],
   ])("-v %s", (spec, mount) => expect(parseVolume(spec, "/here")).toEqual(mount as never));
 
   test.each([
     ["type=bind,source=/a,target=/b,readonly", { type: "bind", source: "/a", target: "/b", readonly: true }],
     [
       "type=bind,src=a,dst=/b,ro=false,bind-propagation=rslave",
-      { type: "bind", source: "/here/a", target: "/b", options: ["rslave"] },
+      { type: "bind", source: "/here/a", target: "/b", readonly: false, options: ["rslave"] },
     ],
     ["type=bind,src=/a,dst=/b,bind-nonrecursive", { type: "bind", source: "/a", target: "/b", options: ["bind"] }],
+    [
+      "type=bind,src=/a,dst=/b,ro,bind-recursive=writable,bind-create-src",
+      { type: "bind", source: "/a", target: "/b", readonly: true, readonlyBelow: "writable", createSource: true },
+    ],
+    ["type=bind,src=/a,dst=/b,ro,bind-recursive=readonly", { type: "bind", source: "/a", target: "/b", readonly: true }],
+    ["dst=/b", { type: "volume", target: "/b" }],
+    [
+      'source=v1,dst=/b,volume-nocopy,volume-subpath=a/b,volume-driver=local,volume-label=x=y,volume-opt=type=nfs,"volume-opt=o=a=1,b"',
+      {
+        ...{ type: "volume", source: "v1", target: "/b", nocopy: true, subpath: "a/b", driver: "local" },
+        ...{ labels: { x: "y" }, driverOptions: { type: "nfs", o: "a=1,b" } },
+      },
+    ],
+    [
+      "type=image,source=busybox,destination=/b,image-subpath=etc,consistency=cached",
+      { type: "image", source: "busybox", target: "/b", subpath: "etc" },
+    ],
     ['type=bind,"src=/a,b",dst=/c', { type: "bind", source: "/a,b", target: "/c" }],
     ["type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1777", { type: "tmpfs", target: "/t", options: ["size=1048576", "mode=1777"] }],
   ])("--mount %s", (spec, mount) => expect(parseMount(spec, "/here")).toEqual(mount as never));
+
+  test("whatever is written is a mount, or a UsageError", () => {
+    const word = fc.constantFrom(
+      "type=bind",
+      "type=volume",
+      "src=a",
+      "src=/a",
+      "dst=/b",
+      "ro",
+      "volume-opt=a=b",
+      "bind-propagation=slave",
+    );
+    const spec = fc.oneof(
+      fc.string(),
+      fc.array(fc.oneof(word, fc.string()), { maxLength: 6 }).map((words) => words.join(",")),
+    );
+    const volume = fc
+      .array(fc.oneof(fc.string(), fc.constantFrom("/a", "b1", "ro", "..")), { maxLength: 4 })
+      .map((words) => words.join(":"));
+    const whole = (parse: () => { target: string }): void => {
+      try {
+        expect(parse().target).toStartWith("/");
+      } catch (error) {
+        if (!(error instanceof OnggiError)) throw error;
+      }
+    };
+    fc.assert(fc.property(spec, (text) => whole(() => parseMount(text, "/here"))));
+    fc.assert(fc.property(volume, (text) => whole(() => parseVolume(text, "/here"))));
+  });
 
   test("splitCsv", () => {
     expect(splitCsv('a,"b,c","d""e",')).toEqual(["a", "b,c", 'd"e', ""]);

@@ -1,11 +1,13 @@
-import type { ContainerRequest, DeviceRequest, LogConfig, Resources, Ulimit } from "../api/control/types.ts";
+import type { ContainerRequest, DeviceRequest, LogConfig, MountRequest, Resources, Ulimit } from "../api/control/types.ts";
 import { parseBytes } from "../lib/units.ts";
 import type { containerFlags, resourceFlags } from "./container-flags.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { fromEnvironment, keyValueLines, readText } from "./files.ts";
 import type { Values } from "./flags.ts";
+import { labelsOf } from "./labels.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
+import { networkRequest } from "./network-flags.ts";
 import { pairs } from "./pairs.ts";
 
 type Given = Values<typeof containerFlags>;
@@ -33,7 +35,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       ipc: given.ipc,
       uts: given.uts,
       cgroupns: given.cgroupns,
-      userns: given.userns === "host" ? "host" : undefined,
+      userns: given.userns,
       privileged: given.privileged,
       readonlyRootfs: given["read-only"],
       init: given.init,
@@ -45,9 +47,10 @@ export async function containerRequest(given: Given, args: readonly string[], co
       devices: given.device?.map(parseDevice),
       deviceCgroupRules: given["device-cgroup-rule"]?.map(parseDeviceRule),
       mounts: nonEmpty([
-        ...(given.volume ?? []).map((spec) => parseVolume(spec, cwd)),
+        ...(given.volume ?? []).map((spec) => withDriver(parseVolume(spec, cwd), given["volume-driver"])),
         ...(given.mount ?? []).map((spec) => parseMount(spec, cwd)),
       ]),
+      volumesFrom: given["volumes-from"],
       tmpfs: given.tmpfs ? Object.fromEntries(given.tmpfs.map(parseTmpfs)) : undefined,
       shmSize: given["shm-size"],
       resources: resources(given),
@@ -61,9 +64,13 @@ export async function containerRequest(given: Given, args: readonly string[], co
       rootfs: given.rootfs === undefined ? undefined : absolute(given.rootfs, cwd),
     }),
     image,
-    network: given.network ?? "none",
+    ...networkRequest(given),
   };
 }
+
+/** Of the volumes that `-v` names, as with Docker. */
+const withDriver = (mount: MountRequest, driver: string | undefined): MountRequest =>
+  driver === undefined || mount.type !== "volume" ? mount : { ...mount, driver };
 
 const absolute = (path: string, cwd: string): string => (path.startsWith("/") ? path : `${cwd}/${path}`);
 
@@ -114,14 +121,7 @@ async function labels(given: Given): Promise<Record<string, string> | undefined>
     lines.push(...keyValueLines(await readText(file, "--label-file"), file, new Proxy({}, { get: () => "" })));
   }
   lines.push(...(given.label ?? []));
-  if (lines.length === 0) return undefined;
-  return Object.fromEntries(
-    lines.map((line) => {
-      const [key = "", value = ""] = line.split(/=(.*)/s);
-      if (key === "") throw new UsageError(`--label "${line}": write KEY=VALUE`);
-      return [key, value];
-    }),
-  );
+  return labelsOf(lines);
 }
 
 /** "net_admin" and "CAP_NET_ADMIN" are the same; ALL stays. */

@@ -1,4 +1,13 @@
-import type { ContainerInfo, ContainerRequest, Image, LogConfig, MountRequest } from "../api/control/types.ts";
+import type {
+  ContainerInfo,
+  ContainerRequest,
+  Endpoint,
+  Image,
+  LogConfig,
+  MountPoint,
+  MountRequest,
+  VolumeInfo,
+} from "../api/control/types.ts";
 
 /**
  * Containers and images under the names Docker's API gives them (Docker Engine API v1.41, ContainerInspect and ImageInspect),
@@ -32,9 +41,9 @@ export function dockerContainer(info: ContainerInfo): object {
     Driver: "onggi",
     Platform: "linux",
     HostConfig: { ...hostConfig(request), Runtime: info.runtime },
-    Mounts: (request.mounts ?? []).map(mountPoint),
+    Mounts: info.mounts.map(mountPoint),
     Config: config(info),
-    NetworkSettings: { Ports: {}, IPAddress: "", Networks: { [request.network ?? "none"]: { IPAddress: "", Gateway: "" } } },
+    NetworkSettings: networkSettings(info),
     Onggi: {
       Isolation: { UserNamespace: info.isolation.userns, Reason: info.isolation.reason },
       IdMap: info.idMap ? { HostId: info.idMap.hostId, Size: info.idMap.size } : null,
@@ -45,9 +54,16 @@ export function dockerContainer(info: ContainerInfo): object {
 }
 
 const hostConfig = (request: ContainerRequest): object => ({
-  Binds: (request.mounts ?? []).filter(({ type }) => type === "bind").map(bindText),
+  Binds: (request.mounts ?? []).filter(({ type, source }) => type === "bind" || (type === "volume" && source)).map(bindText),
+  VolumesFrom: request.volumesFrom ?? null,
   LogConfig: logConfig(request.log),
-  NetworkMode: request.network ?? "none",
+  NetworkMode: request.network ?? request.networks?.[0]?.network ?? "bridge",
+  PortBindings: portBindings(request),
+  PublishAllPorts: request.publishAll ?? false,
+  Dns: request.dns ?? [],
+  DnsSearch: request.dnsSearch ?? [],
+  DnsOptions: request.dnsOptions ?? [],
+  ExtraHosts: request.extraHosts ?? null,
   RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
   AutoRemove: request.autoRemove ?? false,
   CgroupParent: request.cgroupParent ?? "",
@@ -75,7 +91,7 @@ const isolation = (request: ContainerRequest): object => ({
   IpcMode: request.ipc ?? "private",
   PidMode: request.pid ?? "",
   UTSMode: request.uts ?? "",
-  UsernsMode: request.userns ?? "",
+  UsernsMode: request.userns === "host" ? "host" : "",
   Privileged: request.privileged ?? false,
   ReadonlyRootfs: request.readonlyRootfs ?? false,
   Devices: (request.devices ?? []).map(({ hostPath, containerPath, access }) => ({
@@ -118,17 +134,100 @@ const config = ({ id, request, image }: ContainerInfo): object => ({
   ...(request.stopTimeout === undefined ? {} : { StopTimeout: request.stopTimeout }),
 });
 
-const bindText = ({ source, target, readonly, options = [] }: MountRequest): string =>
-  [source, target, [...(readonly ? ["ro"] : []), ...options].join(",")].filter((part) => part !== "").join(":");
+const bindText = ({ source, target, readonly, options = [], mode }: MountRequest): string =>
+  [source, target, mode ?? [...(readonly ? ["ro"] : []), ...options].join(",")].filter((part) => part !== "").join(":");
 
-const mountPoint = ({ type, source, target, readonly, options = [] }: MountRequest): object => ({
+const mountPoint = ({ type, name, source, destination, readonly, options, mode, subpath, imageId }: MountPoint): object => ({
   Type: type,
-  Source: source ?? "",
-  Destination: target,
-  Mode: options.join(","),
+  Name: type === "volume" ? name : "",
+  Source: imageId ?? source,
+  Destination: destination,
+  Driver: type === "volume" ? "local" : "",
+  Mode: mode === "" && type !== "tmpfs" ? options.join(",") : mode,
   RW: !readonly,
   Propagation: options.find((option) => /^r?(private|shared|slave)$/.test(option)) ?? (type === "bind" ? "rprivate" : ""),
+  ...(subpath === undefined ? {} : { Subpath: subpath }),
 });
+
+/** Bindings by the container's port. */
+const byPort = <T>(ports: readonly T[], keyOf: (port: T) => string, bindingOf: (port: T) => object): Record<string, object[]> => {
+  const found: Record<string, object[]> = {};
+  for (const port of ports) found[keyOf(port)] = [...(found[keyOf(port)] ?? []), bindingOf(port)];
+  return found;
+};
+
+const portBindings = ({ publish = [] }: ContainerRequest): object =>
+  byPort(
+    publish,
+    ({ containerPort, protocol }) => `${containerPort}/${protocol}`,
+    ({ hostIp, hostPort, hostPortEnd }) => ({
+      HostIp: hostIp,
+      HostPort: hostPort === 0 ? "" : hostPort === hostPortEnd ? String(hostPort) : `${hostPort}-${hostPortEnd}`,
+    }),
+  );
+
+const networkSettings = ({ networks, ports, request, id }: ContainerInfo): object => {
+  const first = networks.find(({ networkName }) => networkName === "bridge") ?? networks[0];
+  const shared = request.network === undefined ? {} : { [request.network]: { IPAddress: "", Gateway: "" } };
+  return {
+    SandboxID: id,
+    Ports: byPort(
+      ports,
+      ({ containerPort, protocol }) => `${containerPort}/${protocol}`,
+      ({ hostIp, hostPort }) => ({ HostIp: hostIp, HostPort: String(hostPort) }),
+    ),
+    IPAddress: first?.attached?.ipv4 ?? "",
+    IPPrefixLen: first?.attached?.ipv4 ? first.attached.ipv4PrefixLength : 0,
+    Gateway: first?.attached?.ipv4Gateway ?? "",
+    GlobalIPv6Address: first?.attached?.ipv6 ?? "",
+    GlobalIPv6PrefixLen: first?.attached?.ipv6 ? first.attached.ipv6PrefixLength : 0,
+    IPv6Gateway: first?.attached?.ipv6Gateway ?? "",
+    MacAddress: first?.attached?.mac ?? "",
+    Networks:
+      networks.length > 0
+        ? Object.fromEntries(networks.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint)]))
+        : shared,
+  };
+};
+
+const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriority }: Endpoint): object => ({
+  IPAMConfig:
+    fixed.ipv4 === undefined && fixed.ipv6 === undefined
+      ? null
+      : {
+          ...(fixed.ipv4 === undefined ? {} : { IPv4Address: fixed.ipv4 }),
+          ...(fixed.ipv6 === undefined ? {} : { IPv6Address: fixed.ipv6 }),
+        },
+  Links: null,
+  Aliases: aliases.length > 0 ? aliases : null,
+  MacAddress: attached?.mac ?? fixed.mac ?? "",
+  DriverOpts: null,
+  GwPriority: gatewayPriority,
+  NetworkID: network,
+  EndpointID: attached ? id : "",
+  Gateway: attached?.ipv4Gateway ?? "",
+  IPAddress: attached?.ipv4 ?? "",
+  IPPrefixLen: attached?.ipv4 ? attached.ipv4PrefixLength : 0,
+  IPv6Gateway: attached?.ipv6Gateway ?? "",
+  GlobalIPv6Address: attached?.ipv6 ?? "",
+  GlobalIPv6PrefixLen: attached?.ipv6 ? attached.ipv6PrefixLength : 0,
+  DNSNames: aliases,
+});
+
+/** Docker Engine API v1.41, Volume. */
+export function dockerVolume(volume: VolumeInfo): object {
+  const { name, driver, mountpoint, created, labels, options, containers, anonymous } = volume;
+  return {
+    CreatedAt: created,
+    Driver: driver,
+    Labels: labels,
+    Mountpoint: mountpoint,
+    Name: name,
+    Options: options,
+    Scope: "local",
+    Onggi: { Anonymous: anonymous, Containers: containers },
+  };
+}
 
 export function dockerImage(image: Image): object {
   const { config } = image;

@@ -1,21 +1,20 @@
-import type { ContainerInfo, Image } from "../api/control/types.ts";
-import { messageOf, OnggiError } from "../lib/errors.ts";
-import { compile, toJson } from "../lib/template.ts";
+import type { ContainerInfo, Image, VolumeInfo } from "../api/control/types.ts";
+import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
-import { type Context, line } from "./context.ts";
+import type { Context } from "./context.ts";
 import { bool, choice, platform, text } from "./flags.ts";
-import { dockerContainer, dockerImage } from "./inspect-shape.ts";
-import { unescapeFormat } from "./listing.ts";
+import { inspectObjects } from "./inspect-objects.ts";
+import { dockerContainer, dockerImage, dockerVolume } from "./inspect-shape.ts";
 
 const format = text("f", "TEMPLATE", "json or a Go template");
 const many = [1, Number.POSITIVE_INFINITY] as const;
 
 export const command = define({
   usage: "[flags] NAME|ID...",
-  summary: "show everything about containers and images, as Docker's JSON",
+  summary: "show everything about containers, images and volumes, as Docker's JSON",
   flags: {
     format,
-    type: choice("", ["container", "image"], "only those"),
+    type: choice("", ["container", "image", "volume"], "only those"),
     size: bool("s", "as Docker's; changes nothing", { rare: true }),
   },
   args: many,
@@ -43,34 +42,28 @@ export const imageCommand = define({
   run: (context, values, args) => inspectAll(context, args, values.format, "image", values.platform),
 });
 
-type Kind = "container" | "image" | undefined;
+export const volumeCommand = define({
+  ...command,
+  usage: "[flags] VOLUME...",
+  summary: "show everything about volumes, as Docker's JSON",
+  complete: "volume",
+  examples: [["volume inspect -f '{{.Mountpoint}}' data", "where its files are"]],
+  flags: { format },
+  run: (context, values, args) => inspectAll(context, args, values.format, "volume"),
+});
 
-async function inspectAll(
+type Kind = "container" | "image" | "volume" | undefined;
+
+const inspectAll = (
   context: Context,
   args: readonly string[],
   format: string | undefined,
   kind: Kind,
   platform?: string,
-): Promise<number> {
-  // a mistake in the template is told before anything is asked
-  const template = format === undefined || format === "json" ? undefined : compile(unescapeFormat(format));
-  const found: object[] = [];
-  const failures: unknown[] = [];
-  for (const name of args) {
-    try {
-      found.push(await find(context, name, kind, platform));
-    } catch (error) {
-      failures.push(error);
-    }
-  }
-  if (format === undefined) await line(context.stdout, found.length === 0 ? "[]" : JSON.stringify(found, null, 4));
-  else for (const object of found) await line(context.stdout, template ? template(object) : toJson(object));
-  for (const failure of failures) await line(context.stderr, `onggi: ${messageOf(failure)}`);
-  return failures.length > 0 ? 1 : 0;
-}
+): Promise<number> => inspectObjects(context, args, format, (name) => find(context, name, kind, platform));
 
 async function find(context: Context, name: string, kind: Kind, platform?: string): Promise<object> {
-  if (kind !== "image") {
+  if (kind === undefined || kind === "container") {
     const info = await optional<ContainerInfo>(
       context.call("inspect", { container: name }),
       "container_not_found",
@@ -78,10 +71,16 @@ async function find(context: Context, name: string, kind: Kind, platform?: strin
     );
     if (info) return dockerContainer(info);
   }
+  if (kind === "volume") return dockerVolume(await context.call("volumeInspect", { volume: name }));
   const asked = { image: name, ...(platform === undefined ? {} : { platform }) };
   const image = await optional<Image>(context.call("imageInspect", asked), "image_not_found", kind === undefined);
   if (image) return dockerImage(image);
-  throw new OnggiError("not_found", `no such container or image: ${name}; see onggi ps -a and onggi images`);
+  const volume = await optional<VolumeInfo>(context.call("volumeInspect", { volume: name }), "volume_not_found", true);
+  if (volume) return dockerVolume(volume);
+  throw new OnggiError(
+    "not_found",
+    `no such container, image or volume: ${name}; see onggi ps -a, onggi images and onggi volume ls`,
+  );
 }
 
 /** What is not there is undefined, when that is to be looked at further. */

@@ -2,111 +2,196 @@ import type { MountRequest } from "../api/control/types.ts";
 import { parseBytes } from "../lib/units.ts";
 import { UsageError } from "./errors.ts";
 
-/** What `-v`, `--mount` and `--tmpfs` ask for. */
+/** What `-v`, `--mount` and `--tmpfs` ask for, in Docker's words. */
 
 const propagations = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
-/** Docker's options that mean nothing here: caching on other systems, SELinux relabelling, copying into volumes. */
-const ignored = new Set(["cached", "delegated", "consistent", "nocopy", "z", "Z", "rw", ""]);
+/** Docker's options that mean nothing here: caching on other systems, labels where the kernel has no SELinux. */
+const ignored = new Set(["cached", "delegated", "consistent", "z", "Z", "rw", ""]);
+/** Of bind mounts alone. */
 const passed = new Set([...propagations, "bind", "rbind", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime"]);
-
-const noVolumes = (what: string): UsageError =>
-  new UsageError(`${what}: volumes are not there yet; name a host directory by a path that begins with / or ./`);
 
 /** `path` made absolute against `cwd`. */
 const absolute = (path: string, cwd: string): string =>
   path.startsWith("/") ? path : `${cwd.replace(/\/$/, "")}/${path.replace(/^\.\//, "")}`;
 
-/** "HOST:PATH[:OPTIONS]". Throws UsageError. */
+/** "PATH", "NAME:PATH[:OPTIONS]" or "HOST:PATH[:OPTIONS]". Throws UsageError. */
 export function parseVolume(spec: string, cwd: string): MountRequest {
   const parts = spec.split(":");
+  if (parts.length === 1) {
+    if (!spec.startsWith("/"))
+      throw new UsageError(`-v ${spec}: the path inside must begin with /; for a host directory write HOST:PATH`);
+    return { type: "volume", target: spec };
+  }
   const [source = "", target, options = ""] = parts;
-  if (parts.length === 1) throw noVolumes(`-v ${spec}`);
-  if (parts.length > 3 || source === "" || !target) throw new UsageError(`-v ${spec}: write HOST:PATH or HOST:PATH:OPTIONS`);
+  if (parts.length > 3 || source === "" || !target) {
+    throw new UsageError(`-v ${spec}: write PATH, NAME:PATH[:OPTIONS] or HOST:PATH[:OPTIONS]`);
+  }
   if (!target.startsWith("/")) throw new UsageError(`-v ${spec}: the path inside must begin with /, "${target}" does not`);
-  if (!/^(\/|\.\.?(\/|$))/.test(source)) throw noVolumes(`-v ${spec}`);
-  const mount: MountRequest = { type: "bind", source: absolute(source, cwd), target };
+  const isPath = /^(\/|\.\.?(\/|$))/.test(source);
+  if (!isPath && source.includes("/")) {
+    throw new UsageError(`-v ${spec}: "${source}" is no name of a volume; a host directory begins with / or ./`);
+  }
+  const mount: MountRequest = isPath
+    ? { type: "bind", source: absolute(source, cwd), target, createSource: true }
+    : { type: "volume", source, target };
+  if (options !== "") mount.mode = options;
   const kept: string[] = [];
   for (const option of options.split(",")) {
     if (option === "ro" || option === "readonly") mount.readonly = true;
-    else if (passed.has(option)) kept.push(option);
-    else if (!ignored.has(option))
-      throw new UsageError(`-v ${spec}: unknown option "${option}"; known are ro, rw, ${[...passed].join(", ")}`);
+    else if (option === "nocopy" && !isPath) mount.nocopy = true;
+    else if (passed.has(option) && isPath) kept.push(option);
+    else if (!ignored.has(option)) {
+      const known = isPath ? ["ro", "rw", "z", "Z", ...passed] : ["ro", "rw", "z", "Z", "nocopy"];
+      throw new UsageError(`-v ${spec}: unknown option "${option}"; known are ${known.join(", ")}`);
+    }
   }
   if (kept.length > 0) mount.options = kept;
   return mount;
 }
 
-const on = (value: string | undefined): boolean => value === undefined || /^(1|true)$/i.test(value);
+/** One --mount while its fields are read. */
+interface Draft {
+  readonly spec: string;
+  readonly cwd: string;
+  readonly mount: MountRequest;
+  readonly options: string[];
+  /** Of bind-recursive. */
+  recursive?: string;
+}
 
-/** "type=bind,source=/a,target=/b,readonly" and the same for tmpfs, comma-separated with quotes as in CSV. Throws UsageError. */
+type Field = (draft: Draft, value: string | undefined, key: string) => void;
+
+const fail = ({ spec }: Draft, why: string): never => {
+  throw new UsageError(`--mount ${spec}: ${why}`);
+};
+
+const needed = (draft: Draft, value: string | undefined, key: string): string => value || fail(draft, `${key} needs a value`);
+
+const on: (draft: Draft, value: string | undefined, key: string) => boolean = (draft, value, key) => {
+  if (value === undefined || /^(1|true)$/i.test(value)) return true;
+  return /^(0|false)$/i.test(value) ? false : fail(draft, `${key} is true or false, not "${value}"`);
+};
+
+const pair = (draft: Draft, value: string | undefined, key: string): [string, string] => {
+  const [name = "", text = ""] = needed(draft, value, key).split(/=(.*)/s);
+  return [name, text];
+};
+
+const source: Field = (draft, value, key) => {
+  const { mount, cwd } = draft;
+  if (mount.type === "tmpfs") fail(draft, "a tmpfs has no source");
+  if (mount.type === "volume" && value?.includes("/"))
+    fail(draft, `"${value}" is no name of a volume; type=bind binds a path of the host`);
+  if (mount.type === "volume" && !value) return;
+  const given = needed(draft, value, key);
+  mount.source = mount.type === "bind" ? absolute(given, cwd) : given;
+};
+const target: Field = ({ mount }, value) => {
+  mount.target = value ?? "";
+};
+const readonly: Field = (draft, value, key) => {
+  draft.mount.readonly = on(draft, value, key);
+};
+const nothing: Field = () => {};
+
+/** By key; "bind-...", "volume-...", "tmpfs-..." and "image-..." are for that type alone. */
+const fields: Readonly<Record<string, Field>> = {
+  type: nothing,
+  consistency: nothing,
+  source,
+  src: source,
+  target,
+  dst: target,
+  destination: target,
+  readonly,
+  ro: readonly,
+  "bind-propagation": (draft, value = "") => {
+    if (!propagations.includes(value)) fail(draft, `bind-propagation is one of ${propagations.join(", ")}`);
+    draft.options.push(value);
+  },
+  "bind-nonrecursive": (draft, value, key) => {
+    if (on(draft, value, key)) draft.recursive = "disabled";
+  },
+  "bind-recursive": (draft, value = "") => {
+    const known = ["enabled", "disabled", "writable", "readonly"];
+    if (!known.includes(value)) fail(draft, `bind-recursive is one of ${known.join(", ")}`);
+    draft.recursive = value;
+  },
+  "bind-create-src": (draft, value, key) => {
+    if (on(draft, value, key)) draft.mount.createSource = true;
+  },
+  "volume-nocopy": (draft, value, key) => {
+    if (on(draft, value, key)) draft.mount.nocopy = true;
+  },
+  "volume-subpath": (draft, value, key) => {
+    draft.mount.subpath = needed(draft, value, key);
+  },
+  "volume-driver": (draft, value, key) => {
+    draft.mount.driver = needed(draft, value, key);
+  },
+  "volume-opt": (draft, value, key) => {
+    const [name, text] = pair(draft, value, key);
+    draft.mount.driverOptions = { ...draft.mount.driverOptions, [name]: text };
+  },
+  "volume-label": (draft, value, key) => {
+    const [name, text] = pair(draft, value, key);
+    draft.mount.labels = { ...draft.mount.labels, [name]: text };
+  },
+  "image-subpath": (draft, value, key) => {
+    draft.mount.subpath = needed(draft, value, key);
+  },
+  "tmpfs-size": (draft, value = "") => {
+    draft.options.push(`size=${parseBytes(value, "tmpfs-size")}`);
+  },
+  "tmpfs-mode": (draft, value = "") => {
+    if (!/^[0-7]{1,4}$/.test(value)) fail(draft, "tmpfs-mode is an octal number, as in 1777");
+    draft.options.push(`mode=${value}`);
+  },
+};
+
+const types = ["bind", "volume", "tmpfs", "image"] as const;
+
+/** "type=bind,source=/a,target=/b,readonly" and the like, comma-separated with quotes as in CSV. Throws UsageError. */
 export function parseMount(spec: string, cwd: string): MountRequest {
-  const fields = splitCsv(spec).map((field) => field.split(/=(.*)/s) as [string, string | undefined]);
-  const type = fields.find(([key]) => key === "type")?.[1] ?? "volume";
-  if (type === "volume") throw noVolumes(`--mount ${spec}`);
-  if (type !== "bind" && type !== "tmpfs") throw new UsageError(`--mount ${spec}: type "${type}" is not one of bind, tmpfs`);
-  const mount: MountRequest = { type, target: "" };
-  const options: string[] = [];
-  for (const [key, value] of fields) mountField(spec, mount, options, key.toLowerCase(), value, cwd);
-  if (!mount.target.startsWith("/")) throw new UsageError(`--mount ${spec}: needs target=PATH, a path that begins with /`);
-  if (type === "bind" && !mount.source) throw new UsageError(`--mount ${spec}: needs source=PATH`);
+  const given = splitCsv(spec).map((field) => field.split(/=(.*)/s) as [string, string | undefined]);
+  const asked = given.find(([key]) => key.toLowerCase() === "type")?.[1] ?? "volume";
+  const type = types.find((one) => one === asked);
+  if (!type) throw new UsageError(`--mount ${spec}: type "${asked}" is not one of ${types.join(", ")}`);
+  const draft: Draft = { spec, cwd, mount: { type, target: "" }, options: [] };
+  for (const [name, value] of given) {
+    const key = name.toLowerCase();
+    const field = Object.hasOwn(fields, key) ? fields[key] : undefined;
+    if (!field) fail(draft, `unknown field "${name}"`);
+    const owner = types.find((one) => key.startsWith(`${one}-`));
+    if (owner && owner !== type) fail(draft, `${key} is for type=${owner}`);
+    field!(draft, value, key);
+  }
+  return finish(draft);
+}
+
+function finish(draft: Draft): MountRequest {
+  const { mount, options, recursive } = draft;
+  if (!mount.target.startsWith("/")) fail(draft, "needs target=PATH, a path that begins with /");
+  if ((mount.type === "bind" || mount.type === "image") && !mount.source)
+    fail(draft, `needs source=${mount.type === "bind" ? "PATH" : "IMAGE"}`);
+  if (recursive === "disabled") options.push("bind");
+  if ((recursive === "writable" || recursive === "readonly") && !mount.readonly)
+    fail(draft, `bind-recursive=${recursive} needs readonly`);
+  if (recursive === "readonly" && options.some((option) => propagations.includes(option) && option !== "rprivate")) {
+    fail(draft, "bind-recursive=readonly needs bind-propagation=rprivate");
+  }
+  if (recursive === "writable") mount.readonlyBelow = "writable";
   if (options.length > 0) mount.options = options;
   return mount;
 }
 
-function mountField(
-  spec: string,
-  mount: MountRequest,
-  options: string[],
-  key: string,
-  value: string | undefined,
-  cwd: string,
-): void {
-  switch (key) {
-    case "type":
-    case "consistency":
-    case "bind-create-src":
-      return;
-    case "source":
-    case "src":
-      if (mount.type === "tmpfs") throw new UsageError(`--mount ${spec}: a tmpfs has no source`);
-      mount.source = absolute(value ?? "", cwd);
-      return;
-    case "target":
-    case "dst":
-    case "destination":
-      mount.target = value ?? "";
-      return;
-    case "readonly":
-    case "ro":
-      if (on(value)) mount.readonly = true;
-      return;
-    case "bind-propagation":
-      if (!propagations.includes(value ?? ""))
-        throw new UsageError(`--mount ${spec}: bind-propagation is one of ${propagations.join(", ")}`);
-      options.push(value!);
-      return;
-    case "bind-nonrecursive":
-      if (on(value)) options.push("bind");
-      return;
-    case "tmpfs-size":
-      options.push(`size=${parseBytes(value ?? "", "tmpfs-size")}`);
-      return;
-    case "tmpfs-mode":
-      if (!/^[0-7]{1,4}$/.test(value ?? "")) throw new UsageError(`--mount ${spec}: tmpfs-mode is an octal number, as in 1777`);
-      options.push(`mode=${value}`);
-      return;
-    default:
-      throw new UsageError(`--mount ${spec}: unknown field "${key}"`);
-  }
-}
-
 /** One line of CSV: fields may be quoted, quotes inside are doubled. */
 export function splitCsv(line: string): string[] {
-  const fields: string[] = [];
+  const found: string[] = [];
   for (const [, quoted, plain = ""] of line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)) {
-    fields.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
+    found.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
   }
-  return fields;
+  return found;
 }
 
 /** "PATH[:OPTIONS]" of --tmpfs. Throws UsageError. */

@@ -27,5 +27,18 @@ export async function pruneImages(context: Context, all: boolean, filters: Filte
   return reclaimed;
 }
 
+/** Removes volumes that no container has, tells which; gives the bytes they had. */
+export async function pruneVolumes(context: Context, all: boolean, filters: Filters): Promise<number> {
+  const { deleted, reclaimed } = await context.call("volumePrune", { ...(all ? { all } : {}), ...(filters ? { filters } : {}) });
+  if (deleted.length > 0) await line(context.stdout, ["Deleted Volumes:", ...deleted, ""].join("\n"));
+  return reclaimed;
+}
+
+/** Removes networks that no container is in, tells which. */
+export async function pruneNetworks(context: Context, filters: Filters): Promise<void> {
+  const { deleted } = await context.call("networkPrune", filters ? { filters } : {});
+  if (deleted.length > 0) await line(context.stdout, ["Deleted Networks:", ...deleted, ""].join("\n"));
+}
+
 export const tellReclaimed = (context: Context, bytes: number): Promise<void> =>
   line(context.stdout, `Total reclaimed space: ${decimalSize(bytes)}`);

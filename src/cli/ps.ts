@@ -5,6 +5,7 @@ import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool, integer, list, text } from "./flags.ts";
 import { createdAt, joinLabels, type Listing, parseFilters, printRows, type Row } from "./listing.ts";
+import { portsColumn } from "./ports.ts";
 
 const listing: Listing = {
   headers: {
@@ -72,7 +73,7 @@ export function rowOf(container: ContainerSummary, whole: boolean, now: number):
     Command: quoted,
     CreatedAt: createdAt(created),
     RunningFor: `${humanDuration(now - created)} ago`,
-    Ports: "",
+    Ports: portsColumn(container.ports),
     State: state,
     Status: status,
     Size: "0B",

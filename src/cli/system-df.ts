@@ -18,16 +18,16 @@ const reclaimable = (bytes: number, of: number): string =>
 
 export const command = define({
   usage: "[flags]",
-  summary: "show what images and containers take of the disk; what images share is counted once",
+  summary: "show what images, containers and volumes take of the disk; what images share is counted once",
   flags: {
-    verbose: bool("v", "each image and container"),
+    verbose: bool("v", "each image, container and volume"),
     format: text("", "TEMPLATE", "table, json or a Go template"),
   },
   args: [0, 0],
   examples: [["system df -v", "which image takes what, and how much of it is its own"]],
   async run(context, values) {
     const usage = await context.call("diskUsage", {});
-    const { images, containers } = usage;
+    const { images, containers, volumes } = usage;
     if (values.verbose) {
       const now = Date.now() / 1000;
       const imageColumns = { Names: "IMAGE", ID: "IMAGE ID", Created: "CREATED", Size: "SIZE", Shared: "SHARED SIZE" };
@@ -63,11 +63,21 @@ export const command = define({
       }));
       const listing = { headers: containerHeaders, columns: Object.keys(containerHeaders) };
       await printRows(context, listing, containerRows, values.format);
+      await line(context.stdout, "\nLocal Volumes space usage:\n");
+      const volumeHeaders = { Name: "VOLUME NAME", Links: "LINKS", Size: "SIZE" };
+      const volumeRows = volumes.map(({ name, containers: links, size }) => ({
+        Name: name,
+        Links: links,
+        Size: size === null ? "N/A" : decimalSize(size),
+      }));
+      await printRows(context, { headers: volumeHeaders, columns: Object.keys(volumeHeaders) }, volumeRows, values.format);
       return 0;
     }
     const up = containers.filter(({ state }) => state === "running" || state === "paused");
     const bytes = containers.reduce((sum, { size }) => sum + size, 0);
     const idle = bytes - up.reduce((sum, { size }) => sum + size, 0);
+    const unused = volumes.filter((volume) => volume.containers === 0);
+    const sizeOf = (all: typeof volumes): number => all.reduce((sum, { size }) => sum + (size ?? 0), 0);
     const rows = [
       {
         Type: "Images",
@@ -82,6 +92,13 @@ export const command = define({
         Active: up.length,
         Size: decimalSize(bytes),
         Reclaimable: reclaimable(idle, bytes),
+      },
+      {
+        Type: "Local Volumes",
+        TotalCount: volumes.length,
+        Active: volumes.length - unused.length,
+        Size: decimalSize(sizeOf(volumes)),
+        Reclaimable: reclaimable(sizeOf(unused), sizeOf(volumes)),
       },
     ];
     await printRows(context, { headers, columns: Object.keys(headers) }, rows, values.format);

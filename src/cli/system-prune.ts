@@ -3,32 +3,48 @@ import { confirmed } from "./confirm.ts";
 import { UsageError } from "./errors.ts";
 import { bool } from "./flags.ts";
 import { parseFilters } from "./listing.ts";
-import { pruneContainers, pruneFlags, pruneImages, tellReclaimed } from "./prune.ts";
+import { pruneContainers, pruneFlags, pruneImages, pruneNetworks, pruneVolumes, tellReclaimed } from "./prune.ts";
 
 export const command = define({
   usage: "[flags]",
-  summary: "remove containers that do not run, then images that nothing needs",
+  summary: "remove containers that do not run, then networks, images, and if asked for volumes, that nothing needs",
   flags: {
     all: bool("a", "images with a name as well"),
-    volumes: bool("", "not there yet: it needs volumes", { rare: true }),
+    volumes: bool("", "anonymous volumes that no container has"),
     ...pruneFlags,
   },
   args: [0, 0],
   examples: [["system prune -af --filter until=240h", "what was made more than ten days ago"]],
   async run(context, values) {
     const { all = false, force } = values;
-    if (values.volumes) throw new UsageError("--volumes is not there yet: it needs volumes");
     const filters = parseFilters(values.filter);
-    if (!force && !(await confirmed(context, warning(all, values.filter ?? [])))) return 0;
+    const ofVolumes = values.volumes ? volumeFilters(filters) : undefined;
+    if (!force && !(await confirmed(context, warning(all, values.volumes ?? false, values.filter ?? [])))) return 0;
     const containers = await pruneContainers(context, filters);
-    await tellReclaimed(context, containers + (await pruneImages(context, all, filters)));
+    await pruneNetworks(context, filters);
+    const volumes = values.volumes ? await pruneVolumes(context, false, ofVolumes) : 0;
+    await tellReclaimed(context, containers + volumes + (await pruneImages(context, all, filters)));
     return 0;
   },
 });
 
-function warning(all: boolean, filters: readonly string[]): string {
+/** By age volumes are not pruned, as with Docker: it says nothing of when they were used. */
+function volumeFilters(filters: Record<string, string[]> | undefined): Record<string, string[]> | undefined {
+  if (filters?.until) throw new UsageError("--filter until goes without --volumes: the age of a volume says nothing of its use");
+  return filters;
+}
+
+function warning(all: boolean, volumes: boolean, filters: readonly string[]): string {
   const images = all ? "all images without at least one container associated to them" : "all dangling images";
   const filtered =
     filters.length > 0 ? ["", "  Items to be pruned will be filtered with:", ...filters.map((each) => `  - ${each}`)] : [];
-  return ["This will remove:", "  - all stopped containers", `  - ${images}`, ...filtered, ""].join("\n");
+  return [
+    "This will remove:",
+    "  - all stopped containers",
+    "  - all networks not used by at least one container",
+    ...(volumes ? ["  - all anonymous volumes not used by at least one container"] : []),
+    `  - ${images}`,
+    ...filtered,
+    "",
+  ].join("\n");
 }

@@ -74,7 +74,7 @@ describe("completion", () => {
     const { exitCode, stdout } = await harness.command(["completion", shell]);
     expect(exitCode).toBe(0);
     for (const word of ["bootstrap", "engine", "memory-swap", "unpause"]) expect(stdout).toContain(word);
-    expect(stdout).not.toContain("publish");
+    expect(stdout).not.toContain("gpus");
   });
 
   test("bash completes commands, flags and values", async () => {
@@ -87,7 +87,7 @@ describe("completion", () => {
     expect(await complete("onggi", "unp")).toEqual(["unpause"]);
     expect(await complete("onggi", "image", "boot")).toEqual(["bootstrap"]);
     expect(await complete("onggi", "run", "--memory-s")).toEqual(["--memory-swap"]);
-    expect(await complete("onggi", "run", "--network", "h")).toEqual(["host"]);
+    expect(await complete("onggi", "run", "--userns", "h")).toEqual(["host"]);
     expect(await complete("onggi", "image", "bootstrap", "d")).toEqual(["debian"]);
   });
 });

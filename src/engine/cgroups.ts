@@ -15,8 +15,11 @@ export interface CgroupRoots {
   readonly other: string;
 }
 
+/** Eight hex digits that name what an engine makes in the kernel, by its data root. */
+export const rootTag = (root: string): string => createHash("sha256").update(root).digest("hex").slice(0, 8);
+
 export function cgroupRoots(root: string, driver: CgroupDriver): CgroupRoots {
-  const digest = createHash("sha256").update(root).digest("hex").slice(0, 8);
+  const digest = rootTag(root);
   const plain = `/onggi-${digest}`;
   const slice = `/onggi_${digest}.slice`;
   return driver === "systemd" ? { own: slice, other: plain } : { own: plain, other: slice };

@@ -1,5 +1,6 @@
 /** What goes from containers to images and files: diff, export, commit. */
-import { type Change, changesOf, changesTar, treeTar } from "../images/index.ts";
+import { type Change, changesTar, treeTar } from "../archive/tree-tar.ts";
+import { changesOf } from "../images/index.ts";
 import type { Image, ImageConfig } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { streamOf } from "../lib/streams.ts";

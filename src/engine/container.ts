@@ -17,6 +17,8 @@ export class Container {
   readonly lock = new Mutex();
   /** Connected from the moment it is spawned until its exit is recorded. */
   shim: Shim | null = null;
+  /** Volumes that are mounted for its run. */
+  acquired: readonly string[] = [];
   private spec: Spec | null = null;
   private exitWaiters: ((status: ExitStatus) => void)[] = [];
   private removalWaiters: (() => void)[] = [];

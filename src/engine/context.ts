@@ -1,8 +1,11 @@
 import type { Registries } from "../images/remote/types.ts";
 import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import type { DnsService } from "../networks/dns/index.ts";
+import type { Networks } from "../networks/types.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
 import type { HostFacts } from "../runtime/types.ts";
+import type { Volumes } from "../volumes/index.ts";
 import type { CgroupRoots } from "./cgroups.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, ContainerTable } from "./database.ts";
@@ -24,8 +27,12 @@ export interface Context {
   /** Connections and tokens are everybody's. */
   readonly registries: Registries;
   readonly imageMounts: MountTable;
+  readonly volumes: Volumes;
   /** What may come from registries. */
   readonly policy: Policy;
+  readonly networks: Networks;
+  /** Names in networks other than the default one. */
+  readonly dns: DnsService;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;
@@ -45,7 +52,13 @@ export interface Context {
 
 /** Ids of the images that something needs: a container, or a mount that somebody looks at. */
 export const imagesInUse = ({ containers, imageMounts }: Context): Set<string> =>
-  new Set([...[...containers.values()].map(({ record }) => record.imageId), ...imageMounts.all().map(({ imageId }) => imageId)]);
+  new Set([
+    ...[...containers.values()].flatMap(({ record }) => [
+      record.imageId,
+      ...(record.mounts ?? []).flatMap(({ imageId }) => imageId ?? []),
+    ]),
+    ...imageMounts.all().map(({ imageId }) => imageId),
+  ]);
 
 /** Runs `task` without making anybody wait; what it throws is logged. */
 export function inBackground(context: Context, what: string, task: () => Promise<unknown>): void {

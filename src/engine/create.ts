@@ -6,24 +6,29 @@ import { generateName } from "../lib/names.ts";
 import { NEVER, nowNs } from "../lib/time.ts";
 import { containerCgroup } from "./cgroups.ts";
 import { Container } from "./container.ts";
+import { makeMounts } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { mountPoints } from "./mount-points.ts";
+import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
-import type { ContainerRequest } from "./types.ts";
+import type { ContainerRequest, MountPoint } from "./types.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
 /** Why this container cannot have a user namespace of its own; empty when it can. A foreign runtime has been asked about itself. */
 export function noUserNamespaceReason(
   request: ContainerRequest,
-  context: Pick<Context, "facts" | "runtimes">,
+  context: Pick<Context, "facts" | "runtimes" | "volumes">,
   runtime: ForeignRuntime | null,
+  mounts: readonly MountPoint[],
 ): string {
   if (request.userns === "host") return "--userns host was asked for";
   if (request.privileged) return "--privileged was asked for";
@@ -34,16 +39,28 @@ export function noUserNamespaceReason(
   if (!context.facts.idmap || !context.facts.overlayFds || !context.facts.cloneDetached) {
     return `kernel ${context.facts.kernel.join(".")} cannot stack id-mapped layers (6.15 can)`;
   }
-  if (runtime && hasBinds(request) && !context.runtimes.idmaps(runtime)) {
+  if (runtime && mounts.some(({ type }) => type !== "tmpfs") && !context.runtimes.idmaps(runtime)) {
     return `runtime ${runtime.name} cannot show bind mounts with the container's ids`;
   }
   if (runtime && request.devices?.some(({ hostPath, containerPath }) => hostPath !== containerPath)) {
     return `runtime ${runtime.name} would look for a device by the name it has inside`;
   }
-  return "";
+  const reason = noIdMapReason(context, mounts);
+  if (reason !== "" && request.userns === "private") {
+    throw new OnggiError("idmap_unsupported", `--userns private: ${reason}; without it the container gets no user namespace`);
+  }
+  return reason;
 }
 
-export const hasBinds = ({ mounts = [] }: ContainerRequest): boolean => mounts.some(({ type }) => type === "bind");
+/** What this cannot have of a foreign runtime, which looks sources up by their paths. */
+function refuseOpenSources(runtime: ForeignRuntime | null, mounts: readonly MountPoint[]): void {
+  const point = runtime && mounts.find(({ type, subpath }) => type === "image" || subpath !== undefined);
+  if (!point) return;
+  throw new OnggiError(
+    "mount_unsupported",
+    `${point.type === "image" ? "the image" : "the part of a volume"} on ${point.destination}: runtime ${runtime.name} cannot be given it; onggi's own can`,
+  );
+}
 
 /** Entry point and command as they will be executed: the request's, else the image's. */
 function commandOf(request: ContainerRequest, image: Image | undefined): string[] {
@@ -56,15 +73,6 @@ function commandOf(request: ContainerRequest, image: Image | undefined): string[
     throw new OnggiError("no_command", `image ${request.image} names no command; give one after the image's name`);
   }
   return args;
-}
-
-function checkNetwork(request: ContainerRequest): void {
-  const network = request.network ?? "none";
-  if (network === "none" || network === "host") return;
-  throw new OnggiError(
-    "network_unsupported",
-    `--network ${network}: only none and host are there yet; bridge and overlay networks are to come`,
-  );
 }
 
 function chooseName(context: Context, wanted: string | undefined): string {
@@ -88,10 +96,12 @@ function chooseName(context: Context, wanted: string | undefined): string {
 
 /** The record of a container that does not exist yet; makes and reserves nothing. */
 export function draft(context: Context, request: ContainerRequest): ContainerRecord {
-  checkNetwork(request);
+  checkNetworking(context, request);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);
+  const mounts = mountPoints(context, request, image);
+  refuseOpenSources(runtime, mounts);
   const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
   return {
     id,
@@ -101,7 +111,8 @@ export function draft(context: Context, request: ContainerRequest): ContainerRec
     imageId: image?.id ?? "",
     args: commandOf(request, image),
     slot: null,
-    isolationReason: noUserNamespaceReason(request, context, runtime),
+    isolationReason: noUserNamespaceReason(request, context, runtime, mounts),
+    mounts,
     cgroupPath: containerCgroup(context.cgroups.driver, context.cgroupRoots.own, id, request.cgroupParent),
     ...(runtime ? { runtime } : {}),
     logFile: log.driver === "cri" ? "container.log" : `${id}-json.log`,
@@ -124,10 +135,11 @@ export function makeFiles(context: Context, record: ContainerRecord): void {
   }
   if (owner !== 0) chownSync(paths.upper, owner, owner);
   const hostname = record.request.hostname ?? record.id.slice(0, 12);
+  const { hosts, resolvConf } = networkFiles(context, record, []);
   const files: [string, string][] = [
     [paths.hostname, `${hostname}\n`],
-    [paths.hosts, hostsFile(hostname)],
-    [paths.resolvConf, "# no network: nothing to resolve names with\n"],
+    [paths.hosts, hosts],
+    [paths.resolvConf, resolvConf],
   ];
   for (const [path, text] of files) {
     writeFileSync(path, text, { mode: 0o644 });
@@ -135,21 +147,34 @@ export function makeFiles(context: Context, record: ContainerRecord): void {
   }
 }
 
-const hostsFile = (hostname: string): string =>
-  `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n127.0.1.1\t${hostname}\n`;
-
 /**
  * Makes a container that is ready to be started. When it throws, nothing is left of it. The record comes last: an engine that
- * dies before leaves a directory that no record names, which the next one deletes.
+ * dies before leaves a directory that no record names, and anonymous volumes whose container is not there, which the next one deletes.
  */
-export function createContainer(context: Context, request: ContainerRequest): Container {
+export async function createContainer(context: Context, request: ContainerRequest): Promise<Container> {
   const sketch = draft(context, request);
+  if (!sketch.mounts?.length) return insertContainer(context, sketch);
+  const made = await makeMounts(context, sketch);
+  try {
+    // somebody may have taken it meanwhile
+    chooseName(context, sketch.name);
+    const container = insertContainer(context, sketch);
+    made.keep();
+    return container;
+  } catch (error) {
+    await made.undo();
+    throw error;
+  }
+}
+
+function insertContainer(context: Context, sketch: ContainerRecord): Container {
   const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
   const container = new Container(record, otherPlatform(context, record));
   try {
     // what is wrong with the request is said now, not at start
     container.keepSpec(specOf(context, record));
     makeFiles(context, record);
+    joinNetworks(context, record);
     context.table.insert(record);
     context.containers.set(record.id, container);
   } catch (error) {

@@ -7,7 +7,7 @@
 import { Database } from "bun:sqlite";
 import { OnggiError } from "../lib/errors.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
-import type { ContainerRequest, ContainerState } from "./types.ts";
+import type { ContainerRequest, ContainerState, MountPoint } from "./types.ts";
 
 /** All the engine knows of one container, apart from what the kernel and the shim know. */
 export interface ContainerRecord {
@@ -28,6 +28,10 @@ export interface ContainerRecord {
   cgroupPath: string;
   /** The program that makes it; absent or null: onggi itself. */
   readonly runtime?: ForeignRuntime | null;
+  /** What it has mounted besides what every container has; absent in records of former versions, which had what was asked for. */
+  readonly mounts?: readonly MountPoint[];
+  /** It is being removed, with its anonymous volumes. */
+  removeVolumes?: boolean;
   readonly logFile: string;
   state: ContainerState;
   /** It is paused because a commit reads it, and goes on when that ends. */

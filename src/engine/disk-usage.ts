@@ -1,11 +1,13 @@
-/** What images and containers take of the disk. */
+/** What images, containers and volumes take of the disk. */
 import { bytesBelow } from "../lib/disk.ts";
+import { volumeUsers } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import { createdSeconds } from "./images.ts";
 import { containerPaths } from "./layout.ts";
 import type { DiskUsage } from "./types.ts";
 
-export function diskUsage({ images: store, containers, layout }: Context): DiskUsage {
+export function diskUsage(context: Context): DiskUsage {
+  const { images: store, containers, layout, volumes } = context;
   const images = store.list();
   const records = [...containers.values()].map(({ record }) => record);
   const layers = new Map<string, { size: number; images: number; used: boolean }>();
@@ -38,6 +40,10 @@ export function diskUsage({ images: store, containers, layout }: Context): DiskU
       command: record.args.join(" "),
       created: Number(BigInt(record.createdNs) / 1_000_000_000n),
       size: bytesBelow(containerPaths(layout, record.id).upper),
+    })),
+    volumes: volumes.list().map(({ name, anonymous }) => ({
+      ...{ name, anonymous, size: volumes.size(name) },
+      containers: volumeUsers(context, name).length,
     })),
   };
 }

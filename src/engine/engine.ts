@@ -7,17 +7,20 @@ import type { CheckRequest, Image, ImageStore, Progress, RemovedImages } from ".
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
+import { DnsService } from "../networks/dns/index.ts";
+import { openNetworks } from "../networks/index.ts";
 import { explain, explainJson } from "../plan/print.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { openVolumes } from "../volumes/index.ts";
 import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
-import { cgroupDriverOf, cgroupRoots } from "./cgroups.ts";
+import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer, imagesInUse } from "./context.ts";
-import { createContainer, hasBinds } from "./create.ts";
+import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
@@ -33,12 +36,14 @@ import { type ListQuery, listContainers } from "./list.ts";
 import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
+import { networksOf } from "./networks.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
+import { runnableImage } from "./platform.ts";
 import { pruneContainers, pruneImages } from "./prune.ts";
 import { mirrorsOf, pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
 import { reconcile } from "./reconcile.ts";
-import { removeContainer } from "./remove.ts";
+import { removeContainer, throwAway } from "./remove.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
@@ -69,6 +74,7 @@ import type {
   StoreReport,
 } from "./types.ts";
 import { updateContainer } from "./update.ts";
+import { volumesOf } from "./volumes.ts";
 
 export interface EngineOptions {
   readonly root: string;
@@ -81,6 +87,8 @@ export interface EngineOptions {
   readonly registries?: string | undefined;
   /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
   readonly policy?: string | undefined;
+  /** How onggi is called again: for the resolver of names, which outlives the engine. */
+  readonly self: readonly string[];
   /** Where the engine's own messages go. */
   readonly log: (message: string) => void;
 }
@@ -128,10 +136,23 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
     table: new ContainerTable(layout.database),
     imageMounts: new MountTable(layout.database),
+    volumes: openVolumes({
+      directory: layout.volumes,
+      database: layout.volumeDatabase,
+      discard: (path) => throwAway(context, path),
+      log: options.log,
+    }),
     events: new EventBus(),
     policy: openPolicy(options.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
     registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
+    networks: openNetworks({
+      root: layout.root,
+      tag: rootTag(layout.root),
+      log: options.log,
+      nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+    }),
+    dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
     facts,
@@ -156,6 +177,8 @@ export class Engine {
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
+  readonly networks: ReturnType<typeof networksOf>;
+  readonly volumes: ReturnType<typeof volumesOf>;
 
   constructor(context: Context, lock: number) {
     this.context = context;
@@ -163,6 +186,8 @@ export class Engine {
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
+    this.networks = networksOf(context);
+    this.volumes = volumesOf(context);
   }
 
   get layout(): Layout {
@@ -177,10 +202,13 @@ export class Engine {
     return findContainer(this.context, reference);
   }
 
-  /** A container with bind mounts: whether its runtime can id-map them must be known before it is made. */
+  /** Whether a container's runtime can id-map bind mounts must be known before it is made. */
   private async learn(request: ContainerRequest): Promise<void> {
     const runtime = this.context.runtimes.find(request.runtime);
-    if (runtime && hasBinds(request)) await this.context.runtimes.learn(runtime);
+    if (!runtime) return;
+    const image = request.rootfs === undefined ? runnableImage(this.context, request) : undefined;
+    const mounts = request.mounts?.length || request.volumesFrom?.length || image?.config.config.Volumes;
+    if (mounts) await this.context.runtimes.learn(runtime);
   }
 
   async create(request: ContainerRequest): Promise<Container> {
@@ -260,9 +288,10 @@ export class Engine {
     return container.nextExit();
   }
 
-  async remove(reference: string, force: boolean): Promise<string> {
+  /** `volumes`: with its anonymous volumes. */
+  async remove(reference: string, force: boolean, volumes = false): Promise<string> {
     const container = this.find(reference);
-    await removeContainer(this.context, container, force);
+    await removeContainer(this.context, container, { force, volumes });
     return container.id;
   }
 
@@ -479,8 +508,12 @@ export class Engine {
     }
     context.registries.close();
     context.images.close();
+    await context.dns.close();
+    await context.networks.withdraw();
+    context.networks.close();
     context.table.close();
     context.imageMounts.close();
+    context.volumes.close();
     close(this.lock);
   }
 }

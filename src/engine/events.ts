@@ -89,6 +89,7 @@ function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) =>
       (event.type === "image" ? event.id.startsWith(value) : false) ||
       event.attributes.image === value ||
       event.attributes.name === value,
+    volume: (event, value) => event.type === "volume" && event.id === value,
     label: (event, value) => {
       const [key = "", wanted] = value.split(/=(.*)/s);
       return key in event.attributes && (wanted === undefined || event.attributes[key] === wanted);

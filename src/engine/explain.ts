@@ -14,5 +14,7 @@ export function explainContainer(context: Context, request: ContainerRequest): P
   const spec = specOf(context, record);
   const join = context.cgroups.join(record.cgroupPath);
   if (record.runtime) return foreignPlan(context, record, record.runtime, spec, join).plan;
-  return createPlan(context, record, spec, join).plan;
+  const { plan, release } = createPlan(context, record, spec, join);
+  release();
+  return plan;
 }

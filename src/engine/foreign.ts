@@ -18,6 +18,7 @@ import { close, createUserNamespace } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { attachNetworks } from "./networking.ts";
 import { imageOf, rootOf, supervisionOf, withConsole } from "./prepare.ts";
 import { callOf, inTime, runtimeCommand, runtimePaths } from "./runtime-command.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
@@ -91,6 +92,7 @@ export async function startByRuntime(
   shim: Shim,
 ): Promise<Started> {
   const { pid } = await inTime(`${runtime.name} create`, shim.main.created);
+  await attachNetworks(context, record, pid);
   await runtimeCommand(context, record, runtime, ["start", record.id]);
   shim.start();
   // it may have ended, and the shim with it, before it could be noted as started

@@ -16,10 +16,13 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     args: [...record.args],
     state: { ...record.state },
     request: record.request,
+    mounts: [...(record.mounts ?? [])],
     isolation: { userns: record.slot !== null, reason: record.isolationReason },
     logPath: record.request.log?.driver === "none" ? "" : containerPaths(context.layout, record.id, record.logFile).log,
     idMap: record.slot === null ? null : rangeOf(record.slot),
     cgroupPath: record.cgroupPath,
     runtime: record.runtime?.name ?? BUILT_IN,
+    networks: [...context.networks.endpointsOf(record.id)].sort((a, b) => (a.networkName < b.networkName ? -1 : 1)),
+    ports: [...context.networks.publishedBy(record.id)],
   };
 }

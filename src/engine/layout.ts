@@ -10,6 +10,8 @@ export interface Layout {
   /** What has been removed for its owner and waits to be deleted. */
   readonly trash: string;
   readonly images: string;
+  readonly volumes: string;
+  readonly volumeDatabase: string;
   /** Directories that `image mount` makes. */
   readonly mounts: string;
   /** Files that can be made again: compiled seccomp programs. */
@@ -27,6 +29,8 @@ export function layoutOf(root: string, run: string): Layout {
     containers: join(root, "containers"),
     trash: join(root, "trash"),
     images: join(root, "images"),
+    volumes: join(root, "volumes"),
+    volumeDatabase: join(root, "volumes.db"),
     mounts: join(root, "mounts"),
     cache: join(root, "cache"),
     database: join(root, "engine.db"),

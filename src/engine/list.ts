@@ -5,6 +5,7 @@ import { humanDuration } from "../lib/units.ts";
 import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { networkNames } from "./networking.ts";
 import { isUp } from "./state.ts";
 import type { ContainerStatus, ContainerSummary } from "./types.ts";
 
@@ -31,7 +32,7 @@ export function statusText(record: ContainerRecord): string {
   return texts[state.status]();
 }
 
-const summary = (record: ContainerRecord): ContainerSummary => ({
+const summary = (context: Context, record: ContainerRecord): ContainerSummary => ({
   id: record.id,
   names: [record.name],
   image: record.request.image,
@@ -41,7 +42,8 @@ const summary = (record: ContainerRecord): ContainerSummary => ({
   state: record.state.status,
   status: statusText(record),
   labels: record.request.labels ?? {},
-  networks: [record.request.network ?? "none"],
+  networks: networkNames(context, record),
+  ports: [...context.networks.publishedBy(record.id)],
 });
 
 type Test = (record: ContainerRecord) => boolean;
@@ -98,7 +100,9 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
     const { createdNs } = findContainer(context, value).record;
     return (record) => BigInt(record.createdNs) > BigInt(createdNs);
   },
-  network: (_, value) => (record) => (record.request.network ?? "none") === value,
+  network: (context, value) => (record) =>
+    networkNames(context, record).includes(value) ||
+    context.networks.endpointsOf(record.id).some(({ network }) => network.startsWith(value)),
 };
 
 function filterTest(context: Context, wanted: Record<string, string[]>): Test {
@@ -131,5 +135,5 @@ export function listContainers(context: Context, query: ListQuery): ContainerSum
     .filter(({ record }) => (all || isUp(record.state.status)) && test(record))
     .sort(newestFirst)
     .slice(0, query.limit && query.limit > 0 ? query.limit : undefined)
-    .map(({ record }) => summary(record));
+    .map(({ record }) => summary(context, record));
 }

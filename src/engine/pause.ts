@@ -34,12 +34,21 @@ export async function settleFreezer(context: Context, { record }: Container): Pr
 function freeze(context: Context, container: Container, frozen: boolean, forCommit: boolean): Promise<void> {
   return container.lock.run(async () => {
     const { record } = container;
-    const status = next(record.name, record.state.status, frozen ? "pause" : "unpause");
+    const before = record.state.status;
+    const status = next(record.name, before, frozen ? "pause" : "unpause");
+    const ofCommit = forCommit || record.frozenForCommit === true;
     await context.cgroups.freeze(record.cgroupPath, frozen);
     if (!container.isUp) throw new WrongState(record.name, record.state.status, frozen ? "pause" : "unpause");
     record.state.status = status;
     record.frozenForCommit = forCommit;
-    context.table.update(record, true);
+    try {
+      // A commit's pause ends with the engine: nothing needs to be written for it, and none of it fails on a full disk.
+      if (!ofCommit) context.table.update(record, true);
+    } catch (error) {
+      record.state.status = before;
+      await context.cgroups.freeze(record.cgroupPath, !frozen);
+      throw error;
+    }
     context.events.emit("container", frozen ? "pause" : "unpause", record.id, describe(record));
   });
 }

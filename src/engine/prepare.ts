@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { MountedImage } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Seccomp, Spec } from "../oci/spec.ts";
-import type { Plan, Supervision } from "../plan/ops.ts";
+import { type Plan, reg, type Supervision } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import {
   bindSourceFiles,
@@ -21,11 +21,14 @@ import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/sec
 import { close, O, open } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
 import type { Container } from "./container.ts";
+import { type OpenSources, openSources } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
+import { bindRequests, pathOf } from "./mount-points.ts";
+import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";
@@ -115,9 +118,10 @@ function programOf(context: Context, section: Seccomp | undefined): CompiledSecc
 export function specOf(context: Context, record: ContainerRecord): Spec {
   const { request } = record;
   const config = imageConfig(context, record);
-  const paths = containerPaths(context.layout, record.id, record.logFile);
+  const paths = networkFilePaths(context, record);
+  const networkNamespace = networkNamespaceOf(context, record);
   const spec = specFromRequest({
-    request,
+    request: record.mounts ? { ...request, mounts: bindRequests(record.mounts) } : request,
     image: config,
     id: record.id,
     hostname: request.hostname ?? record.id.slice(0, 12),
@@ -128,6 +132,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
     idMap: record.slot === null ? null : rangeOf(record.slot),
     devices: resolveDevices(request),
     files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
+    ...(networkNamespace === undefined ? {} : { networkNamespace }),
   });
   const seccomp = seccompSection(context, request, spec.process?.capabilities?.bounding ?? []);
   return seccomp ? { ...spec, linux: { ...spec.linux, seccomp } } : spec;
@@ -159,12 +164,16 @@ export function rootOf(context: Context, record: ContainerRecord, image: Mounted
   return { kind: "overlay", lower, upper, work, mountpoint };
 }
 
-/** Bind sources that are files: ours, which need not exist yet, and those asked for. Throws for a source that is missing. */
-function fileSources(context: Context, record: ContainerRecord, spec: Spec): Set<string> {
-  const { hostname, hosts, resolvConf } = containerPaths(context.layout, record.id);
+/**
+ * Bind sources that are files: ours, which need not exist yet, those that are open, and those asked for. Volumes are directories,
+ * also one that is not there yet. Throws for a source that is missing.
+ */
+function fileSources(context: Context, record: ContainerRecord, spec: Spec, open: OpenSources): Set<string> {
+  const { hostname, hosts, resolvConf } = networkFilePaths(context, record);
   const own = new Set([hostname, hosts, resolvConf]);
-  const asked = (spec.mounts ?? []).filter(({ source }) => !own.has(source ?? ""));
-  return new Set([...own, ...bindSourceFiles({ ...spec, mounts: asked })]);
+  const known = new Set((record.mounts ?? []).filter(({ type }) => type !== "bind").map(pathOf));
+  const asked = (spec.mounts ?? []).filter(({ source = "" }) => !own.has(source) && !known.has(source));
+  return new Set([...own, ...open.files, ...bindSourceFiles({ ...spec, mounts: asked })]);
 }
 
 export const withConsole = (spec: Spec, size: Size | undefined): Spec =>
@@ -172,16 +181,48 @@ export const withConsole = (spec: Spec, size: Size | undefined): Spec =>
     ? { ...spec, process: { ...spec.process, consoleSize: { height: size.rows, width: size.columns } } }
     : spec;
 
-/** The plan of a container's first process, and the descriptors the shim must be given for it (the store's, not to be closed). */
+/** The plan of a container's first process, and the descriptors the shim must be given for it; `release` closes what is ours of them. */
 export function createPlan(
   context: Context,
   record: ContainerRecord,
   spec: Spec,
   cgroup: CgroupJoin,
   size?: Size,
-): { plan: Plan; passedFds: number[] } {
+): { plan: Plan; passedFds: number[]; release: () => void } {
   const image = imageOf(context, record);
-  const plan = compileCreate({
+  const passedFds = image?.kind === "fd" ? [image.fd] : [];
+  const sources = openSources(context, record.mounts ?? []);
+  const passedSources: Record<string, number> = {};
+  for (const [destination, fd] of sources.fds) passedSources[destination] = passedFds.push(fd) - 1;
+  try {
+    checkPassed(passedFds);
+    return {
+      plan: compilePlan(context, record, spec, cgroup, image, { sources, passedSources, size }),
+      passedFds,
+      release: sources.close,
+    };
+  } catch (error) {
+    sources.close();
+    throw error;
+  }
+}
+
+/** A plan has registers for so many. */
+function checkPassed(fds: readonly number[]): void {
+  const most = reg.free - reg.passed;
+  if (fds.length > most)
+    throw new OnggiError("too_many_mounts", `a container can have ${most - 1} mounts of images and of parts of volumes at most`);
+}
+
+function compilePlan(
+  context: Context,
+  record: ContainerRecord,
+  spec: Spec,
+  cgroup: CgroupJoin,
+  image: MountedImage | null,
+  { sources, passedSources, size }: { sources: OpenSources; passedSources: Record<string, number>; size: Size | undefined },
+): Plan {
+  return compileCreate({
     spec: withConsole(spec, size),
     root: rootOf(context, record, image),
     facts: context.facts,
@@ -189,9 +230,9 @@ export function createPlan(
     supervision: supervisionOf(record),
     seccompProgram: programOf(context, spec.linux?.seccomp),
     id: record.id,
-    fileSources: fileSources(context, record, spec),
+    fileSources: fileSources(context, record, spec, sources),
+    passedSources,
   });
-  return { plan, passedFds: image?.kind === "fd" ? [image.fd] : [] };
 }
 
 /** The user of an exec, by the files the running container has now. */

@@ -48,7 +48,7 @@ export async function pruneContainers(context: Context, filters: Filters): Promi
     if (container.isUp || record.state.status === "removing" || !test(thing)) continue;
     const bytes = bytesBelow(containerPaths(context.layout, record.id).directory);
     try {
-      await removeContainer(context, container, false);
+      await removeContainer(context, container, { force: false, volumes: false });
     } catch (error) {
       if (error instanceof WrongState) continue;
       throw error;

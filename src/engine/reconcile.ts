@@ -11,11 +11,13 @@ import { Shim, ShimGone } from "../native/shim.ts";
 import { SIG } from "../sys/index.ts";
 import { containerOf } from "./cgroups.ts";
 import { Container } from "./container.ts";
+import { volumesOfContainer } from "./container-volumes.ts";
 import { type Context, inBackground } from "./context.ts";
 import { deleteByRuntime } from "./foreign.ts";
 import { forgetExecs } from "./foreign-exec.ts";
 import { reconcileImageMounts } from "./image-mounts.ts";
 import { containerPaths } from "./layout.ts";
+import { reconcileNetworks } from "./networking.ts";
 import { settleFreezer } from "./pause.ts";
 import { deleteContainer } from "./remove.ts";
 import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";
@@ -27,10 +29,23 @@ export async function reconcile(context: Context): Promise<void> {
   }
   reconcileImageMounts(context);
   const adopted = await Promise.all([...context.containers.values()].map((container) => guarded(context, container)));
+  await reconcileNetworks(context);
+  await reconcileVolumes(context);
   await removeStrangers(context);
   await context.images.collectGarbage();
   const running = adopted.filter(Boolean).length;
   if (context.containers.size > 0) context.log(`found ${context.containers.size} containers, ${running} of them running`);
+}
+
+/** Those of running containers are in use; the rest follows from that. */
+async function reconcileVolumes(context: Context): Promise<void> {
+  const inUse: string[] = [];
+  for (const container of context.containers.values()) {
+    if (!container.isUp) continue;
+    container.acquired = volumesOfContainer(container.record);
+    inUse.push(...container.acquired);
+  }
+  await context.volumes.reconcile(inUse, new Set(context.containers.keys()));
 }
 
 /** One container that cannot be settled must not keep the others from their engine. */
@@ -50,7 +65,7 @@ async function settle(context: Context, container: Container): Promise<boolean> 
   const { directory } = containerPaths(context.layout, record.id);
   if (record.state.status === "removing" || !existsSync(directory)) {
     record.state.status = "removing";
-    await deleteContainer(context, container);
+    await deleteContainer(context, container, record.removeVolumes ?? record.request.autoRemove ?? false);
     return false;
   }
   if (record.bootId === context.bootId && (await adopt(context, container))) return true;
@@ -64,7 +79,7 @@ async function settle(context: Context, container: Container): Promise<boolean> 
         record.bootId === context.bootId ? undefined : "the machine was restarted while it ran",
       );
   } else if (record.request.autoRemove) {
-    await deleteContainer(context, container);
+    await deleteContainer(context, container, true);
   } else {
     await deleteByRuntime(context, record);
   }

@@ -1,21 +1,22 @@
 import { renameSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import { isErrno, SIG } from "../sys/index.ts";
 import type { Container } from "./container.ts";
+import { keepAnonymous, removeAnonymous } from "./container-volumes.ts";
 import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime } from "./foreign.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { forgetNetworks } from "./networking.ts";
 import { next, WrongState } from "./state.ts";
 import { signalProcess } from "./stop.ts";
 
-/** Moves the container's directory out of sight; it is deleted while nobody waits. */
-function throwAway(context: Context, container: Container): void {
-  const { directory } = containerPaths(context.layout, container.id);
-  const trash = join(context.layout.trash, `${container.id}.${Date.now()}`);
+/** Moves a directory out of sight; it is deleted while nobody waits. Nothing where there is none. */
+export function throwAway(context: Context, directory: string): void {
+  const trash = join(context.layout.trash, `${basename(directory)}.${process.hrtime.bigint()}`);
   try {
     renameSync(directory, trash);
   } catch (error) {
@@ -45,6 +46,7 @@ export function discard(context: Context, container: Container): void {
   if (record.slot !== null) context.slots.release(record.slot);
   for (const step of [
     () => context.table.delete(record),
+    () => void forgetNetworks(context, record.id),
     () => rmSync(containerPaths(context.layout, record.id).directory, { recursive: true, force: true }),
   ]) {
     try {
@@ -57,18 +59,22 @@ export function discard(context: Context, container: Container): void {
 
 /**
  * Deletes a container that does not run: directory, then record, so that an engine that dies in between finds the record and
- * goes on; then, while nobody waits, the cgroup, which an engine that finds it without a record deletes by its name. Idempotent.
+ * goes on; then its anonymous volumes, if they are to go; then, while nobody waits, the cgroup, which an engine that finds it without a record deletes by its name. Idempotent.
  */
-export async function deleteContainer(context: Context, container: Container): Promise<void> {
+export async function deleteContainer(context: Context, container: Container, volumes: boolean): Promise<void> {
   const { record } = container;
   if (context.containers.get(record.id) !== container) return;
   record.state.status = next(record.name, record.state.status, "remove");
+  record.removeVolumes = volumes;
   if (!record.request.autoRemove) note(context, record, true);
   await deleteByRuntime(context, record);
-  throwAway(context, container);
+  await forgetNetworks(context, record.id);
+  throwAway(context, containerPaths(context.layout, record.id).directory);
+  if (!volumes) keepAnonymous(context, record);
   await deleteRecord(context, record);
   context.containers.delete(record.id);
   if (record.slot !== null) context.slots.release(record.slot);
+  if (volumes) await removeAnonymous(context, record);
   context.events.emit("container", "destroy", record.id, describe(record));
   container.tellRemoval();
   inBackground(context, `remove cgroup of ${record.id}`, () => removeCgroup(context, record));
@@ -83,8 +89,12 @@ export async function removeCgroup(context: Context, record: ContainerRecord): P
   await context.cgroups.remove(record.cgroupPath);
 }
 
-/** `force` kills a running container first, also one that is just being started. Throws WrongState for one without it. */
-export async function removeContainer(context: Context, container: Container, force: boolean): Promise<void> {
+/** `volumes`: with its anonymous volumes. `force` kills a running container first, also one that is just being started. Throws WrongState for one without it. */
+export async function removeContainer(
+  context: Context,
+  container: Container,
+  { force, volumes }: { readonly force: boolean; readonly volumes: boolean },
+): Promise<void> {
   for (let removed = false; !removed; ) {
     if (container.isUp) {
       if (!force) throw new WrongState(container.name, container.record.state.status, "remove");
@@ -94,7 +104,7 @@ export async function removeContainer(context: Context, container: Container, fo
     }
     removed = await container.lock.run(async () => {
       if (force && container.isUp) return false;
-      await deleteContainer(context, container);
+      await deleteContainer(context, container, volumes);
       return true;
     });
   }

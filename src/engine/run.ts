@@ -41,5 +41,5 @@ export async function startAttached(
 /** Removes a container that was to remove itself but never ran. */
 export async function removeUnstarted(context: Context, container: Container): Promise<void> {
   if (!container.record.request.autoRemove || container.isUp) return;
-  await container.lock.run(() => deleteContainer(context, container));
+  await container.lock.run(() => deleteContainer(context, container, true));
 }

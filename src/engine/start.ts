@@ -11,11 +11,13 @@ import { SIG } from "../sys/constants.ts";
 import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
 import { containerCgroup } from "./cgroups.ts";
 import type { Container } from "./container.ts";
+import { acquireVolumes, releaseVolumes } from "./container-volumes.ts";
 import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { explainRuntime, runtimePaths } from "./runtime-command.ts";
@@ -54,7 +56,7 @@ export function explainFailure(doing: string, plan: Plan, command: string, faile
 
 /** The plan and what the shim is passed; `release` closes of that what is not kept. */
 function prepare(context: Context, record: ContainerRecord, spec: Spec, join: CgroupJoin, size: Size | undefined) {
-  if (!record.runtime) return { ...createPlan(context, record, spec, join, size), release: () => {} };
+  if (!record.runtime) return createPlan(context, record, spec, join, size);
   const { plan, passedFds } = foreignPlan(context, record, record.runtime, spec, join);
   const bundle = makeBundle(context, record, spec, size);
   return { plan, passedFds: [...passedFds, ...bundle.passedFds], release: bundle.release };
@@ -63,6 +65,14 @@ function prepare(context: Context, record: ContainerRecord, spec: Spec, join: Cg
 /** From a shim that sets the process up to a process that runs. */
 function begin(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
   if (record.runtime) return startByRuntime(context, record, record.runtime, shim);
+  return startByShim(context, record, shim);
+}
+
+async function startByShim(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
+  if (networkMode(record.request).kind === "networks") {
+    const { pid } = await shim.main.created;
+    await attachNetworks(context, record, pid);
+  }
   shim.start();
   return shim.main.started;
 }
@@ -92,6 +102,7 @@ export function startContainer(context: Context, container: Container, options: 
     try {
       const { cgroups, cgroupRoots } = context;
       record.cgroupPath = containerCgroup(cgroups.driver, cgroupRoots.own, record.id, record.request.cgroupParent);
+      if (record.mounts?.length) await acquireVolumes(context, container);
       const spec = container.takeSpec() ?? specOf(context, record);
       trace?.mark("specification");
       const join = cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
@@ -137,7 +148,9 @@ export function startContainer(context: Context, container: Container, options: 
       if (record.runtime) await shim?.main.exited.catch(() => {});
       shim?.release();
       await deleteByRuntime(context, record);
+      await detachNetworks(context, record.id);
       await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
+      await releaseVolumes(context, container);
       const told = plan ? explain(context, record, plan, error) : error;
       record.state = {
         ...record.state,
@@ -215,10 +228,12 @@ async function finish(context: Context, container: Container): Promise<void> {
   const { record } = container;
   container.shim?.release();
   container.shim = null;
+  await detachNetworks(context, record.id);
+  await releaseVolumes(context, container);
   context.events.emit("container", "die", record.id, { ...describe(record), exitCode: String(record.state.exitCode) });
   if (record.request.autoRemove) {
     container.tellExit();
-    await deleteContainer(context, container);
+    await deleteContainer(context, container, true);
     return;
   }
   container.tellExit();

@@ -16,11 +16,14 @@ export type {
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
+export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../networks/types.ts";
 export type {
   ContainerRequest,
   DeviceRequest,
   LogConfig,
   MountRequest,
+  NetworkEndpoint,
+  PortRequest,
   Resources,
   Ulimit,
 } from "../runtime/request-types.ts";
@@ -35,6 +38,7 @@ import type {
   ListPlatform,
   Referrer,
 } from "../images/types.ts";
+import type { Endpoint, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -54,6 +58,52 @@ export interface ContainerState {
   finishedAt: string;
 }
 
+/** One volume as `volume inspect` shows it. */
+export interface VolumeInfo {
+  name: string;
+  driver: string;
+  /** RFC 3339. */
+  created: string;
+  labels: Record<string, string>;
+  options: Record<string, string>;
+  anonymous: boolean;
+  mountpoint: string;
+  /** Names of the containers that have it, running or not. */
+  containers: string[];
+}
+
+/** Of the copied bytes those that are shared with the source and take no room. */
+export interface ClonedVolume extends VolumeInfo {
+  bytes: number;
+  shared: number;
+}
+
+/** Something that a container has mounted, as it was decided when the container was made. */
+export interface MountPoint {
+  type: "bind" | "volume" | "tmpfs" | "image";
+  /** A volume's name, an image's as it was given. */
+  name?: string;
+  /** Path of the host; of an image its id; "" for a tmpfs. */
+  source: string;
+  destination: string;
+  readonly: boolean;
+  readonlyBelow?: "writable";
+  /** As it was written behind `-v`. */
+  mode: string;
+  /** For the runtime, as in mount(8). */
+  options: string[];
+  /** Of the volume or image what is mounted. */
+  subpath?: string;
+  imageId?: string;
+  /** A volume that is empty when the container is made gets what the image has there. */
+  copy: boolean;
+  /** The volume's name was chosen by nobody: it goes with `rm -v`. */
+  anonymous?: boolean;
+  /** How the volume is made if it is not there. */
+  volume?: { driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
+  createSource?: boolean;
+}
+
 /** One container as `inspect` shows it. */
 export interface ContainerInfo {
   id: string;
@@ -66,6 +116,7 @@ export interface ContainerInfo {
   args: string[];
   state: ContainerState;
   request: ContainerRequest;
+  mounts: MountPoint[];
   isolation: { userns: boolean; reason: string };
   logPath: string;
   /** Host ids the container's ids 0 to 65535 are mapped to, null without user namespace. */
@@ -73,6 +124,16 @@ export interface ContainerInfo {
   cgroupPath: string;
   /** Name of the OCI runtime that makes it. */
   runtime: string;
+  /** Its places in networks, in the order of their names; empty for one that shares a network or has none. */
+  networks: Endpoint[];
+  /** Ports of the host, while it runs. */
+  ports: Published[];
+}
+
+/** One network as `network inspect` shows it. */
+export interface NetworkInfo extends Network {
+  /** Those that run. */
+  containers: { id: string; name: string; endpoint: Endpoint }[];
 }
 
 /** An OCI runtime that containers can be made by. */
@@ -104,6 +165,7 @@ export interface ContainerSummary {
   status: string;
   labels: Record<string, string>;
   networks: string[];
+  ports: Published[];
 }
 
 export interface ExecRequest {
@@ -195,6 +257,8 @@ export interface DiskUsage {
     created: number;
     size: number;
   }[];
+  /** `size` is null where it cannot be told without mounting. */
+  volumes: { name: string; anonymous: boolean; containers: number; size: number | null }[];
 }
 
 /** One sample of a container's use, with the units in the names. Absent: this kernel does not say. */
@@ -228,7 +292,7 @@ export interface StatsSample {
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */
 export interface EngineEvent {
-  type: "container" | "image";
+  type: "container" | "image" | "network" | "volume";
   action: string;
   id: string;
   attributes: Record<string, string>;

@@ -1,5 +1,6 @@
 /** Images on their way into a store: their content is kept, then they are recorded, all or none. */
 import * as fs from "node:fs";
+import type { TarEntry } from "../archive/tar-types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import { platformText } from "../oci/platform.ts";
@@ -14,7 +15,6 @@ import { storeIndex } from "./image-index.ts";
 import type { NewLayer } from "./layer.ts";
 import type { RemoteManifest } from "./remote/types.ts";
 import type { Rooms } from "./rooms.ts";
-import type { TarEntry } from "./tar-types.ts";
 import type { ImageConfig } from "./types.ts";
 
 /** A layer of an image that is being added. */

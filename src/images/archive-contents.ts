@@ -3,16 +3,17 @@
  * the manifest last), so every member that looks like a layer goes into the store's temporary area right away, small files are
  * kept in memory, and links are remembered.
  */
+
+import { display } from "../archive/bytes.ts";
+import { BLOCK, checksumFits, isZeroBlock } from "../archive/tar-fields.ts";
+import type { TarEntry } from "../archive/tar-types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { ArchiveReader } from "./archive-reader.ts";
-import { display } from "./bytes.ts";
 import type { ContentStore } from "./content.ts";
 import { digestOf } from "./digest.ts";
 import { LayerInvalid } from "./errors.ts";
 import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { type Chunks, compressionOf, peek } from "./stream.ts";
-import { BLOCK, checksumFits, isZeroBlock } from "./tar-fields.ts";
-import type { TarEntry } from "./tar-types.ts";
 import type { Progress } from "./types.ts";
 
 const MAX_DOCUMENT = 4 << 20;

@@ -1,9 +1,10 @@
 /** The members of a tar stream, one after another: an entry, then its bytes as a stream of its own. */
+
+import { TarDecoder } from "../archive/tar.ts";
+import type { TarEntry } from "../archive/tar-types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { LayerInvalid } from "./errors.ts";
 import type { Chunks } from "./stream.ts";
-import { TarDecoder } from "./tar.ts";
-import type { TarEntry } from "./tar-types.ts";
 
 type Event = { readonly entry: TarEntry } | { readonly data: Uint8Array };
 

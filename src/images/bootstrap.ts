@@ -1,9 +1,9 @@
 /** Images made out of what the machine has, for a machine without a registry: busybox, and Debian by mmdebstrap. */
 import * as fs from "node:fs";
 import { basename } from "node:path";
+import { byteStringOf } from "../archive/bytes.ts";
+import { archiveEnd, encodeEntry, type NewEntry } from "../archive/tar-encode.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { byteStringOf } from "./bytes.ts";
-import { archiveEnd, encodeEntry, type NewEntry } from "./tar-encode.ts";
 import type { Image, ImageStore, Progress } from "./types.ts";
 
 export interface BootstrapOptions {

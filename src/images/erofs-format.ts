@@ -3,7 +3,7 @@
  * Source: the kernel's Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h (facts of the format, kernels 6.4 and later
  * for blocks of 512 bytes). All numbers are little-endian.
  */
-import { writeBytes } from "./bytes.ts";
+import { writeBytes } from "../archive/bytes.ts";
 import type { Inode } from "./tree.ts";
 import { shownXattrs } from "./tree-xattrs.ts";
 

@@ -3,9 +3,10 @@
  * Where the file's regions fit chunks, chunks point into the tar; where they do not (a region that does not begin on a block,
  * a huge file with tiny regions), the chunks that hold data are copied behind the index, itself a sparse file.
  */
+
+import type { TarEntry } from "../archive/tar-types.ts";
 import { BLOCK_SIZE, HOLE } from "./erofs-format.ts";
 import type { ChunkMap, Copy } from "./erofs-types.ts";
-import type { TarEntry } from "./tar-types.ts";
 
 /** Address entries we are willing to spend on one file when its regions fit (1 MiB of them). */
 const MAX_FITTING = 1 << 18;

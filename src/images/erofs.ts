@@ -10,7 +10,8 @@
  * A whole tree is written into one buffer in two passes (place, write) without an object per directory entry.
  */
 
-import { writeBytes } from "./bytes.ts";
+import { writeBytes } from "../archive/bytes.ts";
+import type { TarEntry } from "../archive/tar-types.ts";
 import {
   BLOCK_SIZE,
   blocksOf,
@@ -32,7 +33,6 @@ import {
 import { mapSparse, writeChunks } from "./erofs-sparse.ts";
 import type { Copy } from "./erofs-types.ts";
 import { LayerInvalid } from "./errors.ts";
-import type { TarEntry } from "./tar-types.ts";
 import type { Inode, InodeExtra } from "./tree.ts";
 
 export interface ErofsIndex {

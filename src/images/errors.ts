@@ -1,6 +1,7 @@
 /** The conditions of the images noun. All carry a stable code; sub-classes exist where a caller distinguishes them. */
 import { OnggiError } from "../lib/errors.ts";
-import { display } from "./bytes.ts";
+
+export { LayerInvalid } from "../archive/errors.ts";
 
 /** Nothing in the store goes by that name, id or prefix. */
 export class ImageNotFound extends OnggiError {
@@ -31,12 +32,5 @@ export class ImageAmbiguous extends OnggiError {
 export class ImageInUse extends OnggiError {
   constructor(message: string) {
     super("image_in_use", message);
-  }
-}
-
-/** A tar that cannot be a layer: malformed, truncated or hostile. `name` is a byte string. */
-export class LayerInvalid extends OnggiError {
-  constructor(name: string, offset: number, why: string) {
-    super("layer_invalid", `tar entry "${display(name)}" at offset ${offset}: ${why}`);
   }
 }

@@ -5,6 +5,8 @@
  * O_EXCL or its like relative to that descriptor, and nothing is ever opened through a link that the archive made.
  */
 import * as fs from "node:fs";
+import { bytesOf, display } from "../archive/bytes.ts";
+import { MAX_PATH, type TarEntry, type Xattr } from "../archive/tar-types.ts";
 import {
   AT,
   close,
@@ -25,8 +27,6 @@ import {
   symlinkat,
   utimensat,
 } from "../sys/index.ts";
-import { bytesOf, display } from "./bytes.ts";
-import { MAX_PATH, type TarEntry, type Xattr } from "./tar-types.ts";
 import { directoriesOf, type Inode } from "./tree.ts";
 import { shownXattrs } from "./tree-xattrs.ts";
 

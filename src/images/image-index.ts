@@ -1,11 +1,11 @@
 /** An image's index on disk: built from its layers' entries, written beside, flushed, renamed. */
 import * as fs from "node:fs";
+import type { TarEntry } from "../archive/tar-types.ts";
 import { hexOf } from "../oci/digest.ts";
 import type { ContentStore } from "./content.ts";
 import { type ErofsIndex, writeIndex } from "./erofs.ts";
 import { explainDisk, flush } from "./files.ts";
 import { scanLayer } from "./layer.ts";
-import type { TarEntry } from "./tar-types.ts";
 import { buildTree, type Inode, layOver, Tree } from "./tree.ts";
 import { sealIndex } from "./verity.ts";
 

@@ -25,6 +25,5 @@ export { ImageAmbiguous, ImageInUse, ImageNotFound, LayerInvalid } from "./error
 export { hostPlatform } from "./image-config.ts";
 export type { MountForm } from "./mount.ts";
 export { openImageStore, type StoreOptions } from "./store.ts";
-export { type Change, changesOf } from "./tree-diff.ts";
-export { changesTar, treeTar } from "./tree-tar.ts";
+export { changesOf } from "./tree-diff.ts";
 export type * from "./types.ts";

@@ -3,14 +3,14 @@
  * in the background; nothing is read back and nothing is written twice.
  */
 import * as fs from "node:fs";
+import { TarDecoder } from "../archive/tar.ts";
+import type { TarEntry } from "../archive/tar-types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ContentStore, Ingest } from "./content.ts";
 import { finishHash, newHash } from "./digest.ts";
 import { explainDisk } from "./files.ts";
 import { type Chunks, compressionOf, expand, type Limits, peek } from "./stream.ts";
-import { TarDecoder } from "./tar.ts";
-import type { TarEntry } from "./tar-types.ts";
 
 export interface NewLayer {
   /** Digest of the tar. */

@@ -2,6 +2,8 @@
  * Pulling: from a name to layers in the store. Each layer is one pass from the socket to its file (layer.ts) and is compared with
  * what the manifest and the configuration say before it gets its name.
  */
+
+import type { TarEntry } from "../archive/tar-types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { Limiter } from "../lib/limiter.ts";
 import { SharedWork } from "../lib/shared-work.ts";
@@ -18,7 +20,6 @@ import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
 import type { RemoteManifest, Repository } from "./remote/types.ts";
 import type { Chunks } from "./stream.ts";
-import type { TarEntry } from "./tar-types.ts";
 import type { ImageConfig, Progress } from "./types.ts";
 
 const MAX_CONFIG = 8 << 20;

@@ -6,6 +6,7 @@
  * Filesystem Changeset Format".
  */
 import * as fs from "node:fs";
+import { archiveEnd, encodeEntry, encodeHeader, padding } from "../archive/tar-encode.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { hexOf } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
@@ -13,7 +14,6 @@ import { canonicalName, familiarName, parseReference } from "../oci/reference.ts
 import { copyFileRange, errno, SysError } from "../sys/index.ts";
 import type { Catalog, Known } from "./catalog.ts";
 import { UnnamedFile } from "./files.ts";
-import { archiveEnd, encodeEntry, encodeHeader, padding } from "./tar-encode.ts";
 import type { SaveFormat } from "./types.ts";
 
 /** An image to be saved, and the canonical names it is saved under. */

@@ -3,16 +3,11 @@
  * layer holds nothing, nothing is looked at. A file is changed when its type, mode, owner, size, time or attributes differ, so
  * a file that was only copied up is not; a directory when its mode, owner or attributes differ, or anything below it.
  */
-import { close, fstat, getxattr, type Stat } from "../sys/index.ts";
-import { type IdRange, insideId, insideXattr } from "./tree-ids.ts";
-import { namesIn, openName, typeOf, xattrsOf } from "./tree-reader.ts";
 
-export interface Change {
-  /** Added, changed, deleted. */
-  readonly kind: "A" | "C" | "D";
-  /** A byte string without a leading slash. */
-  readonly path: string;
-}
+import { type IdRange, insideId, insideXattr } from "../archive/tree-ids.ts";
+import { namesIn, openName, typeOf, xattrsOf } from "../archive/tree-reader.ts";
+import type { Change } from "../archive/tree-tar.ts";
+import { close, fstat, getxattr, type Stat } from "../sys/index.ts";
 
 /** Directories, O_PATH. `upper` is null where everything has to be looked at. */
 interface Level {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { EntryType, TarEntry, Xattr } from "./tar-types.ts";
+import type { EntryType, TarEntry, Xattr } from "../archive/tar-types.ts";
 import { Inode } from "./tree.ts";
 import { shownXattrs } from "./tree-xattrs.ts";
 

@@ -2,8 +2,8 @@
  * The extended attributes that an inode shows, the same in every form of an image: what the layer says, but for what Linux keeps
  * on no file system and for overlayfs's own.
  */
-import { byteStringOf } from "./bytes.ts";
-import type { EntryType, Xattr } from "./tar-types.ts";
+import { byteStringOf } from "../archive/bytes.ts";
+import type { EntryType, Xattr } from "../archive/tar-types.ts";
 import type { Inode } from "./tree.ts";
 
 /**

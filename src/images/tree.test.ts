@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { TarDecoder } from "./tar.ts";
-import { encodeHeader, type NewEntry } from "./tar-encode.ts";
-import type { TarEntry } from "./tar-types.ts";
+import { TarDecoder } from "../archive/tar.ts";
+import { encodeHeader, type NewEntry } from "../archive/tar-encode.ts";
+import type { TarEntry } from "../archive/tar-types.ts";
 import { buildTree, type Inode, type Whiteouts } from "./tree.ts";
 
 /** Shorthand: "d/" a directory, "s -> t" a symbolic link, "h = t" a hard link, else a file; ".wh." as in a tar. */

@@ -7,10 +7,11 @@
  * overlayfs has it. A hard link may lead to a file of a lower layer. A whiteout makes nothing: where there is nothing to hide, it
  * means nothing. A character device 0/0 is what overlayfs takes for a whiteout: it replaces what has its name, and is not shown.
  */
+
+import { MAX_PATH, type TarEntry } from "../archive/tar-types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import type { ChunkMap } from "./erofs-types.ts";
 import { LayerInvalid } from "./errors.ts";
-import { MAX_PATH, type TarEntry } from "./tar-types.ts";
 
 export interface InodeExtra {
   xattrs: Buffer | null;

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { TarEntry } from "./tar-types.ts";
+import type { TarEntry } from "../archive/tar-types.ts";
 import { wasteOf } from "./waste.ts";
 
 const file = (name: string, size = 0): TarEntry => ({ type: "file", name, size }) as TarEntry;

@@ -1,6 +1,6 @@
 /** What an image's layers hold that its file system does not show: files that a later layer replaces or deletes. */
-import { display } from "./bytes.ts";
-import type { TarEntry } from "./tar-types.ts";
+import { display } from "../archive/bytes.ts";
+import type { TarEntry } from "../archive/tar-types.ts";
 import type { LayerWaste } from "./types.ts";
 
 /** Files listed for one layer at most, the largest first. */

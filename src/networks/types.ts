@@ -80,6 +80,8 @@ export interface EndpointRequest {
   readonly interface?: string;
   /** The endpoint with the highest has the default route; 0 by default. */
   readonly gatewayPriority?: number;
+  /** The container removes itself: the endpoint survives the engine's death, but not the machine's, and costs no wait for the disk. */
+  readonly transient?: boolean;
 }
 
 /** A container's place in a network. It lasts until it is disconnected, whether the container runs or not; addresses may change from run to run unless they are fixed. */
@@ -128,7 +130,7 @@ export interface Published extends Publication {
 
 /**
  * All networks of one data root. What it says is done is durable; what it makes in the kernel can be made again from what is durable.
- * Errors have the codes network_not_found, network_exists, network_in_use, network_invalid, address_invalid, address_in_use,
+ * Errors have the codes network_not_found, network_ambiguous, network_exists, network_in_use, network_invalid, address_invalid, address_in_use,
  * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed.
  */
 export interface Networks {
@@ -169,6 +171,14 @@ export interface Networks {
   forget(container: string): Promise<void>;
   /** Every kernel object and rule of a network, in the words of `ip` and `nft`: what `network explain` prints. */
   explain(reference: string): Promise<string>;
+  /** Resolves when what is removed in the background is gone. */
+  idle(): Promise<void>;
+  /**
+   * For an engine that ends: takes away from the host what no running container needs, bridges of networks without one and, if there is
+   * none at all, the table of rules. It is made again when somebody needs it.
+   */
+  withdraw(): Promise<void>;
+  /** What is in the kernel stays. */
   close(): void;
 }
 
@@ -178,4 +188,6 @@ export interface NetworkOptions {
   /** Names kernel objects so that engines with other roots have others: eight hex digits. */
   readonly tag: string;
   log(message: string): void;
+  /** How a container is called in messages; absent: by its short id. */
+  nameOf?(container: string): string;
 }

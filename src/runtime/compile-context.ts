@@ -26,6 +26,8 @@ export interface CreateInput {
    * namespace that has them.
    */
   readonly mountUserns?: Readonly<Record<number, number>> | undefined;
+  /** Bind sources that are passed open, and not looked up: destination -> index of the passed descriptor. */
+  readonly passedSources?: Readonly<Record<string, number>> | undefined;
   /** Bind sources that are symbolic links and have the option copy-symlink -> where they lead to; see `bindSources`. */
   readonly linkSources?: ReadonlyMap<string, string> | undefined;
   /** Bind sources that are procfs: the only ones that may be mounted on /proc. */

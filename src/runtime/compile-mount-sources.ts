@@ -132,7 +132,12 @@ export function openBindSource(context: Context, writer: Writer, { index, mount,
   const path = mount.source.startsWith("/") ? mount.source : `${bundleOf(context, index)}/${mount.source}`;
   writer.about("mounts", `take ${mount.source} for ${destination}`);
   const flags = TREE | (options.recursive ? AT_RECURSIVE : 0) | (options.sourceNoFollow ? AT.AT_SYMLINK_NOFOLLOW : 0);
-  const fd = writer.keep({ kind: "openTree", dir: AT_FDCWD, path, flags });
+  const passed = lookUp(context.input.passedSources ?? {}, destination);
+  const fd = writer.keep(
+    passed === undefined
+      ? { kind: "openTree", dir: AT_FDCWD, path, flags }
+      : { kind: "openTree", dir: reg.passed + passed, path: "", flags: flags | AT_EMPTY_PATH },
+  );
   const userns = mountUserns(context, index, mount, options);
   if (userns !== null) {
     const deep = options.idmap === "tree" ? AT_RECURSIVE : 0;

@@ -39,12 +39,27 @@ export interface DeviceRequest {
 }
 
 export interface MountRequest {
-  type: "bind" | "tmpfs";
+  type: "bind" | "tmpfs" | "volume" | "image";
+  /** A path of the host; a volume's name, absent: an anonymous one; an image's name. */
   source?: string;
   target: string;
   readonly?: boolean;
   /** Mount options as in mount(8), passed through to the runtime. */
   options?: string[];
+  /** Of a read-only bind mount: "writable" keeps what is mounted below it as it is; absent: all of it is read-only. */
+  readonlyBelow?: "writable";
+  /** What was written behind `-v HOST:PATH:`, for inspect. */
+  mode?: string;
+  /** A directory of the host that is missing is made, as `-v` does. */
+  createSource?: boolean;
+  /** A new volume does not get what the image has at its place. */
+  nocopy?: boolean;
+  /** Of the volume, or the image, what is mounted: a relative path. */
+  subpath?: string;
+  /** How a volume is made that is not there. */
+  driver?: string;
+  driverOptions?: Record<string, string>;
+  labels?: Record<string, string>;
 }
 
 export interface LogConfig {
@@ -52,6 +67,30 @@ export interface LogConfig {
   /** Bytes, 0: never rotated. */
   maxSize: number;
   maxFiles: number;
+}
+
+/** A container's place in one network, as it is asked for. */
+export interface NetworkEndpoint {
+  /** Name or id. */
+  network: string;
+  aliases?: string[];
+  ipv4?: string;
+  ipv6?: string;
+  mac?: string;
+  /** The interface's name inside. */
+  interface?: string;
+  gatewayPriority?: number;
+}
+
+/** A port that the host answers on. */
+export interface PortRequest {
+  protocol: "tcp" | "udp" | "sctp";
+  containerPort: number;
+  /** "": every address of the host. */
+  hostIp: string;
+  /** First and last to choose from; 0 and 0: any that is free. */
+  hostPort: number;
+  hostPortEnd: number;
 }
 
 /** What `create` is asked for. Absent means the image's value, then Docker's default. */
@@ -74,7 +113,20 @@ export interface ContainerRequest {
   stdinOnce?: boolean;
   labels?: Record<string, string>;
   autoRemove?: boolean;
+  /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
   network?: string;
+  networks?: NetworkEndpoint[];
+  publish?: PortRequest[];
+  /** Every port of `expose` and of the image, on any free port. */
+  publishAll?: boolean;
+  /** "80/tcp". */
+  expose?: string[];
+  /** Name servers, search domains and options instead of the host's. */
+  dns?: string[];
+  dnsSearch?: string[];
+  dnsOptions?: string[];
+  /** "NAME:ADDRESS", also "NAME:host-gateway". */
+  extraHosts?: string[];
   pid?: string;
   ipc?: string;
   uts?: string;
@@ -93,6 +145,8 @@ export interface ContainerRequest {
   devices?: DeviceRequest[];
   deviceCgroupRules?: string[];
   mounts?: MountRequest[];
+  /** Containers whose volumes and bind mounts it gets too: "NAME", "NAME:ro". */
+  volumesFrom?: string[];
   /** Path to tmpfs options, as `--tmpfs`. */
   tmpfs?: Record<string, string>;
   shmSize?: number;

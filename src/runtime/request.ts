@@ -39,6 +39,8 @@ export interface SpecInput {
   readonly files?: { readonly hostname?: string; readonly hosts?: string; readonly resolvConf?: string };
   /** Absent: unconfined. */
   readonly seccomp?: Seccomp;
+  /** Path of a network namespace to join instead of having one. */
+  readonly networkNamespace?: string;
 }
 
 export const maskedPaths: readonly string[] = [
@@ -170,13 +172,14 @@ function linuxOf(input: SpecInput): Linux {
   const rules: DeviceRule[] = request.privileged
     ? [{ allow: true, access: "rwm" }]
     : deviceRules(devices, request.deviceCgroupRules ?? []);
+  const joined = (type: NamespaceType) => (type === "network" && input.networkNamespace ? { path: input.networkNamespace } : {});
   return {
-    namespaces: namespacesOf(request, idMap !== null).map((type) => ({ type })),
+    namespaces: namespacesOf(request, idMap !== null).map((type) => ({ type, ...joined(type) })),
     ...(mapping ? { uidMappings: mapping, gidMappings: mapping } : {}),
     devices: devices.map(({ access: _, ...device }) => device),
     cgroupsPath: cgroupPath,
     resources: { ...resources, devices: rules },
-    sysctl: sysctlsOf(request, idMap),
+    sysctl: sysctlsOf(input),
     ...(seccomp && !request.privileged ? { seccomp } : {}),
     ...(unconfined ? {} : { maskedPaths: [...maskedPaths], readonlyPaths: [...readonlyPaths] }),
   };
@@ -194,10 +197,11 @@ function namespacesOf(request: ContainerRequest, user: boolean): NamespaceType[]
 }
 
 /** Docker lets everybody ping and use low ports in a network namespace of their own. */
-function sysctlsOf(request: ContainerRequest, idMap: SpecInput["idMap"]): Record<string, string> {
+function sysctlsOf({ request, idMap, networkNamespace }: SpecInput): Record<string, string> {
+  const shared = request.network === "host" || networkNamespace !== undefined;
   const groups = idMap ? idMap.size - 1 : 2147483647;
   const open = { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": `0 ${groups}` };
-  return { ...(request.network === "host" ? {} : open), ...request.sysctls };
+  return { ...(shared ? {} : open), ...request.sysctls };
 }
 
 const plain = ["nosuid", "noexec", "nodev"];
@@ -254,7 +258,8 @@ function mountsOf(input: SpecInput): Mount[] {
   return [...byPlace.values()].sort((a, b) => depth(a) - depth(b));
 }
 
-function requestedMount({ type, source, target, readonly, options = [] }: MountRequest, idmap: boolean): Mount {
+function requestedMount(request: MountRequest, idmap: boolean): Mount {
+  const { type, source, target, readonly, readonlyBelow, options = [] } = request;
   if (!target.startsWith("/"))
     throw new OnggiError("invalid_mount", `mount target ${JSON.stringify(target)}: want an absolute path`);
   const destination = cleanPath(target);
@@ -278,8 +283,8 @@ function requestedMount({ type, source, target, readonly, options = [] }: MountR
   const recursion = has(["bind", "rbind"]) ? [] : ["rbind"];
   const kinds = ["shared", "slave", "private", "unbindable"].flatMap((kind) => [kind, `r${kind}`]);
   const propagation = has(kinds) ? [] : ["rprivate"];
-  // everything below a read-only mount is read-only too
-  const access = readonly ? ["rro"] : [];
+  // everything below a read-only mount is read-only too, unless it is to be left alone
+  const access = readonly ? [readonlyBelow === "writable" ? "ro" : "rro"] : [];
   const ids = idmap && !has(["idmap", "ridmap"]) ? ["idmap"] : [];
   return { destination, type: "bind", source, options: [...recursion, ...propagation, ...options, ...access, ...ids] };
 }

@@ -33,7 +33,7 @@ const flatten = (groups: object): Map<string, number> =>
   new Map(Object.values(groups).flatMap((group) => Object.entries(group) as [string, number][]));
 
 const general = [
-  "fcntl.h sched.h signal.h unistd.h poll.h termios.h dirent.h sys/wait.h sys/file.h sys/mman.h sys/socket.h sys/ioctl.h",
+  "netinet/in.h fcntl.h sched.h signal.h unistd.h poll.h termios.h dirent.h sys/wait.h sys/file.h sys/mman.h sys/socket.h sys/ioctl.h",
   "sys/epoll.h sys/eventfd.h sys/inotify.h sys/random.h sys/resource.h sys/personality.h sys/xattr.h linux/openat2.h linux/mount.h",
   "linux/stat.h linux/fs.h linux/sched.h linux/nsfs.h linux/prctl.h linux/securebits.h linux/capability.h linux/ioprio.h",
   "linux/mempolicy.h linux/loop.h linux/bpf.h linux/seccomp.h linux/magic.h linux/close_range.h linux/memfd.h linux/falloc.h",
@@ -71,7 +71,7 @@ describe.skipIf(cc === null)("the tables equal the headers", () => {
 
   test("netlink", () => {
     const headers =
-      "sys/socket.h linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h linux/neighbour.h";
+      "sys/socket.h linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h linux/neighbour.h linux/pkt_sched.h";
     const table = flatten(netconstants);
     expect(Object.fromEntries(table)).toEqual(Object.fromEntries(valuesInC(headers.split(" "), [...table.keys()])));
   });

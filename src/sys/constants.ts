@@ -301,7 +301,13 @@ export const SOCK = {
 // biome-ignore format: a table
 export const SO = {
   SOL_SOCKET: 1, SO_RCVBUF: 8, SO_SNDBUF: 7, SO_PASSCRED: 16, SO_PEERCRED: 17, SO_RCVTIMEO: 20, SO_ATTACH_FILTER: 26, SIOCGSKNS: 0x894c, SO_RCVBUFFORCE: 33,
-  SO_SNDBUFFORCE: 32, SO_SNDTIMEO: 21, SO_ERROR: 4, SO_TYPE: 3, SCM_RIGHTS: 1, SCM_CREDENTIALS: 2,
+  SO_SNDBUFFORCE: 32, SO_SNDTIMEO: 21, SO_ERROR: 4, SO_TYPE: 3, SO_REUSEADDR: 2, SCM_RIGHTS: 1, SCM_CREDENTIALS: 2,
+} as const;
+
+/** Protocols and options of ip(7) and ipv6(7). */
+// biome-ignore format: a table
+export const IPPROTO = {
+  IPPROTO_TCP: 6, IPPROTO_UDP: 17, IPPROTO_SCTP: 132, IPPROTO_IPV6: 41, IPV6_V6ONLY: 26,
 } as const;
 
 /** Flags of send(2) and recv(2). */

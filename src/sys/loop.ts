@@ -1,9 +1,11 @@
 /** Loop devices: a file as a block device, loop(4). Needs CAP_SYS_ADMIN and /dev/loop-control. */
+import { existsSync, readdirSync } from "node:fs";
 import { LOOP, O } from "./constants.ts";
 import { isErrno } from "./errno.ts";
 import { stable } from "./ffi.ts";
 import { close, open } from "./file.ts";
 import { ioctl } from "./io.ts";
+import { fstat } from "./stat.ts";
 
 export interface LoopDevice {
   /** The open device. With autoclear it detaches when this and every other use (a mount) is gone. */
@@ -59,6 +61,33 @@ export function attachLoop(
   } finally {
     close(control);
   }
+}
+
+/**
+ * A loop device that has the whole of a file already, its descriptor open; null if there is none. Two devices on one file are two
+ * caches of it: what a file system writes through one is lost behind the other.
+ */
+export function findLoop(file: number, readOnly: boolean): LoopDevice | null {
+  const { dev, ino } = fstat(file);
+  const status = stable(232);
+  const view = new DataView(status.buffer);
+  for (const name of readdirSync("/sys/block")) {
+    if (!/^loop\d+$/.test(name) || !existsSync(`/sys/block/${name}/loop/backing_file`)) continue;
+    const path = `/dev/${name}`;
+    let fd: number | undefined;
+    try {
+      fd = open(path, readOnly ? O.O_RDONLY : O.O_RDWR);
+      ioctl(fd, LOOP.LOOP_GET_STATUS64, status);
+      const same = view.getBigUint64(0, true) === BigInt(dev) && view.getBigUint64(8, true) === ino;
+      if (same && view.getBigUint64(24, true) === 0n) return { fd, path };
+      close(fd);
+    } catch (error) {
+      if (fd !== undefined) close(fd);
+      // it has just let go of its file
+      if (!isErrno(error, "ENXIO", "ENOENT", "EACCES", "EROFS", "EBUSY")) throw error;
+    }
+  }
+  return null;
 }
 
 /** Detaches a loop device; while it is in use it is detached with its last user. ENXIO if nothing is attached. */

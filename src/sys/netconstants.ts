@@ -36,7 +36,8 @@ export const NLA = {
 // biome-ignore format: a table
 export const RTM = {
   RTM_NEWLINK: 16, RTM_DELLINK: 17, RTM_GETLINK: 18, RTM_SETLINK: 19, RTM_NEWADDR: 20, RTM_DELADDR: 21, RTM_GETADDR: 22,
-  RTM_NEWROUTE: 24, RTM_DELROUTE: 25, RTM_GETROUTE: 26, RTM_NEWNEIGH: 28, RTM_DELNEIGH: 29, RTM_GETNEIGH: 30,
+  RTM_NEWROUTE: 24, RTM_DELROUTE: 25, RTM_GETROUTE: 26, RTM_NEWNEIGH: 28, RTM_DELNEIGH: 29, RTM_GETNEIGH: 30, RTM_NEWQDISC: 36,
+  RTM_DELQDISC: 37, RTM_GETQDISC: 38,
 } as const;
 
 /** Link flags, netdevice(7). */
@@ -78,6 +79,12 @@ export const IFLA_BR = {
 export const IFLA_BRPORT = {
   IFLA_BRPORT_MODE: 4, IFLA_BRPORT_LEARNING: 8, IFLA_BRPORT_UNICAST_FLOOD: 9, IFLA_BRPORT_NEIGH_SUPPRESS: 32,
   IFLA_BRPORT_ISOLATED: 33,
+} as const;
+
+/** Attributes of a macvlan link's data, and its modes. */
+// biome-ignore format: a table
+export const MACVLAN = {
+  IFLA_MACVLAN_MODE: 1, MACVLAN_MODE_PRIVATE: 1, MACVLAN_MODE_VEPA: 2, MACVLAN_MODE_BRIDGE: 4, MACVLAN_MODE_PASSTHRU: 8,
 } as const;
 
 /** Attributes of a vxlan link's data. */
@@ -125,4 +132,11 @@ export const NUD = {
 // biome-ignore format: a table
 export const NTF = {
   NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_ROUTER: 0x80,
+} as const;
+
+/** Queueing disciplines: attributes, and where they stand. */
+// biome-ignore format: a table
+export const TC = {
+  TCA_KIND: 1, TCA_OPTIONS: 2, TCA_TBF_PARMS: 1, TCA_TBF_RATE64: 4, TCA_TBF_BURST: 6, TC_H_ROOT: 0xffff_ffff,
+  TC_LINKLAYER_ETHERNET: 1,
 } as const;

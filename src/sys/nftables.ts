@@ -192,14 +192,17 @@ export function listElements(net: Nfnetlink, table: string, set: string): SetEle
   return answers.flatMap(({ payload: body }) => decodeElements(body));
 }
 
-/** The chains that a table's rules stand in, one for each rule, in order. None if there is no such table. */
+/** A table's rules, chain by chain, each as a text of its handle and expressions: the same as long as it is the same rule. */
 export function listRules(net: Nfnetlink, table: string): string[] {
   const answers = net.request(
     request(NFT_MSG.NFT_MSG_GETRULE, NLM_F.NLM_F_DUMP, `list table inet ${table}`, attr.string(NFTA.NFTA_RULE_TABLE, table)),
   );
-  return answers.map(
-    ({ payload: body }) => payload.string(decodeAttributes(body, NETFILTER_HEADER).get(NFTA.NFTA_RULE_CHAIN)) ?? "",
-  );
+  return answers.map(({ payload: body }) => {
+    const has = decodeAttributes(body, NETFILTER_HEADER);
+    return [NFTA.NFTA_RULE_HANDLE, NFTA.NFTA_RULE_EXPRESSIONS]
+      .map((type) => Buffer.from(has.get(type) ?? []).toString("hex"))
+      .join(" ");
+  });
 }
 
 export interface BaseChain {

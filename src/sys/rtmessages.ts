@@ -12,6 +12,7 @@ import {
   IFLA_BRPORT,
   IFLA_INFO,
   IFLA_VXLAN,
+  MACVLAN,
   NDA,
   NLM_F,
   NUD,
@@ -26,6 +27,7 @@ import { attr, concat, type NetlinkRequest } from "./netlink.ts";
 export interface LinkSpec {
   /** At most 15 bytes. For an existing link that `index` names: its new name. */
   readonly name?: string;
+  /** Of a new link: the number it is to have in its namespace, EBUSY if another has it; so that one need not ask for it. */
   readonly index?: number;
   readonly up?: boolean;
   readonly mtu?: number;
@@ -124,6 +126,17 @@ export function bridgeData({ stp, forwardDelay, vlanFiltering, multicastSnooping
   return parts;
 }
 
+/** Data of a macvlan: who of those on one parent reaches whom. */
+export const macvlanData = (mode: "private" | "vepa" | "bridge" | "passthru"): Uint8Array[] => {
+  const modes = {
+    private: MACVLAN.MACVLAN_MODE_PRIVATE,
+    vepa: MACVLAN.MACVLAN_MODE_VEPA,
+    bridge: MACVLAN.MACVLAN_MODE_BRIDGE,
+    passthru: MACVLAN.MACVLAN_MODE_PASSTHRU,
+  };
+  return [attr.u32(MACVLAN.IFLA_MACVLAN_MODE, modes[mode])];
+};
+
 export interface VxlanOptions {
   /** Network identifier, 24 bits. */
   readonly id: number;
@@ -159,6 +172,17 @@ export const setLink = (spec: LinkChange): NetlinkRequest => ({
   flags: 0,
   payload: concat([linkHeader(spec), ...linkAttributes(spec)]),
   about: `set link ${linkText(spec)}`,
+});
+
+/**
+ * Asks for a link, and before it answers the kernel does what is still to be done for its carrier: when a batch with this has ended,
+ * a cable whose two ends are up carries frames, and a bridge forwards them. (Linux 6.8; older ones do it a moment later.)
+ */
+export const settleLink = (index: number): NetlinkRequest => ({
+  type: RTM.RTM_GETLINK,
+  flags: 0,
+  payload: linkHeader({ index }),
+  about: `settle link ${index}`,
 });
 
 /** Removes a link. Slow for a veth (tens of milliseconds): where nobody waits for it, let its namespace die instead. */

@@ -73,11 +73,7 @@ describe("what cannot run", () => {
     ["unknown user", ["--user", "nobody-here", "busybox", "true"], /nobody-here/],
     ["unknown capability", ["--cap-add", "FLY", "busybox", "true"], /FLY/],
     ["malformed ulimit", ["--ulimit", "nofile=many", "busybox", "true"], /nofile|many/],
-    [
-      "bind source that is not there",
-      ["-v", "/no/such/dir/at/all:/x:ro", "--mount", "type=bind,source=/no/such,target=/y", "busybox", "true"],
-      /no\/such/,
-    ],
+    ["bind source that is not there", ["--mount", "type=bind,source=/no/such,target=/y", "busybox", "true"], /no\/such/],
     ["name with a blank", ["--name", "not a name", "busybox", "true"], /not a name/],
   ])("%s: 125, and the message says what was asked", async (_what, words, message) => {
     const { stdout, stderr, code } = await engine.onggi(["run", "--rm", ...words]);

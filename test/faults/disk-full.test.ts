@@ -106,6 +106,22 @@ test("a commit that does not fit: the container goes on", async () => {
   await engine.ok(["rm", "-f", "full"]);
 }, 120_000);
 
+test("pause and commit on a disk that is full to the last page: what fails leaves the container running", async () => {
+  await engine.ok(["run", "-d", "--name", "still", "busybox", "sleep", "5000"]);
+  await whileFull(async () => {
+    const paused = await engine.onggi(["pause", "still"]);
+    if (paused.code === 0) await engine.ok(["unpause", "still"]);
+    else expect(paused.stderr).toMatch(/full|no space/i);
+    expect((await engine.inspect("still")).State.Status).toBe("running");
+    const committed = await engine.onggi(["commit", "still", "still:1"]);
+    if (committed.code !== 0) expect(committed.stderr).toMatch(/no space/i);
+    expect((await engine.inspect("still")).State.Status).toBe("running");
+  });
+  expect(await engine.ok(["exec", "still", "echo", "goes on"])).toBe("goes on");
+  await engine.ok(["rm", "-f", "still"]);
+  await engine.ok(["image", "prune", "-f"]);
+});
+
 test("a save that does not fit leaves no file", async () => {
   const folder = join(disk, "saved");
   mkdirSync(folder);

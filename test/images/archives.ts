@@ -1,7 +1,7 @@
 /** Image archives and layers made by hand, right ones and wrong ones. */
 import { createHash } from "node:crypto";
-import { byteStringOf } from "../../src/images/bytes.ts";
-import { archiveEnd, encodeEntry, encodeHeader, type NewEntry } from "../../src/images/tar-encode.ts";
+import { byteStringOf } from "../../src/archive/bytes.ts";
+import { archiveEnd, encodeEntry, encodeHeader, type NewEntry } from "../../src/archive/tar-encode.ts";
 
 export const sha256 = (data: Uint8Array | string): string => createHash("sha256").update(data).digest("hex");
 

@@ -1,5 +1,5 @@
 /** Entries of a layer, written by hand: names and contents are byte strings, all have one time. */
-import { archiveEnd, encodeEntry, encodeHeader, type NewEntry } from "../../src/images/tar-encode.ts";
+import { archiveEnd, encodeEntry, encodeHeader, type NewEntry } from "../../src/archive/tar-encode.ts";
 
 export type Extra = Partial<Omit<NewEntry, "type" | "name">>;
 

@@ -1,7 +1,8 @@
 /** A process of its own that takes an image of very many entries in and says what that cost: FORM STORE ENTRIES PER_DIRECTORY. */
+
+import { archiveEnd, encodeHeader } from "../../src/archive/tar-encode.ts";
 import { openImageStore } from "../../src/images/index.ts";
 import type { MountForm } from "../../src/images/mount.ts";
-import { archiveEnd, encodeHeader } from "../../src/images/tar-encode.ts";
 
 const [form, root, entries, perDirectory] = process.argv.slice(2) as [MountForm, string, string, string];
 

@@ -1,5 +1,5 @@
 /**
- * A private dockerd with its containerd: own data root, run directory and socket, no bridge, no firewall rules. For comparison
+ * A private dockerd with its containerd: own data root, run directory and socket, unless told otherwise no bridge and no firewall rules. For comparison
  * (bench), for archives written by `docker save` and for the OCI runtime under a real manager (tests). Ended by its pid; nothing of
  * the machine's own Docker is touched.
  */
@@ -37,6 +37,8 @@ export interface Docker {
 export interface DockerOptions {
   /** An OCI runtime to use for every container instead of dockerd's own choice. */
   readonly runtime?: string;
+  /** With its bridge and firewall rules: only within a network namespace of its own. */
+  readonly bridge?: boolean;
   /** More flags of dockerd's. */
   readonly flags?: readonly string[];
   /** Words before `dockerd`, to run it in something else. */
@@ -135,11 +137,11 @@ class PrivateDocker implements Docker {
   }
 
   #command(): string[] {
-    const { runtime, flags = [], within } = this.#options;
+    const { runtime, flags = [], within, bridge = false } = this.#options;
     return [
       ...[...(within?.(this.base) ?? []), DOCKERD, "-H", `unix://${this.base.at("docker.sock")}`],
       ...["--data-root", this.base.at("root"), "--exec-root", this.base.at("run"), "--pidfile", this.base.at("pid")],
-      ...["--bridge=none", "--iptables=false", "--ip6tables=false"],
+      ...(bridge ? [] : ["--bridge=none", "--iptables=false", "--ip6tables=false"]),
       ...["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", this.base.group],
       ...(runtime ? ["--add-runtime", `onggi=${runtime}`, "--default-runtime", "onggi"] : []),
       ...flags,

@@ -172,13 +172,15 @@ class TestEngine implements Engine {
     const all = (await this.ok(["ps", "-aq", "--no-trunc"])).split("\n").filter(Boolean);
     if (all.length > 0) await this.ok(["rm", "-f", ...all], { timeout: 60_000 });
     const engine = await this.pid();
-    // An engine that runs has its process, its own group, and the images it holds mounted where they cannot be descriptors.
+    // An engine that runs has its process, its own group, its resolver and networks, and the images it holds mounted where they cannot be descriptors.
     await expectNoLeaks(
       this.base,
       this.#before,
       8 * slowness,
       (line) =>
         line.startsWith(`processes: ${engine} `) ||
+        /^processes: .* engine resolver$/.test(line) ||
+        /^networks: (og-|br-|table )/.test(line) ||
         (line.startsWith("cgroups: ") && engineGroups(this.base).some((group) => line.endsWith(group))) ||
         (/^(mounts|loops): /.test(line) && line.includes(`${this.root}/images/`)),
     );

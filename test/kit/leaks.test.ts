@@ -32,6 +32,14 @@ test("a mount below the base is found, in this namespace or in another one", () 
   expect(findLeaks(base, before).mounts.join("\n")).toContain(target);
 });
 
+test("an interface of the engine's networks is found", () => {
+  const before = snapshot();
+  const name = `og-${engineGroup(base, "cgroupfs").slice("/onggi-".length)}`;
+  run("ip", "link", "add", name, "type", "bridge");
+  cleanups.push(() => run("ip", "link", "delete", name));
+  expect(findLeaks(base, before).networks).toEqual([name]);
+});
+
 test("a mount that only another process's namespace has is found", async () => {
   const before = snapshot();
   const target = join(base, "private");

@@ -24,6 +24,8 @@ export interface Leaks {
   readonly processes: readonly string[];
   readonly loops: readonly string[];
   readonly networkNamespaces: readonly string[];
+  /** Interfaces and tables of nf_tables that carry the engine's tag. */
+  readonly networks: readonly string[];
 }
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
@@ -47,7 +49,24 @@ export function findLeaks(base: string, before: Snapshot): Leaks {
     processes: processes.map((pid) => describe(pid)),
     loops: loopsBelow(base),
     networkNamespaces: [...new Set(networkNamespaces(processes))].filter((name) => !before.networkNamespaces.has(name)),
+    networks: networkObjects(base),
   };
+}
+
+/** What networks of the engine are in this process's network namespace. */
+function networkObjects(base: string): string[] {
+  const tag = rootDigest(base);
+  const links = readdirSync("/sys/class/net").filter(
+    (name) => name.includes(tag) || textOf(`/sys/class/net/${name}/ifalias`).startsWith(`onggi ${tag}`),
+  );
+  const { stdout } = Bun.spawnSync(["nft", "list", "tables"]);
+  return [
+    ...links,
+    ...stdout
+      .toString()
+      .split("\n")
+      .filter((line) => line.includes(tag)),
+  ];
 }
 
 /** One line per leak; empty when there is none. */
@@ -137,9 +156,12 @@ const unescapeOctal = (text: string): string =>
  * each have their own; \`TestEngine.inspect\` checks that containers really lie below it.
  */
 export function engineGroup(base: string, driver = process.env.ONGGI_CGROUP_DRIVER): string {
-  const digest = createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8);
+  const digest = rootDigest(base);
   return driver === "systemd" ? `/onggi_${digest}.slice` : `/onggi-${digest}`;
 }
+
+/** Names what the engine of `base`/root makes in the kernel. */
+const rootDigest = (base: string): string => createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8);
 
 /** The group of an engine with either cgroup driver. */
 export const engineGroups = (base: string): string[] => [engineGroup(base, "cgroupfs"), engineGroup(base, "systemd")];
@@ -176,7 +198,7 @@ function networkNamespaces(of: readonly number[]): string[] {
     .filter(Boolean);
 }
 
-function loopsBelow(base: string): string[] {
+export function loopsBelow(base: string): string[] {
   return entriesOf("/sys/block")
     .filter((name) => name.startsWith("loop"))
     .map((name) => ({ name, file: textOf(`/sys/block/${name}/loop/backing_file`).trim() }))

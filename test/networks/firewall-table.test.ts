@@ -1,6 +1,6 @@
 /** The firewall's table in the kernel: its words, other people's tables, losses, a thousand containers. Needs root; nft is the judge. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Firewall, type FirewallPort } from "../../src/networks/firewall/index.ts";
 import { deleteTable, NetlinkError, Nfnetlink, newChain, newTable } from "../../src/sys/index.ts";
@@ -234,7 +234,7 @@ describe("other people's rules", () => {
 });
 
 describe("losses", () => {
-  test("are told of and put back: the ruleset, a rule, a chain's rules, an element", async () => {
+  test("are told of and put back: a rule, the ruleset, the table, a chain's rules, an element", async () => {
     firewall.ensure(all, [port(8080)]);
     const wanted = await list();
     let lost = 0;
@@ -245,6 +245,9 @@ describe("losses", () => {
       ["flush", "chain", "inet", TABLE, "forward"],
       ["delete", "element", "inet", TABLE, "any4", "{ tcp . 8080 }"],
     ];
+    const replaced = /accept # handle (\d+)/.exec(await nft("-a", "list", "chain", "inet", TABLE, "forward"))![1]!;
+    losses.push(["replace", "rule", "inet", TABLE, "forward", "handle", replaced, "counter"]);
+    losses.unshift(losses.pop()!);
     for (const [index, command] of losses.entries()) {
       expect(firewall.isWhole()).toBe(true);
       await nft(...command);
@@ -258,10 +261,69 @@ describe("losses", () => {
     await nft("add", "table", "inet", "theirs");
     await nft("delete", "table", "inet", "theirs");
     await nft("insert", "rule", "inet", TABLE, "guard", "meta", "nftrace", "set", "0");
+    const added = await list();
+    await nft("insert", "rule", "inet", TABLE, "guard", "counter");
+    const handle = /counter .* # handle (\d+)/.exec(await nft("-a", "list", "table", "inet", TABLE))![1]!;
+    await nft("delete", "rule", "inet", TABLE, "guard", "handle", handle);
+    expect(firewall.isWhole()).toBe(true);
+    expect(await list()).toBe(added);
     await nft("delete", "element", "inet", TABLE, "any4", "{ tcp . 8080 }");
     await until(() => lost > losses.length);
     expect(lost).toBe(losses.length + 1);
     expect(await list()).toBe(wanted);
+  });
+
+  test("are found when the news of them were lost", async () => {
+    firewall.ensure(all, [port(8080)]);
+    const wanted = await list();
+    let lost = 0;
+    firewall.watch(() => lost++);
+    // More news than the kernel keeps, while nobody takes them; then the loss.
+    const many = Array.from({ length: 20_000 }, (_, index) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`);
+    const flood = `table ip flood {\n set s {\n type ipv4_addr\n elements = { ${many.join(", ")} }\n }\n }\n`;
+    for (const ruleset of [flood, "flush ruleset\n"]) {
+      const { stderr } = host.inside(() => Bun.spawnSync(["nft", "-f", "-"], { stdin: Buffer.from(ruleset) }));
+      expect(stderr.toString()).toBe("");
+    }
+    await until(() => lost > 0);
+    expect(await list()).toBe(wanted);
+    expect(made.log.at(-1)).toContain("changed by somebody");
+    // and it goes on listening
+    lost = 0;
+    await nft("flush", "ruleset");
+    await until(() => lost > 0);
+    expect(await list()).toBe(wanted);
+  });
+
+  test("that cannot be mended are mended as soon as they can", async () => {
+    firewall.ensure(all, [port(8080)]);
+    const wanted = await list();
+    firewall.watch();
+    // A table that has an owner is nobody else's, and goes with its owner.
+    const owner = host.inside(() => Bun.spawn(["nft", "-i"], { stdin: "pipe", stdout: "ignore", stderr: "ignore" }));
+    owner.stdin.write(`flush ruleset; add table inet ${TABLE} { flags owner; }\n`);
+    await owner.stdin.flush();
+    await until(() => made.log.at(-1)!.includes("cannot be put back"));
+    await owner.stdin.end();
+    await owner.exited;
+    await until(() => firewall.isWhole());
+    expect(await list()).toBe(wanted);
+  });
+
+  test("are watched without a descriptor left over", async () => {
+    const open = (): number => readdirSync("/proc/self/fd").length;
+    const watchOnce = async (): Promise<void> => {
+      const other = host.inside(() => new Firewall("dddddddd"));
+      other.ensure([], []);
+      other.watch();
+      await Bun.sleep(1);
+      other.remove();
+      other.close();
+    };
+    await watchOnce();
+    const before = open();
+    for (let round = 0; round < 10; round++) await watchOnce();
+    await until(() => open() <= before);
   });
 
   test("do not end connections", async () => {

@@ -205,6 +205,33 @@ describe.each(bridgeNetfilterExists ? [false, true] : [false])("br_netfilter: %p
     expect(new Set(await all(...refused.flatMap((ip) => [tryTcp(i1, ip, 80), tryTcp(i1, ip, 9000)])))).toEqual(
       new Set(["silence"]),
     );
+    // and nothing that is sent to all
+    const received = await host.inside(() => {
+      const { promise, resolve } = Promise.withResolvers<string[]>();
+      const heard: string[] = [];
+      const socket = Bun.udpSocket({
+        hostname: "0.0.0.0",
+        port: 9001,
+        socket: {
+          data(_, bytes) {
+            heard.push(`${bytes}`);
+            if (`${bytes}` === "unicast") resolve(heard);
+          },
+        },
+      });
+      void socket.then((one) => host.keep(one));
+      return { promise, socket };
+    });
+    await received.socket;
+    const sender = await i1.inside(() => Bun.udpSocket({ hostname: "0.0.0.0" }));
+    sender.setBroadcast(true);
+    sender.send("broadcast", 9001, "172.22.0.255");
+    for (let tries = 0; tries < 50; tries++) {
+      sender.send("unicast", 9001, "172.22.0.1");
+      if ((await Promise.race([received.promise, Bun.sleep(100)])) !== undefined) break;
+    }
+    sender.close();
+    expect(await received.promise).toEqual(["unicast"]);
     // published ports of others neither, by no address of the host
     const ports = [tryTcp(i1, "172.22.0.1", 8080), tryTcp(i1, "192.0.2.1", 8080), tryUdp(i1, "172.22.0.1", 8080)];
     expect(new Set(await all(...ports, tryTcp(i1, "fd00:22::1", 8080)))).toEqual(new Set(["silence"]));

@@ -4,7 +4,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { SetupFailed, Shim } from "../../src/native/shim.ts";
 import { encode } from "../../src/plan/encode.ts";
 import type { Op } from "../../src/plan/ops.ts";
-import { CLONE, O } from "../../src/sys/constants.ts";
+import { CLONE, O, SIG } from "../../src/sys/constants.ts";
 import { errno } from "../../src/sys/errno.ts";
 import { alive, cleanUp, descriptors, guard, listener, spawn, stateDir, until } from "./kit.ts";
 import { execve, leaveTable, NAMESPACES, op, open, planOf, sh } from "./plans.ts";
@@ -81,6 +81,26 @@ describe("an exec", () => {
     await until(() => descriptors(shim.pid).length <= before);
     expect(shim.main.hasExited).toBe(false);
   });
+
+  test("that failed but has not ended yet holds back the next one, and lets it go at its end", async () => {
+    const shim = await container();
+    const { pid } = await shim.main.started;
+    const broken = {
+      ...planOf(["true"], { supervision: quiet, ...enter(pid) }),
+      child: [open("/nowhere", 0, 40), execve(["true"])],
+    };
+    for (let round = 0; round < 50; round++) {
+      const { process: failing } = await shim.exec(encode(broken));
+      await failing.started.catch(() => {});
+      // stopped between its word and its end, if it still is there
+      await shim.kill(failing.number, SIG.SIGSTOP).catch(() => {});
+      const next = shim.exec(encode(planOf(["true"], { supervision: quiet })));
+      await shim.kill(failing.number, SIG.SIGKILL).catch(() => {});
+      const { process } = await next;
+      shim.start(process.number);
+      expect((await process.exited).exitCode).toBe(0);
+    }
+  }, 20_000);
 
   test("whose plan cannot be decoded fails alone", async () => {
     const shim = await container();

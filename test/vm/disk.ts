@@ -16,6 +16,8 @@ const MODULES = [
   ...["tun", "unix_diag", "tcp_diag", "udp_diag", "af_packet_diag", "netlink_diag"],
   // whose packets it keeps away, and whose connection tracking it saves
   ...["nf_tables", "nf_conntrack_netlink"],
+  // networks and their rules
+  ...["bridge", "br_netfilter", "nft_chain_nat", "nft_nat", "nft_masq", "nft_fib_inet", "nft_ct", "sch_tbf"],
 ];
 
 /** Programs of the host that tests call inside the VM, when the host has them. */
@@ -33,6 +35,12 @@ const PROGRAMS = [
   "tar",
   "mkfs.ext4",
   "ps",
+  "ip",
+  "tc",
+  "nft",
+  "nc",
+  "curl",
+  "iperf3",
 ];
 
 const INITRAMFS_INIT = `#!/bin/busybox sh
@@ -133,6 +141,8 @@ export function makeRootDisk(work: string, file: string, options: DiskOptions): 
   );
   writeFileSync(join(tree, "etc/group"), "root:x:0:\ntty:x:5:\nmessagebus:x:100:\nnogroup:x:65534:\n");
   writeFileSync(join(tree, "etc/hosts"), "127.0.0.1 localhost\n");
+  // nft prints protocols by these names
+  writeFileSync(join(tree, "etc/protocols"), "icmp 1\ntcp 6\nudp 17\nipv6-icmp 58\nsctp 132\n");
   installBusybox(tree);
   copyRepository(options.repository, join(tree, "onggi"));
   const programs = PROGRAMS.map((name) => Bun.which(name)).filter((path) => path !== null);

@@ -26,7 +26,12 @@ const cache = join(repository, "build/cache/vm");
  * slow: both halves on both kernels would take as long as everything else together.
  */
 const SUITES: Record<Suite, readonly string[]> = {
-  bookworm: ["./test/cgroups.test.ts", "./test/e2e/run.test.ts"],
+  bookworm: [
+    "./test/cgroups.test.ts",
+    "./test/e2e/run.test.ts",
+    "./test/networks/firewall.test.ts",
+    "./test/networks/firewall-table.test.ts",
+  ],
   trixie: ["./test/cgroups.test.ts", "./test/images-verity.test.ts", "./test/e2e/limits.test.ts", "./test/e2e/isolation.test.ts"],
 };
 

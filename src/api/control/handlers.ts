@@ -82,7 +82,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       const { exitCode, error } = await engine.wait(request.container, request.condition ?? "not-running");
       return { exitCode, ...(error ? { error } : {}) };
     },
-    remove: async ({ request }) => ({ id: await engine.remove(request.container, !!request.force) }),
+    remove: async ({ request }) => ({ id: await engine.remove(request.container, !!request.force, !!request.volumes) }),
     inspect: async ({ request }) => engine.inspect(request.container),
     list: async ({ request }) => ({ containers: engine.list(request) }),
     logs: async (call) => {
@@ -199,6 +199,38 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     imageTree: async ({ request }) => ({ images: engine.imageTrees(request.image) }),
     imagePrune: async ({ request }) => engine.pruneImages(!!request.all, request.filters ?? {}),
     containerPrune: async ({ request }) => engine.pruneContainers(request.filters ?? {}),
+    networkCreate: async ({ request }) => engine.networks.create(request),
+    networkInspect: async ({ request }) => engine.networks.inspect(request.network),
+    networkList: async ({ request }) => ({ networks: engine.networks.list(request.filters) }),
+    networkRemove: async ({ request }) => engine.networks.remove(request.network),
+    networkPrune: async ({ request }) => engine.networks.prune(request.filters),
+    networkExplain: async ({ request }) => ({ text: await engine.networks.explain(request.network) }),
+    networkConnect: async ({ request }) => {
+      await engine.networks.connect(request.container, request.endpoint);
+      return {};
+    },
+    networkDisconnect: async ({ request }) => {
+      await engine.networks.disconnect(request.network, request.container, !!request.force);
+      return {};
+    },
+    volumeCreate: async ({ request }) => engine.volumes.create(request),
+    volumes: async ({ request }) => ({ volumes: engine.volumes.list(request.filters ?? {}) }),
+    volumeInspect: async ({ request }) => engine.volumes.inspect(request.volume),
+    volumeRemove: async ({ request }) => ({ name: await engine.volumes.remove(request.volume, !!request.force) }),
+    volumePrune: async ({ request }) => engine.volumes.prune(!!request.all, request.filters ?? {}),
+    volumeExport: async (call) => {
+      await engine.volumes.export(call.request.volume, async (chunk) => {
+        call.signal.throwIfAborted();
+        await call.stdout(chunk);
+      });
+      return {};
+    },
+    volumeImport: async (call) => {
+      const { volume, path, merge } = call.request;
+      const chunks = path === undefined ? call.stdin : Bun.file(path).stream();
+      return engine.volumes.import({ name: volume, ...(merge ? { merge } : {}) }, chunks, call.signal);
+    },
+    volumeClone: async ({ request: { source, ...request } }) => engine.volumes.clone(source, request),
     diskUsage: async () => engine.diskUsage(),
     systemCheck: async (call) =>
       engine.checkImages({

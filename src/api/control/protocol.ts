@@ -18,6 +18,7 @@
  */
 import type {
   AttachRequest,
+  ClonedVolume,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
@@ -40,6 +41,10 @@ import type {
   ManifestList,
   ManifestPushRequest,
   MountedPath,
+  Network,
+  NetworkEndpoint,
+  NetworkInfo,
+  NetworkRequest,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -54,6 +59,7 @@ import type {
   StoreReport,
   VerifiedImage,
   VerifyRequest,
+  VolumeInfo,
 } from "../../engine/types.ts";
 
 export const CONTROL_VERSION = 1;
@@ -273,6 +279,42 @@ export interface Calls {
   containerPrune: {
     request: { filters?: Record<string, string[]> };
     result: { deleted: string[]; reclaimed: number };
+    item: never;
+  };
+  networkCreate: { request: NetworkRequest; result: Network; item: never };
+  networkInspect: { request: { network: string }; result: NetworkInfo; item: never };
+  networkList: { request: { filters?: Record<string, string[]> }; result: { networks: Network[] }; item: never };
+  networkRemove: { request: { network: string }; result: Network; item: never };
+  networkPrune: { request: { filters?: Record<string, string[]> }; result: { deleted: string[] }; item: never };
+  /** What the network is in the kernel, in the words of ip(8) and nft(8). */
+  networkExplain: { request: { network: string }; result: { text: string }; item: never };
+  networkConnect: { request: { container: string; endpoint: NetworkEndpoint }; result: Record<never, never>; item: never };
+  networkDisconnect: {
+    request: { network: string; container: string; force?: boolean };
+    result: Record<never, never>;
+    item: never;
+  };
+  volumeCreate: {
+    request: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
+    result: VolumeInfo;
+    item: never;
+  };
+  volumes: { request: { filters?: Record<string, string[]> }; result: { volumes: VolumeInfo[] }; item: never };
+  volumeInspect: { request: { volume: string }; result: VolumeInfo; item: never };
+  /** With `force` one that is not there is no error. */
+  volumeRemove: { request: { volume: string; force?: boolean }; result: { name: string }; item: never };
+  volumePrune: {
+    request: { all?: boolean; filters?: Record<string, string[]> };
+    result: { deleted: string[]; reclaimed: number };
+    item: never;
+  };
+  /** The tar as STDOUT frames. */
+  volumeExport: { request: { volume: string }; result: Record<never, never>; item: never };
+  /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
+  volumeImport: { request: { volume: string; path?: string; merge?: boolean }; result: VolumeInfo; item: never };
+  volumeClone: {
+    request: { source: string; name?: string; labels?: Record<string, string> };
+    result: ClonedVolume;
     item: never;
   };
   diskUsage: { request: Record<never, never>; result: DiskUsage; item: never };

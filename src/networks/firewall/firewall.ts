@@ -19,6 +19,7 @@ import {
   deleteTable,
   listBaseChains,
   listConnections,
+  listRules,
   type NetlinkRequest,
   NF,
   NFPROTO,
@@ -38,10 +39,13 @@ import {
 import { Loopback } from "./loopback.ts";
 import { formatTable, makeTable, type SetName } from "./ruleset.ts";
 import type { FirewallNetwork, FirewallPort } from "./types.ts";
-import { tableEquals, watchTable } from "./watch.ts";
+import { tableHas, watchTable } from "./watch.ts";
 
 /** Elements per message: they must fit an attribute. */
 const CHUNK = 400;
+
+/** Milliseconds until a table that could not be put back is tried again. */
+const RETRY = 1000;
 
 export interface FirewallOptions {
   log?(message: string): void;
@@ -66,6 +70,8 @@ export class Firewall implements Disposable {
   readonly #networks = new Map<string, FirewallNetwork>();
   /** By `portKey`. */
   readonly #ports = new Map<string, FirewallPort>();
+  /** The table's rules, as they were listed when it was made. */
+  #rules: readonly string[] = [];
   /** Whether ::1 is left alone. */
   #unserved = true;
   #stopWatching: (() => void) | undefined;
@@ -170,23 +176,32 @@ export class Firewall implements Disposable {
    */
   watch(onLost: () => void = () => {}): void {
     this.#stopWatching?.();
-    this.#stopWatching = watchTable(this.#net, this.table, (by) => {
+    let retry: Timer | undefined;
+    const putBack = (by: string): void => {
+      clearTimeout(retry);
       try {
         if (this.isWhole()) return;
         this.restore();
         this.#log(`table inet ${this.table} was changed by ${by}, and has been put back`);
       } catch (error) {
-        this.#log(`table inet ${this.table} was changed by ${by}, and could not be put back: ${messageOf(error)}`);
+        this.#log(`table inet ${this.table} was changed by ${by}, cannot be put back, and is tried again: ${messageOf(error)}`);
+        retry = setTimeout(putBack, RETRY, by);
+        retry.unref();
       }
       onLost();
-    });
+    };
+    const stop = watchTable(this.#net, this.table, putBack);
+    this.#stopWatching = () => {
+      clearTimeout(retry);
+      stop();
+    };
   }
 
   /** Whether the kernel has the table as it is remembered. Cheap as long as nobody has changed any table. */
   isWhole(): boolean {
     const { id } = this.#net.generation();
     if (id === this.#whole) return true;
-    if (!tableEquals(this.#net, this.table, this.#elements())) return false;
+    if (!tableHas(this.#net, this.table, this.#rules, this.#elements())) return false;
     this.#whole = id;
     return true;
   }
@@ -264,6 +279,7 @@ export class Firewall implements Disposable {
 
   #makeTable(elements: readonly Element[]): void {
     this.#commit([...makeTable(this.table), ...bySet(elements, (set, list) => addElements(this.table, set, list))]);
+    this.#rules = listRules(this.#net, this.table);
   }
 
   /** One transaction. What does not fit the table as it is, makes it anew. */

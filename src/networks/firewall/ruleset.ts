@@ -66,6 +66,8 @@ const source6 = network(8, 16);
 const destinationPort = (register: number) => header(NFT.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, register);
 /** The first byte of 127.0.0.0/8. */
 const loopback4 = Uint8Array.of(127);
+/** IPPROTO_ICMPV6 */
+const ICMPV6 = 58;
 /** ESTABLISHED and RELATED of enum ip_conntrack_info, as bits of the state. */
 const known = 0b110;
 
@@ -202,14 +204,14 @@ const makeChains = (): readonly Chain[] => [
     name: "from_internal",
     rules: [
       rule("ct state established,related accept", connectionBits(NFT_CT_STATE, known), verdict.accept()),
-      ...(
-        [
-          ["local", RT.RTN_LOCAL],
-          ["broadcast", RT.RTN_BROADCAST],
-          ["multicast", RT.RTN_MULTICAST],
-        ] as const
-      ).map(([word, type]) =>
-        rule(`fib daddr . iif type ${word} accept`, addressType(NFTA_FIB_F_DADDR | NFTA_FIB_F_IIF, type), verdict.accept()),
+      rule("fib daddr . iif type local accept", addressType(NFTA_FIB_F_DADDR | NFTA_FIB_F_IIF, RT.RTN_LOCAL), verdict.accept()),
+      // Neighbours ask for each other's hardware addresses by multicast.
+      rule(
+        "meta l4proto ipv6-icmp fib daddr type multicast accept",
+        meta(NFT_META_L4PROTO),
+        compare(Uint8Array.of(ICMPV6)),
+        addressType(NFTA_FIB_F_DADDR, RT.RTN_MULTICAST),
+        verdict.accept(),
       ),
       rule("drop", verdict.drop()),
     ],
@@ -234,8 +236,8 @@ export const makeTable = (table: string): NetlinkRequest[] => [
   ...chains().flatMap(({ name, rules }) => rules.map(({ text, expressions }) => newRule(table, name, expressions, text))),
 ];
 
-/** Rules per chain, in the order of the chains. */
-export const ruleChains = (): string[] => chains().flatMap(({ name, rules }) => rules.map(() => name));
+/** How many rules the table has. */
+export const ruleCount = (): number => chains().reduce((sum, { rules }) => sum + rules.length, 0);
 
 /** The table as `nft list table` prints it. `elements` are the texts of a set's elements, in the order they are printed. */
 export function formatTable(table: string, elements: (set: SetName) => readonly string[]): string {

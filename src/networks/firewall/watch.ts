@@ -15,17 +15,16 @@ import {
   type SetElement,
 } from "../../sys/index.ts";
 import type { Element } from "./elements.ts";
-import { ruleChains, sets } from "./ruleset.ts";
+import { ruleCount, sets } from "./ruleset.ts";
 
 const elementKey = ({ key, value, end }: SetElement): string =>
   `${Buffer.from(key).toString("hex")} ${value === undefined ? "" : Buffer.from(value).toString("hex")} ${end ?? false}`;
 
-/** True if the kernel has the table with its rules in their chains, and with these elements and no others. */
-export function tableEquals(net: Nfnetlink, table: string, elements: readonly Element[]): boolean {
+/** True if the kernel has the table with these rules (of `listRules`), maybe others beside them, and with exactly these elements. */
+export function tableHas(net: Nfnetlink, table: string, rules: readonly string[], elements: readonly Element[]): boolean {
   try {
-    const expectedRules = ruleChains();
-    const rules = listRules(net, table);
-    if (rules.length !== expectedRules.length || rules.some((chain, index) => chain !== expectedRules[index])) return false;
+    const present = new Set(listRules(net, table));
+    if (rules.length !== ruleCount() || !rules.every((rule) => present.has(rule))) return false;
     const wanted = Map.groupBy(elements, ({ set }) => set);
     return sets.every(({ name }) => {
       const expected = new Set((wanted.get(name) ?? []).map(elementKey));

@@ -1,9 +1,16 @@
 /** A directory tree as a tar: all of it, or what has changed against another one, with OCI whiteouts for what is gone. */
 import { close, fstat, major, minor, readlinkatBytes, type Stat } from "../sys/index.ts";
 import { archiveEnd, encodeHeader, padding } from "./tar-encode.ts";
-import type { Change } from "./tree-diff.ts";
 import { type IdRange, insideId, insideXattr } from "./tree-ids.ts";
 import { contentOf, inodeKey, namesIn, openName, typeOf, xattrsOf } from "./tree-reader.ts";
+
+/** What differs between two trees. */
+export interface Change {
+  /** Added, changed, deleted. */
+  readonly kind: "A" | "C" | "D";
+  /** A byte string without a leading slash. */
+  readonly path: string;
+}
 
 export interface TarOptions {
   /** The host ids of the container; null when ids are as they are. */

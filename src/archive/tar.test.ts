@@ -323,7 +323,17 @@ test("global PAX records hold for all that follows, an entry's own come first", 
 const formats = ["--format=v7", "--format=ustar", "--format=gnu", "--format=oldgnu", "--format=posix"];
 for (const format of formats) {
   test(`GNU tar ${format}`, () => {
-    const made = Bun.spawnSync(["tar", format, "-C", `${import.meta.dir}/..`, "--sort=name", "-cf", "-", "lib", "images/tar.ts"]);
+    const made = Bun.spawnSync([
+      "tar",
+      format,
+      "-C",
+      `${import.meta.dir}/..`,
+      "--sort=name",
+      "-cf",
+      "-",
+      "lib",
+      "archive/tar.ts",
+    ]);
     const listed = Bun.spawnSync(["tar", "-tf", "-"], { stdin: made.stdout });
     const found = decode(made.stdout, [777, 10_000]);
     expect(found.map(({ entry }) => (entry.type === "dir" ? `${entry.name}/` : entry.name))).toEqual(

@@ -1,0 +1,76 @@
+import type { Pool } from "../api/control/types.ts";
+import { define } from "./command.ts";
+import { line } from "./context.ts";
+import { UsageError } from "./errors.ts";
+import { bool, list, text } from "./flags.ts";
+import { pairs } from "./pairs.ts";
+
+export const command = define({
+  usage: "[flags] NAME",
+  summary: "make a network",
+  flags: {
+    driver: text("d", "DRIVER", "bridge or macvlan (bridge)"),
+    subnet: list("", "PREFIX", "its addresses, as in 10.1.0.0/24; one for IPv4, one for IPv6"),
+    gateway: list("", "ADDRESS", "the host's address in it"),
+    "ip-range": list("", "PREFIX", "part of the subnet to give addresses from"),
+    "aux-address": list("", "NAME=ADDRESS", "address that is somebody else's"),
+    internal: bool("", "no way out and none in"),
+    ipv6: bool("", "IPv6, also without a subnet"),
+    ipv4: bool("", "IPv4 (true)"),
+    opt: list("o", "KEY=VALUE", "option of the driver, as in com.docker.network.driver.mtu=1400"),
+    label: list("", "KEY=VALUE", "label"),
+    attachable: bool("", "for Docker's sake: every network is", { rare: true }),
+  },
+  args: [1, 1],
+  examples: [
+    ["network create web", "a bridge, its subnet chosen"],
+    ["network create --subnet 10.1.0.0/24 --internal back", "without a way out"],
+    ["network create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 lan", "in the network of an interface"],
+  ],
+  async run(context, values, [name = ""]) {
+    const { id } = await context.call("networkCreate", {
+      name,
+      ...(values.driver === undefined ? {} : { driver: values.driver }),
+      ...(values.subnet ? { pools: poolsOf(values) } : refuseLoose(values)),
+      ...(values.internal ? { internal: true } : {}),
+      ...(values.ipv6 === undefined ? {} : { ipv6: values.ipv6 }),
+      ...(values.ipv4 === undefined ? {} : { ipv4: values.ipv4 }),
+      ...(values.opt ? { options: pairs(values.opt, "--opt") ?? {} } : {}),
+      ...(values.label ? { labels: pairs(values.label, "--label") ?? {} } : {}),
+    });
+    await line(context.stdout, id);
+    return 0;
+  },
+});
+
+interface Given {
+  subnet?: string[];
+  gateway?: string[];
+  "ip-range"?: string[];
+  "aux-address"?: string[];
+}
+
+function refuseLoose(values: Given): Record<never, never> {
+  if (values.gateway || values["ip-range"] || values["aux-address"])
+    throw new UsageError("--gateway, --ip-range and --aux-address say something of a --subnet: give that, too");
+  return {};
+}
+
+const isV6 = (address: string): boolean => address.includes(":");
+
+/** Each subnet with what was said of its family. */
+function poolsOf({ subnet = [], gateway = [], "ip-range": ranges = [], "aux-address": aux = [] }: Given): Pool[] {
+  const reserved = Object.entries(pairs(aux, "--aux-address") ?? {});
+  return subnet.map((prefix) => {
+    const sameFamily = (address: string): boolean => isV6(address) === isV6(prefix);
+    const range = ranges.find(sameFamily);
+    const gatewayOf = gateway.find(sameFamily);
+    const own = reserved.filter(([, address]) => sameFamily(address));
+    return {
+      subnet: prefix,
+      ...(range === undefined ? {} : { range }),
+      ...(gatewayOf === undefined ? {} : { gateway: gatewayOf }),
+      ...(own.length > 0 ? { reserved: Object.fromEntries(own) } : {}),
+    };
+  });
+}

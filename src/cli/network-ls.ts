@@ -1,0 +1,67 @@
+import type { Network } from "../api/control/types.ts";
+import { define } from "./command.ts";
+import { line } from "./context.ts";
+import { bool, list, text } from "./flags.ts";
+import { joinLabels, type Listing, parseFilters, printRows, type Row } from "./listing.ts";
+
+const listing: Listing = {
+  headers: {
+    ID: "NETWORK ID",
+    Name: "NAME",
+    Driver: "DRIVER",
+    Scope: "SCOPE",
+    IPv4: "IPV4",
+    IPv6: "IPV6",
+    Internal: "INTERNAL",
+    Labels: "LABELS",
+    CreatedAt: "CREATED AT",
+    Subnets: "SUBNETS",
+  },
+  columns: ["ID", "Name", "Driver", "Scope"],
+};
+
+export const command = define({
+  usage: "[flags]",
+  summary: "list networks",
+  flags: {
+    quiet: bool("q", "ids only"),
+    filter: list("f", "KEY=VALUE", "only those: id, name, driver, label, type, dangling"),
+    "no-trunc": bool("", "whole ids"),
+    format: text("", "TEMPLATE", "table, json or a Go template"),
+  },
+  args: [0, 0],
+  examples: [["network ls --format '{{.Name}}: {{.Subnets}}'", "a form of your own"]],
+  async run(context, values) {
+    const filters = parseFilters(values.filter);
+    const { networks } = await context.call("networkList", filters ? { filters } : {});
+    const sorted = [...networks].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const whole = values["no-trunc"] ?? false;
+    if (values.quiet && values.format === undefined) {
+      if (sorted.length > 0) await line(context.stdout, sorted.map(({ id }) => shownId(id, whole)).join("\n"));
+      return 0;
+    }
+    await printRows(
+      context,
+      listing,
+      sorted.map((network) => rowOf(network, whole)),
+      values.format,
+    );
+    return 0;
+  },
+});
+
+const shownId = (id: string, whole: boolean): string => (whole ? id : id.slice(0, 12));
+
+const rowOf = (network: Network, whole: boolean): Row => ({
+  ID: shownId(network.id, whole),
+  Name: network.name,
+  Driver: network.driver,
+  Scope: "local",
+  IPv4: network.ipv4,
+  IPv6: network.ipv6,
+  Internal: network.internal,
+  Labels: joinLabels(network.labels),
+  Label: (key: unknown) => network.labels[String(key)] ?? "",
+  CreatedAt: network.created,
+  Subnets: network.pools.map(({ subnet }) => subnet).join(", "),
+});

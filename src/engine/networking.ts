@@ -1,0 +1,279 @@
+/**
+ * Containers in networks. `join` when a container is created gives it its places, `attach` makes them in the kernel between the
+ * moment its namespace is there and its first instruction, `detach` gives everything back when it ends, `forget` when it is removed.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { messageOf, OnggiError } from "../lib/errors.ts";
+import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
+import type { Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
+import { close, O, open } from "../sys/index.ts";
+import type { Container } from "./container.ts";
+import { type Context, findContainer } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
+import { type ContainerPaths, containerPaths } from "./layout.ts";
+import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
+import type { ContainerRequest, NetworkEndpoint, PortRequest } from "./types.ts";
+
+export const DEFAULT_NETWORK = "bridge";
+
+export type NetworkMode =
+  | { readonly kind: "none" | "host" }
+  /** Another container's namespace. */
+  | { readonly kind: "container"; readonly container: string }
+  | { readonly kind: "path"; readonly path: string }
+  | { readonly kind: "networks"; readonly endpoints: readonly NetworkEndpoint[] };
+
+/** What a request's words come to. Throws "network_mode_invalid". */
+export function networkMode({ network, networks = [] }: ContainerRequest): NetworkMode {
+  if (network === undefined || network === "default")
+    return { kind: "networks", endpoints: networks.length > 0 ? networks : [{ network: DEFAULT_NETWORK }] };
+  const [, kind = "", rest = ""] = /^(container|ns):(.+)$/s.exec(network) ?? [];
+  if (networks.length > 0) throw new OnggiError("network_mode_invalid", `--network ${network} goes with no other network`);
+  if (network === "none" || network === "host") return { kind: network };
+  if (kind === "container") return { kind, container: rest };
+  if (kind === "ns" && rest.startsWith("/")) return { kind: "path", path: rest };
+  return { kind: "networks", endpoints: [{ network }] };
+}
+
+/** The networks a container is in, or its mode, as `ps` shows them. */
+export const networkNames = (context: Context, record: ContainerRecord): string[] => {
+  const mode = networkMode(record.request);
+  if (mode.kind !== "networks") return [record.request.network ?? "none"];
+  return context.networks.endpointsOf(record.id).map(({ networkName }) => networkName);
+};
+
+const hostResolvConf = (): string => {
+  try {
+    return readFileSync("/etc/resolv.conf", "utf8");
+  } catch {
+    return "";
+  }
+};
+
+/** Says what is wrong with a request's networks before anything is made. */
+export function checkNetworking(context: Context, request: ContainerRequest): void {
+  const mode = networkMode(request);
+  const refuse = (flag: string, why: string): never => {
+    throw new OnggiError("network_mode_invalid", `${flag} needs a network of its own, ${why}`);
+  };
+  if (mode.kind === "container") {
+    const why = `--network container:${mode.container} shares another container's`;
+    findContainer(context, mode.container);
+    if (request.hostname !== undefined) refuse("--hostname", why);
+    if (request.publish?.length || request.publishAll) refuse("--publish", why);
+    if (request.dns?.length || request.extraHosts?.length) refuse("--dns and --add-host", why);
+  }
+  if (mode.kind === "networks") for (const { network } of mode.endpoints) context.networks.get(network);
+  for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
+}
+
+/** The host's address in the default network. */
+const hostGateway = (context: Context): string | null =>
+  context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
+
+/** Gives a container its places. */
+export function joinNetworks(context: Context, { id, request }: ContainerRecord): void {
+  const mode = networkMode(request);
+  if (mode.kind !== "networks") return;
+  for (const endpoint of mode.endpoints)
+    context.networks.connect({ ...endpoint, container: id, transient: !!request.autoRemove });
+}
+
+/** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
+export function networkNamespaceOf(context: Context, { name, request }: ContainerRecord): string | undefined {
+  const mode = networkMode(request);
+  if (mode.kind === "path") return mode.path;
+  if (mode.kind !== "container") return undefined;
+  const other = findContainer(context, mode.container);
+  if (other.isUp) return `/proc/${other.record.state.pid}/ns/net`;
+  throw new OnggiError("network_mode_invalid", `${name} shares the network of container ${other.name}, which does not run`);
+}
+
+/** The ports a container publishes: those asked for, and with publishAll those that it and its image expose. */
+export function publicationsOf(context: Context, { request, imageId }: ContainerRecord): Publication[] {
+  const asked: PortRequest[] = [...(request.publish ?? [])];
+  if (!request.publishAll) return asked.flatMap(everyFamily);
+  const image = imageId === "" ? {} : (context.images.get(imageId).config.config?.ExposedPorts ?? {});
+  for (const text of new Set([...Object.keys(image), ...(request.expose ?? [])])) {
+    const [, port = "", protocol = "tcp"] = /^(\d+)(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
+    if (port === "" || asked.some((one) => one.containerPort === Number(port) && one.protocol === protocol)) continue;
+    asked.push({
+      ...{ protocol: protocol as PortRequest["protocol"], containerPort: Number(port) },
+      ...{ hostIp: "", hostPort: 0, hostPortEnd: 0 },
+    });
+  }
+  return asked.flatMap(everyFamily);
+}
+
+/** Without an address a port is published on every address of either family. */
+const everyFamily = (port: PortRequest): Publication[] =>
+  port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port];
+
+const withNamespace = async <T>(container: string, pid: number, work: (sandbox: Sandbox) => Promise<T>): Promise<T> => {
+  const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
+  try {
+    return await work({ container, netns });
+  } finally {
+    close(netns);
+  }
+};
+
+/** Makes a container's networks in the namespace of its first process, which waits, and writes its files. Throws what Networks.attach throws. */
+export async function attachNetworks(context: Context, record: ContainerRecord, pid: number): Promise<void> {
+  if (networkMode(record.request).kind !== "networks") return;
+  const publish = publicationsOf(context, record);
+  await withNamespace(record.id, pid, async (sandbox) => {
+    const { endpoints } = await context.networks.attach(sandbox, publish);
+    await nameContainer(context, record, endpoints, sandbox.netns);
+    writeNetworkFiles(context, record, endpoints);
+  });
+}
+
+/** As with Docker, the default network has no names. */
+const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+
+/** Tells the resolver where a container that runs is, and gives the container its name server, if one of its networks has names. */
+async function nameContainer(
+  context: Context,
+  { id, name, request }: ContainerRecord,
+  endpoints: readonly Endpoint[],
+  netns: number,
+): Promise<void> {
+  const named = endpoints.filter(hasNames);
+  for (const { network, aliases, attached } of named) {
+    const { ipv4 = null, ipv6 = null } = attached ?? {};
+    context.dns.join(network, { container: id, names: [name, ...aliases], ipv4, ipv6 });
+  }
+  if (named.length === 0) return context.dns.forget(id);
+  const gateway = hostGateway(context);
+  const extraHosts = (request.extraHosts ?? []).map((text) => parseExtraHost(text, gateway));
+  await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts });
+}
+
+/** Says a network to the resolver. */
+export function nameNetwork(context: Context, { id, name, internal, pools }: Network): void {
+  if (name === DEFAULT_NETWORK || pools.length === 0) return;
+  const gatewayOf = (v6: boolean): string | null => pools.find(({ gateway }) => gateway.includes(":") === v6)?.gateway ?? null;
+  context.dns.setNetwork({ id, name, internal, gateway4: gatewayOf(false), gateway6: gatewayOf(true) });
+}
+
+/** The files that a container has from us: those of the container whose network it shares, where it does. */
+export function networkFilePaths(context: Context, { id, request }: ContainerRecord): ContainerPaths {
+  const mode = networkMode(request);
+  return containerPaths(context.layout, mode.kind === "container" ? findContainer(context, mode.container).id : id);
+}
+
+/** What a container's /etc/hosts and /etc/resolv.conf say. They are written in place: they are mounted. */
+export function networkFiles(
+  context: Context,
+  { request, id }: ContainerRecord,
+  endpoints: readonly Endpoint[],
+): { hosts: string; resolvConf: string } {
+  const { kind } = networkMode(request);
+  const hosts = hostsText({
+    hostname: request.hostname ?? id.slice(0, 12),
+    domainname: request.domainname,
+    addresses: endpoints.flatMap(({ attached }) =>
+      [attached?.ipv4, attached?.ipv6].filter((address) => typeof address === "string"),
+    ),
+    extraHosts: request.extraHosts ?? [],
+    hostGateway: hostGateway(context),
+  });
+  if (kind === "none") return { hosts, resolvConf: "# no network: nothing to resolve names with\n" };
+  const host = hostResolvConf();
+  const resolver = endpoints.some(hasNames) ? RESOLVER_ADDRESS : null;
+  return { hosts, resolvConf: kind === "networks" ? resolvText(request, host, resolver) : hostResolvText(request, host) };
+}
+
+function writeNetworkFiles(context: Context, record: ContainerRecord, endpoints: readonly Endpoint[]): void {
+  const paths = containerPaths(context.layout, record.id);
+  const { hosts, resolvConf } = networkFiles(context, record, endpoints);
+  writeFileSync(paths.hosts, hosts);
+  writeFileSync(paths.resolvConf, resolvConf);
+}
+
+/** The container has ended: what others can have again, they can have at once. Never throws. */
+export const detachNetworks = (context: Context, id: string): Promise<void> => {
+  unname(context, id);
+  return context.networks.detach(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+};
+
+/** Its name server keeps its namespace alive, so that goes first. */
+function unname(context: Context, id: string): void {
+  for (const { network } of context.networks.endpointsOf(id)) context.dns.leave(network, id);
+  context.dns.forget(id);
+}
+
+/** The container is removed. Never throws. */
+export const forgetNetworks = (context: Context, id: string): Promise<void> =>
+  context.networks.forget(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+
+/** After a start of the engine, when it is known who runs. */
+export async function reconcileNetworks(context: Context): Promise<void> {
+  const { networks, containers } = context;
+  for (const { id } of networks.list())
+    for (const { container } of networks.endpointsIn(id))
+      if (!containers.has(container)) await forgetNetworks(context, container);
+  const netns: Sandbox[] = [];
+  try {
+    for (const { record, isUp } of containers.values())
+      if (isUp && networkMode(record.request).kind === "networks")
+        netns.push({ container: record.id, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
+    await networks.reconcile(netns);
+    for (const network of networks.list()) nameNetwork(context, network);
+    for (const { container, netns: fd } of netns) {
+      const record = containers.get(container)?.record;
+      if (record) await nameContainer(context, record, networks.endpointsOf(container), fd);
+    }
+    await context.dns.settled();
+  } finally {
+    for (const { netns: fd } of netns) close(fd);
+  }
+}
+
+/** Puts a container into one more network, at once if it runs. */
+export async function connectNetwork(context: Context, container: Container, endpoint: NetworkEndpoint): Promise<void> {
+  const { record } = container;
+  await container.lock.run(async () => {
+    refuseSharing(record);
+    const { network, networkName } = context.networks.connect({ ...endpoint, container: record.id });
+    if (!container.isUp) return;
+    try {
+      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+        await context.networks.attachOne(sandbox, network);
+        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
+      });
+    } catch (error) {
+      await context.networks.disconnect(record.id, network, null);
+      throw error;
+    }
+    writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+    context.events.emit("network", "connect", network, { container: record.id, name: networkName });
+  });
+}
+
+/** Takes a container out of a network. */
+export async function disconnectNetwork(context: Context, container: Container, reference: string): Promise<void> {
+  const { record } = container;
+  await container.lock.run(async () => {
+    const { id, name } = context.networks.get(reference);
+    if (container.isUp) {
+      context.dns.leave(id, record.id);
+      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+        await context.networks.disconnect(record.id, id, sandbox);
+        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
+      });
+      writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+    } else {
+      await context.networks.disconnect(record.id, id, null);
+    }
+    context.events.emit("network", "disconnect", id, { container: record.id, name });
+  });
+}
+
+const refuseSharing = ({ name, request }: ContainerRecord): void => {
+  const { kind } = networkMode(request);
+  if (kind === "networks") return;
+  const what = kind === "host" ? "the host's network" : kind === "none" ? "no network" : "a network namespace of others";
+  throw new OnggiError("network_mode_invalid", `container ${name} was made with ${what}; it cannot be in other networks`);
+};

@@ -1,0 +1,117 @@
+/** `network`: what clients do with networks. */
+import { messageOf, OnggiError } from "../lib/errors.ts";
+import { lookUp } from "../lib/tables.ts";
+import type { Network, NetworkRequest } from "../networks/types.ts";
+import { type Context, findContainer } from "./context.ts";
+import { isLabelled, pruneTest } from "./filters.ts";
+import { connectNetwork, disconnectNetwork, forgetNetworks, nameNetwork } from "./networking.ts";
+import type { NetworkEndpoint, NetworkInfo } from "./types.ts";
+
+async function create(context: Context, request: NetworkRequest): Promise<Network> {
+  const network = await context.networks.create(request);
+  nameNetwork(context, network);
+  context.events.emit("network", "create", network.id, { name: network.name, type: network.driver });
+  return network;
+}
+
+function inspect({ networks, containers }: Context, reference: string): NetworkInfo {
+  const network = networks.get(reference);
+  const running = networks.endpointsIn(network.id).filter(({ container }) => containers.get(container)?.isUp);
+  return {
+    ...network,
+    containers: running.map((endpoint) => ({
+      id: endpoint.container,
+      name: containers.get(endpoint.container)?.name ?? "",
+      endpoint,
+    })),
+  };
+}
+
+type Test = (network: Network) => boolean;
+
+/** Values of one key are alternatives, keys and labels add up. */
+const filters: Record<string, (context: Context, value: string) => Test> = {
+  id:
+    (_, value) =>
+    ({ id }) =>
+      id.startsWith(value),
+  name:
+    (_, value) =>
+    ({ name }) =>
+      name.includes(value),
+  driver:
+    (_, value) =>
+    ({ driver }) =>
+      driver === value,
+  type:
+    (_, value) =>
+    ({ predefined }) =>
+      predefined === (value === "builtin"),
+  scope: (_, value) => () => value === "local",
+  dangling:
+    (context, value) =>
+    ({ id, predefined }) =>
+      /^(1|true)$/i.test(value) === (!predefined && context.networks.endpointsIn(id).length === 0),
+  label:
+    (_, value) =>
+    ({ labels }) =>
+      isLabelled(labels, value),
+};
+
+/** Throws "invalid_filter". */
+function list(context: Context, wanted: Record<string, string[]> = {}): Network[] {
+  const tests = Object.entries(wanted).map(([key, values]): Test => {
+    const make = lookUp(filters, key);
+    if (!make) throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(filters).join(", ")}`);
+    const alternatives = values.map((value) => make(context, value));
+    return (network) =>
+      key === "label" ? alternatives.every((test) => test(network)) : alternatives.some((test) => test(network));
+  });
+  return context.networks.list().filter((network) => tests.every((test) => test(network)));
+}
+
+async function remove({ networks, events, dns }: Context, reference: string): Promise<Network> {
+  const network = await networks.remove(reference);
+  dns.removeNetwork(network.id);
+  events.emit("network", "destroy", network.id, { name: network.name, type: network.driver });
+  return network;
+}
+
+/** Removes the networks that no container is in. A network that cannot be removed does not keep the others. Throws "invalid_filter". */
+async function prune(context: Context, wanted: Record<string, string[]> = {}): Promise<{ deleted: string[] }> {
+  const test = pruneTest(wanted);
+  const deleted: string[] = [];
+  for (const { id, name, predefined, created, labels } of context.networks.list()) {
+    if (predefined || context.networks.endpointsIn(id).length > 0) continue;
+    if (!test({ created: Date.parse(created) / 1000, labels })) continue;
+    try {
+      await remove(context, id);
+      deleted.push(name);
+    } catch (error) {
+      context.log(`prune network ${name}: ${messageOf(error)}`);
+    }
+  }
+  return { deleted };
+}
+
+/** `force` takes a container out of a network although it is not there any more. */
+async function disconnect(context: Context, network: string, container: string, force: boolean): Promise<void> {
+  const { id } = context.networks.get(network);
+  const gone = context.networks
+    .endpointsIn(id)
+    .find((endpoint) => endpoint.container === container && !context.containers.has(container));
+  if (force && gone) return forgetNetworks(context, container);
+  await disconnectNetwork(context, findContainer(context, container), id);
+}
+
+/** The use cases of `network`, for one engine. */
+export const networksOf = (context: Context) => ({
+  create: (request: NetworkRequest) => create(context, request),
+  inspect: (reference: string) => inspect(context, reference),
+  list: (wanted?: Record<string, string[]>) => list(context, wanted),
+  remove: (reference: string) => remove(context, reference),
+  prune: (wanted?: Record<string, string[]>) => prune(context, wanted),
+  explain: (reference: string) => context.networks.explain(reference),
+  connect: (container: string, endpoint: NetworkEndpoint) => connectNetwork(context, findContainer(context, container), endpoint),
+  disconnect: (network: string, container: string, force: boolean) => disconnect(context, network, container, force),
+});

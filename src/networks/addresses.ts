@@ -1,0 +1,176 @@
+/** Which subnet a network gets, and which address a container. Pure. */
+import { createHash } from "node:crypto";
+import { NetworkError } from "./errors.ts";
+import {
+  type AddressRange,
+  addressText,
+  contains,
+  type Family,
+  has,
+  overlaps,
+  parseAddress,
+  parseSubnet,
+  type Subnet,
+  subnetAround,
+  subnetText,
+} from "./prefixes.ts";
+import type { Pool } from "./types.ts";
+
+/** A pool as it is used: every network's has a gateway. */
+export type GatewayPool = Pool & { readonly gateway: string };
+
+/** Subnets for networks whose maker chose none, in the order in which they are tried: those of Docker. */
+export function* defaultSubnets(family: Family, tag: string): Generator<Subnet> {
+  if (family === 4) {
+    for (let second = 17; second < 32; second++) yield parseSubnet(`172.${second}.0.0/16`);
+    for (let third = 0; third < 256; third += 16) yield parseSubnet(`192.168.${third}.0/20`);
+    return;
+  }
+  // RFC 4193: fd, 40 bits that no other site has, 16 bits of subnet.
+  const site = BigInt(`0x${createHash("sha256").update(tag).digest("hex").slice(0, 10)}`);
+  for (let subnet = 0n; subnet < 65_536n; subnet++) {
+    yield subnetAround(6, (0xfdn << 120n) | (site << 80n) | (subnet << 64n), 64);
+  }
+}
+
+/** The first default subnet that overlaps none of those. @throws NetworkError addresses_exhausted */
+export function chooseSubnet(family: Family, tag: string, occupied: readonly AddressRange[]): Subnet {
+  for (const subnet of defaultSubnets(family, tag)) {
+    if (!occupied.some((range) => overlaps(range, subnet))) return subnet;
+  }
+  throw new NetworkError(
+    "addresses_exhausted",
+    `all default subnets of IPv${family} overlap another network or a route of this host: give one by --subnet, or remove networks`,
+  );
+}
+
+/** The addresses of a subnet that a host may have: not the network's own, nor IPv4's broadcast, where there is room for them. */
+export function usableAddresses({ family, first, last, length }: Subnet): AddressRange {
+  if (family === 6) return { family, first: length < 127 ? first + 1n : first, last };
+  return length < 31 ? { family, first: first + 1n, last: last - 1n } : { family, first, last };
+}
+
+/**
+ * A pool with all its fields checked and in canonical text; the gateway, if it is not told, is the first address.
+ * @throws NetworkError address_invalid
+ */
+export function completePool(pool: Pool): GatewayPool {
+  const subnet = parseSubnet(pool.subnet);
+  const usable = usableAddresses(subnet);
+  const within = (text: string, what: string): string => {
+    const address = parseAddress(text, what);
+    if (!has(usable, address)) {
+      throw new NetworkError(
+        "address_invalid",
+        `${what} ${text} is not one of ${pool.subnet}: it has ${addressText(subnet.family, usable.first)} to ${addressText(subnet.family, usable.last)}`,
+      );
+    }
+    return addressText(address.family, address.number);
+  };
+  const range = pool.range === undefined ? undefined : parseSubnet(pool.range);
+  if (range !== undefined && !contains(subnet, range)) {
+    throw new NetworkError("address_invalid", `range ${pool.range} is not part of subnet ${pool.subnet}`);
+  }
+  if (usable.last === usable.first) {
+    throw new NetworkError("address_invalid", `subnet ${pool.subnet} has no address for a container beside its gateway`);
+  }
+  const reserved = Object.entries(pool.reserved ?? {}).map(([name, text]) => [name, within(text, `reserved address ${name}`)]);
+  const taken = new Set(reserved.map(([, text]) => text));
+  let first = usable.first;
+  while (pool.gateway === undefined && taken.has(addressText(subnet.family, first))) first += 1n;
+  const gateway = pool.gateway === undefined ? addressText(subnet.family, first) : within(pool.gateway, "gateway");
+  if (taken.has(gateway)) throw new NetworkError("address_invalid", `gateway ${gateway} is also a reserved address`);
+  return {
+    subnet: subnetText(subnet),
+    ...(range === undefined ? {} : { range: subnetText(range) }),
+    gateway,
+    ...(reserved.length === 0 ? {} : { reserved: Object.fromEntries(reserved) }),
+  };
+}
+
+/**
+ * Gives out the addresses of one pool. It walks on through the range, so that an address that was given back is the last to be
+ * given again: others may still remember who had it.
+ */
+export class AddressAllocator {
+  readonly #subnet: Subnet;
+  readonly #usable: AddressRange;
+  readonly #range: AddressRange;
+  readonly #pool: GatewayPool;
+  /** Of the gateway and for others: never given. */
+  readonly #reserved: ReadonlySet<bigint>;
+  readonly #taken = new Set<bigint>();
+  #next: bigint;
+
+  constructor(pool: GatewayPool) {
+    this.#pool = pool;
+    this.#subnet = parseSubnet(pool.subnet);
+    this.#usable = usableAddresses(this.#subnet);
+    const range = pool.range === undefined ? this.#usable : parseSubnet(pool.range);
+    const later = (one: bigint, other: bigint): bigint => (one > other ? one : other);
+    const earlier = (one: bigint, other: bigint): bigint => (one < other ? one : other);
+    this.#range = {
+      family: this.#subnet.family,
+      first: later(range.first, this.#usable.first),
+      last: earlier(range.last, this.#usable.last),
+    };
+    this.#reserved = new Set(
+      [pool.gateway, ...Object.values(pool.reserved ?? {})].map((text) => parseAddress(text, "address").number),
+    );
+    this.#next = this.#range.first;
+  }
+
+  get prefixLength(): number {
+    return this.#subnet.length;
+  }
+
+  /** An address of the range that is free and that `avoid` does not hold. @throws NetworkError addresses_exhausted */
+  take(avoid: ReadonlySet<string> = new Set()): string {
+    const { family, first, last } = this.#range;
+    const size = last - first + 1n;
+    // Among so many in a row at least one is free.
+    const most = BigInt(this.#taken.size + this.#reserved.size + avoid.size + 1);
+    for (let step = 0n; step < size && step < most; step++) {
+      const number = first + ((this.#next - first + step) % size);
+      if (this.#taken.has(number) || this.#reserved.has(number)) continue;
+      const text = addressText(family, number);
+      if (avoid.has(text)) continue;
+      this.#taken.add(number);
+      this.#next = number === last ? first : number + 1n;
+      return text;
+    }
+    throw new NetworkError(
+      "addresses_exhausted",
+      `no address of ${this.#pool.range ?? this.#pool.subnet} is free: ${this.#taken.size} are in use by running containers; stop one, or make a network with a larger subnet`,
+    );
+  }
+
+  /** @throws NetworkError address_invalid if containers may not have that address */
+  check(text: string): void {
+    const address = parseAddress(text, "address");
+    if (!has(this.#usable, address)) {
+      throw new NetworkError("address_invalid", `address ${text} is not one of subnet ${this.#pool.subnet}`);
+    }
+    if (this.#reserved.has(address.number)) {
+      const whose =
+        text === this.#pool.gateway
+          ? "the gateway's"
+          : `reserved for ${Object.entries(this.#pool.reserved ?? {}).find(([, other]) => other === text)?.[0] ?? "others"}`;
+      throw new NetworkError("address_invalid", `address ${text} of subnet ${this.#pool.subnet} is ${whose}`);
+    }
+  }
+
+  /** Takes that address. False if it is taken. @throws NetworkError address_invalid */
+  takeFixed(text: string): boolean {
+    this.check(text);
+    const { number } = parseAddress(text, "address");
+    if (this.#taken.has(number)) return false;
+    this.#taken.add(number);
+    return true;
+  }
+
+  /** Gives an address back. Idempotent. */
+  release(text: string): void {
+    this.#taken.delete(parseAddress(text, "address").number);
+  }
+}

@@ -1,0 +1,26 @@
+/** The conditions of the networks noun, by code. */
+import { OnggiError } from "../lib/errors.ts";
+
+export type NetworkErrorCode =
+  | "network_not_found"
+  | "network_ambiguous"
+  | "network_exists"
+  | "network_in_use"
+  | "network_invalid"
+  | "network_failed"
+  | "address_invalid"
+  | "address_in_use"
+  | "addresses_exhausted"
+  | "subnet_overlap"
+  | "port_in_use"
+  | "port_invalid"
+  | "endpoint_exists"
+  | "endpoint_not_found";
+
+export class NetworkError extends OnggiError {
+  declare readonly code: NetworkErrorCode;
+
+  constructor(code: NetworkErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}

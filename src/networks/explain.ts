@@ -1,0 +1,82 @@
+/** A network in the words of `ip` and `nft`. Pure. */
+import type { Attached } from "./attachments.ts";
+import { gatewaysOf } from "./attachments.ts";
+import { bridgeAlias, lengthOf } from "./bridge.ts";
+import type { NetworkRecord } from "./database.ts";
+import { parseOptions } from "./options.ts";
+
+function bridgeLines(network: NetworkRecord, tag: string): string[] {
+  const { interface: name, mtu, pools, ipv6, internal } = network;
+  return [
+    `ip link add ${name} mtu ${mtu} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+    `ip link set ${name} alias "${bridgeAlias(network, tag)}"`,
+    `sysctl net.ipv4.conf.${name}.route_localnet=1`,
+    `sysctl net.ipv6.conf.${name}.disable_ipv6=${ipv6 ? 0 : 1}`,
+    `sysctl net.ipv6.conf.${name}.accept_ra=0`,
+    ...(internal ? [] : ["sysctl net.ipv4.ip_forward=1", ...(ipv6 ? ["sysctl net.ipv6.conf.all.forwarding=1"] : [])]),
+    ...pools.map(({ gateway, subnet }) => `ip address add ${gateway}/${lengthOf(subnet)}${nodad(gateway)} dev ${name}`),
+    `ip link set ${name} up`,
+  ];
+}
+
+const nodad = (address: string): string => (address.includes(":") ? " nodad" : "");
+
+function endpointLines({ entry, attachment }: Attached, hairpin: boolean): string[] {
+  const { network, record } = entry;
+  const { interface: name, hostInterface, mac, ipv4, ipv6 } = attachment;
+  const { icc, parent, mode } = parseOptions(network.driver, network.options);
+  const container = `CONTAINER ${record.container.slice(0, 12)}`;
+  const outside =
+    network.driver === "macvlan"
+      ? [`ip link add ${name} netns CONTAINER link ${parent} address ${mac} mtu ${network.mtu} type macvlan mode ${mode}`]
+      : [
+          `ip link add ${hostInterface} mtu ${network.mtu} type veth peer ${name} address ${mac} mtu ${network.mtu} netns CONTAINER`,
+          `ip link set ${hostInterface} master ${network.interface} up`,
+          `bridge fdb replace ${mac} dev ${hostInterface} master static`,
+          ...(hairpin ? [`bridge link set dev ${hostInterface} hairpin on`] : []),
+          ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
+        ];
+  const before = [
+    `sysctl net.ipv6.conf.default.disable_ipv6=${ipv6 === null ? 1 : 0}`,
+    ...(ipv6 === null ? [] : ["sysctl net.ipv6.conf.default.accept_ra=0"]),
+  ];
+  const inside = [
+    ...(ipv4 === null ? [] : [`ip address add ${ipv4}/${attachment.ipv4PrefixLength} brd + dev ${name}`]),
+    ...(ipv6 === null ? [] : [`ip address add ${ipv6}/${attachment.ipv6PrefixLength} nodad dev ${name}`]),
+    `ip link set ${name} up`,
+  ];
+  const gateways = gatewaysOf([{ entry, attachment }]);
+  const routes = [gateways.ipv4, gateways.ipv6].flatMap((gateway) =>
+    gateway === null ? [] : [`ip route add default via ${gateway}     # unless another of its networks comes first`],
+  );
+  const enter = (line: string): string => `nsenter --net=CONTAINER ${line}`;
+  return ["", `# ${container}`, ...before.map(enter), ...outside, ...[...inside, ...routes].map(enter)];
+}
+
+export interface Explained {
+  readonly tag: string;
+  /** Ports of bridges are in hairpin mode. */
+  readonly hairpin: boolean;
+  /** The firewall's words for this network. */
+  readonly rules: string;
+  /** Chains of others that drop what they do not know. */
+  readonly obstacles: readonly string[];
+}
+
+export function explainNetwork(
+  network: NetworkRecord,
+  attached: readonly Attached[],
+  { tag, hairpin, rules, obstacles }: Explained,
+): string {
+  if (network.driver === "host") return "# containers of this network are in the host's network namespace: nothing is made\n";
+  if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
+  const lines = [
+    `# network ${network.name}, ${network.id}`,
+    ...(network.driver === "bridge" ? bridgeLines(network, tag) : [`# lies on ${network.interface}`]),
+    ...attached.flatMap((one) => endpointLines(one, hairpin)),
+  ];
+  if (rules !== "") lines.push("", `# nft list table inet onggi_${tag}`, rules.trimEnd());
+  if (obstacles.length > 0)
+    lines.push("", ...obstacles.map((chain) => `# ${chain}, drops forwarded packets that it does not accept`));
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,218 @@
+/** All that networks have in the kernel but rules: bridges, cables, interfaces of containers. */
+import { OnggiError } from "../lib/errors.ts";
+import {
+  CLONE,
+  deleteLink,
+  inNamespace,
+  isErrno,
+  type Link,
+  NETLINK,
+  NetlinkError,
+  type NetlinkRequest,
+  Rtnetlink,
+  sendFrames,
+  setLink,
+  settleLink,
+  tryBatchAside,
+} from "../sys/index.ts";
+import { arpAnnouncement, neighbourAdvertisement } from "./announce.ts";
+import {
+  bridgeAlias,
+  cableRequests,
+  derivedMac,
+  ensureBridge,
+  needsHairpin,
+  portEntry,
+  portSettings,
+  randomIndex,
+} from "./bridge.ts";
+import type { NetworkRecord } from "./database.ts";
+import { NetworkError } from "./errors.ts";
+import { type Gateways, Inside } from "./inside.ts";
+import { macvlanRequest, requireParent } from "./macvlan.ts";
+import { parseOptions } from "./options.ts";
+import { NamespaceSysctls } from "./sysctls.ts";
+import type { Attachment } from "./types.ts";
+
+/** An attachment that is to be made. */
+export interface Wanted {
+  readonly network: NetworkRecord;
+  readonly attachment: Attachment;
+}
+
+/** Removes links on a thread of the pool, for it takes the kernel tens of milliseconds. Those that are gone already are no error. */
+async function removeAside(names: readonly string[], netns?: number): Promise<void> {
+  if (names.length === 0) return;
+  const remove = () =>
+    tryBatchAside(
+      NETLINK.NETLINK_ROUTE,
+      names.map((name) => deleteLink({ name })),
+    );
+  const results = await (netns === undefined ? remove() : inNamespace(netns, CLONE.CLONE_NEWNET, remove));
+  const failure = results.find((result) => result !== undefined && !isErrno(result, "ENODEV"));
+  if (failure !== undefined) throw failure;
+}
+
+/** Links are made, and stay, in the network namespace that the thread is in when this is. */
+export class KernelNetworks {
+  readonly net = new Rtnetlink();
+  readonly #sysctls = new NamespaceSysctls();
+  readonly #tag: string;
+  readonly #log: (message: string) => void;
+  /** Index of each network's bridge, or of what macvlan lies on, once it has been seen. */
+  readonly #below = new Map<string, number>();
+
+  #hairpin = false;
+  /** "network address" of all that have had a hardware address of somebody's choice. */
+  readonly #chosenMacs = new Set<string>();
+
+  constructor(tag: string, log: (message: string) => void) {
+    this.#tag = tag;
+    this.#log = log;
+  }
+
+  close(): void {
+    this.net.close();
+    this.#sysctls.close();
+  }
+
+  /** Makes a network's bridge, or what is missing of it. @returns the index of what its endpoints lie on */
+  ensure(network: NetworkRecord): number {
+    const { driver } = network;
+    const index =
+      driver === "bridge"
+        ? ensureBridge(this.net, network, this.#tag, this.#log)
+        : requireParent(this.net, parseOptions(driver, network.options).parent).index;
+    this.#below.set(network.id, index);
+    this.#hairpin = needsHairpin();
+    return index;
+  }
+
+  isEnsured(network: NetworkRecord): boolean {
+    return this.#below.has(network.id);
+  }
+
+  /** What was seen of a network may be otherwise now. */
+  forget(network: NetworkRecord): void {
+    this.#below.delete(network.id);
+  }
+
+  /**
+   * Makes a container's interfaces and all that they have; all or nothing. Synchronous but for failures.
+   * @throws NetworkError network_failed
+   */
+  async attach(netns: number, wanted: readonly Wanted[], gateways: Gateways): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        this.#make(netns, wanted, gateways);
+        return;
+      } catch (error) {
+        await this.detach(netns, wanted);
+        for (const { network } of wanted) this.forget(network);
+        // A bridge that somebody removed is made again, a number that was taken chosen anew.
+        if (attempt < 1 && error instanceof NetlinkError) continue;
+        if (error instanceof OnggiError) throw error;
+        const names = wanted.map(({ network }) => network.name).join(", ");
+        throw new NetworkError("network_failed", `attaching to ${names}: ${error instanceof Error ? error.message : error}`, {
+          cause: error,
+        });
+      }
+    }
+  }
+
+  #make(netns: number, wanted: readonly Wanted[], gateways: Gateways): void {
+    if (wanted.length === 0) return;
+    const interfaces = wanted.map((one) => ({ ...one, index: randomIndex(), news: this.#isNews(one) }));
+    const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, index, news }) => {
+      const below = this.#below.get(network.id) ?? this.ensure(network);
+      return network.driver === "bridge"
+        ? cableRequests({ network, attachment, bridge: below, index, news, hairpin: this.#hairpin }, netns)
+        : [macvlanRequest(network, attachment, { parent: below, index, netns })];
+    });
+    const inside = new Inside(netns, this.#sysctls, wanted[0]!.attachment.ipv6 !== null);
+    try {
+      this.net.batch(requests);
+      inside.configure(interfaces, gateways);
+    } finally {
+      inside.close();
+    }
+    // What the container sends first must not be lost: it would be sent again after a second only.
+    const cables = interfaces.filter(({ network }) => network.driver === "bridge");
+    const bridges = new Set(cables.map(({ network }) => this.#below.get(network.id)!));
+    this.net.batch([...cables.map(({ index }) => settleLink(index)), ...[...bridges].map(settleLink)]);
+    for (const cable of cables) if (cable.news) this.#announce(cable);
+  }
+
+  /** Whether neighbours may remember another hardware address: not where it has always followed from the IP addresses. */
+  #isNews({ network, attachment }: Wanted): boolean {
+    const { mac, ipv4, ipv6 } = attachment;
+    const keys = [ipv4, ipv6].flatMap((ip) => (ip === null ? [] : [`${network.id} ${ip}`]));
+    const before = keys.some((key) => this.#chosenMacs.has(key));
+    if (mac === derivedMac(ipv4, ipv6)) return before;
+    for (const key of keys) this.#chosenMacs.add(key);
+    return true;
+  }
+
+  #announce({ network, attachment: { mac, ipv4, ipv6 } }: Wanted): void {
+    sendFrames(this.#below.get(network.id)!, [
+      ...(ipv4 === null ? [] : [arpAnnouncement(ipv4, mac)]),
+      ...(ipv6 === null ? [] : [neighbourAdvertisement(ipv6, mac)]),
+    ]);
+  }
+
+  /** Removes a container's interfaces, on another thread. */
+  async detach(netns: number, wanted: readonly Wanted[]): Promise<void> {
+    const host = wanted.map(({ attachment }) => attachment.hostInterface).filter((name) => name !== "");
+    const inside = wanted.filter(({ network }) => network.driver === "macvlan").map(({ attachment }) => attachment.interface);
+    // The namespace's first: its descriptor may be closed once somebody else runs.
+    const ends = [removeAside(inside, netns), removeAside(host)];
+    await Promise.all(ends);
+  }
+
+  /** Removes a network's bridge, if it is this engine's. */
+  async removeBridge(network: NetworkRecord): Promise<void> {
+    this.forget(network);
+    const link = this.net.linkByName(network.interface);
+    if (link?.kind === "bridge" && link.alias === bridgeAlias(network, this.#tag)) await removeAside([link.name]);
+  }
+
+  /** Puts the host's end of a cable back where it belongs. False if it is not there any more. */
+  repair({ network, attachment }: Wanted, links: ReadonlyMap<string, Link>): boolean {
+    const { hostInterface, mac } = attachment;
+    if (network.driver !== "bridge") return true;
+    const link = links.get(hostInterface);
+    if (link === undefined) return false;
+    const bridge = this.#below.get(network.id) ?? this.ensure(network);
+    if (link.master === bridge && link.up) return true;
+    this.net.batch([
+      setLink({ index: link.index, master: bridge, up: true }),
+      portEntry(link.index, mac),
+      ...portSettings(network, link.index, this.#hairpin),
+    ]);
+    return true;
+  }
+
+  /** Links on the host that carry this engine's tag and that nobody knows any more. */
+  strays(attached: ReadonlySet<string>, networks: ReadonlySet<string>): string[] {
+    const alias = `onggi ${this.#tag} `;
+    return this.net
+      .linkList()
+      .filter((link) => {
+        if (link.kind === "veth") return isHostEnd(link.name, this.#tag) && !attached.has(link.name);
+        return link.kind === "bridge" && link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
+      })
+      .map(({ name }) => name);
+  }
+
+  removeStrays(names: readonly string[]): Promise<void> {
+    return removeAside(names);
+  }
+}
+
+/** The host's end of a cable: "v", the engine's tag, six digits. */
+export const hostEndName = (tag: string): string =>
+  `v${tag}${Math.floor(Math.random() * 2 ** 24)
+    .toString(16)
+    .padStart(6, "0")}`;
+
+const isHostEnd = (name: string, tag: string): boolean => name.length === 15 && name.startsWith(`v${tag}`);

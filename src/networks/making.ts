@@ -1,0 +1,120 @@
+/** How a network comes to its subnets, its interface and its MTU. */
+import { chooseSubnet, completePool, type GatewayPool } from "./addresses.ts";
+import { bridgeName } from "./bridge.ts";
+import type { NetworkRecord } from "./database.ts";
+import { NetworkError } from "./errors.ts";
+import { defaultMtu, type OccupiedRange, occupiedRanges } from "./host.ts";
+import type { KernelNetworks } from "./kernel.ts";
+import { requireParent } from "./macvlan.ts";
+import { familyOf, overlaps, parseSubnet, subnetText } from "./prefixes.ts";
+import type { CheckedRequest } from "./request.ts";
+
+export const newId = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+
+/** What other networks and, for a bridge, the host have a use for. */
+function occupied(kernel: KernelNetworks, others: readonly NetworkRecord[], withHost: boolean): OccupiedRange[] {
+  const own = new Set(others.filter(({ driver }) => driver === "bridge").map((network) => network.interface));
+  return [
+    ...others.flatMap(({ name, pools }) =>
+      pools.map(({ subnet }) => ({ ...parseSubnet(subnet), what: `network ${name} with ${subnet}` })),
+    ),
+    ...(withHost ? occupiedRanges(kernel.net, own) : []),
+  ];
+}
+
+/**
+ * A network as it is to be recorded.
+ * @throws NetworkError subnet_overlap, addresses_exhausted, network_invalid
+ */
+export function newNetwork(
+  kernel: KernelNetworks,
+  others: readonly NetworkRecord[],
+  request: CheckedRequest,
+  tag: string,
+): NetworkRecord {
+  const { name, driver, ipv4, ipv6, internal, options, parsed, labels } = request;
+  const id = newId();
+  const ranges = occupied(kernel, others, driver === "bridge");
+  for (const { subnet } of request.pools) {
+    const range = parseSubnet(subnet);
+    const other = ranges.find((one) => overlaps(one, range));
+    if (other !== undefined) {
+      throw new NetworkError("subnet_overlap", `subnet ${subnet} of network ${name} overlaps ${other.what}: choose another`);
+    }
+  }
+  const pools: GatewayPool[] = [
+    ...request.pools,
+    ...request.missing.map((family) => completePool({ subnet: subnetText(chooseSubnet(family, tag, ranges)) })),
+  ].sort((one, other) => familyOf(one.subnet) - familyOf(other.subnet));
+  const parent = driver === "macvlan" ? requireParent(kernel.net, parsed.parent) : undefined;
+  const link = parent?.name ?? bridgeName(id, tag, false, parsed.bridgeName);
+  const inUse = others.find((other) => driver === "bridge" && other.interface === link);
+  if (driver === "bridge" && (inUse !== undefined || kernel.net.linkByName(link) !== null)) {
+    const whose = inUse === undefined ? "this host has an interface" : `network ${inUse.name} has the bridge`;
+    throw new NetworkError("network_invalid", `network ${name}: ${whose} ${link} already; choose another name for the bridge`);
+  }
+  return {
+    id,
+    name,
+    driver,
+    created: new Date().toISOString(),
+    ipv4,
+    ipv6,
+    internal,
+    pools,
+    options,
+    labels,
+    interface: link,
+    mtu: parsed.mtu ?? parent?.mtu ?? defaultMtu(kernel.net),
+    predefined: false,
+    chosen: request.pools.map(({ subnet }) => familyOf(subnet)),
+  };
+}
+
+/** The networks that are always there, of which `others` may have some already. */
+export function predefinedNetworks(kernel: KernelNetworks, others: readonly NetworkRecord[], tag: string): NetworkRecord[] {
+  const common = {
+    created: new Date().toISOString(),
+    internal: false,
+    options: {},
+    labels: {},
+    predefined: true,
+    chosen: [],
+  } as const;
+  const missing = (name: string): boolean => !others.some((other) => other.name === name && other.predefined);
+  const none = { ...common, ipv4: false, ipv6: false, pools: [], interface: "", mtu: 0 } as const;
+  const networks: NetworkRecord[] = [];
+  if (missing("bridge")) {
+    const id = newId();
+    networks.push({
+      ...common,
+      ...{ id, name: "bridge", driver: "bridge", ipv4: true, ipv6: false },
+      pools: [defaultPool(kernel, others, tag)],
+      interface: bridgeName(id, tag, true),
+      mtu: defaultMtu(kernel.net),
+    });
+  }
+  if (missing("host")) networks.push({ ...none, id: newId(), name: "host", driver: "host" });
+  if (missing("none")) networks.push({ ...none, id: newId(), name: "none", driver: "null" });
+  return networks;
+}
+
+const defaultPool = (kernel: KernelNetworks, others: readonly NetworkRecord[], tag: string): GatewayPool =>
+  completePool({ subnet: subnetText(chooseSubnet(4, tag, occupied(kernel, others, true))) });
+
+/**
+ * The default network as it should be made now: nobody has chosen its subnet and MTU, so they are others if since it was recorded the
+ * host has got a use for that subnet (another engine's default network, for example) or another uplink.
+ */
+export function currentDefault(
+  kernel: KernelNetworks,
+  network: NetworkRecord,
+  others: readonly NetworkRecord[],
+  tag: string,
+): NetworkRecord {
+  const ranges = occupied(kernel, others, true);
+  const isFree = network.pools.every(({ subnet }) => !ranges.some((range) => overlaps(range, parseSubnet(subnet))));
+  const mtu = defaultMtu(kernel.net);
+  if (isFree && mtu === network.mtu) return network;
+  return { ...network, mtu, pools: isFree ? network.pools : [defaultPool(kernel, others, tag)] };
+}

@@ -1,0 +1,328 @@
+/** All networks of a data root: see index.ts for terms and guarantees. */
+import { join } from "node:path";
+import { messageOf, OnggiError } from "../lib/errors.ts";
+import { attachedOf, firewallNetwork } from "./attachments.ts";
+import { needsHairpin } from "./bridge.ts";
+import { NetworkDatabase, type NetworkRecord } from "./database.ts";
+import { NetworkError } from "./errors.ts";
+import { explainNetwork } from "./explain.ts";
+import { Firewall } from "./firewall/index.ts";
+import { KernelNetworks } from "./kernel.ts";
+import { currentDefault, newId, newNetwork, predefinedNetworks } from "./making.ts";
+import { PortClaims } from "./ports.ts";
+import { checkFixed, checkRequest } from "./request.ts";
+import { Sandboxes } from "./sandboxes.ts";
+import { endpointView, NetworkState, networkView } from "./state.ts";
+import type {
+  Endpoint,
+  EndpointRequest,
+  Network,
+  NetworkOptions,
+  NetworkRequest,
+  Networks,
+  Publication,
+  Published,
+  Sandbox,
+} from "./types.ts";
+
+export class LocalNetworks implements Networks {
+  readonly #tag: string;
+  readonly #log: (message: string) => void;
+  readonly #db: NetworkDatabase;
+  readonly #kernel: KernelNetworks;
+  readonly #firewall: Firewall;
+  readonly #state: NetworkState;
+  readonly #sandboxes: Sandboxes;
+  /** The table of rules is made with the first network that needs it. */
+  #hasTable = false;
+  /** Removals that are under way, by the interface that goes. */
+  readonly #removals = new Map<string, Promise<void>>();
+  #closed = false;
+
+  /** The network namespace that the thread is in becomes that of all bridges, ports and rules. */
+  constructor({ root, tag, log, nameOf }: NetworkOptions) {
+    this.#tag = tag;
+    this.#log = log;
+    this.#firewall = new Firewall(tag, { log });
+    this.#db = new NetworkDatabase(join(root, "networks.db"));
+    this.#kernel = new KernelNetworks(tag, log);
+    const missing = predefinedNetworks(this.#kernel, this.#db.networks(), tag);
+    if (missing.length > 0) this.#db.putNetworks(missing);
+    this.#state = new NetworkState(this.#db);
+    this.#sandboxes = new Sandboxes({
+      tag,
+      log,
+      state: this.#state,
+      kernel: this.#kernel,
+      firewall: this.#firewall,
+      ports: new PortClaims(nameOf ?? ((container) => container.slice(0, 12))),
+      ensure: (network) => this.#ensure(network),
+    });
+  }
+
+  async create(request: NetworkRequest): Promise<Network> {
+    const checked = checkRequest(request);
+    // An interface that is about to go may have the name that this one is to have.
+    if (checked.parsed.bridgeName !== undefined) await this.#removals.get(checked.parsed.bridgeName);
+    if (this.#state.byName(checked.name) !== undefined) {
+      throw new NetworkError("network_exists", `there is a network ${checked.name} already; remove it, or choose another name`);
+    }
+    const network = newNetwork(this.#kernel, this.#state.networks(), checked, this.#tag);
+    this.#state.putNetwork(network);
+    try {
+      this.#ensure(network);
+    } catch (error) {
+      this.#remove(network);
+      throw error;
+    }
+    return networkView(network);
+  }
+
+  /** Makes in the kernel what a network needs there, unless it has been seen. @throws OnggiError */
+  #ensure(network: NetworkRecord): void {
+    if (this.#kernel.isEnsured(network)) return;
+    try {
+      this.#make(network);
+    } catch (error) {
+      if (error instanceof OnggiError) throw error;
+      throw new NetworkError("network_failed", `making network ${network.name}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  #make(network: NetworkRecord): void {
+    const current = this.#current(network);
+    this.#kernel.ensure(current);
+    if (network.driver !== "bridge") return;
+    if (!this.#hasTable) {
+      this.#makeTable();
+      return;
+    }
+    try {
+      this.#firewall.addNetwork(firewallNetwork(current));
+    } catch (error) {
+      this.#kernel.forget(network);
+      throw error;
+    }
+  }
+
+  /** The network as it is now to be made: the default one may have to get another subnet. */
+  #current(network: NetworkRecord): NetworkRecord {
+    if (!network.predefined || this.#kernel.net.linkByName(network.interface) !== null) return network;
+    if (this.#state.endpointsIn(network.id).some(({ attached }) => attached !== null)) return network;
+    const others = this.#state.networks().filter(({ id }) => id !== network.id);
+    const current = currentDefault(this.#kernel, network, others, this.#tag);
+    if (current !== network) this.#state.changeNetwork(current);
+    return current;
+  }
+
+  /** All rules of what there is, whatever was there. */
+  #makeTable(): void {
+    const bridges = this.#state.networks().filter(({ driver }) => driver === "bridge");
+    try {
+      this.#firewall.ensure(bridges.map(firewallNetwork), this.#sandboxes.firewallPorts());
+      if (!this.#hasTable) this.#firewall.watch();
+      this.#hasTable = true;
+    } catch (error) {
+      // No network is in use without its rules.
+      for (const network of bridges) this.#kernel.forget(network);
+      throw error;
+    }
+  }
+
+  /** Where that is not allowed, there is no table of ours. */
+  #removeTable(): void {
+    try {
+      this.#firewall.remove();
+    } catch (error) {
+      this.#log(`networks: ${messageOf(error)}`);
+    }
+  }
+
+  get(reference: string): Network {
+    return networkView(this.#state.find(reference));
+  }
+
+  list(): readonly Network[] {
+    return this.#state.networks().map(networkView);
+  }
+
+  async remove(reference: string): Promise<Network> {
+    const network = this.#state.find(reference);
+    if (network.predefined) {
+      throw new NetworkError("network_invalid", `network ${network.name} is always there and cannot be removed`);
+    }
+    const endpoints = this.#state.endpointsIn(network.id);
+    if (endpoints.length > 0) {
+      const who = endpoints.slice(0, 5).map(({ record }) => record.container.slice(0, 12));
+      const more = endpoints.length > who.length ? ` and ${endpoints.length - who.length} more` : "";
+      throw new NetworkError(
+        "network_in_use",
+        `network ${network.name} has containers ${who.join(", ")}${more}: disconnect or remove them first`,
+      );
+    }
+    this.#remove(network);
+    return networkView(network);
+  }
+
+  #remove(network: NetworkRecord): void {
+    this.#state.removeNetwork(network);
+    this.#finishRemoval(network);
+  }
+
+  /** What is left to do for a network that is marked as removed: its rules now, its link in the background. */
+  #finishRemoval(network: NetworkRecord): void {
+    const removal = async (): Promise<void> => {
+      try {
+        if (network.driver === "bridge") {
+          if (this.#hasTable) this.#firewall.removeNetwork(network.id);
+          await this.#kernel.removeBridge(network);
+        }
+        // Otherwise the next engine of this root does it.
+        if (!this.#closed) this.#db.dropNetwork(network.id);
+      } catch (error) {
+        this.#log(`networks: removing ${network.interface} of network ${network.name}: ${messageOf(error)}`);
+      } finally {
+        this.#removals.delete(network.interface);
+      }
+    };
+    this.#removals.set(network.interface, removal());
+  }
+
+  connect(request: EndpointRequest): Endpoint {
+    const network = this.#state.find(request.network);
+    const { container, aliases = [], gatewayPriority = 0, transient = false } = request;
+    const fixed = checkFixed(request);
+    if (network.driver === "host" || network.driver === "null") {
+      throw new NetworkError("network_invalid", `network ${network.name} has no endpoints: a container is in it, or in others`);
+    }
+    if (this.#state.endpoint(container, network) !== undefined) {
+      throw new NetworkError("endpoint_exists", `container ${container.slice(0, 12)} is in network ${network.name} already`);
+    }
+    if (network.predefined && aliases.length > 0) {
+      throw new NetworkError("network_invalid", `network ${network.name} knows no aliases: make a network for that`);
+    }
+    for (const [family, address] of [[4, fixed.ipv4] as const, [6, fixed.ipv6] as const]) {
+      if (address === undefined) continue;
+      if (!network.chosen.includes(family)) {
+        throw new NetworkError(
+          "address_invalid",
+          `address ${address}: fixed addresses are for networks made with a subnet, and that of network ${network.name} was chosen by onggi`,
+        );
+      }
+      this.#state.allocator(network, family)!.check(address);
+    }
+    const record = {
+      id: newId(),
+      network: network.id,
+      container,
+      aliases,
+      fixed,
+      ...(request.interface === undefined ? {} : { interface: request.interface }),
+      gatewayPriority,
+      transient,
+    };
+    return endpointView(this.#state.addEndpoint(record, network));
+  }
+
+  async disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void> {
+    await this.#sandboxes.disconnect(container, this.#state.find(network), sandbox);
+  }
+
+  endpointsOf(container: string): readonly Endpoint[] {
+    return this.#state.endpointsOf(container).map(endpointView);
+  }
+
+  endpointsIn(network: string): readonly Endpoint[] {
+    return this.#state.endpointsIn(this.#state.find(network).id).map(endpointView);
+  }
+
+  async attach(
+    sandbox: Sandbox,
+    publish: readonly Publication[],
+  ): Promise<{ endpoints: readonly Endpoint[]; published: readonly Published[] }> {
+    await this.#sandboxes.attach(sandbox, publish);
+    return { endpoints: this.endpointsOf(sandbox.container), published: this.publishedBy(sandbox.container) };
+  }
+
+  async attachOne(sandbox: Sandbox, network: string): Promise<Endpoint> {
+    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network)));
+  }
+
+  async detach(container: string): Promise<void> {
+    this.#sandboxes.detach(container);
+  }
+
+  publishedBy(container: string): readonly Published[] {
+    return this.#state.publication(container).published;
+  }
+
+  async reconcile(running: readonly Sandbox[]): Promise<void> {
+    for (const network of this.#db.removedNetworks()) this.#finishRemoval(network);
+    const containers = new Set(running.map(({ container }) => container));
+    for (const container of this.#state.attachedContainers()) {
+      if (!containers.has(container)) this.#sandboxes.detach(container);
+    }
+    this.#sandboxes.reclaimPorts();
+    const networks = this.#state.networks().filter(({ driver, id, predefined }) => {
+      // The default network is made when somebody needs it.
+      if (driver === "bridge" && predefined) return this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
+      return driver === "bridge" || driver === "macvlan";
+    });
+    for (const network of networks) {
+      this.#kernel.forget(network);
+      try {
+        this.#kernel.ensure(this.#current(network));
+      } catch (error) {
+        this.#log(`networks: network ${network.name} cannot be made: ${messageOf(error)}`);
+      }
+    }
+    // Rules of a former engine would keep the ports of containers that are gone.
+    if (networks.some(({ driver }) => driver === "bridge")) this.#makeTable();
+    else if (!this.#hasTable) this.#removeTable();
+    await this.#sandboxes.repair(running);
+    this.#sandboxes.sweepSoon(0);
+  }
+
+  async forget(container: string): Promise<void> {
+    this.#sandboxes.detach(container);
+    this.#state.removeEndpoints(this.#state.endpointsOf(container));
+  }
+
+  async explain(reference: string): Promise<string> {
+    const network = this.#state.find(reference);
+    const hasRules = network.driver === "bridge" && this.#hasTable;
+    const rules = hasRules ? this.#firewall.describe(network.id) : "";
+    const obstacles = hasRules ? this.#firewall.obstacles() : [];
+    const attached = attachedOf(this.#state.endpointsIn(network.id));
+    return explainNetwork(network, attached, { tag: this.#tag, hairpin: needsHairpin(), rules, obstacles });
+  }
+
+  /** Resolves when what was to be removed in the background is gone. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#removals.values());
+    await this.#sandboxes.idle();
+  }
+
+  async withdraw(): Promise<void> {
+    await this.idle();
+    const bridges = this.#state.networks().filter(({ driver }) => driver === "bridge");
+    const isUsed = ({ id }: NetworkRecord): boolean => this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
+    if (!bridges.some(isUsed)) {
+      this.#firewall.remove();
+      this.#hasTable = false;
+    }
+    for (const network of bridges.filter((one) => !isUsed(one))) {
+      if (this.#hasTable) this.#firewall.removeNetwork(network.id);
+      await this.#kernel.removeBridge(network);
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#sandboxes.close();
+    this.#firewall.close();
+    this.#kernel.close();
+    this.#db.close();
+  }
+}

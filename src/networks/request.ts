@@ -1,0 +1,84 @@
+/** What somebody asks for of a network, checked. Pure. */
+import { completePool, type GatewayPool } from "./addresses.ts";
+import { NetworkError } from "./errors.ts";
+import { type DriverOptions, isInterfaceName, parseOptions } from "./options.ts";
+import { addressText, type Family, familyOf, parseAddress } from "./prefixes.ts";
+import type { EndpointRequest, NetworkDriver, NetworkRequest } from "./types.ts";
+
+const invalid = (message: string): NetworkError => new NetworkError("network_invalid", message);
+const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+
+export interface CheckedRequest {
+  readonly name: string;
+  readonly driver: NetworkDriver;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  readonly internal: boolean;
+  readonly pools: readonly GatewayPool[];
+  /** Families for which a subnet is to be chosen. */
+  readonly missing: readonly Family[];
+  readonly options: Readonly<Record<string, string>>;
+  readonly parsed: DriverOptions;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+function checkDriver(driver: string): NetworkDriver {
+  if (driver === "bridge" || driver === "macvlan") return driver;
+  if (driver === "host" || driver === "null" || driver === "none") {
+    throw invalid(`there is one network of driver ${driver}, and it is there already`);
+  }
+  throw invalid(`no network driver "${driver}"; there are bridge and macvlan`);
+}
+
+/** @throws NetworkError network_invalid, address_invalid */
+export function checkRequest(request: NetworkRequest): CheckedRequest {
+  const { name, internal = false, options = {}, labels = {}, ipv4 = true } = request;
+  if (!namePattern.test(name)) {
+    throw invalid(`network name "${name}": it begins with a letter or digit, and has only letters, digits, "_", "." and "-"`);
+  }
+  const driver = checkDriver(request.driver ?? "bridge");
+  const parsed = parseOptions(driver, options);
+  if (parsed.hostBinding !== undefined && parseAddress(parsed.hostBinding, "option host_binding_ipv4").family !== 4) {
+    throw invalid(`option host_binding_ipv4=${parsed.hostBinding}: it is no address of IPv4`);
+  }
+  if (driver === "macvlan" && parsed.parent === "") {
+    throw invalid("a macvlan network lies on an interface of this host: give it by --opt parent=NAME");
+  }
+  const pools = (request.pools ?? []).map(completePool);
+  const families = pools.map(({ subnet }) => familyOf(subnet));
+  const ipv6 = request.ipv6 ?? families.includes(6);
+  if (new Set(families).size < families.length) throw invalid(`network ${name}: one subnet for each of IPv4 and IPv6, not more`);
+  if (!ipv4 && !ipv6) throw invalid(`network ${name}: neither IPv4 nor IPv6 is on; one must be`);
+  for (const family of families) {
+    if (family === 4 ? !ipv4 : !ipv6) throw invalid(`network ${name} has a subnet of IPv${family}, but IPv${family} is off`);
+  }
+  const missing = ([4, 6] as const).filter((family) => (family === 4 ? ipv4 : ipv6) && !families.includes(family));
+  return { name, driver, ipv4, ipv6, internal, pools, missing, options, parsed, labels };
+}
+
+/** The addresses that an endpoint is to have, in canonical text. @throws NetworkError address_invalid, network_invalid */
+export function checkFixed({ ipv4, ipv6, mac, interface: name }: EndpointRequest): {
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+  readonly mac?: string;
+} {
+  const address = (text: string, wanted: Family): string => {
+    const { family, number } = parseAddress(text, "address");
+    if (family !== wanted) throw new NetworkError("address_invalid", `address ${text} is not one of IPv${wanted}`);
+    return addressText(family, number);
+  };
+  if (mac !== undefined && !/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/i.test(mac)) {
+    throw new NetworkError("address_invalid", `MAC address "${mac}": give it as 02:42:ac:11:00:02`);
+  }
+  if (mac !== undefined && ((Number.parseInt(mac.slice(0, 2), 16) & 1) !== 0 || /^[0:]+$/.test(mac))) {
+    throw new NetworkError("address_invalid", `MAC address ${mac} is not one of a single interface`);
+  }
+  if (name !== undefined && (!isInterfaceName(name) || name === "lo")) {
+    throw invalid(`interface name "${name}": it has 1 to 15 bytes, no space and none of / : %, and is not lo`);
+  }
+  return {
+    ...(ipv4 === undefined ? {} : { ipv4: address(ipv4, 4) }),
+    ...(ipv6 === undefined ? {} : { ipv6: address(ipv6, 6) }),
+    ...(mac === undefined ? {} : { mac: mac.toLowerCase() }),
+  };
+}
