@@ -1,12 +1,13 @@
 /** The resolver's side of its connection to the engine. */
 import { mkdirSync } from "node:fs";
+import { messageOf } from "../../lib/errors.ts";
 import { EPOLL, LOCK, MSG, O, SO, SOCK } from "../../sys/constants.ts";
 import type { Epoll } from "../../sys/epoll.ts";
 import { errno, isErrno } from "../../sys/errno.ts";
 import { sys, sysRaw } from "../../sys/ffi.ts";
 import { close, flock, open, unlinkat } from "../../sys/file.ts";
 import { accept, recvFds, sendFds, unixListen } from "../../sys/socket.ts";
-import { decode, encode, HELLO_MOST, LOCK_FILE, MESSAGE_MAX, type Order, SOCKET } from "./protocol.ts";
+import { decode, encode, FDS_MOST, type Hello, LOCK_FILE, MESSAGE_MAX, type Order, PROTOCOL, SOCKET } from "./protocol.ts";
 
 interface Held {
   readonly container: string;
@@ -19,6 +20,7 @@ export interface ControlHandlers {
   held(): readonly Held[];
   /** The descriptors then belong to the handler. */
   order(order: Order, fds: readonly number[]): void;
+  log(message: string): void;
 }
 
 const peeked = new Uint8Array(1);
@@ -100,17 +102,20 @@ export class Control {
     this.#epoll!.add(fd, EPOLL.EPOLLIN, () => this.receive());
     try {
       this.#greet(this.#handlers!.held());
-    } catch {
+    } catch (error) {
+      this.#handlers!.log(`the engine's connection: ${messageOf(error)}`);
       this.#disconnect();
     }
   }
 
   #greet(held: readonly Held[]): void {
-    for (let from = 0; from === 0 || from < held.length; from += HELLO_MOST) {
-      const part = held.slice(from, from + HELLO_MOST);
-      const hello = {
+    const most = FDS_MOST / 2;
+    for (let from = 0; from === 0 || from < held.length; from += most) {
+      const part = held.slice(from, from + most);
+      const hello: Hello = {
+        protocol: PROTOCOL,
         held: part.map(({ container, netns }) => ({ container, netns })),
-        isLast: from + HELLO_MOST >= held.length,
+        isLast: from + most >= held.length,
       };
       sendFds(
         this.#connection,
@@ -127,14 +132,20 @@ export class Control {
       const there = sysRaw("recvfrom", this.#connection, peeked, 1, MSG.MSG_PEEK | MSG.MSG_DONTWAIT, null, null);
       if (there === -errno.EAGAIN) return;
       try {
-        const { data, fds } = recvFds(this.#connection, MESSAGE_MAX, 2, MSG.MSG_DONTWAIT);
+        const { data, fds } = recvFds(this.#connection, MESSAGE_MAX, FDS_MOST, MSG.MSG_DONTWAIT);
         if (data.length === 0) {
           this.#disconnect();
           return;
         }
-        this.#handlers!.order(decode<Order>(data), fds);
+        let used = 0;
+        for (const order of decode<readonly Order[]>(data)) {
+          const count = order.op === "serve" && order.sockets ? 2 : 0;
+          this.#handlers!.order(order, fds.slice(used, used + count));
+          used += count;
+        }
       } catch (error) {
-        if (!isErrno(error, "EAGAIN")) this.#disconnect();
+        if (!isErrno(error, "ECONNRESET")) this.#handlers!.log(`the engine's connection: ${messageOf(error)}`);
+        this.#disconnect();
         return;
       }
     }

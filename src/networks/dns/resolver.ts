@@ -4,7 +4,9 @@
  */
 import { readdirSync, readlinkSync } from "node:fs";
 import { messageOf } from "../../lib/errors.ts";
+import { RLIMIT } from "../../sys/constants.ts";
 import { Epoll } from "../../sys/epoll.ts";
+import { prlimit } from "../../sys/process.ts";
 import { Control } from "./control.ts";
 import { Forwarder } from "./forward.ts";
 import { type Answerer, Listener } from "./listener.ts";
@@ -34,9 +36,12 @@ const OURSELVES = "127.0.0.11";
 
 /** Without a container, and with an engine or without: milliseconds. */
 const IDLE_MS = 60_000;
-const IDLE_ALONE_MS = 10_000;
+const IDLE_ALONE_MS = 5_000;
 /** How often a resolver without an engine looks whether its containers are there. */
-const LOOK_MS = 15_000;
+const LOOK_MS = 10_000;
+
+/** Errors that nobody has foreseen, until the process ends. */
+const MOST_FAILURES = 1000;
 
 const CLASS_IN = 1;
 
@@ -66,6 +71,8 @@ export interface ResolverOptions {
 
 /** Serves until nobody needs it. False: another one does. */
 export function serveResolver(options: ResolverOptions): boolean {
+  const { hard } = prlimit(0, RLIMIT.RLIMIT_NOFILE);
+  prlimit(0, RLIMIT.RLIMIT_NOFILE, { soft: hard, hard });
   const resolver = Resolver.open(options);
   if (!resolver) return false;
   resolver.run();
@@ -104,14 +111,22 @@ class Resolver {
           fds: listener.sockets,
         })),
       order: (order, fds) => this.#order(order, fds),
+      log,
     });
   }
 
   run(): void {
     const orders = () => this.#control.receive();
-    while (!this.#isOver) {
-      this.#epoll.wait(this.#timers.run(1000), orders);
-      this.#tidy(performance.now());
+    for (let failures = 0; !this.#isOver; ) {
+      try {
+        this.#epoll.wait(this.#timers.run(1000), orders);
+        this.#tidy(performance.now());
+      } catch (error) {
+        // One container's trouble is not to be the others'; but what does not end is for a new process.
+        failures += 1;
+        if (failures > MOST_FAILURES) throw error;
+        this.#log(messageOf(error));
+      }
     }
     for (const id of this.#clients.keys()) this.#forget(id);
     this.#control.close();

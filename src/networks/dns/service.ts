@@ -21,9 +21,14 @@ interface Served {
   readonly sockets: Sockets;
 }
 
-/** How long to wait for a resolver that was started, and until the next attempt after one that did not come: milliseconds. */
+/** How long to wait for a resolver that was started: milliseconds. */
 const START_MS = 10_000;
-const AGAIN_MS = 1000;
+/** The same when the engine ends. */
+const CLOSE_MS = 2000;
+/** After one that did not come or did not last: twice as long each time, at most so long. One that lasts counts as no failure. */
+const AGAIN_MS = 250;
+const AGAIN_MOST_MS = 30_000;
+const LASTS_MS = 10_000;
 
 /**
  * The durable truth is the engine's: it says all of it to each new service, then `settled`, and after that what changes.
@@ -41,7 +46,10 @@ export class DnsService {
   readonly #found = new Map<string, { readonly netns: string; readonly sockets: Sockets }>();
   readonly #adopted: Promise<void>;
   #link: Link | null = null;
-  #isStarting = false;
+  #linkedAt = 0;
+  #failures = 0;
+  /** Ends when a resolver is connected, or none is needed. */
+  #starting: Promise<void> | null = null;
   #isSettled = false;
   #isClosed = false;
 
@@ -75,7 +83,7 @@ export class DnsService {
     const sockets = known?.sockets ?? openSockets(fd);
     for (const other of [former, found]) if (other && other.sockets !== sockets) closeSockets(other.sockets);
     this.#served.set(what.id, { container: what, netns, sockets });
-    this.#link?.send({ op: "serve", container: what, netns }, known ? [] : [sockets.udp, sockets.tcp]);
+    this.#sayServed(this.#link, this.#served.get(what.id)!, known !== undefined);
     this.#start();
   }
 
@@ -124,11 +132,12 @@ export class DnsService {
     this.#link?.send({ op: "settled" });
   }
 
-  /** The resolver goes on, unless no container needs it. Idempotent. */
+  /** The resolver goes on, unless no container needs it: one that is just being started is waited for. Idempotent. */
   async close(): Promise<void> {
+    await this.#adopted;
+    if (this.#starting) await Promise.race([this.#starting, Bun.sleep(CLOSE_MS)]);
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.#adopted;
     if (this.#served.size === 0 && this.#found.size === 0) this.#link?.send({ op: "stop" });
     for (const map of [this.#served, this.#found]) {
       for (const { sockets } of map.values()) closeSockets(sockets);
@@ -142,6 +151,7 @@ export class DnsService {
   async #connect(): Promise<boolean> {
     const link = await Link.connect(this.#options.run, () => {
       this.#link = null;
+      if (performance.now() - this.#linkedAt > LASTS_MS) this.#failures = 0;
       this.#start();
     });
     if (!link) return false;
@@ -150,13 +160,19 @@ export class DnsService {
       link.close();
       return false;
     }
-    this.#link = link;
-    const holds = new Map(link.held.map(({ container, netns }) => [container, netns]));
     for (const { container, netns, sockets } of link.held) {
       if (this.#isSettled || this.#served.has(container) || this.#found.has(container)) closeSockets(sockets);
       else this.#found.set(container, { netns, sockets });
     }
-    this.#sayAll(link, holds);
+    if (!link.speaksOurs) {
+      link.send({ op: "stop" });
+      link.close();
+      this.#start();
+      return false;
+    }
+    this.#link = link;
+    this.#linkedAt = performance.now();
+    this.#sayAll(link, new Map(link.held.map(({ container, netns }) => [container, netns])));
     return true;
   }
 
@@ -168,27 +184,28 @@ export class DnsService {
         link.send({ op: "join", network: id, endpoints: list.slice(from, from + JOIN_MOST) });
       }
     }
-    for (const { container, netns, sockets } of this.#served.values()) {
-      const isHeld = holds.get(container.id) === netns;
-      link.send({ op: "serve", container, netns }, isHeld ? [] : [sockets.udp, sockets.tcp]);
-    }
+    for (const served of this.#served.values()) this.#sayServed(link, served, holds.get(served.container.id) === served.netns);
     if (this.#isSettled) link.send({ op: "settled" });
+  }
+
+  #sayServed(link: Link | null, { container, netns, sockets: { udp, tcp } }: Served, isHeld: boolean): void {
+    link?.send({ op: "serve", container, netns, sockets: !isHeld }, isHeld ? [] : [udp, tcp]);
   }
 
   /** Sees to it that a resolver is connected, if a container needs one. Nobody waits for it. */
   #start(): void {
-    if (this.#isStarting || this.#isNeedless()) return;
-    this.#isStarting = true;
-    void (async () => {
+    if (this.#starting || this.#isNeedless()) return;
+    this.#starting = (async () => {
       while (!this.#isNeedless()) {
+        if (this.#failures > 0) await Bun.sleep(Math.min(AGAIN_MS * 2 ** (this.#failures - 1), AGAIN_MOST_MS));
+        this.#failures += 1;
         try {
           await this.#startOnce();
         } catch (error) {
           this.#options.log(`the resolver does not start: ${messageOf(error)}`);
-          await Bun.sleep(AGAIN_MS);
         }
       }
-      this.#isStarting = false;
+      this.#starting = null;
     })();
   }
 

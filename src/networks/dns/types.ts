@@ -13,7 +13,10 @@ export interface DnsNetwork {
 /** A container's place in a network, while it runs. */
 export interface DnsEndpoint {
   readonly container: string;
-  /** The container's name first, then aliases; its short id is a name in any case. */
+  /**
+   * The container's name first, then aliases; its short id is a name too. None: nobody finds it there, and it finds the others, and may
+   * ask out of the network.
+   */
   readonly names: readonly string[];
   readonly ipv4: string | null;
   readonly ipv6: string | null;

@@ -103,6 +103,16 @@ describe("names", () => {
     expect(all.networks).toEqual(["n1"]);
   });
 
+  test("who has no names in a network is not found there, and may ask out of it", () => {
+    const all = zones();
+    all.join("n1", { container: c, names: [], ipv4: "10.1.0.4", ipv6: null });
+    expect(show(all, a, "cccccccccccc")).toBeNull();
+    expect(pointers(all, a, "4.0.1.10.in-addr.arpa")).toEqual([]);
+    expect(show(all, c, "alpha")).toEqual(["10.1.0.2"]);
+    expect(all.mayForward(c)).toBe(true);
+    expect(zones().mayForward(c)).toBe(false);
+  });
+
   test("an address that was given on is the new container's", () => {
     const all = zones();
     all.join("n1", { container: c, names: ["gamma"], ipv4: "10.1.0.3", ipv6: null });

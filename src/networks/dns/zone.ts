@@ -125,10 +125,10 @@ export class Zones {
     const own = endpoint.names[0];
     zone.add({
       container,
-      names: [...new Set([...endpoint.names.map(fold), short])].filter((name) => name !== ""),
+      names: own === undefined ? [] : [...new Set([...endpoint.names.map(fold), short])].filter((name) => name !== ""),
       ipv4: endpoint.ipv4 === null ? null : parseIp(endpoint.ipv4),
       ipv6: endpoint.ipv6 === null ? null : parseIp(endpoint.ipv6),
-      pointer: encodeName(`${own === undefined ? short : own}.${zone.network.name}`),
+      pointer: own === undefined ? null : encodeName(`${own}.${zone.network.name}`),
     });
     if (!isNew) return;
     const zones = this.#memberships.get(container);
