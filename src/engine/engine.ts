@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import { type BootstrapOptions, bootstrap, openImageStore } from "../images/index.ts";
+import { openImageStore } from "../images/index.ts";
 import { openPolicy } from "../images/policy.ts";
 import { openRegistries } from "../images/remote/registries.ts";
-import type { CheckRequest, Image, ImageStore, Progress, RemovedImages } from "../images/types.ts";
+import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
@@ -19,7 +19,7 @@ import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
-import { type Context, findContainer, imagesInUse } from "./context.ts";
+import { type Context, findContainer } from "./context.ts";
 import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -27,9 +27,7 @@ import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
-import { historyOf, imageTrees } from "./image-layers.ts";
-import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
-import { listImages } from "./images.ts";
+import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
@@ -39,9 +37,7 @@ import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
-import { pruneContainers, pruneImages } from "./prune.ts";
-import { mirrorsOf, pullImages } from "./pull.ts";
-import { login, pushImages } from "./push.ts";
+import { pruneContainers } from "./prune.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer, throwAway } from "./remove.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
@@ -59,19 +55,9 @@ import type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
-  HistoryEntry,
-  ImageSummary,
-  ImageTree,
-  LoginRequest,
-  MountedPath,
-  PulledName,
-  PullRequest,
-  PushedName,
-  PushRequest,
   Resources,
   RuntimeInfo,
   StatsSample,
-  StoreReport,
 } from "./types.ts";
 import { updateContainer } from "./update.ts";
 import { volumesOf } from "./volumes.ts";
@@ -177,6 +163,7 @@ export class Engine {
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
+  readonly images: ReturnType<typeof imagesOf>;
   readonly networks: ReturnType<typeof networksOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
 
@@ -186,16 +173,13 @@ export class Engine {
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
+    this.images = imagesOf(context);
     this.networks = networksOf(context);
     this.volumes = volumesOf(context);
   }
 
   get layout(): Layout {
     return this.context.layout;
-  }
-
-  get images(): ImageStore {
-    return this.context.images;
   }
 
   private find(reference: string): Container {
@@ -375,90 +359,13 @@ export class Engine {
     return { text: explain(plan), plan: explainJson(plan) };
   }
 
-  /** Removes a name of an image, and the image with its last one; never one a container needs. */
-  async removeImage(reference: string, force: boolean, platform?: string): Promise<RemovedImages> {
-    const inUse = imagesInUse(this.context);
-    const result = await this.context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
-    for (const id of result.deleted) this.context.events.emit("image", "delete", id, {});
-    for (const name of result.untagged) this.context.events.emit("image", "untag", name, { name });
-    return result;
-  }
-
-  listImages(filters: Record<string, string[]>): ImageSummary[] {
-    return listImages(this.context.images, filters);
-  }
-
-  imageHistory(reference: string, platform?: string): HistoryEntry[] {
-    return historyOf(this.context.images, reference, platform);
-  }
-
-  imageTrees(reference: string | undefined): ImageTree[] {
-    return imageTrees(this.context.images, reference);
-  }
-
-  /** Removes images that nothing needs; see pruneImages. */
-  pruneImages(all: boolean, filters: Record<string, string[]>): ReturnType<typeof pruneImages> {
-    return pruneImages(this.context, all, filters, (id) => this.removeImage(id, true));
-  }
-
   /** Removes containers that do not run; see pruneContainers. */
   pruneContainers(filters: Record<string, string[]>): ReturnType<typeof pruneContainers> {
     return pruneContainers(this.context, filters);
   }
 
-  /** Mounts an image for people to look at; see mountImage. */
-  mountImage(request: { image: string; platform?: string; target?: string }): MountedPath {
-    return mountImage(this.context, request);
-  }
-
-  imageMounts(): MountedPath[] {
-    return imageMounts(this.context);
-  }
-
-  /** Of one image, at one path, or all. */
-  unmountImage(reference: string | null, force: boolean): MountedPath[] {
-    return unmountImage(this.context, reference, force);
-  }
-
   diskUsage(): DiskUsage {
     return diskUsage(this.context);
-  }
-
-  /** Verifies the image store, and mends it with `repair`. */
-  checkImages(request: Omit<CheckRequest, "inUse">): Promise<StoreReport> {
-    // Containers come and go meanwhile.
-    const inUse = { has: (id: string) => imagesInUse(this.context).has(id) };
-    return this.context.images.check({ ...request, inUse });
-  }
-
-  /** Makes an image out of what this machine has: "busybox", "debian" or "debian:SUITE". */
-  bootstrap(distribution: string, options: BootstrapOptions): Promise<Image> {
-    return bootstrap(this.context.images, distribution, options);
-  }
-
-  /** Brings images from a registry; see pullImages. */
-  pull(request: PullRequest, options: { signal: AbortSignal; progress: Progress }): Promise<PulledName[]> {
-    return pullImages(this.context, request, options);
-  }
-
-  /** The hosts of an image's mirrors; see mirrorsOf. */
-  mirrorsOf(image: string): string[] {
-    return mirrorsOf(this.context, image);
-  }
-
-  /** Sends images to a registry; see pushImages. */
-  push(request: PushRequest, options: { signal: AbortSignal; progress: Progress }): Promise<PushedName[]> {
-    return pushImages(this.context, request, options);
-  }
-
-  /** Asks a registry whether it takes credentials. */
-  login(request: LoginRequest, signal: AbortSignal): Promise<{ identityToken?: string }> {
-    return login(this.context, request, signal);
-  }
-
-  /** To be called when an image has come in. */
-  imageArrived(image: Image, how: "import" | "load" | "tag"): void {
-    this.context.events.emit("image", how, image.id, { name: image.names[0] ?? "" });
   }
 
   listRuntimes(): Promise<RuntimeInfo[]> {

@@ -83,7 +83,7 @@ test("history, tree, df and prune tell of the same layers", async () => {
   const [tree] = JSON.parse(await engine.ok(["image", "tree", "--json", LAYERED.name]));
   expect(tree.layers.reduce((sum: number, { size }: { size: number }) => sum + size, 0)).toBe(total);
   expect(await engine.ok(["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}}"])).toBe(
-    "Images 1 0\nContainers 0 0",
+    "Images 1 0\nContainers 0 0\nLocal Volumes 0 0",
   );
   await engine.ok(["create", "--name", "keeper", LAYERED.name, "true"]);
   expect(await engine.ok(["image", "prune", "-af"])).toContain("Total reclaimed space: 0B");

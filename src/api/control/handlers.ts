@@ -36,7 +36,7 @@ const imageOptions = (call: Call<CallName>) => ({ signal: call.signal, progress:
 
 export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
   const arrived = (how: "import" | "load", images: Image[]) => {
-    for (const image of images) engine.imageArrived(image, how);
+    for (const image of images) engine.images.arrived(image, how);
   };
   return {
     ping: async () => ({ version: engine.status().version, pid: process.pid }),
@@ -134,16 +134,16 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return { id: image.id };
     },
 
-    images: async ({ request }) => ({ images: engine.listImages(request.filters ?? {}) }),
-    imageInspect: async ({ request }) => engine.images.get(request.image, request.platform),
-    imageRemove: async ({ request }) => engine.removeImage(request.image, !!request.force, request.platform),
+    images: async ({ request }) => ({ images: engine.images.list(request.filters ?? {}) }),
+    imageInspect: async ({ request }) => engine.images.store.get(request.image, request.platform),
+    imageRemove: async ({ request }) => engine.images.remove(request.image, !!request.force, request.platform),
     imageTag: async ({ request }) => {
-      engine.images.tag(request.image, request.name);
+      engine.images.store.tag(request.image, request.name);
       return {};
     },
     import: async (call) => {
       const { name, message, platform, changes: lines } = call.request;
-      const image = await engine.images.importRootfs(sourceOf(call.request.path, call), {
+      const image = await engine.images.store.importRootfs(sourceOf(call.request.path, call), {
         ...imageOptions(call),
         ...(name === undefined ? {} : { name }),
         ...(message === undefined ? {} : { message }),
@@ -156,14 +156,14 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     load: async (call) => {
       const { path, platform } = call.request;
       const options = { ...imageOptions(call), ...(platform === undefined ? {} : { platform }) };
-      const images = await engine.images.load(sourceOf(path, call), options);
+      const images = await engine.images.store.load(sourceOf(path, call), options);
       arrived("load", images);
       return { images };
     },
-    pull: async (call) => ({ images: await engine.pull(call.request, imageOptions(call)) }),
-    mirrors: async ({ request }) => ({ hosts: engine.mirrorsOf(request.image) }),
-    push: async (call) => ({ images: await engine.push(call.request, imageOptions(call)) }),
-    login: async ({ request, signal }) => engine.login(request, signal),
+    pull: async (call) => ({ images: await engine.images.pull(call.request, imageOptions(call)) }),
+    mirrors: async ({ request }) => ({ hosts: engine.images.mirrors(request.image) }),
+    push: async (call) => ({ images: await engine.images.push(call.request, imageOptions(call)) }),
+    login: async ({ request, signal }) => engine.images.login(request, signal),
     manifestCreate: async ({ request, signal }) => ({ name: await engine.manifests.create(request, signal) }),
     manifestAnnotate: async ({ request }) => {
       engine.manifests.annotate(request);
@@ -172,10 +172,10 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     manifestInspect: async ({ request, signal }) => engine.manifests.inspect(request, signal),
     manifestPush: async (call) => engine.manifests.push(call.request, imageOptions(call)),
     manifestRemove: async ({ request }) => {
-      engine.images.lists.remove(request.list);
+      engine.images.store.lists.remove(request.list);
       return {};
     },
-    manifestLists: async () => ({ lists: engine.images.lists.all() }),
+    manifestLists: async () => ({ lists: engine.images.store.lists.all() }),
     imageSign: async ({ request, signal }) => engine.trust.sign(request, signal),
     imageVerify: async ({ request, signal }) => engine.trust.verify(request, signal),
     imageReferrers: async ({ request, signal }) => engine.artifacts.referrers(request, signal),
@@ -189,15 +189,15 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       const { images, format, path, platform } = call.request;
       const target = path === undefined ? { write: call.stdout } : { path };
       const asked = platform === undefined ? {} : { platform };
-      await engine.images.save(images, { format, signal: call.signal, ...target, ...asked });
+      await engine.images.store.save(images, { format, signal: call.signal, ...target, ...asked });
       return {};
     },
-    imageMount: async ({ request }) => engine.mountImage(request),
-    imageMounts: async () => ({ mounts: engine.imageMounts() }),
-    imageUnmount: async ({ request }) => ({ mounts: engine.unmountImage(request.mount, !!request.force) }),
-    imageHistory: async ({ request }) => ({ entries: engine.imageHistory(request.image, request.platform) }),
-    imageTree: async ({ request }) => ({ images: engine.imageTrees(request.image) }),
-    imagePrune: async ({ request }) => engine.pruneImages(!!request.all, request.filters ?? {}),
+    imageMount: async ({ request }) => engine.images.mount(request),
+    imageMounts: async () => ({ mounts: engine.images.mounts() }),
+    imageUnmount: async ({ request }) => ({ mounts: engine.images.unmount(request.mount, !!request.force) }),
+    imageHistory: async ({ request }) => ({ entries: engine.images.history(request.image, request.platform) }),
+    imageTree: async ({ request }) => ({ images: engine.images.trees(request.image) }),
+    imagePrune: async ({ request }) => engine.images.prune(!!request.all, request.filters ?? {}),
     containerPrune: async ({ request }) => engine.pruneContainers(request.filters ?? {}),
     networkCreate: async ({ request }) => engine.networks.create(request),
     networkInspect: async ({ request }) => engine.networks.inspect(request.network),
@@ -233,7 +233,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     volumeClone: async ({ request: { source, ...request } }) => engine.volumes.clone(source, request),
     diskUsage: async () => engine.diskUsage(),
     systemCheck: async (call) =>
-      engine.checkImages({
+      engine.images.check({
         repair: !!call.request.repair,
         quick: !!call.request.quick,
         signal: call.signal,
@@ -241,7 +241,10 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       }),
     bootstrap: async (call) => {
       const { distribution, name } = call.request;
-      const image = await engine.bootstrap(distribution, { ...imageOptions(call), ...(name === undefined ? {} : { name }) });
+      const image = await engine.images.bootstrap(distribution, {
+        ...imageOptions(call),
+        ...(name === undefined ? {} : { name }),
+      });
       arrived("import", [image]);
       return image;
     },

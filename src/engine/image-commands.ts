@@ -1,0 +1,57 @@
+/** `images` and its like: what clients do with images. */
+import { type BootstrapOptions, bootstrap } from "../images/index.ts";
+import type { CheckRequest, Image, Progress, RemovedImages } from "../images/types.ts";
+import { type Context, imagesInUse } from "./context.ts";
+import { historyOf, imageTrees } from "./image-layers.ts";
+import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
+import { listImages } from "./images.ts";
+import { pruneImages } from "./prune.ts";
+import { mirrorsOf, pullImages } from "./pull.ts";
+import { login, pushImages } from "./push.ts";
+import type { LoginRequest, PullRequest, PushRequest, StoreReport } from "./types.ts";
+
+type Filters = Record<string, string[]>;
+type Told = { readonly signal: AbortSignal; readonly progress: Progress };
+
+/** Removes a name of an image, and the image with its last one; never one a container needs. */
+async function remove(context: Context, reference: string, force: boolean, platform?: string): Promise<RemovedImages> {
+  const inUse = imagesInUse(context);
+  const result = await context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
+  for (const id of result.deleted) context.events.emit("image", "delete", id, {});
+  for (const name of result.untagged) context.events.emit("image", "untag", name, { name });
+  return result;
+}
+
+/** Verifies the image store, and mends it with `repair`. */
+function check(context: Context, request: Omit<CheckRequest, "inUse">): Promise<StoreReport> {
+  // Containers come and go meanwhile.
+  const inUse = { has: (id: string) => imagesInUse(context).has(id) };
+  return context.images.check({ ...request, inUse });
+}
+
+/** The use cases of images, for one engine. */
+export const imagesOf = (context: Context) => ({
+  store: context.images,
+  remove: (reference: string, force: boolean, platform?: string) => remove(context, reference, force, platform),
+  list: (filters: Filters) => listImages(context.images, filters),
+  history: (reference: string, platform?: string) => historyOf(context.images, reference, platform),
+  trees: (reference: string | undefined) => imageTrees(context.images, reference),
+  prune: (all: boolean, filters: Filters) => pruneImages(context, all, filters, (id) => remove(context, id, true)),
+  /** For people to look at. */
+  mount: (request: { image: string; platform?: string; target?: string }) => mountImage(context, request),
+  mounts: () => imageMounts(context),
+  /** Of one image, at one path, or all. */
+  unmount: (reference: string | null, force: boolean) => unmountImage(context, reference, force),
+  check: (request: Omit<CheckRequest, "inUse">) => check(context, request),
+  /** Makes an image out of what this machine has: "busybox", "debian" or "debian:SUITE". */
+  bootstrap: (distribution: string, options: BootstrapOptions) => bootstrap(context.images, distribution, options),
+  pull: (request: PullRequest, told: Told) => pullImages(context, request, told),
+  /** The hosts of an image's mirrors. */
+  mirrors: (image: string) => mirrorsOf(context, image),
+  push: (request: PushRequest, told: Told) => pushImages(context, request, told),
+  /** Asks a registry whether it takes credentials. */
+  login: (request: LoginRequest, signal: AbortSignal) => login(context, request, signal),
+  /** To be called when an image has come in. */
+  arrived: ({ id, names }: Image, how: "import" | "load" | "tag") =>
+    context.events.emit("image", how, id, { name: names[0] ?? "" }),
+});
