@@ -1,43 +1,21 @@
 /** Names, asked for by `dig` in namespaces as containers have them, of a resolver in a namespace that stands for the host's. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { DnsService } from "../../src/networks/dns/index.ts";
-import { ROUNDS } from "../kit/bundle.ts";
+import { writeFileSync } from "node:fs";
 import { slowness } from "../kit/command.ts";
-import { onggiCommand } from "../kit/engine.ts";
 import { NameServer } from "../kit/nameserver.ts";
-import { Netns } from "../kit/netns.ts";
+import { DnsHost, data, dig, type Member, member } from "./dns-host.ts";
 
-const directory = mkdtempSync(join(tmpdir(), "onggi-dns-"));
-const run = join(directory, "run");
-const resolvConf = join(directory, "resolv.conf");
-writeFileSync(resolvConf, "nameserver 127.0.0.1\n");
-
-const host = new Netns("host");
-const container = (letter: string): string => letter.repeat(64);
-const alpha = { id: container("a"), ns: new Netns("alpha") };
-const beta = { id: container("b"), ns: new Netns("beta") };
-const gamma = { id: container("c"), ns: new Netns("gamma") };
-const inner = { id: container("d"), ns: new Netns("inner") };
+const host = new DnsHost();
+const alpha = member("a");
+const beta = member("b");
+const gamma = member("c");
+const inner = member("d");
 const all = [alpha, beta, gamma, inner];
-
-/** A container that ends while no engine is there: how its resolver finds that out takes a while. */
-const abandoned = { run: join(directory, "abandoned"), ns: new Netns("abandoned"), process: null as Bun.Subprocess | null };
 
 const upstream = new NameServer();
 const second = new NameServer({ addresses: ["192.0.2.20"], ttl: 60 });
 const silent = new NameServer({ silent: true });
-
-const logged: string[] = [];
-const command = [
-  ...["nsenter", `--net=/proc/${process.pid}/fd/${host.fd}`, "unshare", "--mount", "sh", "-c"],
-  `mount --bind ${resolvConf} /etc/resolv.conf && exec "$@"`,
-  ...["sh", ...onggiCommand],
-];
-const newService = (where = run): DnsService => new DnsService({ run: where, command, log: (message) => logged.push(message) });
-let service = newService();
+const service = host.newService();
 
 function sayAll(): void {
   service.setNetwork({ id: "web", name: "web", internal: false, gateway4: "10.1.0.1", gateway6: "fd00:1::1" });
@@ -48,89 +26,26 @@ function sayAll(): void {
   service.join("back", { container: inner.id, names: ["inner"], ipv4: "10.2.0.4", ipv6: null });
 }
 
-const serve = (who: typeof alpha, upstreams: readonly string[] = [], more: object = {}): Promise<void> =>
+const serve = (who: Member, upstreams: readonly string[] = [], more: object = {}): Promise<void> =>
   service.serve({ id: who.id, netns: who.ns.fd, upstreams, extraHosts: [], ...more });
-
-interface Dug {
-  readonly status: string;
-  readonly flags: string;
-  /** "TTL TYPE DATA" */
-  readonly answers: readonly string[];
-  readonly ms: number;
-}
-
-async function dig(who: { readonly ns: Netns }, ...words: readonly string[]): Promise<Dug> {
-  const started = performance.now();
-  const { stdout } = await who.ns.run("dig", "@127.0.0.11", "+tries=1", `+timeout=${10 * slowness}`, ...words);
-  const section = /ANSWER SECTION:\n((?:.+\n)*)/.exec(stdout)?.[1] ?? "";
-  return {
-    status: /status: (\w+)/.exec(stdout)?.[1] ?? stdout,
-    flags: /flags: ([a-z ]*)/.exec(stdout)?.[1] ?? "",
-    answers: section
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) =>
-        line
-          .split(/\s+/)
-          .filter((_, at) => at !== 0 && at !== 2)
-          .join(" "),
-      ),
-    ms: performance.now() - started,
-  };
-}
-
-const data = ({ answers }: Dug): string[] => answers.map((answer) => answer.split(" ").slice(1).join(" ")).sort();
-
-/** The resolver's process, by the lock that it holds. */
-function resolverPid(where = run): number {
-  for (const pid of readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name))) {
-    try {
-      const fds = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
-      if (fds.includes(join(where, "resolver.lock"))) return Number(pid);
-    } catch {
-      // it has ended
-    }
-  }
-  return 0;
-}
-
-async function until(what: string, is: () => boolean): Promise<void> {
-  const deadline = Date.now() + 15_000 * slowness;
-  while (!is()) {
-    if (Date.now() > deadline) throw new Error(`${what} did not come; logged: ${logged.join("\n")}`);
-    await Bun.sleep(10);
-  }
-}
-
-const count = (pid: number | "self"): number => readdirSync(`/proc/${pid}/fd`).length;
 
 describe.skipIf(process.geteuid?.() !== 0)("names in networks", () => {
   beforeAll(async () => {
-    abandoned.process = abandoned.ns.inside(() => Bun.spawn(["sleep", "4"]));
-    const leaving = newService(abandoned.run);
-    leaving.setNetwork({ id: "n", name: "n", internal: true, gateway4: null, gateway6: null });
-    leaving.join("n", { container: container("9"), names: ["me"], ipv4: "10.3.0.2", ipv6: null });
-    await leaving.serve({ id: container("9"), netns: abandoned.ns.fd, upstreams: [], extraHosts: [] });
-    expect(data(await dig(abandoned, "me"))).toEqual(["A 10.3.0.2"]);
-    await leaving.close();
-    abandoned.ns.close();
-    host.address("lo", "10.9.0.3/32");
-    await upstream.listen(host, "127.0.0.1");
-    await second.listen(host, "127.0.0.2");
-    await silent.listen(host, "127.0.0.4");
+    host.ns.address("lo", "10.9.0.3/32");
+    await upstream.listen(host.ns, "127.0.0.1");
+    await second.listen(host.ns, "127.0.0.2");
+    await silent.listen(host.ns, "127.0.0.4");
     sayAll();
     for (const who of all) await serve(who);
     await service.settled();
-    await until("the resolver", () => service.isConnected);
   });
 
   afterAll(async () => {
     for (const { id } of all) service.forget(id);
     await service.close();
     for (const { ns } of all) ns.close();
+    await host.until("the resolver's end", () => host.resolverPid() === 0);
     host.close();
-    await abandoned.process?.exited;
-    rmSync(directory, { recursive: true, force: true });
   });
 
   test("addresses, aliases, short ids, names of addresses, the host", async () => {
@@ -211,7 +126,7 @@ describe.skipIf(process.geteuid?.() !== 0)("names in networks", () => {
     expect(upstream.asked("soon.test")).toBe(3);
     upstream.names.set("short.test", { addresses: ["192.0.2.9"], ttl: 1 });
     await dig(alpha, "short.test");
-    await until("another question", () => {
+    await host.until("another question", () => {
       void dig(alpha, "short.test");
       Bun.sleepSync(200);
       return upstream.asked("short.test") > 1;
@@ -274,7 +189,7 @@ describe.skipIf(process.geteuid?.() !== 0)("names in networks", () => {
   });
 
   test("the host's servers change", async () => {
-    writeFileSync(resolvConf, "nameserver 127.0.0.2\n");
+    writeFileSync(host.resolvConf, "nameserver 127.0.0.2\n");
     const deadline = Date.now() + 10_000 * slowness;
     let found: string[] = [];
     for (let index = 0; Date.now() < deadline && found[0] !== "A 192.0.2.20"; index++) {
@@ -282,14 +197,14 @@ describe.skipIf(process.geteuid?.() !== 0)("names in networks", () => {
       await Bun.sleep(50);
     }
     expect(found).toEqual(["A 192.0.2.20"]);
-    writeFileSync(resolvConf, "nameserver 127.0.0.1\n");
+    writeFileSync(host.resolvConf, "nameserver 127.0.0.1\n");
   });
 
   test("questions that would come back are not asked for ever", async () => {
     // A relay at gamma's address, which asks what it is asked of gamma's own name server: the resolver.
     const back = new Map<number, { port: number; address: string }>();
     let relayed = 0;
-    const outside = await host.inside(() =>
+    const outside = await host.ns.inside(() =>
       Bun.udpSocket({
         hostname: "10.9.0.3",
         port: 53,
@@ -415,117 +330,5 @@ describe.skipIf(process.geteuid?.() !== 0)("names in networks", () => {
     expect((await alpha.ns.output("dig", "@127.0.0.1", "+short", "x.test")).trim()).toBe("192.0.2.99");
     expect(data(await dig(alpha, "beta"))).toEqual(["A 10.1.0.3"]);
     expect(own.asked("beta")).toBe(0);
-  });
-
-  test("a resolver that is killed is started again, and what was asked meanwhile is answered", async () => {
-    for (let round = 0; round < 3; round++) {
-      const pid = resolverPid();
-      expect(pid).toBeGreaterThan(0);
-      process.kill(pid, "SIGKILL");
-      expect(data(await dig(alpha, "beta"))).toEqual(["A 10.1.0.3"]);
-      expect(data(await dig(inner, "+tcp", "inner"))).toEqual(["A 10.2.0.4"]);
-      await until("another resolver", () => service.isConnected && ![0, pid].includes(resolverPid()));
-    }
-  });
-
-  test("answers go on without an engine, and the next one takes over without a gap", async () => {
-    const rules = await alpha.ns.output("nft", "list", "ruleset");
-    const pid = resolverPid();
-    await service.close();
-    expect(data(await dig(alpha, "beta"))).toEqual(["A 10.1.0.3"]);
-    service = newService();
-    expect(data(await dig(alpha, "beta"))).toEqual(["A 10.1.0.3"]);
-    sayAll();
-    service.join("web", { container: beta.id, names: ["beta"], ipv4: "10.1.0.33", ipv6: null });
-    for (const who of [alpha, beta, inner]) await serve(who);
-    // gamma has ended while no engine was there
-    service.leave("web", gamma.id);
-    await service.settled();
-    expect(data(await dig(alpha, "beta"))).toEqual(["A 10.1.0.33"]);
-    expect((await gamma.ns.run("dig", "@127.0.0.11", "+tries=1", "+timeout=1", "alpha")).stdout).toContain(
-      "no servers could be reached",
-    );
-    expect(await alpha.ns.output("nft", "list", "ruleset")).toBe(rules);
-    expect(resolverPid()).toBe(pid);
-    service.join("web", { container: beta.id, names: ["beta", "www"], ipv4: "10.1.0.3", ipv6: "fd00:1::3" });
-    await serve(gamma);
-    service.join("web", { container: gamma.id, names: ["gamma"], ipv4: "10.1.0.4", ipv6: null });
-    expect(data(await dig(gamma, "gamma"))).toEqual(["A 10.1.0.4"]);
-  });
-
-  test("hundreds of containers come and go, and are taken over, and nothing stays open", async () => {
-    const spaces = Array.from({ length: 125 }, (_, index) => new Netns(`many${index}`));
-    const idOf = (round: number, index: number) => `${round}x${index}`.padEnd(64, "f");
-    const pid = resolverPid();
-    const before = [count("self"), count(pid)];
-    const comes = async (round: number) => {
-      for (const [index, { fd }] of spaces.entries()) {
-        service.join("web", { container: idOf(round, index), names: [`many${index}`], ipv4: `10.1.2.${index}`, ipv6: null });
-        await service.serve({ id: idOf(round, index), netns: fd, upstreams: [], extraHosts: [] });
-      }
-    };
-    const answers = async () => {
-      const wanted = await dig({ ns: spaces[7]! }, "many119");
-      expect(data(wanted)).toEqual(["A 10.1.2.119"]);
-      expect(data(await dig({ ns: spaces[124]! }, "many8"))).toEqual(["A 10.1.2.8"]);
-    };
-    for (let round = 0; round < 4; round++) {
-      await comes(round);
-      await answers();
-      if (round === 3) {
-        await service.close();
-        service = newService();
-        sayAll();
-        for (const who of all) await serve(who);
-        await comes(round);
-        await service.settled();
-        await answers();
-        expect(resolverPid()).toBe(pid);
-      }
-      for (const index of spaces.keys()) {
-        service.forget(idOf(round, index));
-        service.leave("web", idOf(round, index));
-      }
-    }
-    expect(data(await dig(alpha, "beta"))).toEqual(["A 10.1.0.3"]);
-    expect(count(pid)).toBe(before[1]!);
-    // pipes of programs that have ended are closed a little later
-    await until("an end of what was opened", () => count("self") <= before[0]!);
-    for (const space of spaces) space.close();
-  });
-
-  test("the resolver is killed again and again while containers come", async () => {
-    const spaces = Array.from({ length: 5 }, (_, index) => new Netns(`killed${index}`));
-    for (let round = 0; round < Math.ceil(ROUNDS / 20); round++) {
-      const ids = spaces.map((_, index) => `${round}y${index}`.padEnd(64, "f"));
-      for (const [index, { fd }] of spaces.entries()) {
-        if (index === round % 5) {
-          const pid = resolverPid();
-          if (pid > 0) process.kill(pid, "SIGKILL");
-        }
-        service.join("web", { container: ids[index]!, names: ["killed"], ipv4: `10.1.3.${index}`, ipv6: null });
-        await service.serve({ id: ids[index]!, netns: fd, upstreams: [], extraHosts: [] });
-      }
-      const dug = await Promise.all(spaces.map((ns) => dig({ ns }, "killed")));
-      for (const each of dug) expect(data(each)).toEqual([0, 1, 2, 3, 4].map((index) => `A 10.1.3.${index}`));
-      for (const id of ids) {
-        service.forget(id);
-        service.leave("web", id);
-      }
-    }
-    for (const space of spaces) space.close();
-  });
-
-  test("without an engine it goes when its containers have gone", async () => {
-    await until("its end", () => resolverPid(abandoned.run) === 0);
-  });
-
-  test("it ends when no container needs it", async () => {
-    for (const { id } of all) service.forget(id);
-    await service.close();
-    await until("its end", () => resolverPid() === 0);
-    expect(readdirSync(run).sort()).toEqual(["resolver.lock", "resolver.log"]);
-    expect(readFileSync(join(run, "resolver.log"), "utf8")).toBe("");
-    expect(logged).toEqual([]);
   });
 });
