@@ -139,20 +139,21 @@ async function nameContainer(
   endpoints: readonly Endpoint[],
   netns: number,
 ): Promise<void> {
-  const named = endpoints.filter(hasNames);
-  for (const { network, aliases, attached } of named) {
+  for (const endpoint of endpoints) {
+    const { network, aliases, attached } = endpoint;
     const { ipv4 = null, ipv6 = null } = attached ?? {};
-    context.dns.join(network, { container: id, names: [name, ...aliases], ipv4, ipv6 });
+    // nobody is found by a name in the default network, but who is in it may ask for those of the world
+    context.dns.join(network, { container: id, names: hasNames(endpoint) ? [name, ...aliases] : [], ipv4, ipv6 });
   }
-  if (named.length === 0) return context.dns.forget(id);
+  if (!endpoints.some(hasNames)) return context.dns.forget(id);
   const gateway = hostGateway(context);
   const extraHosts = (request.extraHosts ?? []).map((text) => parseExtraHost(text, gateway));
   await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts });
 }
 
 /** Says a network to the resolver. */
-export function nameNetwork(context: Context, { id, name, internal, pools }: Network): void {
-  if (name === DEFAULT_NETWORK || pools.length === 0) return;
+export function nameNetwork(context: Context, { id, name, driver, internal, pools }: Network): void {
+  if (driver === "host" || driver === "null") return;
   const gatewayOf = (v6: boolean): string | null => pools.find(({ gateway }) => gateway.includes(":") === v6)?.gateway ?? null;
   context.dns.setNetwork({ id, name, internal, gateway4: gatewayOf(false), gateway6: gatewayOf(true) });
 }

@@ -48,7 +48,7 @@ describe("namespaces", () => {
 
   test("the container sees its own processes, interfaces and cgroup only", async () => {
     expect((await run("sh", "-c", "ls /proc | grep -c '^[0-9]'")).stdout.trim()).toMatch(/^[23456]$/);
-    expect((await run("ls", "/sys/class/net")).stdout).toBe("lo\n");
+    expect((await run("ls", "/sys/class/net")).stdout).toBe("eth0\nlo\n");
     expect((await run("cat", "/proc/self/cgroup")).stdout).not.toContain("onggi-");
   });
 

@@ -185,6 +185,31 @@ describe("networks of one's own", () => {
     expect((await busybox("dark", "ip", "route")).stdout).not.toContain("default");
   });
 
+  test("internal and the default one: names of both, and of the world", async () => {
+    await engine.ok(["network", "create", "--internal", "dark"]);
+    await engine.ok([
+      "run",
+      "-d",
+      "--name",
+      "in",
+      "--network",
+      "dark",
+      "--network",
+      "bridge",
+      "--dns",
+      "192.0.2.53",
+      "busybox",
+      "sleep",
+      "1000",
+    ]);
+    const asked = async (name: string) => (await engine.onggi(["exec", "in", "nslookup", "-type=a", name])).stdout;
+    expect(await asked("in")).toContain("Name:\tin");
+    const started = Date.now();
+    await asked("world.test");
+    // refused at once where nobody may be asked
+    expect(Date.now() - started).toBeGreaterThan(500);
+  }, 60_000);
+
   test("IPv6", async () => {
     await engine.ok(["network", "create", "--ipv6", "--subnet", "fd00:213::/64", "six"]);
     await engine.ok(["run", "-d", "--name", "v6", "--network", "six", "busybox", "sleep", "1000"]);
