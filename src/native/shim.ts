@@ -188,18 +188,21 @@ export class Shim {
    * @throws ShimGone, or OnggiError `shim_refused` when process 0 has ended
    */
   async exec(plan: Uint8Array, attach?: AttachOptions): Promise<{ process: ShimProcess; attachment: Attachment | null }> {
-    if (!attach) {
-      const frame = encodeFrame(request.exec, 0, words(0, 0), plan);
-      // Found at once: what follows in the same piece may be its whole life.
-      const process = await this.ask(request.exec, frame, (answer) => this.process(answer.process));
-      return { process, attachment: null };
-    }
-    const attachment = new Attachment(null, attach, (number) => this.process(number));
+    const attachment = new Attachment(null, attach ?? {}, (number) => this.process(number));
+    // On a connection of its own: an exec may have to wait for another one, and whatever is behind it waits too.
     const connection = await this.open(attachment.handlers());
     attachment.use(connection);
-    const bits = streamBits(attach) | (attach.lossless ? execLossless : 0);
+    const bits = attach ? streamBits(attach) | (attach.lossless ? execLossless : 0) : 0;
     connection.post(encodeFrame(request.exec, 0, words(0, bits), plan));
-    return { process: await attachment.numbered, attachment };
+    try {
+      const process = await attachment.numbered;
+      if (attach) return { process, attachment };
+    } catch (error) {
+      attachment.detach();
+      throw error;
+    }
+    attachment.detach();
+    return { process: attachment.process, attachment: null };
   }
 
   /** Terminal size; taken when the terminal exists. No effect on a process without one. */
