@@ -1,4 +1,5 @@
 /** `image prune` and `container prune`: what nobody needs goes, and how much that gives back is told. */
+import { ImageNotFound } from "../images/errors.ts";
 import type { RemovedImages } from "../images/types.ts";
 import { bytesBelow } from "../lib/disk.ts";
 import { type Context, imagesInUse } from "./context.ts";
@@ -21,19 +22,29 @@ export async function pruneImages(
   remove: (id: string) => Promise<RemovedImages>,
 ): Promise<{ untagged: string[]; deleted: string[]; reclaimed: number }> {
   const test = pruneTest(filters);
-  const used = imagesInUse(context);
   const result = { untagged: [] as string[], deleted: [] as string[], reclaimed: 0 };
-  for (const image of context.images.list()) {
-    const { id, names, config } = image;
-    if ((!all && names.length > 0) || used.has(id) || context.images.lists.needs(id)) continue;
-    if (!test({ created: createdSeconds(image), labels: config.config.Labels })) continue;
-    const { untagged, deleted, freed } = await remove(id);
+  for (const { id } of context.images.list()) {
+    const { untagged, deleted, freed } = await pruneImage(id).catch(unlessGone);
     result.untagged.push(...untagged);
     result.deleted.push(...deleted);
     result.reclaimed += freed;
   }
   return result;
+
+  // Looked at when its turn comes: others remove and name images, and make containers, while one is being deleted.
+  async function pruneImage(id: string): Promise<RemovedImages> {
+    const image = context.images.get(id);
+    if ((!all && image.names.length > 0) || imagesInUse(context).has(id) || context.images.lists.needs(id)) return NOTHING;
+    return test({ created: createdSeconds(image), labels: image.config.config.Labels }) ? remove(id) : NOTHING;
+  }
 }
+
+const NOTHING: RemovedImages = { untagged: [], deleted: [], freed: 0 };
+
+const unlessGone = (error: unknown): RemovedImages => {
+  if (error instanceof ImageNotFound) return NOTHING;
+  throw error;
+};
 
 /**
  * Removes containers that do not run. `reclaimed`: bytes of their files, which are gone when this returns. One that is started

@@ -44,13 +44,15 @@ export function discardDerived({ catalog, content, mounts }: Rooms, id: string):
   return bytes;
 }
 
-/** Deletes blobs that no image and no operation needs; returns their digests and bytes. */
-export function discard(store: Rooms, digests: readonly string[]): Map<string, number> {
+const deleteNow = (path: string): void => fs.rmSync(path, { force: true });
+
+/** Deletes blobs that no image and no operation needs, by `remove`, after which the name is free; returns their digests and bytes. */
+export function discard(store: Rooms, digests: readonly string[], remove = deleteNow): Map<string, number> {
   const gone = new Map<string, number>();
   for (const digest of digests) {
     const size = store.content.blobSize(digest);
     if (store.catalog.needs(digest) || store.content.isLeased(digest) || size === null) continue;
-    fs.rmSync(store.content.blobPath(digest), { force: true });
+    remove(store.content.blobPath(digest));
     gone.set(digest, size);
   }
   store.database.removeLayerBlobs([...gone.keys()]);

@@ -1,4 +1,5 @@
 /** Removal of images, or of their names. */
+import * as fs from "node:fs";
 import { parsePlatform } from "../oci/platform.ts";
 import { familiar, type Known } from "./catalog.ts";
 import { discard, discardDerived } from "./discard.ts";
@@ -11,12 +12,12 @@ import type { RemovedImages, RemoveOptions } from "./types.ts";
  * whether a manifest list needs an image. What is refused is refused before anything is removed. Throws ImageNotFound,
  * ImageAmbiguous, ImageInUse, "platform_not_found".
  */
-export function removeImages(
+export async function removeImages(
   store: Rooms,
   reference: string,
   options: RemoveOptions,
   listed: (id: string) => boolean,
-): RemovedImages {
+): Promise<RemovedImages> {
   const platform = options.platform === undefined ? null : parsePlatform(options.platform);
   const { known, name } = store.catalog.find(reference, platform);
   const found = platform ? [known] : store.catalog.findAll(reference).found;
@@ -24,14 +25,23 @@ export function removeImages(
   const untagged = new Set<string>();
   const deleted: string[] = [];
   let freed = 0;
+  // To delete a large file takes the kernel long: it loses its name at once, and goes on a thread of the pool. What a killed process
+  // leaves in the temporary area is deleted when the store is opened.
+  const aside: string[] = [];
+  const putAside = (path: string): void => {
+    const temporary = store.content.temporaryPath();
+    fs.renameSync(path, temporary);
+    aside.push(temporary);
+  };
   for (const { known, names, last } of steps) {
     for (const each of names) untagged.add(familiar(each));
     if (last) {
-      const gone = deleteImage(store, known);
+      const gone = deleteImage(store, known, putAside);
       deleted.push(...gone.deleted);
       freed += gone.freed;
     } else store.catalog.changed(store.database.removeNames(known.record.id, names));
   }
+  await Promise.allSettled(aside.map((path) => fs.promises.rm(path, { force: true })));
   return { untagged: [...untagged], deleted, freed };
 }
 
@@ -69,11 +79,15 @@ const removalOf = (
 };
 
 /** Deletes an image with all its names; returns the digests and bytes that went with it. */
-const deleteImage = (store: Rooms, { record, documents }: Known): { deleted: string[]; freed: number } => {
+const deleteImage = (
+  store: Rooms,
+  { record, documents }: Known,
+  remove: (path: string) => void,
+): { deleted: string[]; freed: number } => {
   const { id, manifest, layers } = record;
   store.catalog.changed(store.database.removeImage(id));
   store.mounts.release(id);
-  const gone = discard(store, layers);
+  const gone = discard(store, layers, remove);
   const described = discard(store, [id, manifest, ...documents.map(({ digest }) => digest)]);
   const derived = discardDerived(store, id);
   const freed = [...gone.values(), ...described.values()].reduce((sum, bytes) => sum + bytes, derived);
