@@ -104,7 +104,7 @@ export const containerFlags = {
   rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
   restart: parsed("", "no", "restart policies are not there yet", restart, rare),
 
-  link: later("", "CONTAINER", "a bridge network"),
+  link: later("", "CONTAINER", "links; in a network of your own containers know each other by name"),
   "health-cmd": later("", "COMMAND", "health checks"),
   "health-interval": later("", "DURATION", "health checks"),
   "health-retries": later("", "N", "health checks"),

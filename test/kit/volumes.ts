@@ -1,6 +1,8 @@
-/** Images with volumes in them, for tests of volumes. */
-import { readFileSync } from "node:fs";
+/** Images with volumes in them, and what tests of volumes ask. */
+import { expect } from "bun:test";
+import { readFileSync, realpathSync } from "node:fs";
 import { archiveEnd, encodeEntry, type NewEntry } from "../../src/archive/tar-encode.ts";
+import { parseMountinfo } from "../../src/sys/index.ts";
 import type { CommandLine } from "./command.ts";
 import type { Engine } from "./engine.ts";
 
@@ -66,4 +68,21 @@ export async function removeAll(engine: Engine): Promise<void> {
   if (containers.length > 0) await engine.ok(["rm", "-fv", ...containers]);
   const volumes = await volumesOf(engine);
   if (volumes.length > 0) await engine.ok(["volume", "rm", ...volumes]);
+}
+
+/** Where a volume's files are on the host. */
+export const pathOfVolume = (engine: Engine, name: string): Promise<string> =>
+  engine.ok(["volume", "inspect", "-f", "{{.Mountpoint}}", name]);
+
+/** Mount points below the engine's volumes. */
+export const mountedVolumes = (engine: Engine): string[] =>
+  parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"))
+    .map(({ mountPoint }) => mountPoint)
+    .filter((path) => path.startsWith(`${realpathSync(engine.root)}/volumes/`));
+
+/** What a command that must fail says. */
+export async function refusedBy(engine: Engine, args: readonly string[]): Promise<string> {
+  const { code, stderr } = await engine.onggi(args);
+  expect(code).not.toBe(0);
+  return stderr;
 }

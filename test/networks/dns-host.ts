@@ -66,6 +66,19 @@ export class DnsHost {
   }
 }
 
+/** Who is in the networks of these tests. */
+export const cast = () => ({ alpha: member("a"), beta: member("b"), gamma: member("c"), inner: member("d") });
+
+/** Says two networks, and who is in them, to a service. */
+export function sayAll(service: DnsService, { alpha, beta, gamma, inner }: ReturnType<typeof cast>): void {
+  service.setNetwork({ id: "web", name: "web", internal: false, gateway4: "10.1.0.1", gateway6: "fd00:1::1" });
+  service.setNetwork({ id: "back", name: "back", internal: true, gateway4: "10.2.0.1", gateway6: null });
+  service.join("web", { container: alpha.id, names: ["alpha", "www"], ipv4: "10.1.0.2", ipv6: null });
+  service.join("web", { container: beta.id, names: ["beta", "www"], ipv4: "10.1.0.3", ipv6: "fd00:1::3" });
+  service.join("web", { container: gamma.id, names: ["gamma"], ipv4: "10.9.0.3", ipv6: null });
+  service.join("back", { container: inner.id, names: ["inner"], ipv4: "10.2.0.4", ipv6: null });
+}
+
 export interface Dug {
   readonly status: string;
   readonly flags: string;

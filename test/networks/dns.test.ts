@@ -3,28 +3,17 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { slowness } from "../kit/command.ts";
 import { NameServer } from "../kit/nameserver.ts";
-import { DnsHost, data, dig, type Member, member } from "./dns-host.ts";
+import { cast, DnsHost, data, dig, type Member, sayAll } from "./dns-host.ts";
 
 const host = new DnsHost();
-const alpha = member("a");
-const beta = member("b");
-const gamma = member("c");
-const inner = member("d");
+const members = cast();
+const { alpha, beta, gamma, inner } = members;
 const all = [alpha, beta, gamma, inner];
 
 const upstream = new NameServer();
 const second = new NameServer({ addresses: ["192.0.2.20"], ttl: 60 });
 const silent = new NameServer({ silent: true });
 const service = host.newService();
-
-function sayAll(): void {
-  service.setNetwork({ id: "web", name: "web", internal: false, gateway4: "10.1.0.1", gateway6: "fd00:1::1" });
-  service.setNetwork({ id: "back", name: "back", internal: true, gateway4: "10.2.0.1", gateway6: null });
-  service.join("web", { container: alpha.id, names: ["alpha", "www"], ipv4: "10.1.0.2", ipv6: null });
-  service.join("web", { container: beta.id, names: ["beta", "www"], ipv4: "10.1.0.3", ipv6: "fd00:1::3" });
-  service.join("web", { container: gamma.id, names: ["gamma"], ipv4: "10.9.0.3", ipv6: null });
-  service.join("back", { container: inner.id, names: ["inner"], ipv4: "10.2.0.4", ipv6: null });
-}
 
 const serve = (who: Member, upstreams: readonly string[] = [], more: object = {}): Promise<void> =>
   service.serve({ id: who.id, netns: who.ns.fd, upstreams, extraHosts: [], ...more });
@@ -35,7 +24,7 @@ describe.skipIf(process.geteuid?.() !== 0)("names in networks", () => {
     await upstream.listen(host.ns, "127.0.0.1");
     await second.listen(host.ns, "127.0.0.2");
     await silent.listen(host.ns, "127.0.0.4");
-    sayAll();
+    sayAll(service, members);
     for (const who of all) await serve(who);
     await service.settled();
   });
