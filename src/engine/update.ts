@@ -3,22 +3,30 @@ import { resourcesToLinux } from "../runtime/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import { describe } from "./list.ts";
-import type { Resources } from "./types.ts";
+import { checkRestart } from "./restart-policy.ts";
+import type { Resources, RestartPolicy } from "./types.ts";
 
-/** Changes limits of a container, at once if it runs. What is not named keeps its value; nothing changes when it throws. */
-export function updateContainer(context: Context, container: Container, resources: Resources): Promise<void> {
+/** Changes limits and the restart policy of a container, at once if it runs. What is not named keeps its value; nothing changes when it throws. */
+export function updateContainer(
+  context: Context,
+  container: Container,
+  resources: Resources,
+  restart?: RestartPolicy,
+): Promise<void> {
   return container.lock.run(() => {
     const { record } = container;
     const named = Object.fromEntries(Object.entries(resources).filter(([, value]) => value !== undefined)) as Resources;
-    if (Object.keys(named).length === 0)
+    if (Object.keys(named).length === 0 && !restart)
       throw new OnggiError("nothing_to_update", "name at least one limit to change, such as --memory");
+    checkRestart(restart, record.request);
     const merged = { ...record.request.resources, ...named };
     if (named.nanoCpus !== undefined && (merged.cpuPeriod || merged.cpuQuota) && named.cpuQuota === undefined) {
       throw new OnggiError("conflicting_limits", "--cpus cannot be set where --cpu-period or --cpu-quota are");
     }
     const linux = resourcesToLinux(merged);
-    if (container.isUp) context.cgroups.update(record.cgroupPath, linux);
-    record.request.resources = merged;
+    if (container.isUp && Object.keys(named).length > 0) context.cgroups.update(record.cgroupPath, linux);
+    if (Object.keys(named).length > 0) record.request.resources = merged;
+    if (restart) record.request.restart = restart;
     container.takeSpec(); // what creating it compiled has the old limits
     context.table.update(record, true);
     context.events.emit("container", "update", record.id, describe(record));
