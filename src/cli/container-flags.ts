@@ -1,4 +1,4 @@
-import { parseBytes, parseNanoCpus } from "../lib/units.ts";
+import { parseBytes, parseNanoCpus, parseRate } from "../lib/units.ts";
 import { UsageError } from "./errors.ts";
 import { bool, choice, type Extra, type Flag, integer, list, parsed, platform, text } from "./flags.ts";
 
@@ -11,6 +11,9 @@ const size = (short: string, help: string, extra: Extra = {}): Flag<number> => p
 /** "-1" or a size. */
 const sizeOrUnlimited = (help: string, extra: Extra): Flag<number> =>
   parsed("", "SIZE", help, (given, name) => (given === "-1" ? -1 : parseBytes(given, name)), extra);
+
+/** Bytes per second. */
+export const rate = (help: string, extra: Extra = {}): Flag<number> => parsed("", "RATE", help, parseRate, extra);
 
 /** Flags of Docker's that are understood and refused, each with what it would need. */
 const later = (short: string, value: string | undefined, needs: string): Flag<never> => ({
@@ -36,6 +39,8 @@ export const resourceFlags = {
   "cpuset-mems": text("", "LIST", "memory nodes it may use", rare),
   "pids-limit": integer("", "N", "most processes at a time; -1: no limit"),
   "blkio-weight": integer("", "N", "weight of its disk access, 10 to 1000", rare),
+  "network-receive": rate("what it receives in each network, as in 20mbit or 2mb; 0: no limit", rare),
+  "network-send": rate("what it sends in each network", rare),
 };
 
 export const containerFlags = {

@@ -106,11 +106,7 @@ export function redirectIngress(index: number, to: number): NetlinkRequest {
     payload: concat([
       place(index, { handle: FIRST_U32, parent: INGRESS, info: EVERY_PACKET }),
       attr.string(TC.TCA_KIND, "u32"),
-      attr.nested(
-        TC.TCA_OPTIONS,
-        attr.bytes(TC.TCA_U32_SEL, selector),
-        attr.nested(TC.TCA_U32_ACT, attr.nested(1, ...action)),
-      ),
+      attr.nested(TC.TCA_OPTIONS, attr.bytes(TC.TCA_U32_SEL, selector), attr.nested(TC.TCA_U32_ACT, attr.nested(1, ...action))),
     ]),
     about: `redirect what link ${index} receives to link ${to} (cls_u32, act_mirred)`,
   };
