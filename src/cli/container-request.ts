@@ -56,6 +56,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       resources: resources(given),
       oomScoreAdj: given["oom-score-adj"],
       oomKillDisable: given["oom-kill-disable"],
+      restart: given.restart?.name === "no" ? undefined : given.restart,
       stopSignal: given["stop-signal"],
       stopTimeout: given["stop-timeout"],
       log: logConfig(given["log-driver"], given["log-opt"]),

@@ -105,6 +105,7 @@ export async function limitNetworks(
   { id, request }: ContainerRecord,
   resources: Resources,
 ): Promise<() => Promise<void>> {
+  if (resources.networkReceive === undefined && resources.networkSend === undefined) return async () => {};
   if (networkMode(request).kind !== "networks") refuseLimits(request, resources);
   const before = new Map(context.networks.endpointsOf(id).map(({ network, bandwidth = {} }) => [network, bandwidth]));
   await context.networks.limit(id, ({ bandwidth }) => ({ ...bandwidth, ...bandwidthOf(resources) }));

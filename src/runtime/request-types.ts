@@ -65,6 +65,13 @@ export interface MountRequest {
   labels?: Record<string, string>;
 }
 
+/** When a container that has ended is started again. */
+export interface RestartPolicy {
+  name: "no" | "always" | "unless-stopped" | "on-failure";
+  /** Of `on-failure`; 0: no limit. */
+  maximumRetryCount: number;
+}
+
 export interface LogConfig {
   driver: "json-file" | "cri" | "none";
   /** Bytes, 0: never rotated. */
@@ -118,6 +125,7 @@ export interface ContainerRequest {
   stdinOnce?: boolean;
   labels?: Record<string, string>;
   autoRemove?: boolean;
+  restart?: RestartPolicy;
   /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
   network?: string;
   networks?: NetworkEndpoint[];
