@@ -74,8 +74,8 @@ function talk(parts: readonly (string | Uint8Array)[], end = true): Promise<stri
     });
     socket.on("error", reject);
     void (async () => {
-      for (const part of parts.map((part) => Buffer.from(part as string))) {
-        socket.write(part);
+      for (const part of parts.map((one) => (typeof one === "string" ? Buffer.from(one) : one))) {
+        socket.write(part as Uint8Array);
         await Bun.sleep(3);
       }
       if (end) socket.end();
