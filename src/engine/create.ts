@@ -54,6 +54,12 @@ export function noUserNamespaceReason(
   return reason;
 }
 
+/** The init is passed open, which a foreign runtime knows nothing of. */
+function refuseInit(runtime: ForeignRuntime | null, { init }: ContainerRequest): void {
+  if (!runtime || !init) return;
+  throw new OnggiError("init_unsupported", `--init: runtime ${runtime.name} cannot be given one; onggi's own can`);
+}
+
 /** What this cannot have of a foreign runtime, which looks sources up by their paths. */
 function refuseOpenSources(runtime: ForeignRuntime | null, mounts: readonly MountPoint[]): void {
   const point = runtime && mounts.find(({ type, subpath }) => type === "image" || subpath !== undefined);
@@ -106,6 +112,7 @@ export function draft(context: Context, request: ContainerRequest): ContainerRec
   const runtime = context.runtimes.find(request.runtime);
   const mounts = mountPoints(context, request, image);
   refuseOpenSources(runtime, mounts);
+  refuseInit(runtime, request);
   const healthcheck = healthCheckOf(request.health, image?.config.config.Healthcheck);
   const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
   return {
