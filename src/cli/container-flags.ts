@@ -1,5 +1,5 @@
 import { parseDuration } from "../lib/time.ts";
-import { parseBytes, parseNanoCpus } from "../lib/units.ts";
+import { parseBytes, parseNanoCpus, parseRate } from "../lib/units.ts";
 import { UsageError } from "./errors.ts";
 import { bool, choice, type Extra, type Flag, integer, list, parsed, platform, text } from "./flags.ts";
 import { parseRestart } from "./restart-policy.ts";
@@ -14,6 +14,8 @@ const size = (short: string, help: string, extra: Extra = {}): Flag<number> => p
 const sizeOrUnlimited = (help: string, extra: Extra): Flag<number> =>
   parsed("", "SIZE", help, (given, name) => (given === "-1" ? -1 : parseBytes(given, name)), extra);
 
+/** Bytes per second. */
+export const rate = (help: string, extra: Extra = {}): Flag<number> => parsed("", "RATE", help, parseRate, extra);
 /** Nanoseconds, as Go writes durations. */
 const duration = (help: string): Flag<number> =>
   parsed(
@@ -53,6 +55,8 @@ export const resourceFlags = {
   "cpuset-mems": text("", "LIST", "memory nodes it may use", rare),
   "pids-limit": integer("", "N", "most processes at a time; -1: no limit"),
   "blkio-weight": integer("", "N", "weight of its disk access, 10 to 1000", rare),
+  "network-receive": rate("what it receives in each network, as in 20mbit or 2mb; 0: no limit", rare),
+  "network-send": rate("what it sends in each network", rare),
 };
 
 /** `create` and `update` share it. */

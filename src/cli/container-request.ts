@@ -113,6 +113,8 @@ export function resources(given: Values<typeof resourceFlags>): Resources | unde
     cpusetMems: given["cpuset-mems"],
     pidsLimit: given["pids-limit"],
     blkioWeight: given["blkio-weight"],
+    networkReceive: given["network-receive"],
+    networkSend: given["network-send"],
   });
   if (found.nanoCpus !== undefined && (found.cpuPeriod !== undefined || found.cpuQuota !== undefined)) {
     throw new UsageError("--cpus says the same as --cpu-period and --cpu-quota: give one or the other");

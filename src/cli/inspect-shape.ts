@@ -212,7 +212,7 @@ const networkSettings = ({ networks, ports, request, id }: ContainerInfo): objec
   };
 };
 
-const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriority }: Endpoint): object => ({
+const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriority, bandwidth }: Endpoint): object => ({
   IPAMConfig:
     fixed.ipv4 === undefined && fixed.ipv6 === undefined
       ? null
@@ -234,6 +234,7 @@ const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriori
   GlobalIPv6Address: attached?.ipv6 ?? "",
   GlobalIPv6PrefixLen: attached?.ipv6 ? attached.ipv6PrefixLength : 0,
   DNSNames: aliases,
+  Onggi: { ReceiveBytesPerSecond: bandwidth?.receive ?? 0, SendBytesPerSecond: bandwidth?.send ?? 0 },
 });
 
 /** Docker Engine API v1.41, Volume. */

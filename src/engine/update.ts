@@ -3,6 +3,7 @@ import { resourcesToLinux } from "../runtime/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import { describe } from "./list.ts";
+import { limitNetworks } from "./networking.ts";
 import { checkRestart } from "./restart-policy.ts";
 import type { Resources, RestartPolicy } from "./types.ts";
 
@@ -13,19 +14,25 @@ export function updateContainer(
   resources: Resources,
   restart?: RestartPolicy,
 ): Promise<void> {
-  return container.lock.run(() => {
+  return container.lock.run(async () => {
     const { record } = container;
     const named = Object.fromEntries(Object.entries(resources).filter(([, value]) => value !== undefined)) as Resources;
-    if (Object.keys(named).length === 0 && !restart)
-      throw new OnggiError("nothing_to_update", "name at least one limit to change, such as --memory");
+    const hasLimits = Object.keys(named).length > 0;
+    if (!hasLimits && !restart) throw new OnggiError("nothing_to_update", "name at least one limit to change, such as --memory");
     checkRestart(restart, record.request);
     const merged = { ...record.request.resources, ...named };
     if (named.nanoCpus !== undefined && (merged.cpuPeriod || merged.cpuQuota) && named.cpuQuota === undefined) {
       throw new OnggiError("conflicting_limits", "--cpus cannot be set where --cpu-period or --cpu-quota are");
     }
     const linux = resourcesToLinux(merged);
-    if (container.isUp && Object.keys(named).length > 0) context.cgroups.update(record.cgroupPath, linux);
-    if (Object.keys(named).length > 0) record.request.resources = merged;
+    const undo = await limitNetworks(context, record, named);
+    try {
+      if (container.isUp && hasLimits) context.cgroups.update(record.cgroupPath, linux);
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+    if (hasLimits) record.request.resources = merged;
     if (restart) record.request.restart = restart;
     container.takeSpec(); // what creating it compiled has the old limits
     context.table.update(record, true);

@@ -22,6 +22,9 @@ export interface Resources {
   pidsLimit?: number;
   /** 10 to 1000. */
   blkioWeight?: number;
+  /** Bytes per second that it receives and sends in each of its networks; 0: no limit. */
+  networkReceive?: number;
+  networkSend?: number;
 }
 
 export interface Ulimit {
@@ -100,6 +103,8 @@ export interface NetworkEndpoint {
   /** The interface's name inside. */
   interface?: string;
   gatewayPriority?: number;
+  /** Bytes per second, instead of what holds for all of the container's networks; 0: no limit. */
+  bandwidth?: { receive?: number; send?: number };
 }
 
 /** A port that the host answers on. */
