@@ -41,6 +41,7 @@ import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer, throwAway } from "./remove.ts";
+import { renameContainer } from "./rename.ts";
 import { restartAtEngineStart, restartContainer, startByPolicy } from "./restart.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
@@ -48,6 +49,7 @@ import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import { Timers } from "./timers.ts";
+import { listProcesses } from "./top.ts";
 import type { Trace } from "./trace.ts";
 import { trustOf } from "./trust.ts";
 import type {
@@ -58,6 +60,7 @@ import type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  ProcessList,
   Resources,
   RestartPolicy,
   RuntimeInfo,
@@ -265,6 +268,17 @@ export class Engine {
     const container = this.find(reference);
     await killContainer(this.context, container, signal);
     return container.id;
+  }
+
+  async rename(reference: string, name: string): Promise<string> {
+    const container = this.find(reference);
+    await renameContainer(this.context, container, name);
+    return container.id;
+  }
+
+  /** `args`: those of ps(1); none: -ef. */
+  top(reference: string, args: readonly string[]): Promise<ProcessList> {
+    return listProcesses(this.context, this.find(reference), args);
   }
 
   async pause(reference: string): Promise<string> {

@@ -194,15 +194,20 @@ export function createPlan(
   const sources = openSources(context, record.mounts ?? []);
   const passedSources: Record<string, number> = {};
   for (const [destination, fd] of sources.fds) passedSources[destination] = passedFds.push(fd) - 1;
+  const init = record.request.init ? passedFds.push(open(context.shimPath, O.O_RDONLY | O.O_CLOEXEC)) - 1 : undefined;
+  const release = () => {
+    sources.close();
+    if (init !== undefined) close(passedFds[init] as number);
+  };
   try {
     checkPassed(passedFds);
     return {
-      plan: compilePlan(context, record, spec, cgroup, image, { sources, passedSources, size }),
+      plan: compilePlan(context, record, spec, cgroup, image, { sources, passedSources, init, size }),
       passedFds,
-      release: sources.close,
+      release,
     };
   } catch (error) {
-    sources.close();
+    release();
     throw error;
   }
 }
@@ -220,8 +225,14 @@ function compilePlan(
   spec: Spec,
   cgroup: CgroupJoin,
   image: MountedImage | null,
-  { sources, passedSources, size }: { sources: OpenSources; passedSources: Record<string, number>; size: Size | undefined },
+  passed: {
+    readonly sources: OpenSources;
+    readonly passedSources: Record<string, number>;
+    readonly init: number | undefined;
+    readonly size: Size | undefined;
+  },
 ): Plan {
+  const { sources, passedSources, init, size } = passed;
   return compileCreate({
     spec: withConsole(spec, size),
     root: rootOf(context, record, image),
@@ -232,6 +243,7 @@ function compilePlan(
     id: record.id,
     fileSources: fileSources(context, record, spec, sources),
     passedSources,
+    init,
   });
 }
 

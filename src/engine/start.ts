@@ -42,7 +42,7 @@ export function explainFailure(doing: string, plan: Plan, command: string, faile
   const ops = section === "before" || section === "after" || section === "child" ? plan[section] : [];
   const op = index === null ? undefined : ops[index];
   const reason = errno === 0 ? text : `${errnoName(errno)} (${errnoText(errno)})`;
-  if (section === "child" && (op?.kind === "execve" || op?.kind === "fail")) {
+  if (section === "child" && (op?.kind === "execve" || op?.kind === "fail" || op?.kind === "lookUp")) {
     if (errnoName(errno) === "ENOENT" || errnoName(errno) === "ENOTDIR") {
       const where = command.includes("/") ? "no such file" : "executable file not found in $PATH";
       return new StartFailed("command_not_found", `cannot ${doing}: ${JSON.stringify(command)}: ${where}`, 127);

@@ -77,6 +77,8 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     },
     stop: async ({ request }) => ({ id: await engine.stop(request.container, request.signal, request.timeout) }),
     restart: async ({ request }) => ({ id: await engine.restart(request.container, request.signal, request.timeout) }),
+    rename: async ({ request }) => ({ id: await engine.rename(request.container, request.name) }),
+    top: async ({ request }) => engine.top(request.container, request.args ?? []),
     kill: async ({ request }) => ({ id: await engine.kill(request.container, request.signal) }),
     pause: async ({ request }) => ({ id: await engine.pause(request.container) }),
     unpause: async ({ request }) => ({ id: await engine.unpause(request.container) }),

@@ -45,6 +45,7 @@ import type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  ProcessList,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -152,6 +153,9 @@ export interface Calls {
   stop: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
   /** Stops it, if it runs, and starts it. */
   restart: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
+  rename: { request: { container: string; name: string }; result: { id: string }; item: never };
+  /** `args`: those of ps(1); none: -ef. */
+  top: { request: { container: string; args?: string[] }; result: ProcessList; item: never };
   kill: { request: { container: string; signal?: string }; result: { id: string }; item: never };
   pause: { request: { container: string }; result: { id: string }; item: never };
   unpause: { request: { container: string }; result: { id: string }; item: never };
