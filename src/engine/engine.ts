@@ -15,7 +15,7 @@ import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { openVolumes } from "../volumes/index.ts";
 import { artifactsOf } from "./artifacts.ts";
-import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
+import { attachContainer, attachNextRun, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
@@ -25,6 +25,7 @@ import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
+import { ExecSessions } from "./exec-sessions.ts";
 import { explainContainer } from "./explain.ts";
 import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
@@ -174,6 +175,7 @@ export class Engine {
   private readonly context: Context;
   private readonly lock: number;
 
+  readonly execs: ExecSessions;
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
@@ -184,6 +186,7 @@ export class Engine {
   constructor(context: Context, lock: number) {
     this.context = context;
     this.lock = lock;
+    this.execs = new ExecSessions(context);
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
@@ -247,6 +250,11 @@ export class Engine {
     return attachContainer(this.context, this.find(reference), client, size);
   }
 
+  /** See attachNextRun. */
+  attachNextRun(reference: string, client: ClientStreams): Promise<void> {
+    return attachNextRun(this.context, this.find(reference), client);
+  }
+
   exec(reference: string, request: ExecRequest, client: ClientStreams, size?: Size): Promise<number | undefined> {
     return execInContainer(this.context, this.find(reference), request, client, size);
   }
@@ -255,6 +263,13 @@ export class Engine {
     const container = this.find(reference);
     await stopContainer(this.context, container, signal, timeout);
     return container.id;
+  }
+
+  /** To its terminal, if it has one. Throws `not_running`. */
+  resize(reference: string, { rows, columns }: Size): void {
+    const { shim, isUp, name } = this.find(reference);
+    if (!shim || !isUp) throw new OnggiError("not_running", `container ${name} is not running`);
+    shim.resize(0, rows, columns);
   }
 
   /** Stops it, if it runs, and starts it. */

@@ -4,7 +4,15 @@ import type { Context } from "./context.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
 import { BUILT_IN } from "./runtimes.ts";
-import type { ContainerInfo } from "./types.ts";
+import type { ContainerInfo, ImageConfig } from "./types.ts";
+
+function imageConfig({ images }: Context, id: string): ImageConfig["config"] | null {
+  try {
+    return id === "" ? null : images.get(id).config.config;
+  } catch {
+    return null;
+  }
+}
 
 export function inspectContainer(context: Context, { record }: Container): ContainerInfo {
   return {
@@ -15,6 +23,8 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     imageId: record.imageId,
     args: [...record.args],
     state: { ...record.state },
+    directory: containerPaths(context.layout, record.id).directory,
+    imageConfig: imageConfig(context, record.imageId),
     restartCount: record.restartCount ?? 0,
     health: record.health ?? null,
     healthcheck: record.healthcheck ?? null,

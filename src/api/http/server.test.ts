@@ -67,7 +67,7 @@ function talk(parts: readonly (string | Uint8Array)[], end = true): Promise<stri
   return new Promise((resolve, reject) => {
     const socket: Socket = createConnection({ path, allowHalfOpen: true });
     const received: Buffer[] = [];
-    socket.on("data", (chunk) => received.push(chunk));
+    socket.on("data", (chunk) => received.push(chunk as Buffer));
     socket.on("end", () => {
       socket.destroy();
       resolve(Buffer.concat(received).toString("latin1"));
@@ -75,7 +75,7 @@ function talk(parts: readonly (string | Uint8Array)[], end = true): Promise<stri
     socket.on("error", reject);
     void (async () => {
       for (const part of parts.map((one) => (typeof one === "string" ? Buffer.from(one) : one))) {
-        socket.write(part as Uint8Array);
+        socket.write(part);
         await Bun.sleep(3);
       }
       if (end) socket.end();
