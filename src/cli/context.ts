@@ -31,6 +31,8 @@ export interface EngineFlags {
   readonly registries: string | undefined;
   /** Path of policy.toml. */
   readonly policy: string | undefined;
+  /** Path of the socket of Docker's API, or "none"; absent: below the run directory. */
+  readonly dockerSocket: string | undefined;
 }
 
 export type Caller = <K extends CallName>(

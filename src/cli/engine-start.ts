@@ -15,6 +15,11 @@ export const command = define({
     "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
     registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
     policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
+    "docker-socket": text(
+      "",
+      "PATH",
+      "where Docker's API is served, none: nowhere (ONGGI_DOCKER_SOCKET, or docker.sock in the run directory)",
+    ),
     "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
   },
   args: [0, 0],
@@ -31,6 +36,7 @@ export const command = define({
       cgroupDriver: values["cgroup-driver"],
       registries: values.registries === undefined ? undefined : resolve(context.cwd, values.registries),
       policy: values.policy === undefined ? undefined : resolve(context.cwd, values.policy),
+      dockerSocket: dockerSocketOf(values["docker-socket"], context.cwd),
     };
     if (!values.foreground) {
       const driver = values["cgroup-driver"];
@@ -61,6 +67,9 @@ export const command = define({
     return 0;
   },
 });
+
+const dockerSocketOf = (given: string | undefined, cwd: string): string | undefined =>
+  given === undefined || given === "none" ? given : resolve(cwd, given);
 
 /** Throws UsageError. */
 function runtimesOf(runtimes: readonly string[]): Record<string, string> {

@@ -72,6 +72,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
           cgroupDriver: flags.cgroupDriver ?? env.ONGGI_CGROUP_DRIVER,
           registries: flags.registries ?? (env.ONGGI_REGISTRIES || undefined),
           policy: flags.policy ?? (env.ONGGI_POLICY || undefined),
+          dockerSocket: flags.dockerSocket ?? (env.ONGGI_DOCKER_SOCKET || undefined),
         }),
     };
   };
@@ -80,7 +81,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
 
 /** Flags as the background engine's command line. */
-function words({ runtimes, defaultRuntime, cgroupDriver, registries, policy }: EngineFlags): string[] {
+function words({ runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket }: EngineFlags): string[] {
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
   return [
     ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
@@ -88,6 +89,7 @@ function words({ runtimes, defaultRuntime, cgroupDriver, registries, policy }: E
     ...option("--cgroup-driver", cgroupDriver),
     ...option("--registries", registries),
     ...option("--policy", policy),
+    ...option("--docker-socket", dockerSocket),
   ];
 }
 

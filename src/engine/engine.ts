@@ -23,7 +23,7 @@ import { type Context, findContainer, inBackground } from "./context.ts";
 import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
-import { EventBus, type EventQuery, followEvents } from "./events.ts";
+import { checkEventQuery, EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { ExecSessions } from "./exec-sessions.ts";
 import { explainContainer } from "./explain.ts";
@@ -193,6 +193,11 @@ export class Engine {
     this.images = imagesOf(context);
     this.networks = networksOf(context);
     this.volumes = volumesOf(context);
+  }
+
+  /** The same for every engine of this data root, and for no other. */
+  get id(): string {
+    return `onggi-${rootTag(this.context.layout.root)}`;
   }
 
   get layout(): Layout {
@@ -397,6 +402,11 @@ export class Engine {
   /** Events from `since` on that match all filters; goes on until `until` or abort, and does not wait when `until` is past. */
   events(query: EventQuery, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     return followEvents(this.context.events, query, signal);
+  }
+
+  /** Throws what `events` would at its first event: `invalid_filter`, `invalid_time`. */
+  checkEvents(query: EventQuery): void {
+    checkEventQuery(query);
   }
 
   /** The plan of the container this request would make; makes nothing. */

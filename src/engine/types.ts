@@ -213,6 +213,8 @@ export interface ExecRequest {
   openStdin?: boolean;
   privileged?: boolean;
   detach?: boolean;
+  /** Which of its outputs whoever starts it later takes; absent: both. */
+  attach?: { stdout: boolean; stderr: boolean };
 }
 
 /** An exec of two steps. */

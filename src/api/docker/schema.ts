@@ -32,7 +32,7 @@ export const text = (description?: string): Schema<string> => ({
 });
 
 /** One of these words; the empty one stands for absent. */
-export const word = <W extends string>(words: readonly W[], description?: string): Schema<W | ""> => ({
+export const word = <const W extends string>(words: readonly W[], description?: string): Schema<W | ""> => ({
   document: described({ type: "string", enum: words }, description),
   read: (value, where) => {
     if (typeof value !== "string") return mismatch(where, "a string", value);

@@ -188,7 +188,17 @@ const healthcheckConfig = (check: Required<HealthCheck>): object => ({
 const bindText = ({ source, target, readonly, options = [], mode }: MountRequest): string =>
   [source, target, mode ?? [...(readonly ? ["ro"] : []), ...options].join(",")].filter((part) => part !== "").join(":");
 
-const mountPoint = ({ type, name, source, destination, readonly, options, mode, subpath, imageId }: MountPoint): object => ({
+export const mountPoint = ({
+  type,
+  name,
+  source,
+  destination,
+  readonly,
+  options,
+  mode,
+  subpath,
+  imageId,
+}: MountPoint): object => ({
   Type: type,
   Name: type === "volume" ? name : "",
   Source: imageId ?? source,
