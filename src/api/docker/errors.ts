@@ -54,6 +54,9 @@ export const statusOfCode = (code: string): number | undefined => statuses.get(c
 /** Words that clients look for. */
 const spoken: Readonly<Record<string, (message: string) => string>> = {
   container_not_found: (message) => message.replace(/^no such container/, "No such container").replace(/; see .*$/, ""),
+  network_not_found: (message) => message.replace(/^no such network: (.*); .*$/s, "network $1 not found"),
+  network_exists: (message) => message.replace(/^there is a network (\S+) already.*$/s, "network with name $1 already exists"),
+  volume_not_found: (message) => message.replace(/^no such volume: (.*); see .*$/s, "get $1: no such volume"),
   image_not_found: (message) => message.replace(/^no such image/, "No such image").replace(/; ".*$/, ""),
 };
 
