@@ -12,13 +12,6 @@ export function isLabelled(labels: Labels | undefined, wanted: string): boolean 
   return actual !== undefined && (value === undefined || value === actual);
 }
 
-/** Yes or no, as Docker reads it in a filter. Throws "invalid_filter". */
-export function isTrue(filter: string, value: string): boolean {
-  if (/^(1|t|true)$/i.test(value)) return true;
-  if (/^(0|f|false)$/i.test(value)) return false;
-  throw new OnggiError("invalid_filter", `invalid filter '${filter}=${value}': give true or false`);
-}
-
 /** Unix seconds, with a fraction, of a moment or of a duration before now. Throws "invalid_filter". */
 export function momentOf(filter: string, value: string): number {
   const moment = parseMoment(value);

@@ -3,7 +3,7 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import type { Network, NetworkRequest } from "../networks/types.ts";
 import { type Context, findContainer } from "./context.ts";
-import { isLabelled, isTrue, pruneTest } from "./filters.ts";
+import { isLabelled, pruneTest } from "./filters.ts";
 import { connectNetwork, disconnectNetwork, forgetNetworks, nameNetwork } from "./networking.ts";
 import type { NetworkEndpoint, NetworkInfo } from "./types.ts";
 
@@ -29,11 +29,6 @@ function inspect({ networks, containers }: Context, reference: string): NetworkI
 
 type Test = (network: Network) => boolean;
 
-function isBuiltin(type: string): boolean {
-  if (type === "builtin" || type === "custom") return type === "builtin";
-  throw new OnggiError("invalid_filter", `invalid filter 'type=${type}': give builtin or custom`);
-}
-
 /** Values of one key are alternatives, keys and labels add up. */
 const filters: Record<string, (context: Context, value: string) => Test> = {
   id:
@@ -51,12 +46,12 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
   type:
     (_, value) =>
     ({ predefined }) =>
-      predefined === isBuiltin(value),
+      predefined === (value === "builtin"),
   scope: (_, value) => () => value === "local",
   dangling:
     (context, value) =>
     ({ id, predefined }) =>
-      isTrue("dangling", value) === (!predefined && context.networks.endpointsIn(id).length === 0),
+      /^(1|true)$/i.test(value) === (!predefined && context.networks.endpointsIn(id).length === 0),
   label:
     (_, value) =>
     ({ labels }) =>

@@ -121,6 +121,7 @@ export const remove = operation({
     link: q.bool("a link of the default network: there are none here"),
   },
   answers: { 204: "removed", 409: "it runs", ...gone },
+  differs: "link is refused",
   run: async ({ engine, path, query }) => {
     if (query.link) throw new ApiError(400, "links are not supported: containers of a network find each other by name");
     await engine.remove(path.id, query.force, query.v);

@@ -21,8 +21,8 @@ const ipam = object({
 const request = object({
   Name: text(),
   CheckDuplicate: flag("not heeded: a name is never given twice"),
-  Driver: text("bridge or macvlan"),
-  Scope: text("local"),
+  Driver: text("absent: bridge"),
+  Scope: text("that of the driver, or absent"),
   Internal: flag("no way out and none in"),
   Attachable: flag("not heeded: every network is"),
   Ingress: flag("of a swarm: refused"),
@@ -55,8 +55,9 @@ function poolsOf({ Driver = "", Options = {}, Config = [] }: Of<typeof ipam>): P
 
 function refuse({ Name = "", Driver, Scope, Ingress, ConfigOnly, ConfigFrom }: Of<typeof request>): void {
   if (predefined.has(Name)) throw new ApiError(403, `operation is not permitted on predefined ${Name} network `);
-  if (Driver === "overlay" || Scope === "swarm" || Ingress) throw new ApiError(403, NOT_A_MANAGER);
-  if (Scope && Scope !== "local") throw new ApiError(400, `network scope ${Scope} is not supported; there is local`);
+  if (Scope === "swarm" || Ingress) throw new ApiError(403, NOT_A_MANAGER);
+  const own = Driver === "overlay" ? "global" : "local";
+  if (Scope && Scope !== own) throw new ApiError(400, `network scope ${Scope}: the driver's is ${own}`);
   if (ConfigOnly || ConfigFrom?.Network)
     throw new ApiError(400, "ConfigOnly and ConfigFrom are not supported: give the network itself its configuration");
 }

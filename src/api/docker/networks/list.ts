@@ -36,12 +36,13 @@ export const inspect = operation({
   path: "/networks/{id}",
   query: {
     verbose: q.bool("with services of a swarm: there are none", false, { since: "1.28" }),
-    scope: q.string("local, or it is not found", { since: "1.31" }),
+    scope: q.string("its scope, or it is not found", { since: "1.31" }),
   },
   answers: { 200: "the network", 404: "no such network" },
   differs: "Status (1.52: how many addresses are taken) is absent, and Onggi says the interface and its MTU",
   run: ({ engine, path, query }) => {
-    if (query.scope !== undefined && query.scope !== "local") throw new ApiError(404, `network ${path.id} not found`);
-    return json(200, dockerNetwork(engine.networks.inspect(path.id)));
+    const found = dockerNetwork(engine.networks.inspect(path.id));
+    if (query.scope !== undefined && query.scope !== found.Scope) throw new ApiError(404, `network ${path.id} not found`);
+    return json(200, found);
   },
 });
