@@ -43,13 +43,20 @@ function freeName(prefix: string, names: ReadonlySet<string>): string {
 /** What the attachments of a container are planned with. */
 export interface Surroundings {
   readonly tag: string;
+  /** The container's name. */
+  readonly name?: string | undefined;
   /** Interfaces that the namespace has. */
   readonly names: ReadonlySet<string>;
   /** The hardware address of an interface of the host. */
   parentMac(parent: string): string | undefined;
 }
 
-function planOne(state: NetworkState, entry: EndpointEntry, { tag, parentMac }: Surroundings, names: Set<string>): Attachment {
+function planOne(
+  state: NetworkState,
+  entry: EndpointEntry,
+  { tag, name: called, parentMac }: Surroundings,
+  names: Set<string>,
+): Attachment {
   const { network, record } = entry;
   const { interfacePrefix, mode } = parseOptions(network.driver, network.options);
   const name = record.interface ?? freeName(interfacePrefix, names);
@@ -79,6 +86,7 @@ function planOne(state: NetworkState, entry: EndpointEntry, { tag, parentMac }: 
       ipv6,
       ipv6PrefixLength: ipv6 === null ? 0 : lengthOf(pool(6)!.subnet),
       ipv6Gateway: gateway(6),
+      ...(network.driver === "overlay" ? { names: [...(called === undefined ? [] : [called]), ...record.aliases] } : {}),
     };
   } catch (error) {
     releaseAddresses(state, network, taken);
