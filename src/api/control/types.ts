@@ -41,6 +41,7 @@ export type {
   Referrer,
   RegistryAuth,
   Resources,
+  RestartPolicy,
   RuntimeInfo,
   StatsSample,
   StoreProblem,
