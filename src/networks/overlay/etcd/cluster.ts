@@ -64,7 +64,7 @@ export class Cluster {
     return this.#authorized(end, (token) => this.#ask(path, body, token, end, asking, decode));
   }
 
-  /** A request for a stream of messages; it is the caller's to dispose of. Throws EtcdError. */
+  /** A request for a stream of messages; it is the caller's to close. Throws EtcdError. */
   async stream<T>(
     path: string,
     body: Body,
@@ -77,10 +77,10 @@ export class Cluster {
         const stream = await endpoint.stream(path, body, token, milliseconds, AbortSignal.any([signal, this.#closing.signal]));
         try {
           const outcome = await open(stream, endpoint.url);
-          if ("status" in outcome) stream[Symbol.dispose]();
+          if ("status" in outcome) stream.close();
           return outcome;
         } catch (error) {
-          stream[Symbol.dispose]();
+          stream.close();
           throw error;
         }
       }),
@@ -133,10 +133,13 @@ export class Cluster {
 
   /** Asks the endpoints in turn, and all of them again while one says that this will pass: a cluster chooses a leader. */
   async #each<T>(end: number, asking: Asking, attempt: Try<T>): Promise<Outcome<T>> {
+    let failures: readonly EndpointFailure[] = [];
     for (;;) {
-      const failures: EndpointFailure[] = [];
-      const outcome = await this.#round(end, asking, attempt, failures);
+      const found: EndpointFailure[] = [];
+      const outcome = await this.#round(end, asking, attempt, found);
       if (outcome) return outcome;
+      // None if the time was up before the first.
+      if (found.length > 0) failures = found;
       const uncertain = !asking.repeatable && failures.some((failure) => failure.uncertain);
       const passes = !uncertain && !this.isClosed && failures.some((failure) => failure.passes);
       if (!passes || leftUntil(end) <= PAUSE) throw this.#failure(failures, uncertain);

@@ -53,7 +53,7 @@ export function failureOf(error: unknown): EndpointFailure {
 }
 
 /** A request under way: a limit of time, and an end from outside. */
-class Attempt implements Disposable {
+class Attempt {
   readonly #controller = new AbortController();
   readonly #signal: AbortSignal;
   readonly #timer: ReturnType<typeof setTimeout>;
@@ -78,7 +78,7 @@ class Attempt implements Disposable {
   }
 
   /** Ends the connection if it is still there. */
-  [Symbol.dispose](): void {
+  close(): void {
     this.unlimit();
     this.#signal.removeEventListener("abort", this.#stop);
     this.#stop();
@@ -91,12 +91,14 @@ export interface RawAnswer {
 }
 
 /** A stream of messages that etcd has begun. */
-export interface MessageStream extends Disposable {
+export interface MessageStream {
   readonly status: number;
   /** One after the other, as JSON. Throws EndpointFailure; ends when etcd ends it. */
   messages(): AsyncGenerator<string>;
   /** Takes the limit of time away, which holds from the request on. */
   unlimit(): void;
+  /** Ends the connection if it is still there. */
+  close(): void;
 }
 
 export class Endpoint {
@@ -111,7 +113,7 @@ export class Endpoint {
   /** Whether a connection can be made at all. Throws EndpointFailure. */
   async reach(milliseconds: number, signal: AbortSignal): Promise<void> {
     const { hostname, port, protocol } = new URL(this.url);
-    using attempt = new Attempt(milliseconds, signal, false);
+    const attempt = new Attempt(milliseconds, signal, false);
     const socket = connect({ host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || (protocol === "https:" ? 443 : 80)) });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     attempt.signal.addEventListener("abort", () => reject(attempt.signal.reason));
@@ -124,13 +126,14 @@ export class Endpoint {
       const { message, uncertain: _, code } = failureOf(error);
       throw new EndpointFailure(message, { code, uncertain: false });
     } finally {
+      attempt.close();
       socket.destroy();
     }
   }
 
   /** One request, one answer whatever its status. Throws EndpointFailure. */
   async ask(path: string, body: Body, token: string, milliseconds: number, signal: AbortSignal): Promise<RawAnswer> {
-    using attempt = new Attempt(milliseconds, signal);
+    const attempt = new Attempt(milliseconds, signal);
     try {
       const response = await this.#post(path, body, token, attempt.signal);
       const parts: Uint8Array[] = [];
@@ -143,6 +146,8 @@ export class Endpoint {
       return { status: response.status, text: Buffer.concat(parts).toString("utf8") };
     } catch (error) {
       throw failureOf(attempt.signal.aborted ? attempt.signal.reason : error);
+    } finally {
+      attempt.close();
     }
   }
 
@@ -162,10 +167,10 @@ export class Endpoint {
           }
         },
         unlimit: () => attempt.unlimit(),
-        [Symbol.dispose]: () => attempt[Symbol.dispose](),
+        close: () => attempt.close(),
       };
     } catch (error) {
-      attempt[Symbol.dispose]();
+      attempt.close();
       throw failure(error);
     }
   }

@@ -33,7 +33,7 @@ export async function* watchPrefix(
       throw new EtcdError(error.code, `the watch of etcd at ${watch?.url} has ended: ${error.message}`);
     throw error;
   } finally {
-    watch?.stream[Symbol.dispose]();
+    watch?.stream.close();
     await watch?.messages.return(undefined);
   }
 }
