@@ -10,7 +10,7 @@ import type { NetworkRecord } from "../../src/networks/database.ts";
 import { Firewall } from "../../src/networks/firewall/index.ts";
 import { hostEndName, KernelNetworks, type Wanted } from "../../src/networks/kernel.ts";
 import { type Peer, type Tunnel, Tunnels, tunnelMtu, VXLAN_PORT } from "../../src/networks/overlay/tunnel.ts";
-import { AF, close, MSG, NTF, NUD, SOCK, sys, sysRaw } from "../../src/sys/index.ts";
+import { AF, close, MSG, NTF, NUD, parseMac, SOCK, sys, sysRaw } from "../../src/sys/index.ts";
 import { Netns } from "../kit/netns.ts";
 
 export const TAG = "0a1b2c3d";
@@ -230,7 +230,7 @@ export function forgedPacket(vni: number, to: TestContainer, from: string, port:
   const view = new DataView(bytes.buffer);
   bytes[0] = 8; // the VNI is valid
   view.setUint32(4, vni << 8);
-  bytes.set([...to.mac.split(":").map((part) => Number.parseInt(part, 16)), 2, 0, 0, 0, 0, 66, 8, 0], 8);
+  bytes.set([...parseMac(to.mac), 2, 0, 0, 0, 0, 66, 8, 0], 8);
   const ip = bytes.subarray(22);
   ip.set([
     0x45,

@@ -7,6 +7,7 @@ import {
   close,
   connectSocket,
   parseIp,
+  parseMac,
   SOCK,
   sendFrames,
   setSocketOption,
@@ -121,7 +122,7 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
       [2, 0, 0, 0, 0, 99],
     ]) {
       const frame = new Uint8Array(60);
-      frame.set([...to, ...a.mac.split(":").map((part) => Number.parseInt(part, 16)), 0x88, 0xb5]);
+      frame.set([...to, ...parseMac(a.mac), 0x88, 0xb5]);
       a.netns.inside(() => sendFrames(index, [frame]));
       hosts[0]!.netns.inside(() => sendFrames(hosts[0]!.bridge, [frame]));
     }
@@ -230,7 +231,7 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
     const [a, b] = containers as [TestContainer, TestContainer];
     const thief = hosts[0]!.start(30, "thief");
     const frame = new Uint8Array(60).fill(255, 0, 6);
-    frame.set([...b.mac.split(":").map((part) => Number.parseInt(part, 16)), 0x88, 0xb5], 6);
+    frame.set([...parseMac(b.mac), 0x88, 0xb5], 6);
     const { index } = thief.netns.net.requireLink("eth0");
     thief.netns.inside(() => sendFrames(index, [frame, frame]));
     expect(await ask(a.netns, b.ipv4, 80)).toBe(`c12 ${a.ipv4}`);

@@ -11,6 +11,7 @@ import {
   parseIp,
   parseMac,
 } from "../../sys/index.ts";
+import { portEntry } from "../bridge.ts";
 
 /** A container of another host. */
 export interface Peer {
@@ -27,9 +28,6 @@ export interface Ends {
   readonly vxlan: number;
   readonly bridge: number;
 }
-
-/** Entries of a port that frames cannot move to another: no container takes a peer's frames by sending with its hardware address. */
-const PORT_FLAGS = NTF.NTF_MASTER | NTF.NTF_STICKY;
 
 /**
  * A peer with its addresses as the kernel's are written.
@@ -58,8 +56,7 @@ const dropRemote = ({ vxlan }: Ends, mac: string, host?: string): NetlinkRequest
   deleteNeighbour({ index: vxlan, mac, fdb: true, flags: NTF.NTF_SELF, ...(host === undefined ? {} : { ip: host }) });
 
 /** The bridge gives frames for it to the tunnel. */
-const putPort = ({ vxlan }: Ends, mac: string): NetlinkRequest =>
-  addNeighbour({ index: vxlan, mac, fdb: true, flags: PORT_FLAGS, state: NUD.NUD_NOARP });
+const putPort = ({ vxlan }: Ends, mac: string): NetlinkRequest => portEntry(vxlan, mac);
 const dropPort = ({ vxlan }: Ends, mac: string): NetlinkRequest =>
   deleteNeighbour({ index: vxlan, mac, fdb: true, flags: NTF.NTF_MASTER });
 
