@@ -34,6 +34,7 @@ const info: ContainerInfo = {
   image: "busybox",
   imageId: "sha256:1",
   args: ["sh", "-c", "true"],
+  restartCount: 0,
   state: {
     status: "paused",
     pid: 42,

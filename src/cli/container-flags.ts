@@ -1,6 +1,7 @@
-import { parseBytes, parseNanoCpus } from "../lib/units.ts";
+import { parseBytes, parseNanoCpus, parseRate } from "../lib/units.ts";
 import { UsageError } from "./errors.ts";
 import { bool, choice, type Extra, type Flag, integer, list, parsed, platform, text } from "./flags.ts";
+import { parseRestart } from "./restart-policy.ts";
 
 /** The flags that say what a container is to be; `run`, `create` and `explain` share them. Docker's names and letters. */
 
@@ -11,6 +12,9 @@ const size = (short: string, help: string, extra: Extra = {}): Flag<number> => p
 /** "-1" or a size. */
 const sizeOrUnlimited = (help: string, extra: Extra): Flag<number> =>
   parsed("", "SIZE", help, (given, name) => (given === "-1" ? -1 : parseBytes(given, name)), extra);
+
+/** Bytes per second. */
+export const rate = (help: string, extra: Extra = {}): Flag<number> => parsed("", "RATE", help, parseRate, extra);
 
 /** Flags of Docker's that are understood and refused, each with what it would need. */
 const later = (short: string, value: string | undefined, needs: string): Flag<never> => ({
@@ -36,7 +40,20 @@ export const resourceFlags = {
   "cpuset-mems": text("", "LIST", "memory nodes it may use", rare),
   "pids-limit": integer("", "N", "most processes at a time; -1: no limit"),
   "blkio-weight": integer("", "N", "weight of its disk access, 10 to 1000", rare),
+  "network-receive": rate("what it receives in each network, as in 20mbit or 2mb; 0: no limit", rare),
+  "network-send": rate("what it sends in each network", rare),
 };
+
+/** `create` and `update` share it. */
+export const restartFlag = parsed(
+  "",
+  "POLICY",
+  "no, always, unless-stopped or on-failure[:N]: who starts it again",
+  parseRestart,
+  {
+    complete: ["no", "always", "unless-stopped", "on-failure", "on-failure:3"],
+  },
+);
 
 export const containerFlags = {
   name: text("", "NAME", "name of the container"),
@@ -102,7 +119,7 @@ export const containerFlags = {
   pull: choice("", ["missing", "never", "always"], "when to pull the image (missing)", rare),
   quiet: bool("q", "no progress of a pull", rare),
   rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
-  restart: parsed("", "no", "restart policies are not there yet", restart, rare),
+  restart: restartFlag,
 
   link: later("", "CONTAINER", "links; in a network of your own containers know each other by name"),
   "health-cmd": later("", "COMMAND", "health checks"),
@@ -124,8 +141,3 @@ export const attachFlags = {
   "detach-keys": text("", "KEYS", "keys that detach (ctrl-p,ctrl-q)", rare),
   "sig-proxy": bool("", "pass signals on to the container (true)", rare),
 };
-
-function restart(given: string): string {
-  if (given === "no" || given === "") return "no";
-  throw new UsageError(`--restart ${given}: restart policies are not there yet; only "no" is`);
-}

@@ -94,6 +94,7 @@ describe("each flag becomes its part of the request", () => {
       { log: { driver: "json-file", maxSize: 10 * 1024 ** 2, maxFiles: 3 } },
     ],
     [["--rootfs", "tree"], { rootfs: "/here/tree" }],
+    [["--restart", "on-failure:3"], { restart: { name: "on-failure", maximumRetryCount: 3 } }],
     [["--restart", "no", "--pull", "never"], {}],
     [
       ["-v", "/a:/b:ro", "--mount", "type=tmpfs,dst=/t"],
@@ -147,7 +148,7 @@ describe("refuses", () => {
     [["--network", "host", "--ip", "10.0.0.2"], "need a network"],
     [["-p", "80:80/icmp"], 'protocol "icmp" is not one of'],
     [["--link", "a"], "is not there yet"],
-    [["--restart", "always"], "restart policies are not there yet"],
+    [["--restart", "always:x"], "must be an integer"],
     [["--health-cmd", "true"], "it needs health checks"],
     [["-v", "data"], "the path inside must begin with /"],
     [["-v", "a/b:/data"], "is no name of a volume"],

@@ -56,6 +56,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       resources: resources(given),
       oomScoreAdj: given["oom-score-adj"],
       oomKillDisable: given["oom-kill-disable"],
+      restart: given.restart?.name === "no" ? undefined : given.restart,
       stopSignal: given["stop-signal"],
       stopTimeout: given["stop-timeout"],
       log: logConfig(given["log-driver"], given["log-opt"]),
@@ -88,6 +89,8 @@ export function resources(given: Values<typeof resourceFlags>): Resources | unde
     cpusetMems: given["cpuset-mems"],
     pidsLimit: given["pids-limit"],
     blkioWeight: given["blkio-weight"],
+    networkReceive: given["network-receive"],
+    networkSend: given["network-send"],
   });
   if (found.nanoCpus !== undefined && (found.cpuPeriod !== undefined || found.cpuQuota !== undefined)) {
     throw new UsageError("--cpus says the same as --cpu-period and --cpu-quota: give one or the other");

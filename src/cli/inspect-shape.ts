@@ -23,9 +23,9 @@ export function dockerContainer(info: ContainerInfo): object {
     Args: info.args.slice(1),
     State: {
       Status: state.status,
-      Running: state.status === "running" || state.status === "paused",
+      Running: ["running", "paused", "restarting"].includes(state.status),
       Paused: state.status === "paused",
-      Restarting: false,
+      Restarting: state.status === "restarting",
       OOMKilled: state.oomKilled,
       Dead: state.status === "dead",
       Pid: state.pid,
@@ -37,7 +37,7 @@ export function dockerContainer(info: ContainerInfo): object {
     Image: info.imageId,
     LogPath: info.logPath,
     Name: `/${info.name}`,
-    RestartCount: 0,
+    RestartCount: info.restartCount,
     Driver: "onggi",
     Platform: "linux",
     HostConfig: { ...hostConfig(request), Runtime: info.runtime },
@@ -64,7 +64,10 @@ const hostConfig = (request: ContainerRequest): object => ({
   DnsSearch: request.dnsSearch ?? [],
   DnsOptions: request.dnsOptions ?? [],
   ExtraHosts: request.extraHosts ?? null,
-  RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+  RestartPolicy: {
+    Name: request.restart?.name ?? "no",
+    MaximumRetryCount: request.restart?.maximumRetryCount ?? 0,
+  },
   AutoRemove: request.autoRemove ?? false,
   CgroupParent: request.cgroupParent ?? "",
   Init: request.init ?? false,
@@ -190,7 +193,7 @@ const networkSettings = ({ networks, ports, request, id }: ContainerInfo): objec
   };
 };
 
-const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriority }: Endpoint): object => ({
+const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriority, bandwidth }: Endpoint): object => ({
   IPAMConfig:
     fixed.ipv4 === undefined && fixed.ipv6 === undefined
       ? null
@@ -212,6 +215,7 @@ const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriori
   GlobalIPv6Address: attached?.ipv6 ?? "",
   GlobalIPv6PrefixLen: attached?.ipv6 ? attached.ipv6PrefixLength : 0,
   DNSNames: aliases,
+  Onggi: { ReceiveBytesPerSecond: bandwidth?.receive ?? 0, SendBytesPerSecond: bandwidth?.send ?? 0 },
 });
 
 /** Docker Engine API v1.41, Volume. */

@@ -13,6 +13,7 @@ import type { EventBus } from "./events.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
 import type { MountTable } from "./mount-table.ts";
+import type { RestartTimers } from "./restart-timers.ts";
 import type { Runtimes } from "./runtimes.ts";
 
 /** What every use case works on. Made once by `openEngine`. */
@@ -40,6 +41,7 @@ export interface Context {
   readonly slots: IdSlots;
   readonly shimPath: string;
   readonly runtimes: Runtimes;
+  readonly restarts: RestartTimers;
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
   readonly background: Set<Promise<unknown>>;

@@ -18,6 +18,7 @@ import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
+import { checkRestart } from "./restart-policy.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
 import type { ContainerRequest, MountPoint } from "./types.ts";
 
@@ -97,6 +98,7 @@ function chooseName(context: Context, wanted: string | undefined): string {
 /** The record of a container that does not exist yet; makes and reserves nothing. */
 export function draft(context: Context, request: ContainerRequest): ContainerRecord {
   checkNetworking(context, request);
+  checkRestart(request.restart, request);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);

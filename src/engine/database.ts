@@ -36,6 +36,11 @@ export interface ContainerRecord {
   state: ContainerState;
   /** It is paused because a commit reads it, and goes on when that ends. */
   frozenForCommit?: boolean;
+  /** How often its restart policy has started it since somebody did, and how long it waited before the last time. */
+  restartCount?: number;
+  restartDelayMs?: number;
+  /** Somebody has stopped or killed it since it was started. */
+  stoppedByHand?: boolean;
   /** The boot in which it was last started: after another boot nothing of it can be alive. */
   bootId: string;
 }

@@ -19,7 +19,7 @@ import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
-import { type Context, findContainer } from "./context.ts";
+import { type Context, findContainer, inBackground } from "./context.ts";
 import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -40,6 +40,8 @@ import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer, throwAway } from "./remove.ts";
+import { restartAtEngineStart, restartContainer, startByPolicy } from "./restart.ts";
+import { RestartTimers } from "./restart-timers.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
@@ -56,6 +58,7 @@ import type {
   EngineStatus,
   ExecRequest,
   Resources,
+  RestartPolicy,
   RuntimeInfo,
   StatsSample,
 } from "./types.ts";
@@ -145,6 +148,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: shimInMemory(),
     runtimes,
+    restarts: new RestartTimers((id) => {
+      const container = context.containers.get(id);
+      if (container) inBackground(context, `restart ${container.name}`, () => startByPolicy(context, container));
+    }),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -152,6 +159,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     closing: false,
   };
   await reconcile(context);
+  restartAtEngineStart(context);
   return new Engine(context, lock);
 }
 
@@ -243,6 +251,13 @@ export class Engine {
     return container.id;
   }
 
+  /** Stops it, if it runs, and starts it. */
+  async restart(reference: string, signal?: string, timeout?: number): Promise<string> {
+    const container = this.find(reference);
+    await restartContainer(this.context, container, signal, timeout);
+    return container.id;
+  }
+
   async kill(reference: string, signal?: string): Promise<string> {
     const container = this.find(reference);
     await killContainer(this.context, container, signal);
@@ -268,7 +283,7 @@ export class Engine {
       await container.removal();
       return container.exitStatus;
     }
-    if (condition === "not-running" && !container.isUp) return container.exitStatus;
+    if (condition === "not-running" && !container.isActive) return container.exitStatus;
     return container.nextExit();
   }
 
@@ -304,9 +319,9 @@ export class Engine {
     return listContainers(this.context, query);
   }
 
-  async update(reference: string, resources: Resources): Promise<string> {
+  async update(reference: string, resources: Resources, restart?: RestartPolicy): Promise<string> {
     const container = this.find(reference);
-    await updateContainer(this.context, container, resources);
+    await updateContainer(this.context, container, resources, restart);
     return container.id;
   }
 
@@ -382,7 +397,11 @@ export class Engine {
       root: layout.root,
       run: layout.run,
       startedAt: rfc3339(startedNs),
-      containers: { running: count("running"), paused: count("paused"), stopped: count("created", "exited", "dead", "removing") },
+      containers: {
+        running: count("running"),
+        paused: count("paused"),
+        stopped: count("created", "restarting", "exited", "dead", "removing"),
+      },
       images: images.list().length,
       cgroup: cgroups.version,
       cgroupDriver: cgroups.driver,
@@ -401,6 +420,7 @@ export class Engine {
   async close(): Promise<void> {
     const { context } = this;
     context.closing = true;
+    context.restarts.close();
     for (const container of context.containers.values()) {
       await container.lock.run(() => {
         container.shim?.disconnect();

@@ -15,6 +15,7 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     imageId: record.imageId,
     args: [...record.args],
     state: { ...record.state },
+    restartCount: record.restartCount ?? 0,
     request: record.request,
     mounts: [...(record.mounts ?? [])],
     isolation: { userns: record.slot !== null, reason: record.isolationReason },

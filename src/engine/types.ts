@@ -25,6 +25,7 @@ export type {
   NetworkEndpoint,
   PortRequest,
   Resources,
+  RestartPolicy,
   Ulimit,
 } from "../runtime/request-types.ts";
 export type { RegistryAuth };
@@ -44,7 +45,7 @@ import type { ContainerRequest } from "../runtime/request-types.ts";
 /** How strongly a container is isolated from the host. */
 export type Isolation = "container" | "userns";
 
-export type ContainerStatus = "created" | "running" | "paused" | "exited" | "removing" | "dead";
+export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
 
 export interface ContainerState {
   status: ContainerStatus;
@@ -115,6 +116,8 @@ export interface ContainerInfo {
   /** Entry point and command as executed. */
   args: string[];
   state: ContainerState;
+  /** How often its policy has started it since somebody did. */
+  restartCount: number;
   request: ContainerRequest;
   mounts: MountPoint[];
   isolation: { userns: boolean; reason: string };

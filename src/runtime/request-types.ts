@@ -22,6 +22,9 @@ export interface Resources {
   pidsLimit?: number;
   /** 10 to 1000. */
   blkioWeight?: number;
+  /** Bytes per second that it receives and sends in each of its networks; 0: no limit. */
+  networkReceive?: number;
+  networkSend?: number;
 }
 
 export interface Ulimit {
@@ -62,6 +65,13 @@ export interface MountRequest {
   labels?: Record<string, string>;
 }
 
+/** When a container that has ended is started again. */
+export interface RestartPolicy {
+  name: "no" | "always" | "unless-stopped" | "on-failure";
+  /** Of `on-failure`; 0: no limit. */
+  maximumRetryCount: number;
+}
+
 export interface LogConfig {
   driver: "json-file" | "cri" | "none";
   /** Bytes, 0: never rotated. */
@@ -80,6 +90,8 @@ export interface NetworkEndpoint {
   /** The interface's name inside. */
   interface?: string;
   gatewayPriority?: number;
+  /** Bytes per second, instead of what holds for all of the container's networks; 0: no limit. */
+  bandwidth?: { receive?: number; send?: number };
 }
 
 /** A port that the host answers on. */
@@ -113,6 +125,7 @@ export interface ContainerRequest {
   stdinOnce?: boolean;
   labels?: Record<string, string>;
   autoRemove?: boolean;
+  restart?: RestartPolicy;
   /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
   network?: string;
   networks?: NetworkEndpoint[];

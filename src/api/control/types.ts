@@ -40,6 +40,7 @@ export type {
   Referrer,
   RegistryAuth,
   Resources,
+  RestartPolicy,
   RuntimeInfo,
   StatsSample,
   StoreProblem,
