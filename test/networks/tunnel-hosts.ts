@@ -126,7 +126,7 @@ export class TunnelHost {
       ipv6PrefixLength: 64,
       ipv6Gateway: "fd00:1::1",
     };
-    const wanted: Wanted[] = [{ network: this.network, attachment }];
+    const wanted: Wanted[] = [{ network: this.network, attachment, bandwidth: undefined }];
     // Everything is done before it waits for the first time.
     void this.netns.inside(() => this.kernel.attach(netns.fd, wanted, { ipv4: "10.1.0.1", ipv6: "fd00:1::1" }));
     netns.net.requireLink("eth0");
