@@ -49,7 +49,7 @@ function endpointLines({ entry, attachment }: Attached, hairpin: boolean): strin
       : [
           `ip link add ${hostInterface} mtu ${network.mtu} type veth peer ${name} address ${mac} mtu ${network.mtu} netns CONTAINER`,
           `ip link set ${hostInterface} master ${network.interface} up`,
-          `bridge fdb replace ${mac} dev ${hostInterface} master static`,
+          `bridge fdb replace ${mac} dev ${hostInterface} master static sticky`,
           ...(hairpin ? [`bridge link set dev ${hostInterface} hairpin on`] : []),
           ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
           ...limitLines(hostInterface, record.bandwidth),
