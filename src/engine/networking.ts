@@ -263,7 +263,11 @@ export async function reconcileNetworks(context: Context): Promise<void> {
   try {
     for (const { record, isUp } of containers.values())
       if (isUp && networkMode(record.request).kind === "networks")
-        netns.push({ container: record.id, name: record.name, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
+        netns.push({
+          container: record.id,
+          name: record.name,
+          netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC),
+        });
     await networks.reconcile(netns);
     for (const network of networks.list()) nameNetwork(context, network);
     nameRemote(context);

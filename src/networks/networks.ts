@@ -73,6 +73,7 @@ export class LocalNetworks implements Networks {
       firewall: this.#firewall,
       ports: new PortClaims(nameOf ?? ((container) => container.slice(0, 12))),
       ensure: (network) => this.#ensure(network),
+      elsewhere: (network, ip) => this.nodes.overlay?.holder(network, ip) ?? "another container",
       claim: async (planned) => {
         const spanning = planned.filter(({ entry }) => entry.network.driver === "overlay");
         return spanning.length === 0 ? [] : this.nodes.member.claim(spanning);
@@ -386,7 +387,10 @@ export class LocalNetworks implements Networks {
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
-    return explainNetwork(network, attached, { tag: this.#tag, hairpin: needsHairpin(), rules, obstacles });
+    return explainNetwork(network, attached, {
+      ...{ tag: this.#tag, hairpin: needsHairpin(), rules, obstacles },
+      spanning: network.driver === "overlay" ? this.nodes.member.explain(network) : [],
+    });
   }
 
   /** Resolves when what was to be removed in the background is gone. */

@@ -30,6 +30,8 @@ export interface SandboxParts {
   readonly ports: PortClaims;
   /** Makes a network in the kernel unless it is there; it may have another subnet afterwards. */
   ensure(network: NetworkRecord): void;
+  /** Who has an address that no container of this host has. */
+  elsewhere(network: NetworkRecord, ip: string): string;
   /** Takes planned addresses in networks that span hosts, all or none; what it returns is another host's, and others are to be chosen. */
   claim(planned: readonly Attached[]): Promise<readonly { readonly network: NetworkRecord; readonly ip: string }[]>;
 }
@@ -109,10 +111,10 @@ export class Sandboxes {
 
   /** What endpoints are to have: its addresses are taken on this host, and in the cluster. */
   async #plan({ name }: Sandbox, entries: readonly EndpointEntry[], names: ReadonlySet<string>): Promise<Attached[]> {
-    const { state, kernel, tag, claim } = this.#parts;
+    const { state, kernel, tag, claim, elsewhere } = this.#parts;
     for (;;) {
       const parentMac = (parent: string): string | undefined => kernel.net.linkByName(parent)?.address;
-      const planned = planAttachments(state, entries, { tag, names, parentMac, name });
+      const planned = planAttachments(state, entries, { tag, names, parentMac, name, elsewhere });
       const giveBack = (): void => {
         for (const { entry, attachment } of planned) releaseAddresses(state, entry.network, [attachment.ipv4, attachment.ipv6]);
       };

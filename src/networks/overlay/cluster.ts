@@ -148,46 +148,58 @@ export class Cluster {
    * @throws NetworkError cluster_unavailable, network_not_found
    */
   async claim(claim: Claim): Promise<Claimed> {
-    const keys = this.#keys;
-    const { etcd, node } = this.#parts;
-    const own = keys.ofClaim(claim);
-    const values = claimValues(claim);
+    const keys = this.#keys.ofClaim(claim);
     const network = this.mirror.network(claim.network)?.name ?? claim.network.slice(0, 12);
-    return this.#membership.guarding(own, () =>
+    return this.#membership.guarding(keys, () =>
       this.#ask(`an address of network ${network}`, async () => {
-        const lease = this.#membership.addressLease;
-        // A key that this host has left there is taken over, if it has not changed since it was seen.
-        const left = new Map<string, number>();
-        for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-          const { succeeded, results } = await etcd.transaction({
-            compare: [
-              { key: keys.networks + claim.network, present: true },
-              ...own.map((key) => {
-                const modRevision = left.get(key);
-                return modRevision === undefined ? ({ key, absent: true } as const) : { key, modRevision };
-              }),
-            ],
-            success: own.map((key, at) => ({ put: key, value: values[at]!, lease })),
-            failure: [{ get: keys.networks + claim.network }, ...own.map((key) => ({ get: key }))],
-          });
-          if (succeeded) return "claimed";
-          if (results[0]?.entries.length === 0) {
-            throw new NetworkError(
-              "network_not_found",
-              `network ${network} is not there any more: another host has removed it; disconnect the container from it`,
-            );
-          }
-          left.clear();
-          for (const { key, value, modRevision } of results.slice(1).flatMap(({ entries }) => entries)) {
-            const ip = key.slice(keys.addressesOf(claim.network).length);
-            const isOwn = parseClaim(claim.network, ip, value)?.node === node.id;
-            if (!isOwn || this.#isHeld(claim.network, ip)) return { takenIp: ip };
-            left.set(key, modRevision);
-          }
+        try {
+          return await this.#claim(claim, keys, network);
+        } catch (error) {
+          if (!(error instanceof OnggiError) || error.code !== "etcd_lease_gone") throw error;
         }
-        throw new OnggiError("cluster_unavailable", "its addresses change again and again");
+        // The host has slept, or was removed: it takes a new lease first.
+        this.#membership.again("the lease of this host's addresses has ended");
+        await this.#membership.connected();
+        return await this.#claim(claim, keys, network);
       }),
     );
+  }
+
+  async #claim(claim: Claim, own: readonly string[], name: string): Promise<Claimed> {
+    const keys = this.#keys;
+    const { etcd, node } = this.#parts;
+    const values = claimValues(claim);
+    const lease = this.#membership.addressLease;
+    // A key that this host has left there is taken over, if it has not changed since it was seen.
+    const left = new Map<string, number>();
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const { succeeded, results } = await etcd.transaction({
+        compare: [
+          { key: keys.networks + claim.network, present: true },
+          ...own.map((key) => {
+            const modRevision = left.get(key);
+            return modRevision === undefined ? ({ key, absent: true } as const) : { key, modRevision };
+          }),
+        ],
+        success: own.map((key, at) => ({ put: key, value: values[at]!, lease })),
+        failure: [{ get: keys.networks + claim.network }, ...own.map((key) => ({ get: key }))],
+      });
+      if (succeeded) return "claimed";
+      if (results[0]?.entries.length === 0) {
+        throw new NetworkError(
+          "network_not_found",
+          `network ${name} is not there any more: another host has removed it; disconnect the container from it`,
+        );
+      }
+      left.clear();
+      for (const { key, value, modRevision } of results.slice(1).flatMap(({ entries }) => entries)) {
+        const ip = key.slice(keys.addressesOf(claim.network).length);
+        const isOwn = parseClaim(claim.network, ip, value)?.node === node.id;
+        if (!isOwn || this.#isHeld(claim.network, ip)) return { takenIp: ip };
+        left.set(key, modRevision);
+      }
+    }
+    throw new OnggiError("cluster_unavailable", "its addresses change again and again");
   }
 
   #isHeld(network: string, ip: string): boolean {

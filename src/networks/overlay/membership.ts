@@ -105,6 +105,7 @@ export class Membership {
 
   /** Something does not fit: look at everything again. */
   again(reason: string): void {
+    this.#connected = false;
     this.#round.abort(new OnggiError("cluster_unavailable", reason));
   }
 
@@ -243,8 +244,8 @@ export class Membership {
       this.#believe(this.#addressLease, before, ttl);
       // A connection may be dead without anybody having said so.
       const { revision } = mirror;
-      const { changed } = await etcd.changedSince(keys.prefix, revision);
-      if (changed > 0 && mirror.revision === revision) {
+      const { changed, keys: count } = await etcd.changedSince(keys.prefix, revision);
+      if ((changed > 0 || count !== mirror.size) && mirror.revision === revision) {
         if (behind === revision) throw new OnggiError("cluster_unavailable", "etcd tells no changes any more");
         behind = revision;
       } else behind = -1;

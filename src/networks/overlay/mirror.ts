@@ -50,6 +50,11 @@ export class Mirror {
     this.#apply(store.read(), []);
   }
 
+  /** Number of keys. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
   nodes(): readonly NodeRecord[] {
     return [...this.#nodes.values()];
   }

@@ -14,10 +14,11 @@ import { type EndpointEntry, type NetworkState, networkView } from "../state.ts"
 import type { Attachment, ClusterListener, RemoteEndpoint } from "../types.ts";
 import { Cluster } from "./cluster.ts";
 import { Etcd } from "./etcd/index.ts";
+import { peerLines, tunnelLines } from "./explain.ts";
 import { type Changes, Mirror } from "./mirror.ts";
 import { type Claim, Keys } from "./records.ts";
 import type { ClusterStore } from "./store.ts";
-import { type Peer, Tunnels, tunnelMtu } from "./tunnel.ts";
+import { type Peer, type Tunnel, Tunnels, tunnelMtu } from "./tunnel.ts";
 
 export interface OverlayParts {
   readonly tag: string;
@@ -58,7 +59,10 @@ export class Overlay {
       fenced: (isFenced) => this.#fence(isFenced),
       keep: (kept) => store.keep(kept),
     });
-    this.#changed(mirror.everything());
+    // Nobody is told: who listens asks for all when it is ready.
+    const { networks, taken } = mirror.everything();
+    for (const network of networks) this.#attempt(`network ${network.name}`, () => this.#learn(network));
+    for (const one of taken.filter((one) => one.node !== node.id)) this.#take(one);
   }
 
   /** How large packets in overlay networks can be on this host. */
@@ -113,14 +117,17 @@ export class Overlay {
   }
 
   #inUse(network: NetworkRecord, ip: string): NetworkError {
-    const holder = this.cluster.mirror.claims(network.id).find(({ ipv4, ipv6 }) => ipv4 === ip || ipv6 === ip);
-    const whose = holder
-      ? `container ${holder.names[0] ?? holder.container.slice(0, 12)} on ${this.cluster.nodeName(holder.node)}`
-      : "a container of another host";
     return new NetworkError(
       "address_in_use",
-      `address ${ip} of network ${network.name} is in use by ${whose}: choose another, or stop that container`,
+      `address ${ip} of network ${network.name} is in use by ${this.holder(network, ip)}: choose another, or stop that container`,
     );
+  }
+
+  /** Who has an address: "container web on host-b". */
+  holder(network: NetworkRecord, ip: string): string {
+    const holder = this.cluster.mirror.claims(network.id).find(({ ipv4, ipv6 }) => ipv4 === ip || ipv6 === ip);
+    if (holder === undefined) return "a container of another host";
+    return `container ${holder.names[0] ?? holder.container.slice(0, 12)} on ${this.cluster.nodeName(holder.node)}`;
   }
 
   /** An endpoint has ended, or came to nothing. Nobody waits. */
@@ -137,12 +144,21 @@ export class Overlay {
   /** A network's bridge has been made on this host, or made again: now its tunnel and all that is known of its other hosts. */
   ensure(network: NetworkRecord, bridge: number): void {
     const { firewall } = this.#parts;
-    const { address } = this.cluster.node;
     firewall.setNodes({ ports: [this.#port], addresses: this.#otherAddresses() });
-    this.#tunnels.ensure(network, bridge, { vni: network.vni!, local: address, port: this.#port });
+    this.#tunnels.ensure(network, bridge, this.#tunnelOf(network));
     this.#tunnels.setPeers(network, this.#peers(network.id));
     this.#open.set(network.id, network);
     if (this.cluster.status.fenced) this.#tunnels.cut(network);
+  }
+
+  #tunnelOf(network: NetworkRecord): Tunnel {
+    return { vni: network.vni!, local: this.cluster.node.address, port: this.#port };
+  }
+
+  /** A network's tunnel and who is behind it, in the words of ip(8) and bridge(8). */
+  explain(network: NetworkRecord): string[] {
+    const peers = this.#peers(network.id).flatMap((peer) => peerLines(network, peer));
+    return [...tunnelLines(network, this.#parts.tag, this.#tunnelOf(network)), ...peers];
   }
 
   #otherAddresses(): string[] {
@@ -183,7 +199,12 @@ export class Overlay {
     const { networksGone, networks, claimsGone, claims, taken, free, nodes } = changes;
     const isOthers = ({ node }: { readonly node: string }): boolean => node !== this.cluster.node.id;
     for (const network of networksGone) this.#attempt(`network ${network.name}`, () => this.#networkGone(network));
-    for (const network of networks) this.#attempt(`network ${network.name}`, () => this.#networkIs(network));
+    for (const network of networks) {
+      this.#attempt(`network ${network.name}`, () => {
+        const known = this.#learn(network);
+        if (known !== undefined) this.#parts.listener.network(networkView(known));
+      });
+    }
     for (const one of free.filter(isOthers)) this.#free(one);
     for (const one of taken.filter(isOthers)) this.#take(one);
     const gone = claimsGone.filter(isOthers);
@@ -206,16 +227,17 @@ export class Overlay {
     if (network !== undefined) forget(network);
   }
 
-  #networkIs(network: NetworkRecord): void {
-    const { state, listener, log } = this.#parts;
-    if (state.network(network.id) !== undefined) return;
+  /** @returns a network that is new here */
+  #learn(network: NetworkRecord): NetworkRecord | undefined {
+    const { state, log } = this.#parts;
+    if (state.network(network.id) !== undefined) return undefined;
     if (state.byName(network.name) !== undefined) {
       log(`cluster: its network ${network.name} is not seen here while this host has another one of that name`);
-      return;
+      return undefined;
     }
     const here = { ...network, mtu: Math.min(network.mtu, this.mtu) };
     state.putNetwork(here);
-    listener.network(networkView(here));
+    return here;
   }
 
   /** A network of this host is gone: one of the cluster may have had its name. */
