@@ -425,21 +425,30 @@ describe("TLS", () => {
     expect(await watch.seen(1)).toEqual(["/onggi/a=1"]);
     watch.stop();
     await watch.done;
-    const { ca, endpoints } = own.options;
-    const anonymous = new Etcd({ endpoints, ca: ca! });
-    expect(await code(anonymous.get("/onggi/a"))).toBe("etcd_unavailable");
-    const { cert, key } = own.options;
-    const distrusting = new Etcd({ endpoints, cert: cert!, key: key! });
-    expect(await failure(distrusting.get("/onggi/a"))).toMatchObject({
-      code: "etcd_unavailable",
-      message: expect.stringContaining("its certificate is not trusted"),
-    });
-    const misnamed = new Etcd({ ...own.options, endpoints: [endpoints[0]!.replace("127.0.0.1", "127.0.0.2")] });
-    expect(await code(misnamed.get("/onggi/a"))).toBe("etcd_unavailable");
-    const plain = new Etcd({ endpoints: [endpoints[0]!.replace("https", "http")] });
-    expect(await code(plain.get("/onggi/a"))).toBe("etcd_unavailable");
-    expect(await code(new Etcd({ endpoints: [server.endpoint.replace("http", "https")] }).get("a"))).toBe("etcd_unavailable");
-    expect(readFileSync(own.file("client.crt"), "utf8")).toBe(cert!);
+    const { ca, cert, key, endpoints } = own.options;
+    const says = async (options: EtcdOptions, text: string): Promise<void> => {
+      const { code, message } = await failure(new Etcd(options).get("/onggi/a"));
+      expect(code).toBe("etcd_unavailable");
+      expect(message).toContain(text);
+    };
+    await says({ endpoints, ca: ca! }, "wants to see a certificate");
+    await says({ endpoints, cert: cert!, key: key! }, "its certificate is not trusted");
+    await says(
+      { ...own.options, endpoints: [endpoints[0]!.replace("127.0.0.1", "localhost")] },
+      "its certificate is not trusted",
+    );
+    await says({ endpoints: [endpoints[0]!.replace("https", "http")] }, "etcds:// is for servers with TLS");
+    await says({ endpoints: [server.endpoint.replace("http", "https")] }, "etcds:// is for servers with TLS");
+    const other = readFileSync(own.file("server.key"), "utf8");
+    const unusable: readonly [Partial<EtcdOptions>, string][] = [
+      [{ ca: "nonsense" }, "not in PEM"],
+      [{ ca: "-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n" }, "is damaged"],
+      [{ cert: cert! }, "the certificate has no key"],
+      [{ key: key! }, "the key has no certificate"],
+      [{ cert: cert!, key: "nonsense" }, "no private key"],
+      [{ cert: cert!, key: other }, "not that of the client's certificate"],
+    ];
+    for (const [options, text] of unusable) expect(() => new Etcd({ endpoints, ...options })).toThrow(text);
   });
 });
 
@@ -458,7 +467,8 @@ describe("users", () => {
       message: expect.stringContaining("permission denied"),
     });
     expect(await code(follow(it, "/other", 1).done)).toBe("etcd_unauthorized");
-    const { user: _, password: __, ...nobody } = own.options;
+    const { user, password: _, ...nobody } = own.options;
+    expect(() => new Etcd({ ...nobody, user: user! })).toThrow("etcd's user app has no password");
     expect(await failure(new Etcd(nobody).get("/onggi/a"))).toMatchObject({
       code: "etcd_unauthorized",
       message: expect.stringContaining("a user and a password"),

@@ -7,6 +7,7 @@ import type { Body } from "./encode.ts";
 import { Endpoint, EndpointFailure, failureOf, type MessageStream, type RawAnswer } from "./endpoint.ts";
 import { EtcdError } from "./errors.ts";
 import { mayPass, notDone, refusal, type Status, wantsToken, withoutAuth } from "./status.ts";
+import { checkedTls } from "./tls.ts";
 import type { EtcdOptions } from "./types.ts";
 
 export interface Asking {
@@ -44,14 +45,13 @@ export class Cluster {
   /** Under way or there; "" where etcd wants none. */
   #token: Promise<string> | null = null;
 
-  /** @throws EtcdError etcd_url_invalid */
-  constructor({ endpoints, user, password, ca, cert, key, timeout }: EtcdOptions) {
+  /** @throws EtcdError etcd_url_invalid, etcd_tls_invalid */
+  constructor(options: EtcdOptions) {
+    const { endpoints, user, password, timeout } = options;
     if (endpoints.length === 0) throw new EtcdError("etcd_url_invalid", "etcd has no endpoint: give one as http://10.0.0.1:2379");
-    const tls = {
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-    };
+    if (user !== undefined && password === undefined)
+      throw new EtcdError("etcd_url_invalid", `etcd's user ${user} has no password: give one as etcd://user:password@host`);
+    const tls = checkedTls(options);
     this.#endpoints = endpoints.map((url) => new Endpoint(originOf(url), tls));
     this.#user = user;
     this.#password = password ?? "";

@@ -2,7 +2,7 @@
 import type { Cluster } from "./cluster.ts";
 import { decodeStatus, decodeWatchMessage, parseJson, resultIn, type WatchMessage } from "./decode.ts";
 import { prefixRange } from "./encode.ts";
-import { EndpointFailure, MAX_ANSWER, type MessageStream } from "./endpoint.ts";
+import { EndpointFailure, failureOf, MAX_ANSWER, type MessageStream } from "./endpoint.ts";
 import { EtcdError } from "./errors.ts";
 import { mayPass, refusal, type Status, statusInReason } from "./status.ts";
 import type { WatchBatch, WatchEvent, WatchOptions } from "./types.ts";
@@ -86,8 +86,9 @@ function decoded(text: string, httpStatus: number): WatchMessage | Status {
     if (httpStatus !== 200) throw new EndpointFailure(`answers with HTTP status ${httpStatus}`, { code: "etcd_invalid_answer" });
     return decodeWatchMessage(resultIn(fields));
   } catch (error) {
-    if (error instanceof EtcdError) throw new EndpointFailure(error.message, { code: error.code });
-    throw error;
+    if (!(error instanceof EtcdError)) throw error;
+    if (httpStatus >= 500) throw new EndpointFailure(`answers with HTTP status ${httpStatus}`);
+    throw failureOf(error);
   }
 }
 
