@@ -13,6 +13,8 @@ export type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  HealthCheck,
+  HealthState,
   HistoryEntry,
   Image,
   ImageSummary,
