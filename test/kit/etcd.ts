@@ -72,7 +72,9 @@ export class EtcdServer implements AsyncDisposable {
         const authority = new Authority(server.#path);
         // etcd's gateway is a client of etcd with the same certificate: for both uses.
         authority.sign("server.", "/CN=etcd", `subjectAltName=IP:${server.#address}`);
-        authority.sign("client.", "/CN=client", "extendedKeyUsage=clientAuth");
+        // With users, the gateway wants none of a common name.
+        authority.sign("client.", "/O=onggi", "extendedKeyUsage=clientAuth");
+        if (options.auth) authority.sign("named.", "/CN=client", "extendedKeyUsage=clientAuth");
       }
       await server.up();
       if (options.auth) await server.#setUp(options.auth);

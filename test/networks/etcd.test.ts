@@ -455,7 +455,7 @@ describe("TLS", () => {
 describe("users", () => {
   let own: EtcdServer;
   beforeAll(async () => {
-    own = await startEtcd({ auth: { user: "app", password: "p:w" } });
+    own = await startEtcd({ auth: { user: "app", password: "p:w" }, tls: "mutual" });
   });
   afterAll(() => own.close());
 
@@ -477,6 +477,11 @@ describe("users", () => {
       code: "etcd_unauthorized",
       message: "etcd does not know this user with this password",
     });
+    const text = (name: string): string => readFileSync(own.file(name), "utf8");
+    const named = client({ cert: text("named.crt"), key: text("named.key") }, own);
+    const message = expect.stringContaining("has no common name (CN)");
+    expect(await failure(put("/onggi/a", "", named))).toMatchObject({ code: "etcd_unauthorized", message, uncertain: false });
+    expect(await failure(follow(named, "/onggi/a", 1).done)).toMatchObject({ code: "etcd_unauthorized", message });
     // Where etcd has no users, one is no matter.
     const at = prefix();
     await put(at, "1", client({ user: "app", password: "pw" }));
@@ -543,14 +548,14 @@ describe("servers that are no etcd", () => {
     ],
   ];
 
-  test.each(answers)("%s", async (_name, answer, expected) => {
+  test.each(answers)("%s", async (name, answer, expected) => {
     using garbage = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: answer });
     const it = client({ endpoints: [garbage.url.origin], timeout: 250 });
     expect(await code(it.get("a"))).toBe(expected);
     expect(await code(it.list("a"))).toBe(expected);
     expect(await code(follow(it, "a", 1).done)).toMatch(/^etcd_(invalid_answer|unavailable)$/);
     const change = await failure(it.transaction({ compare: [], success: [{ put: "a", value: "" }], failure: [{ get: "a" }] }));
-    expect(change).toMatchObject({ code: expected, uncertain: true });
+    expect(change).toMatchObject({ code: expected, uncertain: name !== "an old etcd" });
     expect(await code(it.keepAlive("1"))).toMatch(/^etcd_(invalid_answer|unavailable)$/);
     // Beside one that is right it is no matter.
     const at = prefix();

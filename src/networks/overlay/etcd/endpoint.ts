@@ -1,5 +1,6 @@
 /** One endpoint of etcd: requests to it, each on a connection of its own and limited in time and size. */
 import { connect } from "node:net";
+import { printable } from "../../../lib/printable.ts";
 import { unproxied } from "../../../lib/unproxied.ts";
 import type { Body } from "./encode.ts";
 import { EtcdError, type EtcdErrorCode } from "./errors.ts";
@@ -49,6 +50,23 @@ export function failureOf(error: unknown): EndpointFailure {
   if (isCertificate(name)) return new EndpointFailure(`its certificate is not trusted (${name})`, { uncertain: false });
   if (name === "ECONNRESET") return new EndpointFailure(CLOSED);
   return new EndpointFailure(String(message));
+}
+
+/** An answer that is not JSON: of something else, of what stands before etcd, or of etcd before it looks at the request. */
+export function failureOfText(status: number, text: string): EndpointFailure {
+  if (status >= 500) return new EndpointFailure(`answers with HTTP status ${status}`);
+  // Said by server/embed/serve.go.
+  if (text.startsWith("CommonName of client"))
+    return new EndpointFailure(
+      "with users, etcd's gateway takes certificates only from clients whose certificate has no common name (CN)",
+      {
+        code: "etcd_unauthorized",
+        uncertain: false,
+      },
+    );
+  const what = status === 404 ? "onggi needs etcd 3.4 or newer" : `"${printable(text, 100)}"`;
+  const message = `answers with HTTP status ${status} and no JSON: ${what}`;
+  return new EndpointFailure(message, { code: "etcd_invalid_answer", uncertain: status < 400 });
 }
 
 /** A request under way: a limit of time, and an end from outside. */
