@@ -71,8 +71,10 @@ export class EtcdServer implements AsyncDisposable {
       if (options.tls) {
         const authority = new Authority(server.#path);
         // etcd's gateway is a client of etcd with the same certificate: for both uses.
-        authority.sign("server.", "/CN=etcd", `subjectAltName=IP:${server.#address},IP:127.0.0.1,DNS:localhost`);
-        authority.sign("client.", "/CN=client", "extendedKeyUsage=clientAuth");
+        authority.sign("server.", "/CN=etcd", `subjectAltName=IP:${server.#address}`);
+        // With users, the gateway wants none of a common name.
+        authority.sign("client.", "/O=onggi", "extendedKeyUsage=clientAuth");
+        if (options.auth) authority.sign("named.", "/CN=client", "extendedKeyUsage=clientAuth");
       }
       await server.up();
       if (options.auth) await server.#setUp(options.auth);
@@ -132,12 +134,14 @@ export class EtcdServer implements AsyncDisposable {
   async up(): Promise<void> {
     const { netns, flags = [], dataDir = this.file("data") } = this.#options;
     const { name, peer, cluster } = this.#member;
+    // Milliseconds. One that is alone has nobody to wait for.
+    const electionTimeout = cluster.includes(",") ? 500 : 100;
     const peerUrl = `http://127.0.0.1:${peer}`;
     const words = [
       ...["etcd", "--name", name, "--data-dir", dataDir, "--logger", "zap", "--log-outputs", this.file("log")],
       ...["--listen-client-urls", this.endpoint, "--advertise-client-urls", this.endpoint],
       ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl, "--initial-cluster", cluster],
-      ...["--heartbeat-interval", "50", "--election-timeout", "500"],
+      ...["--heartbeat-interval", String(electionTimeout / 10), "--election-timeout", String(electionTimeout)],
       ...this.#tlsFlags(),
       ...flags,
     ];

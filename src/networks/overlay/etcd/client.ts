@@ -27,7 +27,7 @@ const leaseGone = (id: string): EtcdError => new EtcdError("etcd_lease_gone", `e
 export class Etcd {
   readonly #cluster: Cluster;
 
-  /** Asks nothing yet. @throws EtcdError etcd_url_invalid */
+  /** Asks nothing yet. @throws EtcdError etcd_url_invalid, etcd_tls_invalid */
   constructor(options: EtcdOptions) {
     this.#cluster = new Cluster(options);
   }

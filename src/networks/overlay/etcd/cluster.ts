@@ -4,9 +4,10 @@
  */
 import { decodeStatus, decodeToken, type Fields, parseJson } from "./decode.ts";
 import type { Body } from "./encode.ts";
-import { Endpoint, EndpointFailure, failureOf, type MessageStream, type RawAnswer } from "./endpoint.ts";
+import { Endpoint, EndpointFailure, failureOf, failureOfText, type MessageStream, type RawAnswer } from "./endpoint.ts";
 import { EtcdError } from "./errors.ts";
 import { mayPass, notDone, refusal, type Status, wantsToken, withoutAuth } from "./status.ts";
+import { checkedTls } from "./tls.ts";
 import type { EtcdOptions } from "./types.ts";
 
 export interface Asking {
@@ -44,14 +45,13 @@ export class Cluster {
   /** Under way or there; "" where etcd wants none. */
   #token: Promise<string> | null = null;
 
-  /** @throws EtcdError etcd_url_invalid */
-  constructor({ endpoints, user, password, ca, cert, key, timeout }: EtcdOptions) {
+  /** @throws EtcdError etcd_url_invalid, etcd_tls_invalid */
+  constructor(options: EtcdOptions) {
+    const { endpoints, user, password, timeout } = options;
     if (endpoints.length === 0) throw new EtcdError("etcd_url_invalid", "etcd has no endpoint: give one as http://10.0.0.1:2379");
-    const tls = {
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-    };
+    if (user !== undefined && password === undefined)
+      throw new EtcdError("etcd_url_invalid", `etcd's user ${user} has no password: give one as etcd://user:password@host`);
+    const tls = checkedTls(options);
     this.#endpoints = endpoints.map((url) => new Endpoint(originOf(url), tls));
     this.#user = user;
     this.#password = password ?? "";
@@ -180,8 +180,9 @@ export class Cluster {
     if (this.isClosed) return new EtcdError("etcd_unavailable", "etcd's client is closed", { uncertain });
     if (failures.length === 0) return new EtcdError("etcd_unavailable", "etcd cannot be used: no time was left to ask it");
     const message = failures.map((failure) => failure.message).join("; ");
-    const code = failures.every((failure) => failure.code === "etcd_invalid_answer") ? "etcd_invalid_answer" : "etcd_unavailable";
-    return new EtcdError(code, `etcd cannot be used: ${message}`, { uncertain });
+    const { code } = failures[0]!;
+    const same = failures.every((failure) => failure.code === code);
+    return new EtcdError(same ? code : "etcd_unavailable", `etcd cannot be used: ${message}`, { uncertain });
   }
 }
 
@@ -209,9 +210,7 @@ function outcomeOf<T>({ status, text }: RawAnswer, decode: Decode<T>): Outcome<T
   try {
     fields = parseJson(text);
   } catch {
-    if (status >= 500) throw new EndpointFailure(`answers with HTTP status ${status}`);
-    const what = status === 404 ? "onggi needs etcd 3.4 or newer" : "this is no etcd";
-    throw new EndpointFailure(`answers with HTTP status ${status} and no JSON: ${what}`, { code: "etcd_invalid_answer" });
+    throw failureOfText(status, text);
   }
   const error = decodeStatus(fields);
   if (error) return { status: error };

@@ -2,6 +2,7 @@
  * Answers of etcd's JSON gateway: nothing in them is believed before it was looked at. What is zero, false or empty is left out by
  * etcd; bytes are base64, 64-bit integers text. Pure. Source: etcd's api/etcdserverpb/rpc.proto, api/mvccpb/kv.proto.
  */
+import { printable } from "../../../lib/printable.ts";
 import { EtcdError } from "./errors.ts";
 import type { Entry, Operation, OperationResult, TransactionResult, WatchEvent } from "./types.ts";
 
@@ -76,7 +77,7 @@ export function decodeStatus(fields: Fields): { readonly code: number; readonly 
   const { code, grpc_code, message, error } = isObject(fields.error) ? fields.error : fields;
   const number = code ?? grpc_code;
   const said = message ?? error;
-  return typeof number === "number" && typeof said === "string" ? { code: number, message: said } : null;
+  return typeof number === "number" && typeof said === "string" ? { code: number, message: printable(said) } : null;
 }
 
 /** What a stream's message holds. */
@@ -201,7 +202,7 @@ export interface WatchMessage {
 export const decodeWatchMessage = (result: Fields): WatchMessage => ({
   created: flag(result.created, "created"),
   canceled: flag(result.canceled, "canceled"),
-  cancelReason: text(result.cancel_reason, "the reason of an end"),
+  cancelReason: printable(text(result.cancel_reason, "the reason of an end")),
   compactRevision: number(result.compact_revision, "the compacted revision"),
   fragment: flag(result.fragment, "fragment"),
   events: list(result.events, "the events").map(decodeEvent),

@@ -1,18 +1,14 @@
 /** One endpoint of etcd: requests to it, each on a connection of its own and limited in time and size. */
 import { connect } from "node:net";
+import { printable } from "../../../lib/printable.ts";
 import { unproxied } from "../../../lib/unproxied.ts";
 import type { Body } from "./encode.ts";
 import { EtcdError, type EtcdErrorCode } from "./errors.ts";
 import { LineSplitter, tooLong } from "./lines.ts";
+import type { Tls } from "./tls.ts";
 
 /** Bytes of one answer, and of one message in a stream. */
 export const MAX_ANSWER = 64 * 1024 * 1024;
-
-export interface Tls {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-}
 
 /** An endpoint has not answered as etcd does; another one may. */
 export class EndpointFailure extends Error {
@@ -36,7 +32,11 @@ const unreached: Readonly<Record<string, string>> = {
   ENOTFOUND: "host not found",
   EHOSTUNREACH: "no route to it",
   ENETUNREACH: "no route to it",
+  FailedToOpenSocket: "no connection could be made",
+  EPROTO: "no TLS could be agreed on: it speaks none, or wants to see a certificate",
 };
+
+const CLOSED = "the connection was closed";
 
 const isCertificate = (code: string): boolean => /CERT|SIGNATURE|ISSUER|SELF_SIGNED|CRL/.test(code);
 
@@ -48,8 +48,25 @@ export function failureOf(error: unknown): EndpointFailure {
   const name = String(code ?? "");
   if (unreached[name] !== undefined) return new EndpointFailure(unreached[name], { uncertain: false });
   if (isCertificate(name)) return new EndpointFailure(`its certificate is not trusted (${name})`, { uncertain: false });
-  if (name === "ECONNRESET") return new EndpointFailure("the connection was closed");
+  if (name === "ECONNRESET") return new EndpointFailure(CLOSED);
   return new EndpointFailure(String(message));
+}
+
+/** An answer that is not JSON: of something else, of what stands before etcd, or of etcd before it looks at the request. */
+export function failureOfText(status: number, text: string): EndpointFailure {
+  if (status >= 500) return new EndpointFailure(`answers with HTTP status ${status}`);
+  // Said by server/embed/serve.go.
+  if (text.startsWith("CommonName of client"))
+    return new EndpointFailure(
+      "with users, etcd's gateway takes certificates only from clients whose certificate has no common name (CN)",
+      {
+        code: "etcd_unauthorized",
+        uncertain: false,
+      },
+    );
+  const what = status === 404 ? "onggi needs etcd 3.4 or newer" : `"${printable(text, 100)}"`;
+  const message = `answers with HTTP status ${status} and no JSON: ${what}`;
+  return new EndpointFailure(message, { code: "etcd_invalid_answer", uncertain: status < 400 });
 }
 
 /** A request under way: a limit of time, and an end from outside. */
@@ -104,6 +121,8 @@ export interface MessageStream {
 export class Endpoint {
   readonly url: string;
   readonly #tls: Tls;
+  /** Whether it was ever heard. */
+  #known = false;
 
   constructor(url: string, tls: Tls) {
     this.url = url;
@@ -145,7 +164,7 @@ export class Endpoint {
       }
       return { status: response.status, text: Buffer.concat(parts).toString("utf8") };
     } catch (error) {
-      throw failureOf(attempt.signal.aborted ? attempt.signal.reason : error);
+      throw this.#failure(attempt, error);
     } finally {
       attempt.close();
     }
@@ -154,7 +173,7 @@ export class Endpoint {
   /** A request that is answered by messages without an end. The first has to come in time. Throws EndpointFailure. */
   async stream(path: string, body: Body, token: string, milliseconds: number, signal: AbortSignal): Promise<MessageStream> {
     const attempt = new Attempt(milliseconds, signal);
-    const failure = (error: unknown): EndpointFailure => failureOf(attempt.signal.aborted ? attempt.signal.reason : error);
+    const failure = (error: unknown): EndpointFailure => this.#failure(attempt, error);
     try {
       const response = await this.#post(path, body, token, attempt.signal);
       return {
@@ -179,8 +198,8 @@ export class Endpoint {
    * No connection is used again: one that has died would hold a request up, and fetch by itself sends a request a second time where a
    * connection that was used before breaks, while etcd may have carried out the first.
    */
-  #post(path: string, body: Body, token: string, signal: AbortSignal): Promise<Response> {
-    return unproxied(`${this.url}${path}`, {
+  async #post(path: string, body: Body, token: string, signal: AbortSignal): Promise<Response> {
+    const response = await unproxied(`${this.url}${path}`, {
       method: "POST",
       headers: {
         "Content-Type": "application/json",
@@ -197,6 +216,15 @@ export class Endpoint {
       signal,
       ...(this.url.startsWith("https:") ? { tls: this.#tls } : {}),
     } as RequestInit);
+    this.#known = true;
+    return response;
+  }
+
+  #failure(attempt: Attempt, error: unknown): EndpointFailure {
+    const failure = failureOf(attempt.signal.aborted ? attempt.signal.reason : error);
+    if (failure.message === CLOSED && !this.#known)
+      failure.message += ": etcds:// is for servers with TLS, etcd:// for those without";
+    return failure;
   }
 }
 

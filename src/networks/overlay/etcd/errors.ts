@@ -14,7 +14,9 @@ export type EtcdErrorCode =
   | "etcd_refused"
   /** What answered is no etcd, or an answer was too large. */
   | "etcd_invalid_answer"
-  | "etcd_url_invalid";
+  | "etcd_url_invalid"
+  /** Certificate or key cannot be used. */
+  | "etcd_tls_invalid";
 
 export class EtcdError extends OnggiError {
   declare readonly code: EtcdErrorCode;

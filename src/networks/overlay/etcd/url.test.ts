@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { Cluster } from "./cluster.ts";
 import { EtcdError } from "./errors.ts";
 import { parseEtcdUrl } from "./url.ts";
 
@@ -101,4 +102,11 @@ test("anything is read or refused", () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+test("endpoints are origins", () => {
+  for (const endpoint of ["10.0.0.1:2379", "ftp://h", "http://u:p@h", "http://h/x", "http://h?x", ""])
+    expect(() => new Cluster({ endpoints: [endpoint] })).toThrow("this is no endpoint of etcd");
+  expect(() => new Cluster({ endpoints: [] })).toThrow("etcd has no endpoint");
+  new Cluster({ endpoints: ["http://h", "https://[fd00::1]:2379/"] });
 });

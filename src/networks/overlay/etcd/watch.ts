@@ -1,8 +1,8 @@
 /** One watch: a stream of what changes below a prefix. Source: etcd's documentation of the watch API, rpc.proto's WatchResponse. */
 import type { Cluster } from "./cluster.ts";
-import { decodeStatus, decodeWatchMessage, parseJson, resultIn, type WatchMessage } from "./decode.ts";
+import { decodeStatus, decodeWatchMessage, type Fields, parseJson, resultIn, type WatchMessage } from "./decode.ts";
 import { prefixRange } from "./encode.ts";
-import { EndpointFailure, MAX_ANSWER, type MessageStream } from "./endpoint.ts";
+import { EndpointFailure, failureOf, failureOfText, MAX_ANSWER, type MessageStream } from "./endpoint.ts";
 import { EtcdError } from "./errors.ts";
 import { mayPass, refusal, type Status, statusInReason } from "./status.ts";
 import type { WatchBatch, WatchEvent, WatchOptions } from "./types.ts";
@@ -80,14 +80,21 @@ async function* batches({ messages, url }: OpenWatch, signal: AbortSignal): Asyn
 /** A message, or the error that is in its place. */
 function decoded(text: string, httpStatus: number): WatchMessage | Status {
   try {
-    const fields = parseJson(text);
+    const fields = parsed(text, httpStatus);
     const status = decodeStatus(fields);
     if (status) return status;
     if (httpStatus !== 200) throw new EndpointFailure(`answers with HTTP status ${httpStatus}`, { code: "etcd_invalid_answer" });
     return decodeWatchMessage(resultIn(fields));
   } catch (error) {
-    if (error instanceof EtcdError) throw new EndpointFailure(error.message, { code: error.code });
-    throw error;
+    throw error instanceof EtcdError ? failureOf(error) : error;
+  }
+}
+
+function parsed(text: string, httpStatus: number): Fields {
+  try {
+    return parseJson(text);
+  } catch {
+    throw failureOfText(httpStatus, text);
   }
 }
 
