@@ -202,8 +202,12 @@ export class LocalNetworks implements Networks {
         `network ${network.name} has containers ${who.join(", ")}${more}: disconnect or remove them first`,
       );
     }
-    if (network.driver === "overlay") await this.nodes.member.cluster.removeNetwork(network);
-    else this.#remove(network);
+    if (network.driver === "overlay") {
+      const { member } = this.nodes;
+      // What a container has just given up must not keep it.
+      await member.idle();
+      await member.cluster.removeNetwork(network);
+    } else this.#remove(network);
     return networkView(network);
   }
 

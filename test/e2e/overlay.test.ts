@@ -46,8 +46,9 @@ class Host {
     return this.ns.inside(() => this.engine.onggi(args));
   }
 
-  join(...flags: string[]): Promise<string> {
-    return this.ok("node", "join", "--name", this.name, ...flags, `etcd://${ETCD}:2379`);
+  join(addresses = ADDRESSES): Promise<string> {
+    const leases = ["--alive-for", String(ALIVE), "--addresses-for", String(addresses)];
+    return this.ok("node", "join", "--name", this.name, ...leases, `etcd://${ETCD}:2379`);
   }
 
   run(name: string, network: string, ...command: string[]): Promise<string> {
@@ -87,6 +88,7 @@ beforeAll(async () => {
   etcd = await startEtcd({ netns: fabric, address: ETCD, port: 2379 });
   for (const [at, name] of ["a", "b", "c"].entries()) hosts.push(new Host(name, `10.99.0.${at + 1}`));
   await Promise.all(hosts.map((host) => host.ns.inside(() => bootstrapBusybox(host.engine))));
+  await Promise.all(hosts.map((host) => host.join()));
 }, 120_000);
 
 afterEach(async () => {
@@ -105,17 +107,18 @@ afterAll(async () => {
 
 describe("a cluster", () => {
   test("hosts join and list each other; a name and an address are one host's", async () => {
-    const short = ["--alive-for", String(ALIVE), "--addresses-for", String(ADDRESSES)];
-    expect(await a().join(...short)).toBe("this host is node a (10.99.0.1)");
-    await b().join(...short);
-    const same = await c().onggi("node", "join", "--name", "a", `etcd://${ETCD}`);
-    expect(same).toMatchObject({ code: 1, stderr: expect.stringContaining("has a node a already") });
-    const foreign = await c().onggi("node", "join", "--address", "10.99.0.77", `etcd://${ETCD}`);
-    expect(foreign).toMatchObject({ code: 1, stderr: expect.stringContaining("is none of this host") });
-    const nobody = await c().onggi("node", "join", "etcd://10.99.0.9:1");
-    expect(nobody).toMatchObject({ code: 1, stderr: expect.stringContaining("10.99.0.9:1") });
-    await c().join(...short);
-    expect((await c().onggi("node", "join", `etcd://${ETCD}`)).stderr).toContain("in a cluster already, as c");
+    expect(await c().ok("node", "leave")).toBe("this host is no longer node c");
+    const stderr = async (...args: string[]): Promise<string> => {
+      const result = await c().onggi("node", "join", ...args);
+      expect(result.code).toBe(1);
+      return result.stderr;
+    };
+    expect(await stderr("--name", "a", `etcd://${ETCD}`)).toContain("has a node a already");
+    expect(await stderr("--address", "10.99.0.77", `etcd://${ETCD}`)).toContain("is none of this host");
+    expect(await stderr("etcd://10.99.0.9:1")).toContain("10.99.0.9:1");
+    expect(await stderr("http://10.99.0.9")).toContain("etcd://");
+    expect(await c().join()).toBe("this host is node c (10.99.0.3)");
+    expect(await stderr(`etcd://${ETCD}`)).toContain("in a cluster already, as c");
     for (const host of hosts) {
       await eventually("all are seen", async () => (await host.ok("node", "ls", "--format", "{{.Status}}")) === "up\nup\nup");
       const lines = (await host.ok("node", "ls", "--format", "{{.Name}} {{.Address}}")).split("\n");
@@ -152,6 +155,17 @@ describe("a cluster", () => {
     }
     await Promise.all(hosts.map((host) => host.ok("network", "rm", ...[1, 2, 3].map((n) => `${host.name}${n}`))));
   }, 60_000);
+  test("a host leaves when it has nobody in a network, and nothing of it is left", async () => {
+    await a().ok("network", "create", "-d", "overlay", "solo");
+    await a().run("stays", "solo", "sleep", "inf");
+    expect((await a().onggi("node", "leave")).stderr).toContain("network solo has containers");
+    await a().ok("rm", "-f", "stays");
+    await a().ok("network", "rm", "solo");
+    for (const host of hosts) expect(await host.ok("node", "leave")).toBe(`this host is no longer node ${host.name}`);
+    expect(await a().ok("network", "ls", "-q", "-f", "driver=overlay")).toBe("");
+    expect((await etcd.control("get", "--prefix", "--keys-only", "/")).trim()).toBe("/onggi/v1/revision");
+    await Promise.all(hosts.map((host) => host.join()));
+  }, 60_000);
 });
 
 test("an etcd with certificates and users: joined with both, and the password stays here", async () => {
@@ -183,7 +197,7 @@ test("an etcd with certificates and users: joined with both, and the password st
     await a().ok("node", "leave");
   } finally {
     await a().onggi("node", "leave");
-    await a().join("--alive-for", String(ALIVE), "--addresses-for", String(ADDRESSES));
+    await a().join();
   }
 }, 60_000);
 
@@ -268,6 +282,9 @@ describe("faults", () => {
     await a().ok("network", "create", "-d", "overlay", "--subnet", "10.60.0.0/24", "hard");
     for (const host of hosts)
       await eventually("it is there", async () => (await host.onggi("network", "inspect", "hard")).code === 0);
+  }, 30_000);
+  afterAll(async () => {
+    await b().ok("network", "rm", "hard");
   }, 30_000);
 
   /** A connection from a container of b to one of a, that goes on as long as bytes come back. */
@@ -383,7 +400,7 @@ describe("faults", () => {
 
   test("a host that dies: its names go, its addresses stay its own until it is removed", async () => {
     await a().ok("node", "leave");
-    await a().join("--alive-for", String(ALIVE));
+    await a().join(600);
     await eventually("it is there", async () => (await a().onggi("network", "inspect", "hard")).code === 0);
     const going = await connection();
     going.end();
@@ -420,14 +437,4 @@ describe("faults", () => {
       async () => (await b().onggi("exec", "client", "sh", "-c", "echo hi | nc -w 1 server 7")).stdout === "hi\n",
     );
   }, 120_000);
-
-  test("a host leaves when it has nobody in a network, and nothing of it is left", async () => {
-    await a().run("stays", "hard", "sleep", "inf");
-    expect((await a().onggi("node", "leave")).stderr).toContain("network hard has containers");
-    await a().ok("rm", "-f", "stays");
-    await a().ok("network", "rm", "hard");
-    for (const host of hosts) expect(await host.ok("node", "leave")).toBe(`this host is no longer node ${host.name}`);
-    expect(await a().ok("network", "ls", "-q", "-f", "driver=overlay")).toBe("");
-    expect((await etcd.control("get", "--prefix", "--keys-only", "/")).trim()).toBe("/onggi/v1/revision");
-  }, 60_000);
 });
