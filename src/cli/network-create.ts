@@ -16,7 +16,7 @@ export const command = define({
     "aux-address": list("", "NAME=ADDRESS", "address that is somebody else's"),
     internal: bool("", "no way out and none in"),
     ipv6: bool("", "IPv6, also without a subnet"),
-    ipv4: bool("", "IPv4 (true)"),
+    ipv4: bool("", "IPv4 (true)", { rare: true }),
     opt: list("o", "KEY=VALUE", "option of the driver, as in com.docker.network.driver.mtu=1400"),
     label: list("", "KEY=VALUE", "label"),
     attachable: bool("", "for Docker's sake: every network is", { rare: true }),
