@@ -90,6 +90,7 @@ export const containerFlags = {
   ip6: text("", "ADDRESS", "IPv6 address in its network", rare),
   "mac-address": text("", "ADDRESS", "hardware address in its network", rare),
   "network-alias": list("", "NAME", "another name in its network", rare),
+  link: list("", "CONTAINER[:ALIAS]", "a name for another container that it alone knows", { rare: true, complete: "container" }),
   dns: list("", "ADDRESS", "name server instead of the host's", rare),
   "dns-search": list("", "DOMAIN", "search domain; . for none", rare),
   "dns-option": list("", "OPTION", "option of the resolver", rare),
@@ -121,7 +122,6 @@ export const containerFlags = {
   rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
   restart: restartFlag,
 
-  link: later("", "CONTAINER", "links; in a network of your own containers know each other by name"),
   "health-cmd": later("", "COMMAND", "health checks"),
   "health-interval": later("", "DURATION", "health checks"),
   "health-retries": later("", "N", "health checks"),

@@ -12,6 +12,7 @@ import type { ContainerRecord } from "./database.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
+import { resolveLinks } from "./links.ts";
 import { describe } from "./list.ts";
 import { mountPoints } from "./mount-points.ts";
 import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
@@ -96,8 +97,9 @@ function chooseName(context: Context, wanted: string | undefined): string {
 }
 
 /** The record of a container that does not exist yet; makes and reserves nothing. */
-export function draft(context: Context, request: ContainerRequest): ContainerRecord {
-  checkNetworking(context, request);
+export function draft(context: Context, asked: ContainerRequest): ContainerRecord {
+  checkNetworking(context, asked);
+  const request = resolveLinks(context, asked);
   checkRestart(request.restart, request);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");

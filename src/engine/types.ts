@@ -18,6 +18,7 @@ export type {
 } from "../images/types.ts";
 export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../networks/types.ts";
 export type {
+  ContainerLink,
   ContainerRequest,
   DeviceRequest,
   LogConfig,
@@ -127,6 +128,8 @@ export interface ContainerInfo {
   cgroupPath: string;
   /** Name of the OCI runtime that makes it. */
   runtime: string;
+  /** Of the default network: "/db:/web/alias". */
+  links: string[];
   /** Its places in networks, in the order of their names; empty for one that shares a network or has none. */
   networks: Endpoint[];
   /** Ports of the host, while it runs. */
