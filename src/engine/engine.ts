@@ -26,6 +26,7 @@ import { diskUsage } from "./disk-usage.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
+import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
@@ -41,12 +42,12 @@ import { pruneContainers } from "./prune.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer, throwAway } from "./remove.ts";
 import { restartAtEngineStart, restartContainer, startByPolicy } from "./restart.ts";
-import { RestartTimers } from "./restart-timers.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
+import { Timers } from "./timers.ts";
 import type { Trace } from "./trace.ts";
 import { trustOf } from "./trust.ts";
 import type {
@@ -118,6 +119,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const cgroupLayout = detectCgroups("/");
   const cgroups = openCgroups({ layout: cgroupLayout, systemd: driver === "systemd" });
   const facts = probeHost(cgroupFacts(cgroupLayout));
+  const withContainer = (what: string, task: (context: Context, container: Container) => Promise<void>) => (id: string) => {
+    const container = context.containers.get(id);
+    if (container) inBackground(context, `${what} ${container.name}`, () => task(context, container));
+  };
   const context: Context = {
     layout,
     version: options.version,
@@ -148,10 +153,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: shimInMemory(),
     runtimes,
-    restarts: new RestartTimers((id) => {
-      const container = context.containers.get(id);
-      if (container) inBackground(context, `restart ${container.name}`, () => startByPolicy(context, container));
-    }),
+    restarts: new Timers(withContainer("restart", startByPolicy), true),
+    probes: new Timers(withContainer("health check of", checkHealth)),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -421,6 +424,7 @@ export class Engine {
     const { context } = this;
     context.closing = true;
     context.restarts.close();
+    context.probes.close();
     for (const container of context.containers.values()) {
       await container.lock.run(() => {
         container.shim?.disconnect();

@@ -14,6 +14,8 @@ export type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  HealthCheck,
+  HealthState,
   HistoryEntry,
   Image,
   ImageSummary,
