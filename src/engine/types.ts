@@ -41,7 +41,7 @@ import type {
   ListPlatform,
   Referrer,
 } from "../images/types.ts";
-import type { Endpoint, Network, Published } from "../networks/types.ts";
+import type { Endpoint, InterfaceCounters, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest, HealthCheck } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -314,7 +314,8 @@ export interface StatsSample {
   };
   pids: { current: number; limit: number };
   io: { readBytes: number; writeBytes: number; readOps: number; writeOps: number };
-  network: Record<string, { rxBytes: number; rxPackets: number; txBytes: number; txPackets: number }>;
+  /** By interface, without the loopback device; empty for one in the host's network. */
+  network: Record<string, InterfaceCounters>;
 }
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */

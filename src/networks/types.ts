@@ -136,6 +136,18 @@ export interface Attachment {
   readonly ipv6Gateway: string | null;
 }
 
+/** What a container has received and sent by an interface since it was started. */
+export interface InterfaceCounters {
+  readonly rxBytes: number;
+  readonly rxPackets: number;
+  readonly rxErrors: number;
+  readonly rxDropped: number;
+  readonly txBytes: number;
+  readonly txPackets: number;
+  readonly txErrors: number;
+  readonly txDropped: number;
+}
+
 /** A running container, as networks see it. */
 export interface Sandbox {
   /** The container's id. */

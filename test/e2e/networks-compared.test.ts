@@ -54,6 +54,42 @@ async function both(work: (ask: Ask, refused: Ask) => Promise<unknown>): Promise
   expect(ours).toEqual(dockers);
 }
 
+/** Counters by interface, as Docker's API has them. */
+async function dockerCounters(container: string): Promise<Record<string, Record<string, number>>> {
+  const address = `http://docker/containers/${container}/stats?stream=false&one-shot=true`;
+  const answer = await fetch(address, { unix: docker.base.at("docker.sock") });
+  return ((await answer.json()) as { networks?: Record<string, Record<string, number>> }).networks ?? {};
+}
+
+describe.skipIf(missing !== null)("stats", () => {
+  test("have the same interfaces and counters as docker's", async () => {
+    const named = (counters: Record<string, Record<string, number>>) =>
+      Object.entries(counters)
+        .sort()
+        .map(([name, values]) => [name, Object.keys(values).sort()]);
+    const modes = {
+      plain: [],
+      host: ["--network", "host"],
+      none: ["--network", "none"],
+      guest: ["--network", "container:plain"],
+    };
+    await both(async (ask) => {
+      await ask("network", "create", "second");
+      for (const [name, words] of Object.entries(modes)) {
+        await ask("run", "-d", "--name", name, ...words, "IMAGE", "sleep", "1000");
+      }
+      await ask("network", "connect", "second", "plain");
+    });
+    const lines = (await engine.ok(["stats", "--no-stream", "--format", "json"])).split("\n");
+    expect(lines).toHaveLength(4);
+    const compared = lines.map(async (line) => {
+      const { Name, Networks } = JSON.parse(line);
+      expect([Name, named(Networks)]).toEqual([Name, named(await dockerCounters(Name))]);
+    });
+    await Promise.all(compared);
+  });
+});
+
 describe.skipIf(missing !== null)("links of the default network", () => {
   test("variables and /etc/hosts", async () => {
     await both(async (ask) => {
