@@ -1,7 +1,7 @@
 /** What others know of networks. Addresses are texts as formatIp gives them, prefixes "10.0.0.0/24", MACs "02:42:ac:11:00:02". */
 
 /** host and none are networks too: nothing is made for them. */
-export type NetworkDriver = "bridge" | "macvlan" | "host" | "null";
+export type NetworkDriver = "bridge" | "overlay" | "macvlan" | "host" | "null";
 
 /** A range of addresses of a network. */
 export interface Pool {
@@ -45,11 +45,13 @@ export interface Network {
   readonly pools: readonly (Pool & { readonly gateway: string })[];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
-  /** The interface on the host: the bridge, or what macvlan lies on; "" where there is none. */
+  /** The interface on the host: the bridge, also of overlay, or what macvlan lies on; "" where there is none. */
   readonly interface: string;
   readonly mtu: number;
   /** bridge, host, none: always there, cannot be removed. */
   readonly predefined: boolean;
+  /** Of overlay: the network's number in VXLAN packets, RFC 7348. */
+  readonly vni?: number;
 }
 
 export type Protocol = "tcp" | "udp" | "sctp";
@@ -63,6 +65,12 @@ export interface Publication {
   /** In a request: first and last of the ports to choose from; 0 and 0 for any of the ephemeral ones. In what has been published both are the port. */
   readonly hostPort: number;
   readonly hostPortEnd: number;
+}
+
+/** How fast a container sends and receives in a network: bytes per second. Absent: as fast as it can. */
+export interface Bandwidth {
+  readonly receive?: number;
+  readonly send?: number;
 }
 
 export interface EndpointRequest {
@@ -80,6 +88,8 @@ export interface EndpointRequest {
   readonly interface?: string;
   /** The endpoint with the highest has the default route; 0 by default. */
   readonly gatewayPriority?: number;
+  /** Refused where packets do not pass the host, as with macvlan; 0 is no limit. */
+  readonly bandwidth?: Bandwidth;
   /** The container removes itself: the endpoint survives the engine's death, but not the machine's, and costs no wait for the disk. */
   readonly transient?: boolean;
 }
@@ -95,6 +105,8 @@ export interface Endpoint {
   readonly fixed: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
   readonly interface?: string;
   readonly gatewayPriority: number;
+  /** Absent: it has never been limited. */
+  readonly bandwidth?: Bandwidth;
   /** What it has while its container runs; null otherwise. */
   readonly attached: Attachment | null;
 }
@@ -145,6 +157,11 @@ export interface Networks {
   connect(request: EndpointRequest): Endpoint;
   /** Takes it away, and while the container runs also what is in the kernel. The link's removal is not waited for. */
   disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void>;
+  /**
+   * Changes how fast a container sends and receives in each of its networks, at once where it runs. All networks or none.
+   * @param change what an endpoint is to have instead of what it has
+   */
+  limit(container: string, change: (endpoint: Endpoint) => Bandwidth): Promise<void>;
   endpointsOf(container: string): readonly Endpoint[];
   endpointsIn(network: string): readonly Endpoint[];
 
