@@ -14,6 +14,7 @@ import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { checkLog } from "./log-options.ts";
 import { mountPoints } from "./mount-points.ts";
 import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
@@ -120,6 +121,7 @@ export function draft(context: Context, request: ContainerRequest): ContainerRec
   checkNetworking(context, request);
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
+  checkLog(request.log);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);

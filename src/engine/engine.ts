@@ -32,7 +32,10 @@ import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
-import { type LogEntry, readLog } from "./logs.ts";
+import { attributesOf, forwardRests } from "./log-drivers.ts";
+import { LogForwards } from "./log-forward.ts";
+import { logFormat } from "./log-options.ts";
+import { clearLog, type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
@@ -158,6 +161,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     runtimes,
     restarts: new Timers(withContainer("restart", startByPolicy), true),
     probes: new Timers(withContainer("health check of", checkHealth)),
+    forwards: new LogForwards(options.log),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -165,6 +169,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     closing: false,
   };
   await reconcile(context);
+  forwardRests(context);
   restartAtEngineStart(context);
   return new Engine(context, lock);
 }
@@ -350,8 +355,8 @@ export class Engine {
   ): AsyncGenerator<LogEntry> {
     const container = this.find(reference);
     const { record } = container;
-    const driver = record.request.log?.driver ?? "json-file";
-    if (driver === "none") {
+    const format = logFormat(record.request.log);
+    if (format === null) {
       throw new OnggiError("no_logs", `container ${record.name} has log driver none; there is nothing to read`);
     }
     const moment = (name: string, text: string | undefined) => {
@@ -368,7 +373,23 @@ export class Engine {
     const range = { since: moment("since", query.since), until: moment("until", query.until) };
     const ended = container.isUp ? container.nextExit() : Promise.resolve();
     const { log } = containerPaths(this.context.layout, record.id, record.logFile);
-    return readLog(log, driver, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+    return readLog(log, format, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+  }
+
+  /** What goes with each of a container's entries, "a=1,b=2", as its log options say. */
+  logDetails(reference: string): string {
+    const { record } = this.find(reference);
+    const pairs = Object.entries(attributesOf(this.context, record)).sort(([a], [b]) => (a < b ? -1 : 1));
+    return pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join(",");
+  }
+
+  /** Empties a container's log, also while it runs. */
+  clearLog(reference: string): string {
+    const container = this.find(reference);
+    const { log } = containerPaths(this.context.layout, container.id, container.record.logFile);
+    clearLog(log);
+    container.shim?.reopenLogs();
+    return container.id;
   }
 
   /** A sample of each container named, or of all that run (with `all`: of every one). */
@@ -445,6 +466,7 @@ export class Engine {
         container.shim = null;
       });
     }
+    await context.forwards.close();
     await Promise.allSettled(context.background);
     if (![...context.containers.values()].some(({ isUp }) => isUp)) {
       for (const group of Object.values(context.cgroupRoots)) {

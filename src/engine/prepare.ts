@@ -27,6 +27,7 @@ import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
+import { logFormat } from "./log-options.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
@@ -140,14 +141,12 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
 
 export function supervisionOf(record: ContainerRecord): Supervision {
   const { tty, openStdin, stdinOnce, autoRemove, log } = record.request;
+  const format = logFormat(log);
   return {
     tty: !!tty,
     openStdin: !!openStdin,
     stdinOnce: !!stdinOnce,
-    log:
-      !log || log.driver === "none"
-        ? null
-        : { format: log.driver, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles },
+    log: log && format ? { format, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles } : null,
     exitPath: EXIT_RECORD,
     durable: !autoRemove,
   };

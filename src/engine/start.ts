@@ -18,6 +18,7 @@ import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./fore
 import { startingHealth, untilNextCheck } from "./health-check.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { forwardLog } from "./log-drivers.ts";
 import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
@@ -173,10 +174,11 @@ export function startContainer(context: Context, container: Container, options: 
   });
 }
 
-/** Records the container's end when it comes, and looks at its health until then. Also for a shim that an earlier engine spawned. */
+/** Records the container's end when it comes, and until then looks at its health and forwards its log. Also for a shim that an earlier engine spawned. */
 export function watchExit(context: Context, container: Container, shim: Shim): void {
   const { health, healthcheck, state } = container.record;
   if (health && healthcheck) context.probes.after(container.id, untilNextCheck(health, healthcheck, state.startedAt, nowNs()));
+  forwardLog(context, container, container.nextExit());
   inBackground(context, `exit of ${container.id}`, async () => {
     const told = await shim.main.exited.catch(() => null);
     if (context.closing) return;

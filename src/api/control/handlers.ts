@@ -90,15 +90,17 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     inspect: async ({ request }) => engine.inspect(request.container),
     list: async ({ request }) => ({ containers: engine.list(request) }),
     logs: async (call) => {
-      const { stdout = true, stderr = true, timestamps, container, ...query } = call.request;
+      const { stdout = true, stderr = true, timestamps, details, container, ...query } = call.request;
       const encoder = new TextEncoder();
+      const said = details ? `${engine.logDetails(container)} ` : "";
       for await (const entry of engine.logs(container, query, call.signal)) {
         if (entry.stream === "stdout" ? !stdout : !stderr) continue;
-        const bytes = encoder.encode(timestamps ? `${fixedWidth(entry.time)} ${entry.text}` : entry.text);
+        const bytes = encoder.encode(`${timestamps ? `${fixedWidth(entry.time)} ` : ""}${said}${entry.text}`);
         await (entry.stream === "stdout" ? call.stdout(bytes) : call.stderr(bytes));
       }
       return {};
     },
+    logsClear: async ({ request }) => ({ id: engine.clearLog(request.container) }),
     attach: async (call) => {
       const { container, attach, size, sigProxy } = call.request;
       const status = await engine.attach(container, streamsOf(call, attach, sigProxy), size);

@@ -180,12 +180,15 @@ export interface Calls {
       since?: string;
       until?: string;
       timestamps?: boolean;
+      /** Each entry with what the log's options name of labels and variables. */
+      details?: boolean;
       stdout?: boolean;
       stderr?: boolean;
     };
     result: Record<never, never>;
     item: never;
   };
+  logsClear: { request: { container: string }; result: { id: string }; item: never };
   attach: {
     request: { container: string; attach: AttachStreams; size?: TerminalSize; sigProxy?: boolean };
     result: { exitCode: number; detached?: boolean };
