@@ -121,6 +121,15 @@ export async function attachNetworks(context: Context, record: ContainerRecord, 
   });
 }
 
+/** A container that runs has another name now. Never throws. */
+export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
+  if (networkMode(record.request).kind !== "networks") return;
+  const endpoints = context.networks.endpointsOf(record.id);
+  await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
+    (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
+  );
+}
+
 /** As with Docker, the default network has no names. */
 const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
 

@@ -195,6 +195,13 @@ export interface ContainerSummary {
   ports: Published[];
 }
 
+/** The processes of a container, as host processes. */
+export interface ProcessList {
+  titles: string[];
+  /** One row each, as long as `titles`. */
+  processes: string[][];
+}
+
 export interface ExecRequest {
   command: string[];
   env?: string[];
