@@ -1,5 +1,5 @@
 /** What an endpoint is to have while its container runs: names, addresses, gateways. Takes addresses, makes nothing in the kernel. */
-import { derivedMac, lengthOf } from "./bridge.ts";
+import { derivedMac, hasBridge, lengthOf } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import type { FirewallNetwork, FirewallPort } from "./firewall/index.ts";
@@ -71,7 +71,7 @@ function planOne(state: NetworkState, entry: EndpointEntry, { tag, parentMac }: 
     names.add(name);
     return {
       interface: name,
-      hostInterface: network.driver === "bridge" ? hostEndName(tag) : "",
+      hostInterface: hasBridge(network) ? hostEndName(tag) : "",
       mac: passthru ?? record.fixed.mac ?? derivedMac(ipv4, ipv6),
       ipv4,
       ipv4PrefixLength: ipv4 === null ? 0 : lengthOf(pool(4)!.subnet),
@@ -130,7 +130,7 @@ export function gatewaysOf(attached: readonly Attached[]): Gateways {
 export function publisher(attached: readonly Attached[], family: 4 | 6): Attached | undefined {
   return inOrder(attached).find(
     ({ entry: { network }, attachment: { ipv4, ipv6 } }) =>
-      network.driver === "bridge" && !network.internal && (family === 4 ? ipv4 : ipv6) !== null,
+      hasBridge(network) && !network.internal && (family === 4 ? ipv4 : ipv6) !== null,
   );
 }
 

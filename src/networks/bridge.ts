@@ -27,6 +27,9 @@ import { parseOptions } from "./options.ts";
 import { addressText, familyOf, parseSubnet } from "./prefixes.ts";
 import type { Attachment } from "./types.ts";
 
+/** A network of this kind has a bridge of the host, and rules. */
+export const hasBridge = ({ driver }: Pick<NetworkRecord, "driver">): boolean => driver === "bridge" || driver === "overlay";
+
 /** The name of a network's bridge; that of the default network tells the engine's tag. */
 export const bridgeName = (id: string, tag: string, isDefault: boolean, chosen?: string): string =>
   chosen ?? (isDefault ? `og-${tag}` : `br-${id.slice(0, 12)}`);

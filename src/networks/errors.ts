@@ -15,7 +15,12 @@ export type NetworkErrorCode =
   | "port_in_use"
   | "port_invalid"
   | "endpoint_exists"
-  | "endpoint_not_found";
+  | "endpoint_not_found"
+  | "node_not_found"
+  | "node_exists"
+  | "node_invalid"
+  | "node_in_use"
+  | "cluster_unavailable";
 
 export class NetworkError extends OnggiError {
   declare readonly code: NetworkErrorCode;

@@ -1,7 +1,7 @@
 /** A network in the words of `ip` and `nft`. Pure. */
 import type { Attached } from "./attachments.ts";
 import { gatewaysOf } from "./attachments.ts";
-import { bridgeAlias, lengthOf } from "./bridge.ts";
+import { bridgeAlias, hasBridge, lengthOf } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { parseOptions } from "./options.ts";
 
@@ -72,7 +72,7 @@ export function explainNetwork(
   if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
   const lines = [
     `# network ${network.name}, ${network.id}`,
-    ...(network.driver === "bridge" ? bridgeLines(network, tag) : [`# lies on ${network.interface}`]),
+    ...(hasBridge(network) ? bridgeLines(network, tag) : [`# lies on ${network.interface}`]),
     ...attached.flatMap((one) => endpointLines(one, hairpin)),
   ];
   if (rules !== "") lines.push("", `# nft list table inet onggi_${tag}`, rules.trimEnd());

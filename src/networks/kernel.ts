@@ -21,6 +21,7 @@ import {
   cableRequests,
   derivedMac,
   ensureBridge,
+  hasBridge,
   needsHairpin,
   portEntry,
   portSettings,
@@ -79,10 +80,9 @@ export class KernelNetworks {
   /** Makes a network's bridge, or what is missing of it. @returns the index of what its endpoints lie on */
   ensure(network: NetworkRecord): number {
     const { driver } = network;
-    const index =
-      driver === "bridge"
-        ? ensureBridge(this.net, network, this.#tag, this.#log)
-        : requireParent(this.net, parseOptions(driver, network.options).parent).index;
+    const index = hasBridge(network)
+      ? ensureBridge(this.net, network, this.#tag, this.#log)
+      : requireParent(this.net, parseOptions(driver, network.options).parent).index;
     this.#below.set(network.id, index);
     this.#hairpin = needsHairpin();
     return index;
@@ -125,7 +125,7 @@ export class KernelNetworks {
     const interfaces = wanted.map((one) => ({ ...one, index: randomIndex(), news: this.#isNews(one) }));
     const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, index, news }) => {
       const below = this.#below.get(network.id) ?? this.ensure(network);
-      return network.driver === "bridge"
+      return hasBridge(network)
         ? cableRequests({ network, attachment, bridge: below, index, news, hairpin: this.#hairpin }, netns)
         : [macvlanRequest(network, attachment, { parent: below, index, netns })];
     });
@@ -137,7 +137,7 @@ export class KernelNetworks {
       inside.close();
     }
     // What the container sends first must not be lost: it would be sent again after a second only.
-    const cables = interfaces.filter(({ network }) => network.driver === "bridge");
+    const cables = interfaces.filter(({ network }) => hasBridge(network));
     const bridges = new Set(cables.map(({ network }) => this.#below.get(network.id)!));
     this.net.batch([...cables.map(({ index }) => settleLink(index)), ...[...bridges].map(settleLink)]);
     for (const cable of cables) if (cable.news) this.#announce(cable);
@@ -179,7 +179,7 @@ export class KernelNetworks {
   /** Puts the host's end of a cable back where it belongs. False if it is not there any more. */
   repair({ network, attachment }: Wanted, links: ReadonlyMap<string, Link>): boolean {
     const { hostInterface, mac } = attachment;
-    if (network.driver !== "bridge") return true;
+    if (!hasBridge(network)) return true;
     const link = links.get(hostInterface);
     if (link === undefined) return false;
     const bridge = this.#below.get(network.id) ?? this.ensure(network);

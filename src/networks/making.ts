@@ -1,6 +1,6 @@
 /** How a network comes to its subnets, its interface and its MTU. */
 import { chooseSubnet, completePool, type GatewayPool } from "./addresses.ts";
-import { bridgeName } from "./bridge.ts";
+import { bridgeName, hasBridge } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { defaultMtu, type OccupiedRange, occupiedRanges } from "./host.ts";
@@ -13,7 +13,7 @@ export const newId = (): string => Buffer.from(crypto.getRandomValues(new Uint8A
 
 /** What other networks and, for a bridge, the host have a use for. */
 function occupied(kernel: KernelNetworks, others: readonly NetworkRecord[], withHost: boolean): OccupiedRange[] {
-  const own = new Set(others.filter(({ driver }) => driver === "bridge").map((network) => network.interface));
+  const own = new Set(others.filter(hasBridge).map((network) => network.interface));
   return [
     ...others.flatMap(({ name, pools }) =>
       pools.map(({ subnet }) => ({ ...parseSubnet(subnet), what: `network ${name} with ${subnet}` })),

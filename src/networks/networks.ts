@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { attachedOf, firewallNetwork } from "./attachments.ts";
-import { needsHairpin } from "./bridge.ts";
+import { hasBridge, needsHairpin } from "./bridge.ts";
 import { NetworkDatabase, type NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { explainNetwork } from "./explain.ts";
@@ -92,7 +92,7 @@ export class LocalNetworks implements Networks {
   #make(network: NetworkRecord): void {
     const current = this.#current(network);
     this.#kernel.ensure(current);
-    if (network.driver !== "bridge") return;
+    if (!hasBridge(network)) return;
     if (!this.#hasTable) {
       this.#makeTable();
       return;
@@ -117,7 +117,7 @@ export class LocalNetworks implements Networks {
 
   /** All rules of what there is, whatever was there. */
   #makeTable(): void {
-    const bridges = this.#state.networks().filter(({ driver }) => driver === "bridge");
+    const bridges = this.#state.networks().filter(hasBridge);
     try {
       this.#firewall.ensure(bridges.map(firewallNetwork), this.#sandboxes.firewallPorts());
       if (!this.#hasTable) this.#firewall.watch();
@@ -173,7 +173,7 @@ export class LocalNetworks implements Networks {
   #finishRemoval(network: NetworkRecord): void {
     const removal = async (): Promise<void> => {
       try {
-        if (network.driver === "bridge") {
+        if (hasBridge(network)) {
           if (this.#hasTable) this.#firewall.removeNetwork(network.id);
           await this.#kernel.removeBridge(network);
         }
@@ -264,8 +264,9 @@ export class LocalNetworks implements Networks {
     }
     this.#sandboxes.reclaimPorts();
     const networks = this.#state.networks().filter(({ driver, id, predefined }) => {
-      // The default network is made when somebody needs it.
-      if (driver === "bridge" && predefined) return this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
+      // These are made when somebody needs them.
+      const isLate = driver === "overlay" || (driver === "bridge" && predefined);
+      if (isLate) return this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
       return driver === "bridge" || driver === "macvlan";
     });
     for (const network of networks) {
@@ -277,7 +278,7 @@ export class LocalNetworks implements Networks {
       }
     }
     // Rules of a former engine would keep the ports of containers that are gone.
-    if (networks.some(({ driver }) => driver === "bridge")) this.#makeTable();
+    if (networks.some(hasBridge)) this.#makeTable();
     else if (!this.#hasTable) this.#removeTable();
     await this.#sandboxes.repair(running);
     this.#sandboxes.sweepSoon(0);
@@ -290,7 +291,7 @@ export class LocalNetworks implements Networks {
 
   async explain(reference: string): Promise<string> {
     const network = this.#state.find(reference);
-    const hasRules = network.driver === "bridge" && this.#hasTable;
+    const hasRules = hasBridge(network) && this.#hasTable;
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
@@ -305,7 +306,7 @@ export class LocalNetworks implements Networks {
 
   async withdraw(): Promise<void> {
     await this.idle();
-    const bridges = this.#state.networks().filter(({ driver }) => driver === "bridge");
+    const bridges = this.#state.networks().filter(hasBridge);
     const isUsed = ({ id }: NetworkRecord): boolean => this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
     if (!bridges.some(isUsed)) {
       this.#firewall.remove();

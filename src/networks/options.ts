@@ -4,6 +4,7 @@ import type { NetworkDriver } from "./types.ts";
 
 const BRIDGE = "com.docker.network.bridge.";
 const MTU = "com.docker.network.driver.mtu";
+const ENCRYPTED = "encrypted";
 const PREFIX = "com.docker.network.container_iface_prefix";
 
 /** Of macvlan(8): who of the containers on one parent reaches whom. */
@@ -23,6 +24,8 @@ export interface DriverOptions {
   readonly masquerade: boolean;
   /** Of bridge: the address that ports are published on where a request says all of IPv4. */
   readonly hostBinding?: string;
+  /** Of overlay: what goes from host to host is encrypted. */
+  readonly encrypted: boolean;
   /** Of macvlan. */
   readonly parent: string;
   readonly mode: MacvlanMode;
@@ -34,6 +37,7 @@ const known: Readonly<Record<NetworkDriver, readonly string[]>> = {
     ...common,
     ...["name", "enable_icc", "enable_ip_masquerade", "host_binding_ipv4", "default_bridge"].map((name) => BRIDGE + name),
   ],
+  overlay: [...common, ENCRYPTED, `${BRIDGE}enable_icc`, `${BRIDGE}enable_ip_masquerade`, `${BRIDGE}host_binding_ipv4`],
   macvlan: [...common, "parent", "macvlan_mode"],
   host: [],
   null: [],
@@ -83,6 +87,7 @@ export function parseOptions(driver: NetworkDriver, options: Readonly<Record<str
     icc: flag(options, `${BRIDGE}enable_icc`, true),
     masquerade: flag(options, `${BRIDGE}enable_ip_masquerade`, true),
     ...(hostBinding === undefined || hostBinding === "0.0.0.0" ? {} : { hostBinding }),
+    encrypted: flag(options, ENCRYPTED, false),
     parent: options.parent ?? "",
     mode,
   };

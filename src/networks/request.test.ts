@@ -14,7 +14,7 @@ test("what is not told", () => {
     internal: false,
     missing: [4],
   });
-  expect(parsed).toEqual({ interfacePrefix: "eth", icc: true, masquerade: true, parent: "", mode: "bridge" });
+  expect(parsed).toEqual({ interfacePrefix: "eth", icc: true, masquerade: true, encrypted: false, parent: "", mode: "bridge" });
 });
 
 test("a subnet of IPv6 switches IPv6 on; what is on and has no subnet is to get one", () => {

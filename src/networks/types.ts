@@ -1,7 +1,7 @@
 /** What others know of networks. Addresses are texts as formatIp gives them, prefixes "10.0.0.0/24", MACs "02:42:ac:11:00:02". */
 
 /** host and none are networks too: nothing is made for them. */
-export type NetworkDriver = "bridge" | "macvlan" | "host" | "null";
+export type NetworkDriver = "bridge" | "overlay" | "macvlan" | "host" | "null";
 
 /** A range of addresses of a network. */
 export interface Pool {
@@ -45,11 +45,13 @@ export interface Network {
   readonly pools: readonly (Pool & { readonly gateway: string })[];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
-  /** The interface on the host: the bridge, or what macvlan lies on; "" where there is none. */
+  /** The interface on the host: the bridge, also of overlay, or what macvlan lies on; "" where there is none. */
   readonly interface: string;
   readonly mtu: number;
   /** bridge, host, none: always there, cannot be removed. */
   readonly predefined: boolean;
+  /** Of overlay: the network's number in VXLAN packets, RFC 7348. */
+  readonly vni?: number;
 }
 
 export type Protocol = "tcp" | "udp" | "sctp";
