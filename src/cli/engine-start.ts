@@ -15,6 +15,9 @@ export const command = define({
     "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
     registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
     policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
+    "cni-config-dir": text("", "DIRECTORY", "CNI networks (ONGGI_CNI_CONFIG_DIR, or /etc/cni/net.d)"),
+    "cni-bin-dir": text("", "DIRECTORY[:...]", "CNI plugins (ONGGI_CNI_BIN_DIR, or /opt/cni/bin:/usr/lib/cni)"),
+    "cni-timeout": text("", "SECONDS", "how long a CNI plugin may take (ONGGI_CNI_TIMEOUT, or 30)"),
     "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
   },
   args: [0, 0],
@@ -31,6 +34,12 @@ export const command = define({
       cgroupDriver: values["cgroup-driver"],
       registries: values.registries === undefined ? undefined : resolve(context.cwd, values.registries),
       policy: values.policy === undefined ? undefined : resolve(context.cwd, values.policy),
+      cniConfigDir: values["cni-config-dir"] === undefined ? undefined : resolve(context.cwd, values["cni-config-dir"]),
+      cniBinDir: values["cni-bin-dir"]
+        ?.split(":")
+        .map((directory) => resolve(context.cwd, directory))
+        .join(":"),
+      cniTimeout: values["cni-timeout"],
     };
     if (!values.foreground) {
       const driver = values["cgroup-driver"];
@@ -44,7 +53,9 @@ export const command = define({
           ? "registries.toml"
           : values.runtime || values["default-runtime"]
             ? "runtimes"
-            : null;
+            : values["cni-config-dir"] || values["cni-bin-dir"] || values["cni-timeout"]
+              ? "CNI settings"
+              : null;
       if (!started && kept)
         throw new OnggiError("engine_running", `it keeps the ${kept} it was started with; stop it first: onggi engine stop`);
       return 0;

@@ -4,14 +4,17 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import { isCniName } from "../networks/cni/index.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
-import type { Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
+import type { Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
+import { cniMaker, refuseCni } from "./cni.ts";
 import type { Container } from "./container.ts";
-import { type Context, findContainer } from "./context.ts";
+import { type Context, findContainer, inBackground } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
 import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
+import type { MadeNetworks, NetworkMaker, ResolvDefaults } from "./network-maker.ts";
 import type { ContainerRequest, NetworkEndpoint, PortRequest } from "./types.ts";
 
 export const DEFAULT_NETWORK = "bridge";
@@ -21,25 +24,54 @@ export type NetworkMode =
   /** Another container's namespace. */
   | { readonly kind: "container"; readonly container: string }
   | { readonly kind: "path"; readonly path: string }
-  | { readonly kind: "networks"; readonly endpoints: readonly NetworkEndpoint[] };
+  /** Of its own: made by us, or by CNI plugins. */
+  | { readonly kind: "networks" | "cni"; readonly endpoints: readonly NetworkEndpoint[] };
 
 /** What a request's words come to. Throws "network_mode_invalid". */
 export function networkMode({ network, networks = [] }: ContainerRequest): NetworkMode {
   if (network === undefined || network === "default")
-    return { kind: "networks", endpoints: networks.length > 0 ? networks : [{ network: DEFAULT_NETWORK }] };
+    return ownNetworks(networks.length > 0 ? networks : [{ network: DEFAULT_NETWORK }]);
   const [, kind = "", rest = ""] = /^(container|ns):(.+)$/s.exec(network) ?? [];
   if (networks.length > 0) throw new OnggiError("network_mode_invalid", `--network ${network} goes with no other network`);
   if (network === "none" || network === "host") return { kind: network };
   if (kind === "container") return { kind, container: rest };
   if (kind === "ns" && rest.startsWith("/")) return { kind: "path", path: rest };
-  return { kind: "networks", endpoints: [{ network }] };
+  return ownNetworks([{ network }]);
 }
+
+function ownNetworks(endpoints: readonly NetworkEndpoint[]): NetworkMode {
+  const others = endpoints.filter(({ network }) => !isCniName(network));
+  if (others.length === endpoints.length) return { kind: "networks", endpoints };
+  if (others.length === 0) return { kind: "cni", endpoints };
+  throw new OnggiError(
+    "network_mode_invalid",
+    `a container is in networks of CNI plugins or in onggi's, not in both: ${endpoints.map(({ network }) => network).join(", ")}`,
+  );
+}
+
+/** Null for a container that has no networks of its own. */
+function makerOf(request: ContainerRequest): { maker: NetworkMaker; places: readonly NetworkEndpoint[] } | null {
+  const mode = networkMode(request);
+  if (mode.kind !== "networks" && mode.kind !== "cni") return null;
+  return { maker: makers[mode.kind], places: mode.endpoints };
+}
+
+/** Whether something is made for a container between its namespace and its first instruction. */
+export const hasOwnNetworks = (request: ContainerRequest): boolean => makerOf(request) !== null;
+
+/** A container's places in networks, with what it has there while it runs. */
+export function endpointsOf(context: Context, { id, request }: ContainerRecord): readonly Endpoint[] {
+  const made = makerOf(request);
+  return made === null ? [] : made.maker.endpointsOf(context, id, made.places);
+}
+
+export const publishedBy = (context: Context, { id, request }: ContainerRecord): readonly Published[] =>
+  makerOf(request)?.maker.publishedBy(context, id) ?? [];
 
 /** The networks a container is in, or its mode, as `ps` shows them. */
 export const networkNames = (context: Context, record: ContainerRecord): string[] => {
-  const mode = networkMode(record.request);
-  if (mode.kind !== "networks") return [record.request.network ?? "none"];
-  return context.networks.endpointsOf(record.id).map(({ networkName }) => networkName);
+  if (!hasOwnNetworks(record.request)) return [record.request.network ?? "none"];
+  return endpointsOf(context, record).map(({ networkName }) => networkName);
 };
 
 const hostResolvConf = (): string => {
@@ -63,7 +95,8 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
     if (request.publish?.length || request.publishAll) refuse("--publish", why);
     if (request.dns?.length || request.extraHosts?.length) refuse("--dns and --add-host", why);
   }
-  if (mode.kind === "networks") for (const { network } of mode.endpoints) context.networks.get(network);
+  const own = makerOf(request);
+  own?.maker.check(context, request, own.places);
   for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
 }
 
@@ -72,11 +105,9 @@ const hostGateway = (context: Context): string | null =>
   context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
 
 /** Gives a container its places. */
-export function joinNetworks(context: Context, { id, request }: ContainerRecord): void {
-  const mode = networkMode(request);
-  if (mode.kind !== "networks") return;
-  for (const endpoint of mode.endpoints)
-    context.networks.connect({ ...endpoint, container: id, transient: !!request.autoRemove });
+export function joinNetworks(context: Context, record: ContainerRecord): void {
+  const own = makerOf(record.request);
+  own?.maker.join(context, record, own.places);
 }
 
 /** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
@@ -120,14 +151,43 @@ const withNamespace = async <T>(container: string, pid: number, work: (sandbox: 
 
 /** Makes a container's networks in the namespace of its first process, which waits, and writes its files. Throws what Networks.attach throws. */
 export async function attachNetworks(context: Context, record: ContainerRecord, pid: number): Promise<void> {
-  if (networkMode(record.request).kind !== "networks") return;
+  const own = makerOf(record.request);
+  if (own === null) return;
   const publish = publicationsOf(context, record);
-  await withNamespace(record.id, pid, async (sandbox) => {
+  const made = await withNamespace(record.id, pid, (sandbox) =>
+    own.maker.attach(context, record, own.places, { sandbox, publish }),
+  );
+  writeNetworkFiles(context, record, made);
+}
+
+/** Networks of ours. */
+const ownMaker: NetworkMaker = {
+  check(context, _request, places) {
+    for (const place of places) {
+      context.networks.get(place.network);
+      refuseOptions(place);
+    }
+  },
+  join(context, { id, request }, places) {
+    for (const place of places) context.networks.connect({ ...place, container: id, transient: !!request.autoRemove });
+  },
+  async attach(context, record, _places, { sandbox, publish }) {
     const { endpoints } = await context.networks.attach(sandbox, publish);
     await nameContainer(context, record, endpoints, sandbox.netns);
-    writeNetworkFiles(context, record, endpoints);
-  });
+    return { endpoints, resolv: null };
+  },
+  endpointsOf: (context, id) => context.networks.endpointsOf(id),
+  publishedBy: (context, id) => context.networks.publishedBy(id),
+};
+
+/** Throws "network_invalid". */
+function refuseOptions({ network, driverOptions = {} }: NetworkEndpoint): void {
+  const [option] = Object.keys(driverOptions);
+  if (option === undefined) return;
+  throw new OnggiError("network_invalid", `network ${network}: driver option ${option} is for networks of CNI plugins, cni:NAME`);
 }
+
+const makers = { networks: ownMaker, cni: cniMaker };
 
 /** As with Docker, the default network has no names. */
 const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
@@ -168,7 +228,7 @@ export function networkFilePaths(context: Context, { id, request }: ContainerRec
 export function networkFiles(
   context: Context,
   { request, id }: ContainerRecord,
-  endpoints: readonly Endpoint[],
+  { endpoints, resolv }: MadeNetworks,
 ): { hosts: string; resolvConf: string } {
   const { kind } = networkMode(request);
   const hosts = hostsText({
@@ -182,21 +242,39 @@ export function networkFiles(
   });
   if (kind === "none") return { hosts, resolvConf: "# no network: nothing to resolve names with\n" };
   const host = hostResolvConf();
+  if (kind === "cni") return { hosts, resolvConf: resolvText(withDefaults(request, resolv), host, null) };
   const resolver = endpoints.some(hasNames) ? RESOLVER_ADDRESS : null;
   return { hosts, resolvConf: kind === "networks" ? resolvText(request, host, resolver) : hostResolvText(request, host) };
 }
 
-function writeNetworkFiles(context: Context, record: ContainerRecord, endpoints: readonly Endpoint[]): void {
+/** What the container's networks say of names is used where its request says nothing. */
+const withDefaults = ({ dns, dnsSearch, dnsOptions }: ContainerRequest, resolv: ResolvDefaults | null) => ({
+  dns: [...(dns?.length ? dns : (resolv?.nameservers ?? []))],
+  dnsSearch: [...(dnsSearch?.length ? dnsSearch : (resolv?.search ?? []))],
+  dnsOptions: [...(dnsOptions?.length ? dnsOptions : (resolv?.options ?? []))],
+});
+
+function writeNetworkFiles(context: Context, record: ContainerRecord, made: MadeNetworks): void {
   const paths = containerPaths(context.layout, record.id);
-  const { hosts, resolvConf } = networkFiles(context, record, endpoints);
+  const { hosts, resolvConf } = networkFiles(context, record, made);
   writeFileSync(paths.hosts, hosts);
   writeFileSync(paths.resolvConf, resolvConf);
+}
+
+/** Those of a running container, after a change. */
+const rewriteNetworkFiles = (context: Context, record: ContainerRecord): void =>
+  writeNetworkFiles(context, record, { endpoints: endpointsOf(context, record), resolv: null });
+
+/** Collects what goes wrong: networks never keep a container from its end. */
+async function logged(context: Context, id: string, ...works: readonly Promise<void>[]): Promise<void> {
+  for (const done of await Promise.allSettled(works))
+    if (done.status === "rejected") context.log(`networks of ${id}: ${messageOf(done.reason)}`);
 }
 
 /** The container has ended: what others can have again, they can have at once. Never throws. */
 export const detachNetworks = (context: Context, id: string): Promise<void> => {
   unname(context, id);
-  return context.networks.detach(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+  return logged(context, id, context.networks.detach(id), context.cni.detach(id));
 };
 
 /** Its name server keeps its namespace alive, so that goes first. */
@@ -207,7 +285,7 @@ function unname(context: Context, id: string): void {
 
 /** The container is removed. Never throws. */
 export const forgetNetworks = (context: Context, id: string): Promise<void> =>
-  context.networks.forget(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+  logged(context, id, context.networks.forget(id), context.cni.detach(id));
 
 /** After a start of the engine, when it is known who runs. */
 export async function reconcileNetworks(context: Context): Promise<void> {
@@ -217,6 +295,9 @@ export async function reconcileNetworks(context: Context): Promise<void> {
       if (!containers.has(container)) await forgetNetworks(context, container);
   const netns: Sandbox[] = [];
   try {
+    const running = new Set([...containers.values()].filter(({ isUp }) => isUp).map(({ id }) => id));
+    // plugins take their time: who is in networks of ours does not wait for that
+    inBackground(context, "CNI", () => context.cni.recover(running));
     for (const { record, isUp } of containers.values())
       if (isUp && networkMode(record.request).kind === "networks")
         netns.push({ container: record.id, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
@@ -235,6 +316,8 @@ export async function reconcileNetworks(context: Context): Promise<void> {
 /** Puts a container into one more network, at once if it runs. */
 export async function connectNetwork(context: Context, container: Container, endpoint: NetworkEndpoint): Promise<void> {
   const { record } = container;
+  refuseCni(context, endpoint.network, "they make it when a container starts; give --network to run or create");
+  refuseOptions(endpoint);
   await container.lock.run(async () => {
     refuseSharing(record);
     const { network, networkName } = context.networks.connect({ ...endpoint, container: record.id });
@@ -248,7 +331,7 @@ export async function connectNetwork(context: Context, container: Container, end
       await context.networks.disconnect(record.id, network, null);
       throw error;
     }
-    writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+    rewriteNetworkFiles(context, record);
     context.events.emit("network", "connect", network, { container: record.id, name: networkName });
   });
 }
@@ -264,7 +347,7 @@ export async function disconnectNetwork(context: Context, container: Container, 
         await context.networks.disconnect(record.id, id, sandbox);
         await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
       });
-      writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+      rewriteNetworkFiles(context, record);
     } else {
       await context.networks.disconnect(record.id, id, null);
     }
@@ -275,6 +358,7 @@ export async function disconnectNetwork(context: Context, container: Container, 
 const refuseSharing = ({ name, request }: ContainerRecord): void => {
   const { kind } = networkMode(request);
   if (kind === "networks") return;
-  const what = kind === "host" ? "the host's network" : kind === "none" ? "no network" : "a network namespace of others";
+  const words = { host: "the host's network", none: "no network", cni: "networks of CNI plugins" };
+  const what = kind === "container" || kind === "path" ? "a network namespace of others" : words[kind];
   throw new OnggiError("network_mode_invalid", `container ${name} was made with ${what}; it cannot be in other networks`);
 };

@@ -17,7 +17,7 @@ import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
-import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
+import { attachNetworks, detachNetworks, hasOwnNetworks } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { explainRuntime, runtimePaths } from "./runtime-command.ts";
@@ -69,7 +69,7 @@ function begin(context: Context, record: ContainerRecord, shim: Shim): Promise<S
 }
 
 async function startByShim(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
-  if (networkMode(record.request).kind === "networks") {
+  if (hasOwnNetworks(record.request)) {
     const { pid } = await shim.main.created;
     await attachNetworks(context, record, pid);
   }

@@ -16,6 +16,7 @@ export type {
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
+export type { CniNetwork } from "../networks/cni/types.ts";
 export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../networks/types.ts";
 export type {
   ContainerRequest,
@@ -38,6 +39,7 @@ import type {
   ListPlatform,
   Referrer,
 } from "../images/types.ts";
+import type { CniNetwork } from "../networks/cni/types.ts";
 import type { Endpoint, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest } from "../runtime/request-types.ts";
 
@@ -130,11 +132,14 @@ export interface ContainerInfo {
   ports: Published[];
 }
 
+/** One of ours, or of CNI plugins. */
+export type AnyNetwork = Network | CniNetwork;
+
 /** One network as `network inspect` shows it. */
-export interface NetworkInfo extends Network {
+export type NetworkInfo = AnyNetwork & {
   /** Those that run. */
   containers: { id: string; name: string; endpoint: Endpoint }[];
-}
+};
 
 /** An OCI runtime that containers can be made by. */
 export interface RuntimeInfo {

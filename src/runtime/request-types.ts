@@ -80,6 +80,8 @@ export interface NetworkEndpoint {
   /** The interface's name inside. */
   interface?: string;
   gatewayPriority?: number;
+  /** For CNI plugins: "cni.arg.NAME", "cni.ingress-rate" ... */
+  driverOptions?: Record<string, string>;
 }
 
 /** A port that the host answers on. */

@@ -47,7 +47,7 @@ export class CniNetworks {
   readonly #pins: NamespacePins;
   readonly #ports: PortClaims;
   /** Plugins are never run twice at once for one container. */
-  readonly #locks = new Map<string, Mutex>();
+  readonly #locks = new Map<string, { readonly mutex: Mutex; users: number }>();
   /** What an earlier engine has left is taken away before anything is added; null until that begins. */
   #recovery: Promise<void> | null = null;
 
@@ -63,14 +63,24 @@ export class CniNetworks {
 
   #find(reference: string): ConfigFile {
     if (isCniName(reference)) return findConfig(this.#configDir, reference.slice(PREFIX.length));
-    const found = readConfigs(this.#configDir).networks.find(
-      ({ network }) => networkId(`${PREFIX}${network.name}`) === reference,
-    );
+    const found = this.#byId(reference);
     if (found !== undefined) return found;
     throw new NetworkError("network_not_found", `no CNI network ${reference} in ${this.#configDir}`);
   }
 
-  /** By name with the prefix, or by whole id. @throws NetworkError network_not_found */
+  #byId(reference: string): ConfigFile | undefined {
+    if (!/^[0-9a-f]{12,64}$/.test(reference)) return undefined;
+    return readConfigs(this.#configDir).networks.find(({ network }) =>
+      networkId(`${PREFIX}${network.name}`).startsWith(reference),
+    );
+  }
+
+  /** Whether a network's name or id is of this kind; that of a name need not be there. */
+  owns(reference: string): boolean {
+    return isCniName(reference) || this.#byId(reference) !== undefined;
+  }
+
+  /** By name with the prefix, or at least 12 digits of its id. @throws NetworkError network_not_found */
   get(reference: string): CniNetwork {
     return networkView(this.#find(reference));
   }
@@ -182,9 +192,9 @@ export class CniNetworks {
     };
   }
 
-  /** The container has ended, or is to have nothing any more. Before `recover` nothing is done: it does it. @throws NetworkError */
+  /** The container has ended. Before `recover` nothing is done: it does it. Idempotent. @throws NetworkError */
   async detach(container: string): Promise<void> {
-    if (this.#recovery === null) return;
+    if (this.#recovery === null || (this.#attachments.of(container).length === 0 && !this.#pins.isPinned(container))) return;
     await this.#recovery;
     await this.#exclusively(container, () => this.#delete(container));
   }
@@ -192,7 +202,6 @@ export class CniNetworks {
   /** Deletes all of a container's attachments, the last first. @throws NetworkError; the others are deleted nonetheless */
   async #delete(container: string): Promise<void> {
     const records = this.#attachments.of(container).toReversed();
-    if (records.length === 0 && !this.#pins.isPinned(container)) return;
     const problems: unknown[] = [];
     const netns = this.#pins.isPinned(container) ? this.#pins.path(container) : "";
     for (const record of records) {
@@ -213,10 +222,16 @@ export class CniNetworks {
     );
   }
 
-  #exclusively<T>(container: string, task: () => Promise<T>): Promise<T> {
-    const lock = this.#locks.get(container) ?? new Mutex();
+  async #exclusively<T>(container: string, task: () => Promise<T>): Promise<T> {
+    const lock = this.#locks.get(container) ?? { mutex: new Mutex(), users: 0 };
     this.#locks.set(container, lock);
-    return lock.run(task);
+    lock.users++;
+    try {
+      return await lock.mutex.run(task);
+    } finally {
+      lock.users--;
+      if (lock.users === 0) this.#locks.delete(container);
+    }
   }
 
   /**

@@ -91,7 +91,7 @@ const isWord = (text: unknown): text is string => isText(text) && /^[^\s\p{Cc}]{
 
 function dnsOf({ dns = {} }: JsonObject): Dns {
   if (dns !== null && !isObject(dns)) throw invalid("dns is not an object");
-  const words = (key: string): string[] => {
+  const words = (key: string): readonly string[] => {
     const list = listOf(dns ?? {}, key);
     if (list.every(isWord)) return list;
     throw invalid(`dns.${key} is not a list of words`);

@@ -1,6 +1,5 @@
 /** CNI networks and attachments in the form of our own. Pure. */
 import { createHash } from "node:crypto";
-import { basename } from "node:path";
 import { rfc3339 } from "../../lib/time.ts";
 import { addressText, parseSubnet } from "../prefixes.ts";
 import type { Attachment, Endpoint, Pool } from "../types.ts";
@@ -38,7 +37,7 @@ export function networkView({ path, changed, network }: ConfigFile): CniNetwork 
   return {
     ...{ id: networkId(name), name, driver: "cni", created: rfc3339(BigInt(Math.trunc(changed)) * 1_000_000n) },
     ...{ ipv4: pools.length === 0 || has(false), ipv6: has(true), internal: false, pools },
-    ...{ options: { file: basename(path) }, labels: {}, interface: "", mtu: 0, predefined: false },
+    ...{ options: {}, labels: {}, interface: "", mtu: 0, predefined: false },
     ...{ path, config: conflistOf(network) },
   };
 }
