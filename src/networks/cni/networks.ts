@@ -246,6 +246,7 @@ export class CniNetworks {
 
   async #recover(running: ReadonlySet<string>): Promise<void> {
     await endLeftovers(this.#host.running);
+    const used = new Set(this.#attachments.all().map(({ network }) => network.name));
     const known = new Set([...this.#attachments.all().map(({ container }) => container), ...this.#pins.all()]);
     const limiter = new Limiter(MOST_AT_ONCE);
     const stale = [...known].filter((container) => !running.has(container));
@@ -254,14 +255,14 @@ export class CniNetworks {
         limiter.run(() => this.#delete(container)).catch((error: unknown) => this.#host.log(messageOf(error))),
       ),
     );
-    await this.#collect();
+    await this.#collect(used);
   }
 
-  /** GC of all networks: what is recorded is valid, and all else of ours is not. */
-  async #collect(): Promise<void> {
+  /** GC of networks that we have had containers in: those of other runtimes only are none of our business. What is recorded is valid. */
+  async #collect(used: ReadonlySet<string>): Promise<void> {
     const { networks, broken } = readConfigs(this.#configDir);
     for (const { path, reason } of broken) this.#host.log(`CNI: ${path} is left out: ${reason}`);
-    for (const { network } of networks) {
+    for (const { network } of networks.filter((file) => used.has(file.network.name))) {
       const records = this.#attachments.all().filter((record) => record.network.name === network.name);
       const valid = records.map(({ container, ifname }) => ({ containerID: container, ifname }));
       for (const problem of await collectChain(this.#host, network, valid))
