@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { isCniName } from "../networks/cni/index.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
-import type { Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
+import type { Bandwidth, Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
 import { cniMaker, refuseCni } from "./cni.ts";
 import type { Container } from "./container.ts";
@@ -15,7 +15,7 @@ import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
 import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
 import type { MadeNetworks, NetworkMaker, ResolvDefaults } from "./network-maker.ts";
-import type { ContainerRequest, NetworkEndpoint, PortRequest } from "./types.ts";
+import type { ContainerRequest, NetworkEndpoint, PortRequest, Resources } from "./types.ts";
 
 export const DEFAULT_NETWORK = "bridge";
 
@@ -53,7 +53,7 @@ function ownNetworks(endpoints: readonly NetworkEndpoint[]): NetworkMode {
 function makerOf(request: ContainerRequest): { maker: NetworkMaker; places: readonly NetworkEndpoint[] } | null {
   const mode = networkMode(request);
   if (mode.kind !== "networks" && mode.kind !== "cni") return null;
-  return { maker: makers[mode.kind], places: mode.endpoints };
+  return { maker: makers[mode.kind], places: mode.endpoints.map((place) => withLimits(request, place)) };
 }
 
 /** Whether something is made for a container between its namespace and its first instruction. */
@@ -96,7 +96,8 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
     if (request.dns?.length || request.extraHosts?.length) refuse("--dns and --add-host", why);
   }
   const own = makerOf(request);
-  own?.maker.check(context, request, own.places);
+  if (own === null) refuseLimits(request, request.resources);
+  else own.maker.check(context, request, own.places);
   for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
 }
 
@@ -104,10 +105,51 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
 const hostGateway = (context: Context): string | null =>
   context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
 
+/** Limits are set on what a container has of networks. Throws "network_mode_invalid" for one that has none of its own. */
+function refuseLimits(request: ContainerRequest, { networkReceive, networkSend }: Resources = {}): void {
+  if (!networkReceive && !networkSend) return;
+  throw new OnggiError(
+    "network_mode_invalid",
+    `--network-receive and --network-send are for containers with networks of their own, not for --network ${request.network}`,
+  );
+}
+
+/** What is said of all networks of a container. */
+const bandwidthOf = ({ networkReceive, networkSend }: Resources = {}): Bandwidth => ({
+  ...(networkReceive === undefined ? {} : { receive: networkReceive }),
+  ...(networkSend === undefined ? {} : { send: networkSend }),
+});
+
+function withLimits({ resources }: ContainerRequest, place: NetworkEndpoint): NetworkEndpoint {
+  const bandwidth = { ...bandwidthOf(resources), ...place.bandwidth };
+  return Object.keys(bandwidth).length > 0 ? { ...place, bandwidth } : place;
+}
+
+const connect = (context: Context, { id, request }: ContainerRecord, place: NetworkEndpoint): Endpoint =>
+  context.networks.connect({ ...withLimits(request, place), container: id, transient: !!request.autoRemove });
+
 /** Gives a container its places. */
 export function joinNetworks(context: Context, record: ContainerRecord): void {
   const own = makerOf(record.request);
   own?.maker.join(context, record, own.places);
+}
+
+/** Limits all networks of a container anew in what is named. Returns what undoes it. Throws what Networks.limit throws. */
+export async function limitNetworks(
+  context: Context,
+  { id, request }: ContainerRecord,
+  resources: Resources,
+): Promise<() => Promise<void>> {
+  if (resources.networkReceive === undefined && resources.networkSend === undefined) return async () => {};
+  const { kind } = networkMode(request);
+  if (kind === "cni") {
+    const why = "CNI plugins limit a container when it starts; make it anew with --network-receive or --network-send";
+    throw new OnggiError("network_mode_invalid", why);
+  }
+  if (kind !== "networks") refuseLimits(request, resources);
+  const before = new Map(context.networks.endpointsOf(id).map(({ network, bandwidth = {} }) => [network, bandwidth]));
+  await context.networks.limit(id, ({ bandwidth }) => ({ ...bandwidth, ...bandwidthOf(resources) }));
+  return () => context.networks.limit(id, ({ network }) => before.get(network) ?? {});
 }
 
 /** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
@@ -168,8 +210,8 @@ const ownMaker: NetworkMaker = {
       refuseOptions(place);
     }
   },
-  join(context, { id, request }, places) {
-    for (const place of places) context.networks.connect({ ...place, container: id, transient: !!request.autoRemove });
+  join(context, record, places) {
+    for (const place of places) connect(context, record, place);
   },
   async attach(context, record, _places, { sandbox, publish }) {
     const { endpoints } = await context.networks.attach(sandbox, publish);
@@ -320,7 +362,7 @@ export async function connectNetwork(context: Context, container: Container, end
   refuseOptions(endpoint);
   await container.lock.run(async () => {
     refuseSharing(record);
-    const { network, networkName } = context.networks.connect({ ...endpoint, container: record.id });
+    const { network, networkName } = connect(context, record, endpoint);
     if (!container.isUp) return;
     try {
       await withNamespace(record.id, record.state.pid, async (sandbox) => {

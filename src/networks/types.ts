@@ -67,6 +67,12 @@ export interface Publication {
   readonly hostPortEnd: number;
 }
 
+/** How fast a container sends and receives in a network: bytes per second. Absent: as fast as it can. */
+export interface Bandwidth {
+  readonly receive?: number;
+  readonly send?: number;
+}
+
 export interface EndpointRequest {
   /** Name or id of the network. */
   readonly network: string;
@@ -82,6 +88,8 @@ export interface EndpointRequest {
   readonly interface?: string;
   /** The endpoint with the highest has the default route; 0 by default. */
   readonly gatewayPriority?: number;
+  /** Refused where packets do not pass the host, as with macvlan; 0 is no limit. */
+  readonly bandwidth?: Bandwidth;
   /** The container removes itself: the endpoint survives the engine's death, but not the machine's, and costs no wait for the disk. */
   readonly transient?: boolean;
 }
@@ -97,6 +105,8 @@ export interface Endpoint {
   readonly fixed: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
   readonly interface?: string;
   readonly gatewayPriority: number;
+  /** Absent: it has never been limited. */
+  readonly bandwidth?: Bandwidth;
   /** What it has while its container runs; null otherwise. */
   readonly attached: Attachment | null;
 }
@@ -147,6 +157,11 @@ export interface Networks {
   connect(request: EndpointRequest): Endpoint;
   /** Takes it away, and while the container runs also what is in the kernel. The link's removal is not waited for. */
   disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void>;
+  /**
+   * Changes how fast a container sends and receives in each of its networks, at once where it runs. All networks or none.
+   * @param change what an endpoint is to have instead of what it has
+   */
+  limit(container: string, change: (endpoint: Endpoint) => Bandwidth): Promise<void>;
   endpointsOf(container: string): readonly Endpoint[];
   endpointsIn(network: string): readonly Endpoint[];
 

@@ -129,7 +129,7 @@ describe.skipIf(!isThere)("CNI networks", () => {
   test("ports by portmap, a rate by bandwidth; a restart of the engine changes nothing", async () => {
     await engine.ok([
       ...["run", "-d", "--name", "a", "--hostname", "a", "-p", "8080:80", "-p", "127.0.0.1::80"],
-      ...["--network", "name=cni:web,driver-opt=cni.ingress-rate=10000000", "busybox", ...SERVE],
+      ...["--network", "name=cni:web,receive=10mbit", "busybox", ...SERVE],
     ]);
     const ip = await address("a");
     const ports = await engine.ok(["port", "a"]);

@@ -20,7 +20,7 @@ test.each<[Partial<CniEndpointRequest>, string]>([
   [{ ipv6: "fd00::1" }, "capability ips"],
   [{ mac: "02:00:00:00:00:01" }, "capability mac"],
   [{ aliases: ["db"] }, "capability aliases, so the alias db cannot"],
-  [{ driverOptions: { "cni.ingress-rate": "1000" } }, "capability bandwidth"],
+  [{ bandwidth: { receive: 1000 } }, "capability bandwidth"],
 ])("%j needs a plugin that takes it", (fields, why) => {
   expect(() => checkEndpoint(networkWith(), place(fields))).toThrow(why);
   checkEndpoint(all, place(fields));
@@ -35,8 +35,8 @@ test.each<[Partial<CniEndpointRequest>, string]>([
   [{ interface: "a/b" }, "no name of an interface"],
   [{ interface: ".." }, "no name of an interface"],
   [{ interface: "x".repeat(16) }, "no name of an interface"],
-  [{ driverOptions: { x: "1" } }, "has no option x; it has cni.arg.NAME, cni.ingress-rate"],
-  [{ driverOptions: { "cni.egress-rate": "10mbit" } }, "a number of bits"],
+  [{ driverOptions: { x: "1" } }, "has no option x; it has cni.arg.NAME"],
+  [{ driverOptions: { "cni.rate": "10mbit" } }, "has no option cni.rate"],
   [{ driverOptions: { "cni.arg.A": "1;B=2" } }, 'no ";"'],
   [{ driverOptions: { "cni.arg.A=B": "1" } }, 'no ";"'],
 ])("%j is refused", (fields, why) => {
@@ -61,10 +61,8 @@ test("arguments by capability", () => {
     ipv4: "10.0.0.9",
     mac: "02:00:00:00:00:01",
     aliases: ["db"],
+    bandwidth: { receive: 125_000, send: 100_000_000 },
     driverOptions: {
-      "cni.ingress-rate": "1000000",
-      "cni.egress-rate": "100000000",
-      "cni.egress-burst": "9",
       "cni.arg.K": "v",
       "cni.arg.IgnoreUnknown": "1",
     },
@@ -74,7 +72,7 @@ test("arguments by capability", () => {
       { hostPort: 8080, containerPort: 80, protocol: "tcp" },
       { hostPort: 8080, containerPort: 80, protocol: "tcp", hostIP: "192.0.2.1" },
     ],
-    bandwidth: { ingressRate: 1_000_000, ingressBurst: 528_000, egressRate: 100_000_000, egressBurst: 9 },
+    bandwidth: { ingressRate: 1_000_000, ingressBurst: 528_000, egressRate: 800_000_000, egressBurst: 16_000_000 },
     ips: ["10.0.0.9"],
     mac: "02:00:00:00:00:01",
     aliases: ["db"],

@@ -1,7 +1,7 @@
 /** What plugins are told of one attachment: CNI_ARGS, and the capability arguments of CONVENTIONS.md. Pure. */
 import { isIp, parseMac } from "../../sys/ipaddress.ts";
 import { NetworkError } from "../errors.ts";
-import type { Publication } from "../types.ts";
+import type { Bandwidth, Publication } from "../types.ts";
 import type { NetworkConfig } from "./config.ts";
 import type { JsonObject } from "./json.ts";
 import type { CniDns, CniEndpointRequest } from "./types.ts";
@@ -11,39 +11,28 @@ export const has = ({ plugins }: NetworkConfig, capability: string): boolean =>
 
 const invalid = (why: string): NetworkError => new NetworkError("network_invalid", why);
 
-/** As bandwidths of our own networks: a burst is 20 ms at the rate, and no less than what the kernel hands over at once, in bits. */
-const burstOf = (rate: number): number => Math.min(Math.max(Math.ceil(rate / 50), 528_000), 2 ** 31 - 1);
-
-const RATES = ["ingress", "egress"] as const;
 const ARGUMENT = "cni.arg.";
 
 /** @throws NetworkError network_invalid */
 function checkOptions(network: string, options: Readonly<Record<string, string>>): void {
-  const known = RATES.flatMap((way) => [`cni.${way}-rate`, `cni.${way}-burst`]);
   for (const [key, value] of Object.entries(options)) {
-    const argument = key.startsWith(ARGUMENT) ? key.slice(ARGUMENT.length) : null;
-    if (argument !== null) {
-      if (/^[^;=\s\p{Cc}]+$/u.test(argument) && /^[^;\p{Cc}]*$/u.test(value)) continue;
-      throw invalid(`network ${network}: option ${key}: CNI_ARGS are NAME=VALUE with no ";" in them`);
-    }
-    if (!known.includes(key))
-      throw invalid(`network ${network} has no option ${key}; it has ${ARGUMENT}NAME, ${known.join(", ")}`);
-    if (!/^[1-9]\d{0,12}$/.test(value))
-      throw invalid(`network ${network}: option ${key}=${value}: give a number of bits (a second)`);
+    if (!key.startsWith(ARGUMENT)) throw invalid(`network ${network} has no option ${key}; it has ${ARGUMENT}NAME`);
+    if (/^[^;=\s\p{Cc}]+$/u.test(key.slice(ARGUMENT.length)) && /^[^;\p{Cc}]*$/u.test(value)) continue;
+    throw invalid(`network ${network}: option ${key}: CNI_ARGS are NAME=VALUE with no ";" in them`);
   }
 }
 
-function bandwidthOf(options: Readonly<Record<string, string>>): JsonObject | undefined {
-  const entries = RATES.flatMap((way): [string, number][] => {
-    const rate = options[`cni.${way}-rate`];
-    if (rate === undefined) return [];
-    const burst = options[`cni.${way}-burst`];
-    return [
-      [`${way}Rate`, Number(rate)],
-      [`${way}Burst`, burst === undefined ? burstOf(Number(rate)) : Number(burst)],
-    ];
-  });
-  return entries.length > 0 ? Object.fromEntries(entries) : undefined;
+/** As with limits of our own networks: a burst is 20 ms at the rate, and no less than what the kernel hands over at once. In bits. */
+const burstOf = (rate: number): number => Math.min(Math.max(Math.ceil(rate / 50), 528_000), 2 ** 31 - 1);
+
+/** Plugins count in bits; what comes in to the container is ingress. */
+function rateArguments({ receive = 0, send = 0 }: Bandwidth): JsonObject | undefined {
+  if (receive === 0 && send === 0) return undefined;
+  const [ingressRate, egressRate] = [receive * 8, send * 8];
+  return {
+    ...(receive === 0 ? {} : { ingressRate, ingressBurst: burstOf(ingressRate) }),
+    ...(send === 0 ? {} : { egressRate, egressBurst: burstOf(egressRate) }),
+  };
 }
 
 /** Ports as the capability has them. Those on every address of both families are one. */
@@ -62,7 +51,7 @@ const mappingsOf = (published: readonly Publication[]): JsonObject[] => {
  * @throws NetworkError network_invalid, address_invalid
  */
 export function checkEndpoint(config: NetworkConfig, endpoint: CniEndpointRequest): void {
-  const { network, ipv4, ipv6, mac, aliases = [], gatewayPriority, driverOptions = {} } = endpoint;
+  const { network, ipv4, ipv6, mac, aliases = [], gatewayPriority, bandwidth = {}, driverOptions = {} } = endpoint;
   const needs = (capability: string, what: string): void => {
     if (has(config, capability)) return;
     throw invalid(`network ${network} has no plugin with the capability ${capability}, so ${what} cannot be had there`);
@@ -87,20 +76,20 @@ export function checkEndpoint(config: NetworkConfig, endpoint: CniEndpointReques
   if (endpoint.interface !== undefined && !/^(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,15}$/.test(endpoint.interface))
     throw invalid(`network ${network}: "${endpoint.interface}" is no name of an interface: 1 to 15 letters, digits, _, . and -`);
   checkOptions(network, driverOptions);
-  if (bandwidthOf(driverOptions) !== undefined) needs("bandwidth", "a rate");
+  if (rateArguments(bandwidth) !== undefined) needs("bandwidth", "a limit of what is sent or received");
 }
 
 /** Capability arguments of a place that has been checked; requestConfig leaves out of them what a plugin does not want. */
 export function capabilitiesOf(
-  { ipv4, ipv6, mac, aliases = [], driverOptions = {} }: CniEndpointRequest,
+  { ipv4, ipv6, mac, aliases = [], bandwidth = {} }: CniEndpointRequest,
   { published, dns }: { readonly published: readonly Publication[]; readonly dns: CniDns },
 ): JsonObject {
   const ips = [ipv4, ipv6].filter((address) => address !== undefined);
-  const bandwidth = bandwidthOf(driverOptions);
+  const rates = rateArguments(bandwidth);
   const { servers, searches, options } = dns;
   return {
     ...(published.length > 0 ? { portMappings: mappingsOf(published) } : {}),
-    ...(bandwidth === undefined ? {} : { bandwidth }),
+    ...(rates === undefined ? {} : { bandwidth: rates }),
     ...(ips.length > 0 ? { ips } : {}),
     ...(mac === undefined ? {} : { mac }),
     ...(aliases.length > 0 ? { aliases } : {}),

@@ -1,5 +1,5 @@
 /** What others know of CNI networks. */
-import type { Endpoint, Network, Publication } from "../types.ts";
+import type { Bandwidth, Endpoint, Network, Publication } from "../types.ts";
 
 /** Before the name of a CNI network wherever it stands beside networks of ours, whose names have no colon. */
 export const PREFIX = "cni:";
@@ -26,7 +26,8 @@ export interface CniEndpointRequest {
   /** Absent: "eth" and the place in the list. */
   readonly interface?: string;
   readonly gatewayPriority?: number;
-  /** "cni.arg.NAME": one of CNI_ARGS. "cni.ingress-rate", "cni.egress-rate" in bits per second, "cni.ingress-burst", "cni.egress-burst" in bits. */
+  readonly bandwidth?: Bandwidth;
+  /** "cni.arg.NAME": one of CNI_ARGS. */
   readonly driverOptions?: Readonly<Record<string, string>>;
 }
 

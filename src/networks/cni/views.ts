@@ -80,6 +80,7 @@ export function endpointView(container: string, request: CniEndpointRequest, rec
       ...(mac === undefined ? {} : { mac }),
     },
     ...(request.interface === undefined ? {} : { interface: request.interface }),
+    ...(request.bandwidth === undefined ? {} : { bandwidth: request.bandwidth }),
     gatewayPriority: 0,
     attached: record === undefined ? null : attachmentOf(record),
   };
