@@ -59,7 +59,7 @@ describe.skipIf(!isThere)("CNI networks", () => {
   }, 120_000);
   afterEach(async () => {
     await engine.expectClean();
-    expect(leased()).toEqual([]);
+    await nothingLeft();
   });
   afterAll(async () => {
     try {
@@ -78,6 +78,11 @@ describe.skipIf(!isThere)("CNI networks", () => {
       ? readdirSync(leases).flatMap((name) => readdirSync(join(leases, name)).filter((file) => /^\d/.test(file)))
       : [];
   const kept = (): string[] => readdirSync(join(engine.root, "cni"));
+  /** Who waits for a container's end may be told of it while its networks are taken back. */
+  const nothingLeft = (): Promise<void> =>
+    eventually("no attachment, no lease, no namespace is left", () =>
+      [kept(), leased(), readdirSync(join(engine.run, "netns"))].every((names) => names.length === 0),
+    );
   const value = (container: string, format: string): Promise<string> => engine.ok(["inspect", "-f", format, container]);
   const address = (container: string, name = "cni:web"): Promise<string> =>
     value(container, `{{(index .NetworkSettings.Networks "${name}").IPAddress}}`);
@@ -190,15 +195,14 @@ describe.skipIf(!isThere)("CNI networks", () => {
 
   test("a container that ends, one that is killed, one that cannot start: nothing is left of them", async () => {
     await engine.ok(["run", "--name", "a", "--network", "cni:web", "busybox", "true"]);
-    expect([kept(), leased()]).toEqual([[], []]);
+    await nothingLeft();
     await engine.ok(["start", "a"]);
     await engine.ok(["wait", "a"]);
     expect((await engine.onggi(["run", "--rm", "--network", "cni:web", "busybox", "no-such-command"])).code).toBe(127);
     await engine.ok(["run", "-d", "--name", "b", "--network", "cni:web", "busybox", "sleep", "1000"]);
     await engine.ok(["kill", "b"]);
     await engine.ok(["wait", "b"]);
-    expect([kept(), leased()]).toEqual([[], []]);
-    expect(readdirSync(join(engine.run, "netns"))).toEqual([]);
+    await nothingLeft();
   });
 
   test("what is not done", async () => {
@@ -254,7 +258,7 @@ printf '%s' "$config" | sed 's/.*"prevResult":\\(.*\\)}$/\\1/'
     await run.done;
     await engine.pid();
     await eventually("DEL has been called", () => readFileSync(log, "utf8") === "ADD\nDEL\n");
-    await eventually("nothing is left", () => kept().length === 0 && leased().length === 0);
+    await nothingLeft();
     writeFileSync(free, "");
     await Bun.sleep(200);
     expect(readFileSync(log, "utf8")).toBe("ADD\nDEL\n");
@@ -270,7 +274,7 @@ printf '%s' "$config" | sed 's/.*"prevResult":\\(.*\\)}$/\\1/'
     await engine.murder();
     process.kill(State.Pid, "SIGKILL");
     await eventually("the engine knows", async () => !(await engine.inspect(id)).State.Running);
-    await eventually("nothing is left", () => kept().length === 0 && leased().length === 0);
+    await nothingLeft();
     expect(await host.output("iptables-save")).not.toContain("8081");
     // and the port is anybody's
     serve(host, 8081);
