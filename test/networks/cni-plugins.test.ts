@@ -1,6 +1,6 @@
 /** What CNI plugins are told, and what becomes of what they do. Needs root. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, isAlive } from "../kit/engine.ts";
 import { CniHost, printing, result } from "./cni-host.ts";
@@ -143,6 +143,36 @@ describe.skipIf(process.geteuid?.() !== 0)("CNI plugins", () => {
     expect(calls[2]!.env.CNI_NETNS).toBe(calls[0]!.env.CNI_NETNS!);
     expect(host.left()).toEqual([]);
     expect(cni.endpointsOf("a", [{ network: "cni:web" }])).toMatchObject([{ attached: null }]);
+  });
+
+  test("its streams are pipes, and it has no descriptor more", async () => {
+    const script = [
+      "#!/bin/bash",
+      `config=$(cat /dev/stdin); echo "$config" >> ${host.base}/config; ls /proc/$BASHPID/fd > ${host.base}/fds`,
+      `echo told > /dev/stderr; [ $CNI_COMMAND != ADD ] || echo '${JSON.stringify(result("10.9.0.5/24"))}' > /dev/stdout`,
+    ];
+    writeFileSync(join(host.bin, "main"), script.join("\n"), { mode: 0o755 });
+    host.network({ name: "web", plugins: [{ type: "main", large: "x".repeat(300_000) }] });
+    await host.cni.attach(host.request(host.container("a"), ["web"]));
+    expect(JSON.parse(readFileSync(join(host.base, "config"), "utf8")).large).toHaveLength(300_000);
+    expect(host.log).toEqual(["CNI plugin main (ADD): told"]);
+    // 255 is bash's own script
+    expect(readFileSync(join(host.base, "fds"), "utf8").trim().split("\n")).toEqual(["0", "1", "2", "255"]);
+    await host.cni.detach("a");
+  });
+
+  test("a plugin that reads nothing of a large configuration", async () => {
+    const script = `#!/bin/sh\n[ $CNI_COMMAND != ADD ] || echo '${JSON.stringify(result("10.9.0.5/24"))}'\n`;
+    writeFileSync(join(host.bin, "main"), script, { mode: 0o755 });
+    host.network({ name: "web", plugins: [{ type: "main", large: "x".repeat(300_000) }] });
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    const before = descriptors();
+    for (let round = 0; round < 5; round++) {
+      await host.cni.attach(host.request(host.container(`a${round}`), ["web"]));
+      await host.cni.detach(`a${round}`);
+    }
+    // each container of the test has a namespace and a socket in it
+    expect(descriptors() - before).toBeLessThanOrEqual(10);
   });
 
   test("a plugin that hangs is killed with its children", async () => {

@@ -1,9 +1,8 @@
 /**
  * Running one CNI plugin: CNI specification 1.1, section 2.
  *
- * A plugin is a program of the administrator's that runs as the engine does: as root, in the host's namespaces. It has a session and a
- * process group of its own, so that all of it can be ended; what it prints is bounded. It is noted before it gets its configuration,
- * without which it does nothing: whenever the engine is killed, the next one finds it.
+ * A plugin is a program of the administrator's that runs as the engine does: as root, in the host's namespaces. It is noted before it
+ * gets its configuration, without which it does nothing: whenever the engine is killed, the next one finds it.
  */
 import { accessSync, constants, statSync } from "node:fs";
 import { join } from "node:path";
@@ -11,8 +10,8 @@ import { messageOf } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
 import { NetworkError } from "../errors.ts";
 import { type JsonObject, parseJson } from "./json.ts";
+import { type Ended, runProgram } from "./program.ts";
 import { parsePluginError } from "./result.ts";
-import { killGroup, noteRunning } from "./running.ts";
 
 export type Command = "ADD" | "DEL" | "CHECK" | "GC" | "STATUS" | "VERSION";
 
@@ -46,12 +45,8 @@ export class PluginFailed extends NetworkError {
   }
 }
 
-/** Of standard output, in bytes; a result with a hundred addresses has 10 KiB. */
-const MOST_OUTPUT = 1024 * 1024;
-/** Of standard error so much is kept and logged; the rest is read and dropped. */
-const MOST_LOG = 16 * 1024;
-/** How long output is waited for that others than the plugin itself hold open, in milliseconds, and for one that was killed to go. */
-const GRACE_MS = 1000;
+/** A result with a hundred addresses has 10 KiB. */
+const OUTPUT = { output: 1024 * 1024, errors: 16 * 1024 };
 
 /** @throws PluginFailed */
 export function findPlugin(type: string, binDirs: readonly string[]): string {
@@ -73,25 +68,6 @@ export function findPlugin(type: string, binDirs: readonly string[]): string {
   );
 }
 
-/** Reads a stream to its end and keeps at most `most` bytes; `overflow` is called when there are more. */
-function collect(stream: ReadableStream<Uint8Array>, most: number, overflow: () => void) {
-  const reader = stream.getReader();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  const drain = async (): Promise<void> => {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      if (size < most) chunks.push(next.value.subarray(0, most - size));
-      size += next.value.length;
-      if (size > most) overflow();
-    }
-  };
-  return {
-    done: drain().catch(() => {}),
-    stop: () => void reader.cancel().catch(() => {}),
-    text: () => Buffer.concat(chunks).toString("utf8"),
-  };
-}
-
 function environment(
   command: Command,
   binDirs: readonly string[],
@@ -111,42 +87,6 @@ function environment(
           CNI_ARGS: parameters.args,
         }),
   };
-}
-
-interface Ended {
-  readonly stdout: string;
-  readonly stderr: string;
-  /** "exit code 1", "SIGKILL"; null: well. */
-  readonly failure: string | null;
-}
-
-async function execute(host: PluginHost, path: string, env: Record<string, string>, input: string): Promise<Ended> {
-  const child = Bun.spawn([path], { cwd: "/", env, detached: true, stdin: "pipe", stdout: "pipe", stderr: "pipe" });
-  const forget = noteRunning(host.running, child.pid);
-  let killed: string | null = null;
-  const end = (why: string): void => {
-    killed ??= why;
-    killGroup(child.pid);
-  };
-  const timer = setTimeout(() => end(`took more than ${host.timeoutMs / 1000} s and was killed`), host.timeoutMs);
-  const stdout = collect(child.stdout, MOST_OUTPUT, () => end(`printed more than ${MOST_OUTPUT / 1024} KiB and was killed`));
-  const stderr = collect(child.stderr, MOST_LOG, () => {});
-  const outputs = Promise.all([stdout.done, stderr.done]);
-  try {
-    // one that reads nothing is to be known by its exit code
-    const fed = Promise.resolve(child.stdin.write(input)).then(() => child.stdin.end());
-    fed.catch(() => {});
-    await child.exited;
-    await Promise.race([outputs, Bun.sleep(GRACE_MS)]);
-    if (killed !== null) killGroup(child.pid);
-    const failure = killed ?? (child.exitCode === 0 ? null : `ended with ${child.signalCode ?? `exit code ${child.exitCode}`}`);
-    return { stdout: stdout.text(), stderr: stderr.text(), failure };
-  } finally {
-    clearTimeout(timer);
-    stdout.stop();
-    stderr.stop();
-    forget();
-  }
 }
 
 /** Undefined for what is no JSON. */
@@ -180,7 +120,12 @@ export async function runPlugin(
   const what = `CNI plugin ${type} (${command})`;
   let ended: Ended;
   try {
-    ended = await execute(host, path, environment(command, host.binDirs, parameters), JSON.stringify(config));
+    ended = await runProgram(path, {
+      env: environment(command, host.binDirs, parameters),
+      input: JSON.stringify(config),
+      limits: { timeoutMs: host.timeoutMs, ...OUTPUT },
+      notes: host.running,
+    });
   } catch (error) {
     throw new PluginFailed(`${what}: ${path} cannot be run: ${messageOf(error)}`);
   }
