@@ -166,6 +166,27 @@ describe.skipIf(!isThere)("CNI networks", () => {
     expect((await engine.onggi(["network", "inspect", "--check", "bridge"])).stderr).toContain("has no plugins to ask");
   });
 
+  test("IPv6 beside IPv4, by ptp; a container that runc makes", async () => {
+    const pools = { ranges: [[{ subnet: "10.92.0.0/24" }], [{ subnet: "fd00:92::/64" }]] };
+    const routes = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
+    const ptp = { type: "ptp", ipMasq: false, ipam: { type: "host-local", dataDir: leases, ...pools, routes } };
+    network("dual", { plugins: [ptp, { type: "portmap", snat: true, capabilities: { portMappings: true } }] });
+    await engine.ok([
+      ...["run", "-d", "--name", "a", "--hostname", "a", "--runtime", "runc", "--network", "cni:dual", "-p", "8082:80"],
+      ...["busybox", ...SERVE],
+    ]);
+    expect(await value("a", "{{.NetworkSettings.GlobalIPv6Address}} {{.NetworkSettings.IPv6Gateway}}")).toMatch(
+      /^fd00:92::\d+ fd00:92::1$/,
+    );
+    expect(await engine.ok(["port", "a"])).toBe("80/tcp -> 0.0.0.0:8082\n80/tcp -> [::]:8082");
+    for (const ip of [await address("a", "cni:dual"), await value("a", "{{.NetworkSettings.GlobalIPv6Address}}")])
+      await eventually(`${ip} answers`, async () => (await ask(host, ip, 80)) === "a");
+    await eventually("the port answers", async () => (await ask(host, "10.92.0.1", 8082)) === "a");
+    await eventually("that of IPv6 answers", async () => (await ask(host, "fd00:92::1", 8082)) === "a");
+    expect(await engine.ok(["exec", "a", "cat", "/etc/hosts"])).toMatch(/^fd00:92::\d+\ta$/m);
+    rmSync(join(configs, "dual.conflist"));
+  });
+
   test("CHECK tells what somebody has taken away", async () => {
     writeFileSync(
       join(configs, "plain.conflist"),

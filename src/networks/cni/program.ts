@@ -121,7 +121,8 @@ async function attended(child: Bun.Subprocess, pipes: Pipes, input: string, limi
   const gone = Promise.withResolvers<void>();
   void child.exited.then(() => gone.resolve());
   const end = (why: string): void => {
-    killed ??= why;
+    if (killed !== null) return;
+    killed = why;
     killGroup(child.pid);
     // one that the kernel does not let go keeps nobody
     setTimeout(gone.resolve, GRACE_MS).unref();
