@@ -37,7 +37,7 @@ export const dockerNetwork = (network: NetworkInfo): object => ({
   Name: network.name,
   Id: network.id,
   Created: network.created,
-  Scope: "local",
+  Scope: network.driver === "overlay" ? "global" : "local",
   Driver: network.driver,
   EnableIPv4: network.ipv4,
   EnableIPv6: network.ipv6,
@@ -52,7 +52,7 @@ export const dockerNetwork = (network: NetworkInfo): object => ({
     })),
   },
   Internal: network.internal,
-  Attachable: false,
+  Attachable: network.driver === "overlay",
   Ingress: false,
   ConfigFrom: { Network: "" },
   ConfigOnly: false,
@@ -73,6 +73,7 @@ export const dockerNetwork = (network: NetworkInfo): object => ({
   Onggi: {
     Interface: network.interface,
     Mtu: network.mtu,
+    ...(network.vni === undefined ? {} : { Vni: network.vni }),
     ...(network.driver === "cni" ? { Cni: { Path: network.path, Config: network.config } } : {}),
   },
 });

@@ -20,6 +20,7 @@ import type {
   AnyNetwork,
   AttachRequest,
   ClonedVolume,
+  ClusterStatus,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
@@ -34,6 +35,7 @@ import type {
   Image,
   ImageSummary,
   ImageTree,
+  JoinRequest,
   LoginRequest,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
@@ -46,6 +48,7 @@ import type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -304,6 +307,12 @@ export interface Calls {
     result: Record<never, never>;
     item: never;
   };
+  nodeJoin: { request: JoinRequest; result: Node; item: never };
+  nodeLeave: { request: Record<never, never>; result: Node; item: never };
+  nodeList: { request: Record<never, never>; result: { nodes: readonly Node[] }; item: never };
+  nodeRemove: { request: { node: string }; result: Node; item: never };
+  /** Null: the host is in no cluster. */
+  nodeStatus: { request: Record<never, never>; result: { status: ClusterStatus | null }; item: never };
   volumeCreate: {
     request: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
     result: VolumeInfo;
