@@ -13,7 +13,10 @@ export const command = define({
   },
   args: [1, Number.POSITIVE_INFINITY],
   complete: "network",
-  examples: [["network inspect -f '{{range .Containers}}{{.Name}} {{end}}' web", "who is in it"]],
+  examples: [
+    ["network inspect -f '{{range .Containers}}{{.Name}} {{end}}' web", "who is in it"],
+    ["network inspect --check cni:web", "CNI: are its plugins content"],
+  ],
   async run(context, values, args) {
     const find = async (network: string) => dockerNetwork(await context.call("networkInspect", { network }));
     const code = await inspectObjects(context, args, values.format, find);

@@ -16,6 +16,8 @@ const PLUGINS = "/usr/lib/cni";
 const isThere = process.geteuid?.() === 0 && existsSync(join(PLUGINS, "bridge"));
 if (!isThere) skipLoudly("CNI: no plugins in /usr/lib/cni (containernetworking-plugins)");
 
+const rounds = Math.max(4, Number(process.env.ONGGI_ROUNDS ?? 8) / 2);
+
 describe.skipIf(!isThere)("CNI networks", () => {
   const base = mkdtempSync(join(tmpdir(), "onggi-cni-net-"));
   const [configs, bin, leases] = ["net.d", "bin", "leases"].map((name) => join(base, name)) as [string, string, string];
@@ -287,6 +289,22 @@ printf '%s' "$config" | sed 's/.*"prevResult":\\(.*\\)}$/\\1/'
     expect(await address("a", "cni:slow")).toStartWith("10.90.0.");
     await engine.ok(["rm", "-f", "a"]);
     expect(readFileSync(log, "utf8")).toBe("ADD\nDEL\nADD\nlate\nDEL\n");
+  });
+
+  test("an engine that is killed at any moment: nothing of its containers is left, on the disk or in the kernel", async () => {
+    for (let round = 0; round < rounds; round++) {
+      const name = `k${round}`;
+      const ends = round % 2 === 0 ? ["sleep", "1000"] : ["true"];
+      const run = engine.spawn(["run", "-d", "--name", name, "--network", "cni:web", "-p", "8083:80", "busybox", ...ends]);
+      await Bun.sleep(50 + Math.random() * 350);
+      await engine.murder();
+      await run.done;
+      await engine.onggi(["rm", "-f", name]);
+      await nothingLeft();
+      expect(await host.output("iptables-save")).not.toContain("8083");
+      await eventually("no cable is left", async () => !(await host.output("ip", "-br", "link")).includes("veth"));
+      expect(readdirSync(join(engine.run, "cni"))).toEqual([]);
+    }
   });
 
   test("containers that ended while there was no engine are taken out by the next one", async () => {
