@@ -170,7 +170,7 @@ export async function attachNetworks(context: Context, record: ContainerRecord, 
 export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
   if (networkMode(record.request).kind !== "networks") return;
   const endpoints = context.networks.endpointsOf(record.id);
-  await withNamespace(record.id, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
+  await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
     (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
   );
 }
