@@ -17,9 +17,12 @@ import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { startingHealth, untilNextCheck } from "./health-check.ts";
 import { containerPaths } from "./layout.ts";
+import { checkLinks, withLinkVariables } from "./links.ts";
 import { describe } from "./list.ts";
 import { forwardLog } from "./log-drivers.ts";
-import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
+import { networkMode } from "./network-mode.ts";
+import { attachNetworks, detachNetworks } from "./networking.ts";
+
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { afterExit } from "./restart-policy.ts";
@@ -109,7 +112,8 @@ export function startContainer(context: Context, container: Container, options: 
       const { cgroups, cgroupRoots } = context;
       record.cgroupPath = containerCgroup(cgroups.driver, cgroupRoots.own, record.id, record.request.cgroupParent);
       if (record.mounts?.length) await acquireVolumes(context, container);
-      const spec = container.takeSpec() ?? specOf(context, record);
+      checkLinks(context, record);
+      const spec = withLinkVariables(context, record, container.takeSpec() ?? specOf(context, record));
       trace?.mark("specification");
       const join = cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
       trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
