@@ -36,6 +36,7 @@ import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
+import { clusterListener, nodesOf } from "./nodes.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
@@ -145,6 +146,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       tag: rootTag(layout.root),
       log: options.log,
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+      cluster: clusterListener(() => context),
     }),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
@@ -176,6 +178,7 @@ export class Engine {
   readonly artifacts: ReturnType<typeof artifactsOf>;
   readonly images: ReturnType<typeof imagesOf>;
   readonly networks: ReturnType<typeof networksOf>;
+  readonly nodes: ReturnType<typeof nodesOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
 
   constructor(context: Context, lock: number) {
@@ -186,6 +189,7 @@ export class Engine {
     this.artifacts = artifactsOf(context);
     this.images = imagesOf(context);
     this.networks = networksOf(context);
+    this.nodes = nodesOf(context);
     this.volumes = volumesOf(context);
   }
 
@@ -441,7 +445,7 @@ export class Engine {
     context.images.close();
     await context.dns.close();
     await context.networks.withdraw();
-    context.networks.close();
+    await context.networks.close();
     context.table.close();
     context.imageMounts.close();
     context.volumes.close();

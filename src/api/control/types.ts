@@ -31,6 +31,7 @@ export type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
   Pool,
   PortRequest,
   Published,

@@ -22,6 +22,7 @@ export const keyAfter = (rawKey: string): string =>
   Buffer.concat([Buffer.from(rawKey, "base64"), Uint8Array.of(0)]).toString("base64");
 
 function encodeCompare(compare: Compare): Body {
+  if ("prefix" in compare) return { ...prefixRange(compare.prefix), target: "CREATE", result: "EQUAL", create_revision: "0" };
   const key = base64(compare.key);
   if ("absent" in compare) return { key, target: "CREATE", result: "EQUAL", create_revision: "0" };
   if ("present" in compare) return { key, target: "CREATE", result: "GREATER", create_revision: "0" };

@@ -24,6 +24,8 @@ export interface Entry {
 
 /** A condition of a transaction. */
 export type Compare =
+  /** No key begins with it. */
+  | { readonly prefix: string; readonly absent: true }
   | { readonly key: string; readonly absent: true }
   | { readonly key: string; readonly present: true }
   | { readonly key: string; readonly modRevision: number }
