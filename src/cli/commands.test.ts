@@ -35,6 +35,8 @@ const info: ContainerInfo = {
   imageId: "sha256:1",
   args: ["sh", "-c", "true"],
   restartCount: 0,
+  health: null,
+  healthcheck: null,
   state: {
     status: "paused",
     pid: 42,

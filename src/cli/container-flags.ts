@@ -1,3 +1,4 @@
+import { parseDuration } from "../lib/time.ts";
 import { parseBytes, parseNanoCpus, parseRate } from "../lib/units.ts";
 import { UsageError } from "./errors.ts";
 import { bool, choice, type Extra, type Flag, integer, list, parsed, platform, text } from "./flags.ts";
@@ -15,6 +16,20 @@ const sizeOrUnlimited = (help: string, extra: Extra): Flag<number> =>
 
 /** Bytes per second. */
 export const rate = (help: string, extra: Extra = {}): Flag<number> => parsed("", "RATE", help, parseRate, extra);
+/** Nanoseconds, as Go writes durations. */
+const duration = (help: string): Flag<number> =>
+  parsed(
+    "",
+    "DURATION",
+    help,
+    (given, name) => {
+      if (given.startsWith("-")) throw new UsageError(`${name} cannot be negative`);
+      const value = given === "0" ? 0n : parseDuration(given);
+      if (value === undefined) throw new UsageError(`${name} "${given}" is not a duration; write it as in 1m30s`);
+      return Number(value);
+    },
+    rare,
+  );
 
 /** Flags of Docker's that are understood and refused, each with what it would need. */
 const later = (short: string, value: string | undefined, needs: string): Flag<never> => ({
@@ -45,15 +60,9 @@ export const resourceFlags = {
 };
 
 /** `create` and `update` share it. */
-export const restartFlag = parsed(
-  "",
-  "POLICY",
-  "no, always, unless-stopped or on-failure[:N]: who starts it again",
-  parseRestart,
-  {
-    complete: ["no", "always", "unless-stopped", "on-failure", "on-failure:3"],
-  },
-);
+export const restartFlag = parsed("", "POLICY", "no, always, unless-stopped, on-failure[:N] or on-unhealthy[:N]", parseRestart, {
+  complete: ["no", "always", "unless-stopped", "on-failure", "on-failure:3", "on-unhealthy"],
+});
 
 export const containerFlags = {
   name: text("", "NAME", "name of the container"),
@@ -120,14 +129,15 @@ export const containerFlags = {
   quiet: bool("q", "no progress of a pull", rare),
   rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
   restart: restartFlag,
+  "health-cmd": text("", "COMMAND", "command whose success says that it is healthy"),
+  "health-interval": duration("how often it is run (30s)"),
+  "health-timeout": duration("how long it may take (30s)"),
+  "health-retries": integer("", "N", "failures in a row that make it unhealthy (3)", rare),
+  "health-start-period": duration("time after a start in which failures do not count (0s)"),
+  "health-start-interval": duration("how often it is run in that time (5s)"),
+  "no-healthcheck": bool("", "do not look at its health, whatever the image says", rare),
 
   link: later("", "CONTAINER", "links; in a network of your own containers know each other by name"),
-  "health-cmd": later("", "COMMAND", "health checks"),
-  "health-interval": later("", "DURATION", "health checks"),
-  "health-retries": later("", "N", "health checks"),
-  "health-start-period": later("", "DURATION", "health checks"),
-  "health-timeout": later("", "DURATION", "health checks"),
-  "no-healthcheck": later("", undefined, "health checks"),
   gpus: later("", "DEVICES", "device plug-ins (CDI)"),
   "storage-opt": later("", "OPTION", "quotas on the root file system"),
   "device-read-bps": later("", "LIMIT", "io throttling per device"),

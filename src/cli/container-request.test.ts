@@ -94,6 +94,8 @@ describe("each flag becomes its part of the request", () => {
       { log: { driver: "json-file", maxSize: 10 * 1024 ** 2, maxFiles: 3 } },
     ],
     [["--rootfs", "tree"], { rootfs: "/here/tree" }],
+    [["--health-cmd", "true", "--health-interval", "1m30s"], { health: { test: ["CMD-SHELL", "true"], interval: 90e9 } }],
+    [["--no-healthcheck"], { health: { test: ["NONE"] } }],
     [["--restart", "on-failure:3"], { restart: { name: "on-failure", maximumRetryCount: 3 } }],
     [["--restart", "no", "--pull", "never"], {}],
     [
@@ -149,7 +151,8 @@ describe("refuses", () => {
     [["-p", "80:80/icmp"], 'protocol "icmp" is not one of'],
     [["--link", "a"], "is not there yet"],
     [["--restart", "always:x"], "must be an integer"],
-    [["--health-cmd", "true"], "it needs health checks"],
+    [["--no-healthcheck", "--health-cmd", "true"], "--no-healthcheck conflicts with --health-* options"],
+    [["--health-interval", "soon"], "is not a duration"],
     [["-v", "data"], "the path inside must begin with /"],
     [["-v", "a/b:/data"], "is no name of a volume"],
     [["-v", "data:/data:rshared"], 'unknown option "rshared"'],

@@ -2,6 +2,8 @@ import type {
   ContainerInfo,
   ContainerRequest,
   Endpoint,
+  HealthCheck,
+  HealthState,
   Image,
   LogConfig,
   MountPoint,
@@ -33,6 +35,7 @@ export function dockerContainer(info: ContainerInfo): object {
       Error: state.error,
       StartedAt: state.startedAt,
       FinishedAt: state.finishedAt,
+      ...(info.health ? { Health: healthState(info.health) } : {}),
     },
     Image: info.imageId,
     LogPath: info.logPath,
@@ -52,6 +55,12 @@ export function dockerContainer(info: ContainerInfo): object {
     },
   };
 }
+
+const healthState = ({ status, failingStreak, log }: HealthState): object => ({
+  Status: status,
+  FailingStreak: failingStreak,
+  Log: log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })),
+});
 
 const hostConfig = (request: ContainerRequest): object => ({
   Binds: (request.mounts ?? []).filter(({ type, source }) => type === "bind" || (type === "volume" && source)).map(bindText),
@@ -120,7 +129,7 @@ const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => (
   Ulimits: ulimits.map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
 });
 
-const config = ({ id, request, image }: ContainerInfo): object => ({
+const config = ({ id, request, image, healthcheck }: ContainerInfo): object => ({
   Hostname: request.hostname ?? id.slice(0, 12),
   Domainname: request.domainname ?? "",
   User: request.user ?? "",
@@ -133,8 +142,18 @@ const config = ({ id, request, image }: ContainerInfo): object => ({
   Image: image,
   WorkingDir: request.workdir ?? "",
   Labels: request.labels ?? {},
+  ...(healthcheck ? { Healthcheck: healthcheckConfig(healthcheck) } : {}),
   ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
   ...(request.stopTimeout === undefined ? {} : { StopTimeout: request.stopTimeout }),
+});
+
+const healthcheckConfig = (check: Required<HealthCheck>): object => ({
+  Test: check.test,
+  Interval: check.interval,
+  Timeout: check.timeout,
+  StartPeriod: check.startPeriod,
+  StartInterval: check.startInterval,
+  Retries: check.retries,
 });
 
 const bindText = ({ source, target, readonly, options = [], mode }: MountRequest): string =>

@@ -9,7 +9,7 @@ export const command = define({
   usage: "[flags] NAME",
   summary: "make a network",
   flags: {
-    driver: text("d", "DRIVER", "bridge or macvlan (bridge)"),
+    driver: text("d", "DRIVER", "bridge, overlay or macvlan (bridge)"),
     subnet: list("", "PREFIX", "its addresses, as in 10.1.0.0/24; one for IPv4, one for IPv6"),
     gateway: list("", "ADDRESS", "the host's address in it"),
     "ip-range": list("", "PREFIX", "part of the subnet to give addresses from"),
@@ -25,6 +25,7 @@ export const command = define({
   examples: [
     ["network create web", "a bridge, its subnet chosen"],
     ["network create --subnet 10.1.0.0/24 --internal back", "without a way out"],
+    ["network create -d overlay web", "for all hosts of the cluster (onggi node join)"],
     ["network create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 lan", "in the network of an interface"],
   ],
   async run(context, values, [name = ""]) {

@@ -1,7 +1,7 @@
 import type { RestartPolicy } from "../api/control/types.ts";
 import { UsageError } from "./errors.ts";
 
-const names = ["no", "always", "unless-stopped", "on-failure"] as const;
+const names = ["no", "always", "unless-stopped", "on-failure", "on-unhealthy"] as const;
 
 /** "always", "on-failure:3"; "" is "no". Throws UsageError. */
 export function parseRestart(text: string): RestartPolicy {

@@ -26,6 +26,7 @@ import { diskUsage } from "./disk-usage.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
+import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
@@ -35,18 +36,19 @@ import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
+import { clusterListener, nodesOf } from "./nodes.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer, throwAway } from "./remove.ts";
 import { restartAtEngineStart, restartContainer, startByPolicy } from "./restart.ts";
-import { RestartTimers } from "./restart-timers.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
+import { Timers } from "./timers.ts";
 import type { Trace } from "./trace.ts";
 import { trustOf } from "./trust.ts";
 import type {
@@ -118,6 +120,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const cgroupLayout = detectCgroups("/");
   const cgroups = openCgroups({ layout: cgroupLayout, systemd: driver === "systemd" });
   const facts = probeHost(cgroupFacts(cgroupLayout));
+  const withContainer = (what: string, task: (context: Context, container: Container) => Promise<void>) => (id: string) => {
+    const container = context.containers.get(id);
+    if (container) inBackground(context, `${what} ${container.name}`, () => task(context, container));
+  };
   const context: Context = {
     layout,
     version: options.version,
@@ -140,6 +146,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       tag: rootTag(layout.root),
       log: options.log,
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+      cluster: clusterListener(() => context),
     }),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
@@ -148,10 +155,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: shimInMemory(),
     runtimes,
-    restarts: new RestartTimers((id) => {
-      const container = context.containers.get(id);
-      if (container) inBackground(context, `restart ${container.name}`, () => startByPolicy(context, container));
-    }),
+    restarts: new Timers(withContainer("restart", startByPolicy), true),
+    probes: new Timers(withContainer("health check of", checkHealth)),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -173,6 +178,7 @@ export class Engine {
   readonly artifacts: ReturnType<typeof artifactsOf>;
   readonly images: ReturnType<typeof imagesOf>;
   readonly networks: ReturnType<typeof networksOf>;
+  readonly nodes: ReturnType<typeof nodesOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
 
   constructor(context: Context, lock: number) {
@@ -183,6 +189,7 @@ export class Engine {
     this.artifacts = artifactsOf(context);
     this.images = imagesOf(context);
     this.networks = networksOf(context);
+    this.nodes = nodesOf(context);
     this.volumes = volumesOf(context);
   }
 
@@ -421,6 +428,7 @@ export class Engine {
     const { context } = this;
     context.closing = true;
     context.restarts.close();
+    context.probes.close();
     for (const container of context.containers.values()) {
       await container.lock.run(() => {
         container.shim?.disconnect();
@@ -437,7 +445,7 @@ export class Engine {
     context.images.close();
     await context.dns.close();
     await context.networks.withdraw();
-    context.networks.close();
+    await context.networks.close();
     context.table.close();
     context.imageMounts.close();
     context.volumes.close();

@@ -16,6 +16,8 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     args: [...record.args],
     state: { ...record.state },
     restartCount: record.restartCount ?? 0,
+    health: record.health ?? null,
+    healthcheck: record.healthcheck ?? null,
     request: record.request,
     mounts: [...(record.mounts ?? [])],
     isolation: { userns: record.slot !== null, reason: record.isolationReason },

@@ -18,12 +18,15 @@ export const describe = (record: ContainerRecord): Record<string, string> => ({
 
 const secondsSince = (moment: string): number => Number(nowNs() - (parseRfc3339(moment) ?? 0n)) / 1e9;
 
+const healthText = ({ health }: ContainerRecord): string =>
+  health === undefined ? "" : ` (${health.status === "starting" ? "health: starting" : health.status})`;
+
 /** "Up 3 seconds (Paused)", "Exited (0) 2 minutes ago". */
 export function statusText(record: ContainerRecord): string {
   const { state } = record;
   const texts: Record<ContainerStatus, () => string> = {
     created: () => "Created",
-    running: () => `Up ${humanDuration(secondsSince(state.startedAt))}`,
+    running: () => `Up ${humanDuration(secondsSince(state.startedAt))}${healthText(record)}`,
     paused: () => `Up ${humanDuration(secondsSince(state.startedAt))} (Paused)`,
     restarting: () => `Restarting (${state.exitCode}) ${humanDuration(secondsSince(state.finishedAt))} ago`,
     exited: () => `Exited (${state.exitCode}) ${humanDuration(secondsSince(state.finishedAt))} ago`,
@@ -64,6 +67,13 @@ function statusTest(value: string): Test {
   return (record) => record.state.status === value;
 }
 
+const healths = ["starting", "healthy", "unhealthy", "none"];
+
+function healthTest(value: string): Test {
+  if (!healths.includes(value)) throw new OnggiError("invalid_filter", `no such health: ${value}; one of ${healths.join(", ")}`);
+  return ({ health }) => (health?.status ?? "none") === value;
+}
+
 function exitedTest(value: string): Test {
   if (!/^-?\d+$/.test(value)) throw new OnggiError("invalid_filter", `exited=${value}: not an exit code`);
   return (record) => record.state.status === "exited" && record.state.exitCode === Number(value);
@@ -87,6 +97,7 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
   },
   label: (_, value) => (record) => matchesLabel(record, value),
   status: (_, value) => statusTest(value),
+  health: (_, value) => healthTest(value),
   exited: (_, value) => exitedTest(value),
   ancestor: (context, value) => {
     const named = context.images.list().filter(({ names }) => names.includes(value) || names.includes(`${value}:latest`));

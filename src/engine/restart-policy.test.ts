@@ -28,6 +28,10 @@ test("always and unless-stopped whatever the end; on-failure only a failure, so 
   expect(afterExit({ ...policy("on-failure", 2), restartCount: 1 }, FAILED)).not.toBeNull();
   expect(afterExit({ ...policy("on-failure", 2), restartCount: 2 }, FAILED)).toBeNull();
   expect(afterExit({ request: { image: "a" } }, FAILED)).toBeNull();
+  expect(afterExit(policy("on-unhealthy"), FINE)).toBeNull();
+  expect(afterExit(policy("on-unhealthy"), FAILED)).not.toBeNull();
+  expect(afterExit({ ...policy("on-unhealthy"), foundUnhealthy: true }, FINE)).not.toBeNull();
+  expect(afterExit({ ...policy("on-unhealthy", 1), foundUnhealthy: true, restartCount: 1 }, FINE)).toBeNull();
 });
 
 test("who stops it keeps it down; with always until the engine starts", () => {

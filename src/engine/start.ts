@@ -15,6 +15,7 @@ import { acquireVolumes, releaseVolumes } from "./container-volumes.ts";
 import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
+import { startingHealth, untilNextCheck } from "./health-check.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
@@ -143,7 +144,8 @@ export function startContainer(context: Context, container: Container, options: 
         finishedAt: NEVER,
       };
       record.bootId = context.bootId;
-      record.stoppedByHand = false;
+      Object.assign(record, { stoppedByHand: false, foundUnhealthy: false });
+      if (record.healthcheck) record.health = startingHealth(record.health);
       if (!options.byPolicy) Object.assign(record, { restartCount: 0, restartDelayMs: 0 });
       context.table.update(record, false);
       trace?.mark("record");
@@ -171,8 +173,10 @@ export function startContainer(context: Context, container: Container, options: 
   });
 }
 
-/** Records the container's end when it comes. Also for a shim that an earlier engine spawned. */
+/** Records the container's end when it comes, and looks at its health until then. Also for a shim that an earlier engine spawned. */
 export function watchExit(context: Context, container: Container, shim: Shim): void {
+  const { health, healthcheck, state } = container.record;
+  if (health && healthcheck) context.probes.after(container.id, untilNextCheck(health, healthcheck, state.startedAt, nowNs()));
   inBackground(context, `exit of ${container.id}`, async () => {
     const told = await shim.main.exited.catch(() => null);
     if (context.closing) return;
@@ -233,16 +237,18 @@ export async function recordLoss(context: Context, container: Container, reason?
   await finish(context, container);
 }
 
-/** What its restart policy says to its end, which is remembered. */
+/** What its restart policy says to its end, which is remembered. Who has ended is not healthy, as Docker has it. */
 function restartAfter(record: ContainerRecord, exitCode: number, at: bigint): ReturnType<typeof afterExit> {
   const ranMs = Number(at - (parseRfc3339(record.state.startedAt) ?? at)) / 1e6;
   const then = afterExit(record, { exitCode, ranMs });
+  if (record.health) record.health.status = "unhealthy";
   if (then) Object.assign(record, then);
   return then;
 }
 
 async function finish(context: Context, container: Container): Promise<void> {
   const { record } = container;
+  context.probes.cancel(record.id);
   container.shim?.release();
   container.shim = null;
   await detachNetworks(context, record.id);

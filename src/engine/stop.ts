@@ -79,17 +79,27 @@ export async function stopContainer(context: Context, container: Container, sign
     return;
   }
   if (!container.isUp) return;
-  const { request } = container.record;
   markStopped(context, container);
+  await endContainer(context, container, number, timeout);
+  context.events.emit("container", "stop", container.id, describe(container.record));
+}
+
+/** As `stopContainer`, but its restart policy has its say. */
+export async function endContainer(
+  context: Context,
+  container: Container,
+  signal = stopSignal(context, container),
+  timeout?: number,
+): Promise<void> {
+  const { request } = container.record;
   const exit = container.nextExit();
-  await signalAndTell(context, container, number);
+  await signalAndTell(context, container, signal);
   if (container.record.state.status === "paused") await unpauseContainer(context, container);
   if ((await within(exit, timeout ?? request.stopTimeout ?? 10)) === undefined) {
     if (container.isUp) await signalAndTell(context, container, SIG.SIGKILL);
     if ((await within(exit, 10)) === undefined && container.isUp) await context.cgroups.kill(container.record.cgroupPath);
     await exit;
   }
-  context.events.emit("container", "stop", container.id, describe(container.record));
 }
 
 function imageStopSignal(context: Context, container: Container): string | undefined {

@@ -16,10 +16,11 @@ export type {
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
-export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../networks/types.ts";
+export type { ClusterStatus, Endpoint, JoinRequest, Network, NetworkRequest, Node, Pool, Published } from "../networks/types.ts";
 export type {
   ContainerRequest,
   DeviceRequest,
+  HealthCheck,
   LogConfig,
   MountRequest,
   NetworkEndpoint,
@@ -40,7 +41,7 @@ import type {
   Referrer,
 } from "../images/types.ts";
 import type { Endpoint, Network, Published } from "../networks/types.ts";
-import type { ContainerRequest } from "../runtime/request-types.ts";
+import type { ContainerRequest, HealthCheck } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
 export type Isolation = "container" | "userns";
@@ -57,6 +58,23 @@ export interface ContainerState {
   /** RFC 3339 with nanoseconds; "0001-01-01T00:00:00Z" when it has not happened. */
   startedAt: string;
   finishedAt: string;
+}
+
+/** One look at a container's health. */
+export interface HealthResult {
+  /** RFC 3339. */
+  start: string;
+  end: string;
+  /** 0: healthy; -1: it could not be run, or took too long. */
+  exitCode: number;
+  output: string;
+}
+
+export interface HealthState {
+  status: "starting" | "healthy" | "unhealthy";
+  failingStreak: number;
+  /** The last ones, oldest first. */
+  log: HealthResult[];
 }
 
 /** One volume as `volume inspect` shows it. */
@@ -118,6 +136,9 @@ export interface ContainerInfo {
   state: ContainerState;
   /** How often its policy has started it since somebody did. */
   restartCount: number;
+  /** Null where nobody looks. */
+  health: HealthState | null;
+  healthcheck: Required<HealthCheck> | null;
   request: ContainerRequest;
   mounts: MountPoint[];
   isolation: { userns: boolean; reason: string };
@@ -295,7 +316,7 @@ export interface StatsSample {
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */
 export interface EngineEvent {
-  type: "container" | "image" | "network" | "volume";
+  type: "container" | "image" | "network" | "node" | "volume";
   action: string;
   id: string;
   attributes: Record<string, string>;

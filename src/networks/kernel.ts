@@ -36,6 +36,7 @@ export class KernelNetworks {
   readonly #sysctls = new NamespaceSysctls();
   readonly #tag: string;
   readonly #log: (message: string) => void;
+  readonly #bridged: (network: NetworkRecord, bridge: number) => void;
   /** Index of each network's bridge, or of what macvlan lies on, once it has been seen. */
   readonly #below = new Map<string, number>();
 
@@ -43,9 +44,11 @@ export class KernelNetworks {
   /** "network address" of all that have had a hardware address of somebody's choice. */
   readonly #chosenMacs = new Set<string>();
 
-  constructor(tag: string, log: (message: string) => void) {
+  /** @param bridged is told when a network's bridge is there, and may be new */
+  constructor(tag: string, log: (message: string) => void, bridged: (network: NetworkRecord, bridge: number) => void = () => {}) {
     this.#tag = tag;
     this.#log = log;
+    this.#bridged = bridged;
   }
 
   close(): void {
@@ -59,6 +62,7 @@ export class KernelNetworks {
     const index = hasBridge(network)
       ? ensureBridge(this.net, network, this.#tag, this.#log)
       : requireParent(this.net, parseOptions(driver, network.options).parent).index;
+    if (hasBridge(network)) this.#bridged(network, index);
     this.#below.set(network.id, index);
     this.#hairpin = needsHairpin();
     return index;

@@ -67,9 +67,22 @@ export interface MountRequest {
 
 /** When a container that has ended is started again. */
 export interface RestartPolicy {
-  name: "no" | "always" | "unless-stopped" | "on-failure";
-  /** Of `on-failure`; 0: no limit. */
+  name: "no" | "always" | "unless-stopped" | "on-failure" | "on-unhealthy";
+  /** Of `on-failure` and `on-unhealthy`; 0: no limit. */
   maximumRetryCount: number;
+}
+
+/** How it is found out whether a container does what it is for. Durations in nanoseconds; absent or 0: the image's value, then Docker's default. */
+export interface HealthCheck {
+  /** ["NONE"], ["CMD", word...] or ["CMD-SHELL", line]. */
+  test?: string[];
+  interval?: number;
+  timeout?: number;
+  /** Failures in a row that make it unhealthy. */
+  retries?: number;
+  /** After a start, as long as failures do not count, and how often it is looked at until it is healthy. */
+  startPeriod?: number;
+  startInterval?: number;
 }
 
 export interface LogConfig {
@@ -126,6 +139,7 @@ export interface ContainerRequest {
   labels?: Record<string, string>;
   autoRemove?: boolean;
   restart?: RestartPolicy;
+  health?: HealthCheck;
   /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
   network?: string;
   networks?: NetworkEndpoint[];

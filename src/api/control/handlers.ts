@@ -210,6 +210,11 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     networkRemove: async ({ request }) => engine.networks.remove(request.network),
     networkPrune: async ({ request }) => engine.networks.prune(request.filters),
     networkExplain: async ({ request }) => ({ text: await engine.networks.explain(request.network) }),
+    nodeJoin: async ({ request }) => engine.nodes.join(request),
+    nodeLeave: async () => engine.nodes.leave(),
+    nodeList: async () => ({ nodes: engine.nodes.list() }),
+    nodeRemove: async ({ request }) => engine.nodes.remove(request.node),
+    nodeStatus: async () => ({ status: engine.nodes.status() }),
     networkConnect: async ({ request }) => {
       await engine.networks.connect(request.container, request.endpoint);
       return {};

@@ -19,6 +19,7 @@
 import type {
   AttachRequest,
   ClonedVolume,
+  ClusterStatus,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
@@ -33,6 +34,7 @@ import type {
   Image,
   ImageSummary,
   ImageTree,
+  JoinRequest,
   LoginRequest,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
@@ -45,6 +47,7 @@ import type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -301,6 +304,12 @@ export interface Calls {
     result: Record<never, never>;
     item: never;
   };
+  nodeJoin: { request: JoinRequest; result: Node; item: never };
+  nodeLeave: { request: Record<never, never>; result: Node; item: never };
+  nodeList: { request: Record<never, never>; result: { nodes: readonly Node[] }; item: never };
+  nodeRemove: { request: { node: string }; result: Node; item: never };
+  /** Null: the host is in no cluster. */
+  nodeStatus: { request: Record<never, never>; result: { status: ClusterStatus | null }; item: never };
   volumeCreate: {
     request: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
     result: VolumeInfo;
