@@ -99,6 +99,7 @@ export const containerFlags = {
   ip6: text("", "ADDRESS", "IPv6 address in its network", rare),
   "mac-address": text("", "ADDRESS", "hardware address in its network", rare),
   "network-alias": list("", "NAME", "another name in its network", rare),
+  link: list("", "CONTAINER[:ALIAS]", "a name for another container that it alone knows", { rare: true, complete: "container" }),
   dns: list("", "ADDRESS", "name server instead of the host's", rare),
   "dns-search": list("", "DOMAIN", "search domain; . for none", rare),
   "dns-option": list("", "OPTION", "option of the resolver", rare),
@@ -137,7 +138,6 @@ export const containerFlags = {
   "health-start-interval": duration("how often it is run in that time (5s)"),
   "no-healthcheck": bool("", "do not look at its health, whatever the image says", rare),
 
-  link: later("", "CONTAINER", "links; in a network of your own containers know each other by name"),
   gpus: later("", "DEVICES", "device plug-ins (CDI)"),
   "storage-opt": later("", "OPTION", "quotas on the root file system"),
   "device-read-bps": later("", "LIMIT", "io throttling per device"),

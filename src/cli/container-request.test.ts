@@ -43,6 +43,20 @@ describe("each flag becomes its part of the request", () => {
       ["--network", "name=web,alias=a,alias=b,ip=10.0.0.2", "--network", "back"],
       { networks: [{ network: "web", aliases: ["a", "b"], ipv4: "10.0.0.2" }, { network: "back" }] },
     ],
+    [
+      ["--link", "db", "--link", "/cache:/web/store"],
+      {
+        links: [
+          { container: "db", alias: "db" },
+          { container: "cache", alias: "store" },
+        ],
+      },
+    ],
+    [
+      ["--network", "name=web,send=8mbit,receive=1k,link=db:sql"],
+      { networks: [{ network: "web", bandwidth: { send: 1e6, receive: 1024 }, links: [{ container: "db", alias: "sql" }] }] },
+    ],
+    [["--network-send", "80bit"], { resources: { networkSend: 10 } }],
     [["--ip6", "fd00::2", "--network-alias", "db"], { networks: [{ network: "bridge", ipv6: "fd00::2", aliases: ["db"] }] }],
     [
       ["-p", "8080:80", "-P", "--expose", "53/udp"],
@@ -149,7 +163,9 @@ describe("refuses", () => {
     [["--network", "name=web,speed=1"], 'unknown key "speed"'],
     [["--network", "host", "--ip", "10.0.0.2"], "need a network"],
     [["-p", "80:80/icmp"], 'protocol "icmp" is not one of'],
-    [["--link", "a"], "is not there yet"],
+    [["--link", "a:b:c"], "bad format for links: a:b:c"],
+    [["--link", ":b"], "bad format for links"],
+    [["--network", "name=web,receive=fast"], "is not a rate"],
     [["--restart", "always:x"], "must be an integer"],
     [["--no-healthcheck", "--health-cmd", "true"], "--no-healthcheck conflicts with --health-* options"],
     [["--health-interval", "soon"], "is not a duration"],

@@ -13,6 +13,7 @@ import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
+import { resolveLinks } from "./links.ts";
 import { describe } from "./list.ts";
 import { mountPoints } from "./mount-points.ts";
 import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
@@ -97,8 +98,9 @@ function chooseName(context: Context, wanted: string | undefined): string {
 }
 
 /** The record of a container that does not exist yet; makes and reserves nothing. */
-export function draft(context: Context, request: ContainerRequest): ContainerRecord {
-  checkNetworking(context, request);
+export function draft(context: Context, asked: ContainerRequest): ContainerRecord {
+  checkNetworking(context, asked);
+  const request = resolveLinks(context, asked);
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;

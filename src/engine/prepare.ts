@@ -27,6 +27,7 @@ import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
+import { withLinkVariables } from "./links.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
@@ -245,7 +246,7 @@ function execUser(context: Context, { record }: Container, request: ExecRequest)
 /** What an exec is, however it is made: the container's specification, the process, its supervision. */
 export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
-  const spec = specOf(context, record);
+  const spec = withLinkVariables(context, record, specOf(context, record));
   const process = execProcess({
     container: spec.process as NonNullable<Spec["process"]>,
     command: request.command,

@@ -92,6 +92,12 @@ export interface LogConfig {
   maxFiles: number;
 }
 
+/** Another container, and a name by which one container knows it. */
+export interface ContainerLink {
+  container: string;
+  alias: string;
+}
+
 /** A container's place in one network, as it is asked for. */
 export interface NetworkEndpoint {
   /** Name or id. */
@@ -103,6 +109,8 @@ export interface NetworkEndpoint {
   /** The interface's name inside. */
   interface?: string;
   gatewayPriority?: number;
+  /** Names for others in the network that it alone knows. */
+  links?: ContainerLink[];
   /** Bytes per second, instead of what holds for all of the container's networks; 0: no limit. */
   bandwidth?: { receive?: number; send?: number };
 }
@@ -143,6 +151,8 @@ export interface ContainerRequest {
   /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
   network?: string;
   networks?: NetworkEndpoint[];
+  /** Of the first network; in a container's record those of the default network alone, with ids. */
+  links?: ContainerLink[];
   publish?: PortRequest[];
   /** Every port of `expose` and of the image, on any free port. */
   publishAll?: boolean;

@@ -3,6 +3,7 @@
 export type {
   AttachFile,
   ContainerInfo,
+  ContainerLink,
   ContainerRequest,
   ContainerState,
   ContainerStatus,
