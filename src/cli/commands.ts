@@ -94,6 +94,8 @@ const volumeClone = entry("make a volume with another one's files", async () => 
 const push = entry("send an image to a registry", async () => (await import("./push.ts")).command);
 const login = entry("keep the credentials for a registry", async () => (await import("./login.ts")).command);
 const restart = entry("stop containers and start them again", async () => (await import("./restart.ts")).command);
+const rename = entry("give a container another name", async () => (await import("./rename.ts")).command);
+const top = entry("list the processes of a container", async () => (await import("./top.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
 const logout = entry("forget the credentials for a registry", async () => (await import("./logout.ts")).command);
 const bootstrap = entry(
@@ -132,7 +134,9 @@ export const commands: Readonly<Record<string, Entry>> = {
   pause,
   unpause,
   wait,
+  rename,
   inspect,
+  top,
   stats,
   update,
   diff,
@@ -175,6 +179,8 @@ export const groups: Readonly<Record<string, Group>> = {
       pause,
       unpause,
       wait,
+      rename,
+      top,
       stats,
       update,
       diff,

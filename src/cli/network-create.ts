@@ -25,7 +25,7 @@ export const command = define({
   examples: [
     ["network create web", "a bridge, its subnet chosen"],
     ["network create --subnet 10.1.0.0/24 --internal back", "without a way out"],
-    ["network create -d overlay web", "for all hosts of the cluster (onggi node join)"],
+    ["network create -d overlay web", "for all nodes"],
     ["network create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 lan", "in the network of an interface"],
   ],
   async run(context, values, [name = ""]) {

@@ -4,50 +4,20 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { isCniName } from "../networks/cni/index.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
-import type { Bandwidth, Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
+import type { Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
 import { cniMaker, refuseCni } from "./cni.ts";
 import type { Container } from "./container.ts";
 import { type Context, findContainer, inBackground } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
+import { linkedTo, linkHosts } from "./links.ts";
 import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
+import { refuseLimits, withLimits } from "./network-limits.ts";
 import type { MadeNetworks, NetworkMaker, ResolvDefaults } from "./network-maker.ts";
-import type { ContainerRequest, NetworkEndpoint, PortRequest, Resources } from "./types.ts";
-
-export const DEFAULT_NETWORK = "bridge";
-
-export type NetworkMode =
-  | { readonly kind: "none" | "host" }
-  /** Another container's namespace. */
-  | { readonly kind: "container"; readonly container: string }
-  | { readonly kind: "path"; readonly path: string }
-  /** Of its own: made by us, or by CNI plugins. */
-  | { readonly kind: "networks" | "cni"; readonly endpoints: readonly NetworkEndpoint[] };
-
-/** What a request's words come to. Throws "network_mode_invalid". */
-export function networkMode({ network, networks = [] }: ContainerRequest): NetworkMode {
-  if (network === undefined || network === "default")
-    return ownNetworks(networks.length > 0 ? networks : [{ network: DEFAULT_NETWORK }]);
-  const [, kind = "", rest = ""] = /^(container|ns):(.+)$/s.exec(network) ?? [];
-  if (networks.length > 0) throw new OnggiError("network_mode_invalid", `--network ${network} goes with no other network`);
-  if (network === "none" || network === "host") return { kind: network };
-  if (kind === "container") return { kind, container: rest };
-  if (kind === "ns" && rest.startsWith("/")) return { kind: "path", path: rest };
-  return ownNetworks([{ network }]);
-}
-
-function ownNetworks(endpoints: readonly NetworkEndpoint[]): NetworkMode {
-  const others = endpoints.filter(({ network }) => !isCniName(network));
-  if (others.length === endpoints.length) return { kind: "networks", endpoints };
-  if (others.length === 0) return { kind: "cni", endpoints };
-  throw new OnggiError(
-    "network_mode_invalid",
-    `a container is in networks of CNI plugins or in onggi's, not in both: ${endpoints.map(({ network }) => network).join(", ")}`,
-  );
-}
+import { DEFAULT_NETWORK, networkMode } from "./network-mode.ts";
+import type { ContainerRequest, NetworkEndpoint, PortRequest } from "./types.ts";
 
 /** Null for a container that has no networks of its own. */
 function makerOf(request: ContainerRequest): { maker: NetworkMaker; places: readonly NetworkEndpoint[] } | null {
@@ -105,26 +75,6 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
 const hostGateway = (context: Context): string | null =>
   context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
 
-/** Limits are set on what a container has of networks. Throws "network_mode_invalid" for one that has none of its own. */
-function refuseLimits(request: ContainerRequest, { networkReceive, networkSend }: Resources = {}): void {
-  if (!networkReceive && !networkSend) return;
-  throw new OnggiError(
-    "network_mode_invalid",
-    `--network-receive and --network-send are for containers with networks of their own, not for --network ${request.network}`,
-  );
-}
-
-/** What is said of all networks of a container. */
-const bandwidthOf = ({ networkReceive, networkSend }: Resources = {}): Bandwidth => ({
-  ...(networkReceive === undefined ? {} : { receive: networkReceive }),
-  ...(networkSend === undefined ? {} : { send: networkSend }),
-});
-
-function withLimits({ resources }: ContainerRequest, place: NetworkEndpoint): NetworkEndpoint {
-  const bandwidth = { ...bandwidthOf(resources), ...place.bandwidth };
-  return Object.keys(bandwidth).length > 0 ? { ...place, bandwidth } : place;
-}
-
 const connect = (context: Context, { id, request }: ContainerRecord, place: NetworkEndpoint): Endpoint =>
   context.networks.connect({ ...withLimits(request, place), container: id, transient: !!request.autoRemove });
 
@@ -132,24 +82,6 @@ const connect = (context: Context, { id, request }: ContainerRecord, place: Netw
 export function joinNetworks(context: Context, record: ContainerRecord): void {
   const own = makerOf(record.request);
   own?.maker.join(context, record, own.places);
-}
-
-/** Limits all networks of a container anew in what is named. Returns what undoes it. Throws what Networks.limit throws. */
-export async function limitNetworks(
-  context: Context,
-  { id, request }: ContainerRecord,
-  resources: Resources,
-): Promise<() => Promise<void>> {
-  if (resources.networkReceive === undefined && resources.networkSend === undefined) return async () => {};
-  const { kind } = networkMode(request);
-  if (kind === "cni") {
-    const why = "CNI plugins limit a container when it starts; make it anew with --network-receive or --network-send";
-    throw new OnggiError("network_mode_invalid", why);
-  }
-  if (kind !== "networks") refuseLimits(request, resources);
-  const before = new Map(context.networks.endpointsOf(id).map(({ network, bandwidth = {} }) => [network, bandwidth]));
-  await context.networks.limit(id, ({ bandwidth }) => ({ ...bandwidth, ...bandwidthOf(resources) }));
-  return () => context.networks.limit(id, ({ network }) => before.get(network) ?? {});
 }
 
 /** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
@@ -202,6 +134,7 @@ export async function attachNetworks(context: Context, record: ContainerRecord, 
   const publish = publicationsOf(context, record);
   const made = await withNamespace(record, pid, (sandbox) => own.maker.attach(context, record, own.places, { sandbox, publish }));
   writeNetworkFiles(context, record, made);
+  tellLinked(context, record.id);
 }
 
 /** Networks of ours. */
@@ -233,6 +166,15 @@ function refuseOptions({ network, driverOptions = {} }: NetworkEndpoint): void {
 
 const makers = { networks: ownMaker, cni: cniMaker };
 
+/** A container that runs has another name now. Never throws. */
+export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
+  if (networkMode(record.request).kind !== "networks") return;
+  const endpoints = context.networks.endpointsOf(record.id);
+  await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
+    (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
+  );
+}
+
 /** As with Docker, the default network has no names. */
 const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
 
@@ -252,7 +194,10 @@ async function nameContainer(
   if (!endpoints.some(hasNames)) return context.dns.forget(id);
   const gateway = hostGateway(context);
   const extraHosts = (request.extraHosts ?? []).map((text) => parseExtraHost(text, gateway));
-  await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts });
+  const links = endpoints.flatMap(({ network, links: of = [] }) =>
+    of.map(({ container, alias }) => ({ name: alias, container, network })),
+  );
+  await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts, links });
 }
 
 /** Says all containers of other hosts to the resolver. */
@@ -278,9 +223,10 @@ export function networkFilePaths(context: Context, { id, request }: ContainerRec
 /** What a container's /etc/hosts and /etc/resolv.conf say. They are written in place: they are mounted. */
 export function networkFiles(
   context: Context,
-  { request, id }: ContainerRecord,
+  record: ContainerRecord,
   { endpoints, resolv }: MadeNetworks,
 ): { hosts: string; resolvConf: string } {
+  const { request, id } = record;
   const { kind } = networkMode(request);
   const hosts = hostsText({
     hostname: request.hostname ?? id.slice(0, 12),
@@ -289,6 +235,7 @@ export function networkFiles(
       [attached?.ipv4, attached?.ipv6].filter((address) => typeof address === "string"),
     ),
     extraHosts: request.extraHosts ?? [],
+    links: linkHosts(context, record),
     hostGateway: hostGateway(context),
   });
   if (kind === "none") return { hosts, resolvConf: "# no network: nothing to resolve names with\n" };
@@ -312,9 +259,20 @@ function writeNetworkFiles(context: Context, record: ContainerRecord, made: Made
   writeFileSync(paths.resolvConf, resolvConf);
 }
 
-/** Those of a running container, after a change. */
+/** Those of a container that runs already. */
 const rewriteNetworkFiles = (context: Context, record: ContainerRecord): void =>
   writeNetworkFiles(context, record, { endpoints: endpointsOf(context, record), resolv: null });
+
+/** A container has come, has gone, or has another address: those that are linked to it know. Never throws. */
+function tellLinked(context: Context, id: string): void {
+  for (const record of linkedTo(context, id)) {
+    try {
+      rewriteNetworkFiles(context, record);
+    } catch (error) {
+      context.log(`links of ${record.id}: ${messageOf(error)}`);
+    }
+  }
+}
 
 /** Collects what goes wrong: networks never keep a container from its end. */
 async function logged(context: Context, id: string, ...works: readonly Promise<void>[]): Promise<void> {
@@ -323,10 +281,11 @@ async function logged(context: Context, id: string, ...works: readonly Promise<v
 }
 
 /** The container has ended: what others can have again, they can have at once. Never throws. */
-export const detachNetworks = (context: Context, id: string): Promise<void> => {
+export async function detachNetworks(context: Context, id: string): Promise<void> {
   unname(context, id);
-  return logged(context, id, context.networks.detach(id), context.cni.detach(id));
-};
+  await logged(context, id, context.networks.detach(id), context.cni.detach(id));
+  tellLinked(context, id);
+}
 
 /** Its name server keeps its namespace alive, so that goes first. */
 function unname(context: Context, id: string): void {
@@ -361,7 +320,9 @@ export async function reconcileNetworks(context: Context): Promise<void> {
     nameRemote(context);
     for (const { container, netns: fd } of netns) {
       const record = containers.get(container)?.record;
-      if (record) await nameContainer(context, record, networks.endpointsOf(container), fd);
+      if (!record) continue;
+      await nameContainer(context, record, networks.endpointsOf(container), fd);
+      if (record.request.links) rewriteNetworkFiles(context, record);
     }
     await context.dns.settled();
   } finally {
@@ -388,6 +349,7 @@ export async function connectNetwork(context: Context, container: Container, end
       throw error;
     }
     rewriteNetworkFiles(context, record);
+    tellLinked(context, record.id);
     context.events.emit("network", "connect", network, { container: record.id, name: networkName });
   });
 }
@@ -404,6 +366,7 @@ export async function disconnectNetwork(context: Context, container: Container, 
         await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
       });
       rewriteNetworkFiles(context, record);
+      tellLinked(context, record.id);
     } else {
       await context.networks.disconnect(record.id, id, null);
     }

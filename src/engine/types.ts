@@ -19,6 +19,7 @@ export type {
 export type { CniNetwork } from "../networks/cni/types.ts";
 export type { ClusterStatus, Endpoint, JoinRequest, Network, NetworkRequest, Node, Pool, Published } from "../networks/types.ts";
 export type {
+  ContainerLink,
   ContainerRequest,
   DeviceRequest,
   HealthCheck,
@@ -42,7 +43,7 @@ import type {
   Referrer,
 } from "../images/types.ts";
 import type { CniNetwork } from "../networks/cni/types.ts";
-import type { Endpoint, Network, Published } from "../networks/types.ts";
+import type { Endpoint, InterfaceCounters, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest, HealthCheck } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -150,6 +151,8 @@ export interface ContainerInfo {
   cgroupPath: string;
   /** Name of the OCI runtime that makes it. */
   runtime: string;
+  /** Of the default network: "/db:/web/alias". */
+  links: string[];
   /** Its places in networks, in the order of their names; empty for one that shares a network or has none. */
   networks: Endpoint[];
   /** Ports of the host, while it runs. */
@@ -195,6 +198,13 @@ export interface ContainerSummary {
   labels: Record<string, string>;
   networks: string[];
   ports: Published[];
+}
+
+/** The processes of a container, as host processes. */
+export interface ProcessList {
+  titles: string[];
+  /** One row each, as long as `titles`. */
+  processes: string[][];
 }
 
 export interface ExecRequest {
@@ -316,7 +326,8 @@ export interface StatsSample {
   };
   pids: { current: number; limit: number };
   io: { readBytes: number; writeBytes: number; readOps: number; writeOps: number };
-  network: Record<string, { rxBytes: number; rxPackets: number; txBytes: number; txPackets: number }>;
+  /** By interface, without the loopback device; empty for one in the host's network. */
+  network: Record<string, InterfaceCounters>;
 }
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */

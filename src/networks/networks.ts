@@ -260,7 +260,7 @@ export class LocalNetworks implements Networks {
 
   connect(request: EndpointRequest): Endpoint {
     const network = this.#state.find(request.network);
-    const { container, aliases = [], gatewayPriority = 0, transient = false } = request;
+    const { container, aliases = [], links = [], gatewayPriority = 0, transient = false } = request;
     const fixed = checkFixed(request);
     if (network.driver === "host" || network.driver === "null") {
       throw new NetworkError("network_invalid", `network ${network.name} has no endpoints: a container is in it, or in others`);
@@ -270,6 +270,9 @@ export class LocalNetworks implements Networks {
     }
     if (network.predefined && aliases.length > 0) {
       throw new NetworkError("network_invalid", `network ${network.name} knows no aliases: make a network for that`);
+    }
+    if (network.predefined && links.length > 0) {
+      throw new NetworkError("network_invalid", `network ${network.name} knows no names: make a network for links in it`);
     }
     for (const [family, address] of [[4, fixed.ipv4] as const, [6, fixed.ipv6] as const]) {
       if (address === undefined) continue;
@@ -286,6 +289,7 @@ export class LocalNetworks implements Networks {
       network: network.id,
       container,
       aliases,
+      ...(links.length > 0 ? { links } : {}),
       fixed,
       ...(request.interface === undefined ? {} : { interface: request.interface }),
       ...(request.bandwidth === undefined ? {} : { bandwidth: checkBandwidth(network, request.bandwidth) }),

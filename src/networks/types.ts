@@ -73,6 +73,11 @@ export interface Bandwidth {
   readonly send?: number;
 }
 
+export interface EndpointLink {
+  readonly container: string;
+  readonly alias: string;
+}
+
 export interface EndpointRequest {
   /** Name or id of the network. */
   readonly network: string;
@@ -84,6 +89,8 @@ export interface EndpointRequest {
   readonly mac?: string;
   /** Names besides the container's own, for this network alone. */
   readonly aliases?: readonly string[];
+  /** Names for others in this network that this container alone knows: whoever is called or known as `container` there. */
+  readonly links?: readonly EndpointLink[];
   /** The interface's name in the container; absent: "eth" and the first free number. */
   readonly interface?: string;
   /** The endpoint with the highest has the default route; 0 by default. */
@@ -102,6 +109,8 @@ export interface Endpoint {
   readonly networkName: string;
   readonly container: string;
   readonly aliases: readonly string[];
+  /** Absent: none. */
+  readonly links?: readonly EndpointLink[];
   readonly fixed: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
   readonly interface?: string;
   readonly gatewayPriority: number;
@@ -127,6 +136,18 @@ export interface Attachment {
   readonly ipv6Gateway: string | null;
   /** Of overlay: what other hosts call it, the container's own name first. */
   readonly names?: readonly string[];
+}
+
+/** What a container has received and sent by an interface since it was started. */
+export interface InterfaceCounters {
+  readonly rxBytes: number;
+  readonly rxPackets: number;
+  readonly rxErrors: number;
+  readonly rxDropped: number;
+  readonly txBytes: number;
+  readonly txPackets: number;
+  readonly txErrors: number;
+  readonly txDropped: number;
 }
 
 /** A running container, as networks see it. */

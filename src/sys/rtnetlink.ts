@@ -48,6 +48,20 @@ export interface Link {
   readonly alias: string | undefined;
 }
 
+/** What has gone through a link since it was made, as far as it tells. */
+export interface LinkCounters {
+  readonly name: string;
+  readonly flags: number;
+  readonly rxPackets: number;
+  readonly txPackets: number;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+  readonly rxErrors: number;
+  readonly txErrors: number;
+  readonly rxDropped: number;
+  readonly txDropped: number;
+}
+
 export interface Address {
   readonly index: number;
   readonly ip: string;
@@ -118,6 +132,22 @@ export function decodeLink(body: Uint8Array): Link | null {
     peer: payload.u32(has.get(IFLA.IFLA_LINK)) ?? 0,
     peerNetnsId: payload.u32(has.get(IFLA.IFLA_LINK_NETNSID)),
     alias: payload.string(has.get(IFLA.IFLA_IFALIAS)),
+  };
+}
+
+/** The counters of an RTM_NEWLINK message, struct rtnl_link_stats64; null if it has none. */
+export function decodeLinkCounters(body: Uint8Array): LinkCounters | null {
+  if (body.length < 16) return null;
+  const has = decodeAttributes(body, 16);
+  const stats = has.get(IFLA.IFLA_STATS64);
+  if (stats === undefined || stats.length < 64) return null;
+  const view = viewOf(stats);
+  const counter = (at: number): number => Number(view.getBigUint64(at * 8, true));
+  return {
+    name: payload.string(has.get(IFLA.IFLA_IFNAME)) ?? "",
+    flags: viewOf(body).getUint32(8, true),
+    ...{ rxPackets: counter(0), txPackets: counter(1), rxBytes: counter(2), txBytes: counter(3) },
+    ...{ rxErrors: counter(4), txErrors: counter(5), rxDropped: counter(6), txDropped: counter(7) },
   };
 }
 
@@ -214,15 +244,15 @@ export class Rtnetlink extends NetlinkSocket {
   }
 
   linkList(): Link[] {
-    return this.#links()
-      .map((body) => decodeLink(body))
-      .filter(isNot);
+    return this.#links().map(decodeLink).filter(isNot);
   }
 
   vxlanList(): Vxlan[] {
-    return this.#links()
-      .map((body) => decodeVxlan(body))
-      .filter(isNot);
+    return this.#links().map(decodeVxlan).filter(isNot);
+  }
+
+  linkCounters(): LinkCounters[] {
+    return this.#links().map(decodeLinkCounters).filter(isNot);
   }
 
   #links(): Uint8Array[] {

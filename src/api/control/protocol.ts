@@ -49,6 +49,7 @@ import type {
   NetworkInfo,
   NetworkRequest,
   Node,
+  ProcessList,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -156,6 +157,9 @@ export interface Calls {
   stop: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
   /** Stops it, if it runs, and starts it. */
   restart: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
+  rename: { request: { container: string; name: string }; result: { id: string }; item: never };
+  /** `args`: those of ps(1); none: -ef. */
+  top: { request: { container: string; args?: string[] }; result: ProcessList; item: never };
   kill: { request: { container: string; signal?: string }; result: { id: string }; item: never };
   pause: { request: { container: string }; result: { id: string }; item: never };
   unpause: { request: { container: string }; result: { id: string }; item: never };
@@ -180,12 +184,15 @@ export interface Calls {
       since?: string;
       until?: string;
       timestamps?: boolean;
+      /** Each entry with what the log's options name of labels and variables. */
+      details?: boolean;
       stdout?: boolean;
       stderr?: boolean;
     };
     result: Record<never, never>;
     item: never;
   };
+  logsClear: { request: { container: string }; result: { id: string }; item: never };
   attach: {
     request: { container: string; attach: AttachStreams; size?: TerminalSize; sigProxy?: boolean };
     result: { exitCode: number; detached?: boolean };

@@ -4,6 +4,7 @@ export type {
   AnyNetwork,
   AttachFile,
   ContainerInfo,
+  ContainerLink,
   ContainerRequest,
   ContainerState,
   ContainerStatus,

@@ -88,26 +88,27 @@ const makeChains = (): readonly Chain[] => [
       text: "filter hook prerouting priority raw",
     },
     rules: [
+      // Every packet passes here: the comparison of one byte comes before the look-up.
       rule(
-        "iifname @bridges ip daddr 127.0.0.0/8 drop",
-        meta(IN),
-        lookup("bridges"),
+        "ip daddr 127.0.0.0/8 iifname @bridges drop",
         family(4),
         network(16, 1),
         compare(loopback4),
+        meta(IN),
+        lookup("bridges"),
         verdict.drop(),
       ),
       rule(
-        "iifname @bridges ip saddr 127.0.0.0/8 drop",
-        meta(IN),
-        lookup("bridges"),
+        "ip saddr 127.0.0.0/8 iifname @bridges drop",
         family(4),
         network(12, 1),
         compare(loopback4),
+        meta(IN),
+        lookup("bridges"),
         verdict.drop(),
       ),
       // Or a container would speak as this host does: with its address, when it is masqueraded.
-      rule("iifname @bridges udp dport @tunnels drop", meta(IN), lookup("bridges"), toTunnel(), verdict.drop()),
+      rule("udp dport @tunnels iifname @bridges drop", toTunnel(), meta(IN), lookup("bridges"), verdict.drop()),
     ],
   },
   {
