@@ -6,7 +6,11 @@ import type { NetworkMaker } from "./network-maker.ts";
 import type { NetworkInfo } from "./types.ts";
 
 export const cniMaker: NetworkMaker = {
-  check: (context, { publish, publishAll }, places) => context.cni.check(places, !!publish?.length || !!publishAll),
+  check(context, { publish, publishAll }, places) {
+    const linking = places.find(({ links }) => links?.length);
+    if (linking) throw new OnggiError("link_invalid", `network ${linking.network} is made by CNI plugins: links are for onggi's`);
+    context.cni.check(places, !!publish?.length || !!publishAll);
+  },
   join: () => {},
   async attach(context, { id, request }, places, { sandbox: { netns }, publish }) {
     const dns = { servers: request.dns ?? [], searches: request.dnsSearch ?? [], options: request.dnsOptions ?? [] };

@@ -21,7 +21,7 @@ const bandwidthOf = ({ networkReceive, networkSend }: Resources = {}): Bandwidth
   ...(networkSend === undefined ? {} : { send: networkSend }),
 });
 
-/** A container's place in a network, with what is said of all of them. */
+/** A place in a network with what holds for it. */
 export function withLimits({ resources }: ContainerRequest, place: NetworkEndpoint): NetworkEndpoint {
   const bandwidth = { ...bandwidthOf(resources), ...place.bandwidth };
   return Object.keys(bandwidth).length > 0 ? { ...place, bandwidth } : place;

@@ -1,6 +1,6 @@
 /** Where a container has its network from. Pure. */
 import { OnggiError } from "../lib/errors.ts";
-import { isCniName } from "../networks/cni/index.ts";
+import { isCniName } from "../networks/cni/types.ts";
 import type { ContainerRequest, NetworkEndpoint } from "./types.ts";
 
 export const DEFAULT_NETWORK = "bridge";

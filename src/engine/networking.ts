@@ -157,15 +157,6 @@ const ownMaker: NetworkMaker = {
   publishedBy: (context, id) => context.networks.publishedBy(id),
 };
 
-/** A container that runs has another name now. Never throws. */
-export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
-  if (networkMode(record.request).kind !== "networks") return;
-  const endpoints = context.networks.endpointsOf(record.id);
-  await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
-    (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
-  );
-}
-
 /** Throws "network_invalid". */
 function refuseOptions({ network, driverOptions = {} }: NetworkEndpoint): void {
   const [option] = Object.keys(driverOptions);
@@ -174,6 +165,15 @@ function refuseOptions({ network, driverOptions = {} }: NetworkEndpoint): void {
 }
 
 const makers = { networks: ownMaker, cni: cniMaker };
+
+/** A container that runs has another name now. Never throws. */
+export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
+  if (networkMode(record.request).kind !== "networks") return;
+  const endpoints = context.networks.endpointsOf(record.id);
+  await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
+    (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
+  );
+}
 
 /** As with Docker, the default network has no names. */
 const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
@@ -259,7 +259,7 @@ function writeNetworkFiles(context: Context, record: ContainerRecord, made: Made
   writeFileSync(paths.resolvConf, resolvConf);
 }
 
-/** Those of a running container, after a change. */
+/** Those of a container that runs already. */
 const rewriteNetworkFiles = (context: Context, record: ContainerRecord): void =>
   writeNetworkFiles(context, record, { endpoints: endpointsOf(context, record), resolv: null });
 
