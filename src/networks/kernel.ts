@@ -1,6 +1,15 @@
 /** All that networks have in the kernel but rules: bridges, cables, interfaces of containers. */
 import { OnggiError } from "../lib/errors.ts";
-import { type Link, NetlinkError, type NetlinkRequest, Rtnetlink, sendFrames, setLink, settleLink } from "../sys/index.ts";
+import {
+  isErrno,
+  type Link,
+  NetlinkError,
+  type NetlinkRequest,
+  Rtnetlink,
+  sendFrames,
+  setLink,
+  settleLink,
+} from "../sys/index.ts";
 import { arpAnnouncement, neighbourAdvertisement } from "./announce.ts";
 import { cableName, limitRequests, setLimits, shaperName } from "./bandwidth.ts";
 import {
