@@ -104,18 +104,14 @@ export class LocalNetworks implements Networks {
 
   /** Nothing is made in the kernel before a container is in it. */
   async #createOverlay(checked: CheckedRequest): Promise<NetworkRecord> {
-    const { cluster, mtu } = this.nodes.member;
-    if (checked.parsed.encrypted) {
-      throw new NetworkError(
-        "network_invalid",
-        `network ${checked.name}: encryption needs WireGuard, which this kernel does not have`,
-      );
-    }
+    const { cluster, underlay } = this.nodes.member;
+    const { encrypted } = checked.parsed;
+    if (encrypted) underlay.checkEncryption();
     const { id } = await cluster.createNetwork(checked.name, (others) => {
       const local = this.#state.networks();
       const known = new Set(local.map((network) => network.id));
       const network = newNetwork(this.#kernel, [...local, ...others.filter((other) => !known.has(other.id))], checked, this.#tag);
-      return { ...network, mtu: checked.parsed.mtu ?? mtu };
+      return { ...network, mtu: checked.parsed.mtu ?? underlay.mtuOf(encrypted) };
     });
     return this.#state.find(id);
   }

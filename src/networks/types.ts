@@ -251,6 +251,8 @@ export interface JoinRequest {
   readonly address?: string;
   /** UDP port of VXLAN, on all hosts the same; absent: 4789. */
   readonly port?: number;
+  /** UDP port of WireGuard, for encrypted networks; absent: 51820. */
+  readonly sealPort?: number;
   /** PEM texts: who signed etcd's certificate; certificate and key of this host. */
   readonly ca?: string;
   readonly cert?: string;
