@@ -145,10 +145,9 @@ export class Overlay {
   ensure(network: NetworkRecord, bridge: number): void {
     const { firewall } = this.#parts;
     firewall.setNodes({ ports: [this.#port], addresses: this.#otherAddresses() });
-    this.#tunnels.ensure(network, bridge, this.#tunnelOf(network));
+    this.#tunnels.ensure(network, bridge, this.#tunnelOf(network), this.cluster.status.fenced);
     this.#tunnels.setPeers(network, this.#peers(network.id));
     this.#open.set(network.id, network);
-    if (this.cluster.status.fenced) this.#tunnels.cut(network);
   }
 
   #tunnelOf(network: NetworkRecord): Tunnel {
