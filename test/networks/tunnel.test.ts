@@ -341,6 +341,14 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
     expect(sniffer.take()).toEqual([]);
     expect(await tryTcp(b.netns, a.ipv4, 80)).toBe("silence");
     expect(one.entries()).toEqual(before);
+    // So is one that is made while it may not say anything.
+    one.netns.net.deleteLink({ name: `vx-${"a".repeat(12)}` });
+    one.ensure(one.tunnel, true);
+    expect(one.netns.net.requireLink(`vx-${"a".repeat(12)}`).up).toBe(false);
+    expect(await tryTcp(a.netns, b.ipv4, 80)).toBe("silence");
+    one.ensure();
+    one.ensure(one.tunnel, true);
+    expect(one.netns.net.requireLink(`vx-${"a".repeat(12)}`).up).toBe(false);
     one.ensure();
     expect(await ask(a.netns, b.ipv4, 80)).toBe(`c12 ${a.ipv4}`);
     expect(await ask(b.netns, a.ipv6, 80)).toBe(`c11 ${b.ipv6}`);
@@ -459,6 +467,33 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
       'network_failed: the tunnel of network overlay-b cannot be made: UDP port 4800 is in use by a program of this host; "ss -lunp" lists them',
     );
     netns.net.deleteLink({ name: `vx-${"b".repeat(12)}` });
+  });
+
+  test("without inter-container communication other hosts' containers are no more reached than this one's", async () => {
+    const options = { "com.docker.network.bridge.enable_icc": "false" };
+    const apart = { ...overlayNetwork(family, "c"), options };
+    const others = [5, 6].map((number) => new TunnelHost(lan, number, apart));
+    try {
+      const [a, b] = others.map((host, index) => host.start(21 + index)) as [TestContainer, TestContainer];
+      serve(b.netns, 80);
+      for (const [index, host] of others.entries()) {
+        const other = others[1 - index]!;
+        host.tunnels.setPeers(apart, [other.peerOf(other.containers[0]!)]);
+        serve(host.netns, 81);
+      }
+      expect(await ask(a.netns, "10.1.0.1", 81)).toBe(`host5 ${a.ipv4}`);
+      expect(await tryTcp(a.netns, b.ipv4, 80)).toBe("silence");
+      expect(await tryTcp(a.netns, b.ipv6, 80)).toBe("silence");
+      expect(tunnelLines(apart, TAG, others[0]!.tunnel).join("\n")).toContain("neigh_suppress on isolated on");
+      // It is this alone that keeps them apart.
+      await others[0]!.netns.output("bridge", "link", "set", "dev", `vx-${"c".repeat(12)}`, "isolated", "off");
+      await others[1]!.netns.output("bridge", "link", "set", "dev", `vx-${"c".repeat(12)}`, "isolated", "off");
+      expect(await ask(a.netns, b.ipv4, 80)).toBe(`c22 ${a.ipv4}`);
+      for (const host of others) host.ensure();
+      expect(await tryTcp(a.netns, b.ipv4, 80)).toBe("silence");
+    } finally {
+      for (const host of others) host.close();
+    }
   });
 
   test("what is explained makes what is made", async () => {

@@ -138,10 +138,9 @@ export class Overlay {
 
   /** A network's bridge has been made on this host, or made again: now its tunnel and all that is known of its other hosts. */
   ensure(network: NetworkRecord, bridge: number): void {
-    this.#tunnels.ensure(network, bridge, this.underlay.open(network));
+    this.#tunnels.ensure(network, bridge, this.underlay.open(network), this.cluster.status.fenced);
     this.#tunnels.setPeers(network, this.#peers(network));
     this.#open.set(network.id, network);
-    if (this.cluster.status.fenced) this.#tunnels.cut(network);
   }
 
   /** A network's tunnel and who is behind it, in the words of ip(8) and bridge(8). */
