@@ -90,7 +90,10 @@ const hostConfig = (request: ContainerRequest): object => ({
 
 const logConfig = (log: LogConfig = { driver: "json-file", maxSize: 0, maxFiles: 1 }): object => ({
   Type: log.driver,
-  Config: log.maxSize > 0 ? { "max-size": String(log.maxSize), "max-file": String(log.maxFiles) } : {},
+  Config: {
+    ...(log.maxSize > 0 ? { "max-size": String(log.maxSize), "max-file": String(log.maxFiles) } : {}),
+    ...log.options,
+  },
 });
 
 const isolation = (request: ContainerRequest): object => ({

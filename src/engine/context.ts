@@ -12,6 +12,7 @@ import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { LogForwards } from "./log-forward.ts";
 import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
 import type { Timers } from "./timers.ts";
@@ -44,6 +45,7 @@ export interface Context {
   /** Starts by restart policies, and health checks, that are to come. */
   readonly restarts: Timers;
   readonly probes: Timers;
+  readonly forwards: LogForwards;
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
   readonly background: Set<Promise<unknown>>;

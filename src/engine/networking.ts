@@ -96,10 +96,14 @@ export function publicationsOf(context: Context, { request, imageId }: Container
 const everyFamily = (port: PortRequest): Publication[] =>
   port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port];
 
-const withNamespace = async <T>(container: string, pid: number, work: (sandbox: Sandbox) => Promise<T>): Promise<T> => {
+const withNamespace = async <T>(
+  { id, name }: ContainerRecord,
+  pid: number,
+  work: (sandbox: Sandbox) => Promise<T>,
+): Promise<T> => {
   const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
   try {
-    return await work({ container, netns });
+    return await work({ container: id, netns, name });
   } finally {
     close(netns);
   }
@@ -109,12 +113,22 @@ const withNamespace = async <T>(container: string, pid: number, work: (sandbox: 
 export async function attachNetworks(context: Context, record: ContainerRecord, pid: number): Promise<void> {
   if (networkMode(record.request).kind !== "networks") return;
   const publish = publicationsOf(context, record);
-  await withNamespace(record.id, pid, async (sandbox) => {
+  await withNamespace(record, pid, async (sandbox) => {
     const { endpoints } = await context.networks.attach(sandbox, publish);
     await nameContainer(context, record, endpoints, sandbox.netns);
     writeNetworkFiles(context, record, endpoints);
     tellLinked(context, record.id);
   });
+}
+
+/** A container that runs has another name now. Never throws. */
+export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
+  if (networkMode(record.request).kind !== "networks") return;
+  const endpoints = context.networks.endpointsOf(record.id);
+  await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
+    (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
+  );
+  tellLinked(context, record.id);
 }
 
 /** As with Docker, the default network has no names. */
@@ -140,6 +154,13 @@ async function nameContainer(
     of.map(({ container, alias }) => ({ name: alias, container, network })),
   );
   await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts, links });
+}
+
+/** Says all containers of other hosts to the resolver. */
+function nameRemote({ networks, dns }: Context): void {
+  for (const { id, driver } of networks.list()) {
+    if (driver === "overlay") for (const endpoint of networks.nodes.remote(id)) dns.join(id, endpoint);
+  }
 }
 
 /** Says a network to the resolver. */
@@ -186,7 +207,7 @@ function writeNetworkFiles(context: Context, record: ContainerRecord, endpoints:
   writeFileSync(paths.resolvConf, resolvConf);
 }
 
-/** A container has come, has gone, or has another address: those that are linked to it know. Never throws. */
+/** A container has come, has gone, or has another address or name: those that are linked to it know. Never throws. */
 function tellLinked(context: Context, id: string): void {
   for (const record of linkedTo(context, id)) {
     try {
@@ -224,9 +245,14 @@ export async function reconcileNetworks(context: Context): Promise<void> {
   try {
     for (const { record, isUp } of containers.values())
       if (isUp && networkMode(record.request).kind === "networks")
-        netns.push({ container: record.id, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
+        netns.push({
+          container: record.id,
+          name: record.name,
+          netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC),
+        });
     await networks.reconcile(netns);
     for (const network of networks.list()) nameNetwork(context, network);
+    nameRemote(context);
     for (const { container, netns: fd } of netns) {
       const record = containers.get(container)?.record;
       if (!record) continue;
@@ -247,7 +273,7 @@ export async function connectNetwork(context: Context, container: Container, end
     const { network, networkName } = connect(context, record, endpoint);
     if (!container.isUp) return;
     try {
-      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+      await withNamespace(record, record.state.pid, async (sandbox) => {
         await context.networks.attachOne(sandbox, network);
         await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
       });
@@ -268,7 +294,7 @@ export async function disconnectNetwork(context: Context, container: Container, 
     const { id, name } = context.networks.get(reference);
     if (container.isUp) {
       context.dns.leave(id, record.id);
-      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+      await withNamespace(record, record.state.pid, async (sandbox) => {
         await context.networks.disconnect(record.id, id, sandbox);
         await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
       });

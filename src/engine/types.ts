@@ -16,7 +16,7 @@ export type {
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
-export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../networks/types.ts";
+export type { ClusterStatus, Endpoint, JoinRequest, Network, NetworkRequest, Node, Pool, Published } from "../networks/types.ts";
 export type {
   ContainerLink,
   ContainerRequest,
@@ -195,6 +195,13 @@ export interface ContainerSummary {
   ports: Published[];
 }
 
+/** The processes of a container, as host processes. */
+export interface ProcessList {
+  titles: string[];
+  /** One row each, as long as `titles`. */
+  processes: string[][];
+}
+
 export interface ExecRequest {
   command: string[];
   env?: string[];
@@ -320,7 +327,7 @@ export interface StatsSample {
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */
 export interface EngineEvent {
-  type: "container" | "image" | "network" | "volume";
+  type: "container" | "image" | "network" | "node" | "volume";
   action: string;
   id: string;
   attributes: Record<string, string>;

@@ -1,19 +1,14 @@
 /** All that networks have in the kernel but rules: bridges, cables, interfaces of containers. */
 import { OnggiError } from "../lib/errors.ts";
 import {
-  CLONE,
-  deleteLink,
-  inNamespace,
   isErrno,
   type Link,
-  NETLINK,
   NetlinkError,
   type NetlinkRequest,
   Rtnetlink,
   sendFrames,
   setLink,
   settleLink,
-  tryBatchAside,
 } from "../sys/index.ts";
 import { arpAnnouncement, neighbourAdvertisement } from "./announce.ts";
 import { cableName, limitRequests, setLimits, shaperName } from "./bandwidth.ts";
@@ -33,6 +28,7 @@ import { NetworkError } from "./errors.ts";
 import { type Gateways, Inside } from "./inside.ts";
 import { hasParent } from "./options.ts";
 import { childRequest, disownParent, ensureParent } from "./parent.ts";
+import { removeAside } from "./removal.ts";
 import { NamespaceSysctls } from "./sysctls.ts";
 import type { Attachment, Bandwidth } from "./types.ts";
 
@@ -50,25 +46,13 @@ export interface Wanted {
   readonly bandwidth: Bandwidth | undefined;
 }
 
-/** Removes links on a thread of the pool, for it takes the kernel tens of milliseconds. Those that are gone already are no error. */
-async function removeAside(names: readonly string[], netns?: number): Promise<void> {
-  if (names.length === 0) return;
-  const remove = () =>
-    tryBatchAside(
-      NETLINK.NETLINK_ROUTE,
-      names.map((name) => deleteLink({ name })),
-    );
-  const results = await (netns === undefined ? remove() : inNamespace(netns, CLONE.CLONE_NEWNET, remove));
-  const failure = results.find((result) => result !== undefined && !isErrno(result, "ENODEV"));
-  if (failure !== undefined) throw failure;
-}
-
 /** Links are made, and stay, in the network namespace that the thread is in when this is. */
 export class KernelNetworks {
   readonly net = new Rtnetlink();
   readonly #sysctls = new NamespaceSysctls();
   readonly #tag: string;
   readonly #log: (message: string) => void;
+  readonly #bridged: (network: NetworkRecord, bridge: number) => void;
   /** Index of each network's bridge, or of what macvlan lies on, once it has been seen. */
   readonly #below = new Map<string, number>();
 
@@ -76,9 +60,11 @@ export class KernelNetworks {
   /** "network address" of all that have had a hardware address of somebody's choice. */
   readonly #chosenMacs = new Set<string>();
 
-  constructor(tag: string, log: (message: string) => void) {
+  /** @param bridged is told when a network's bridge is there, and may be new */
+  constructor(tag: string, log: (message: string) => void, bridged: (network: NetworkRecord, bridge: number) => void = () => {}) {
     this.#tag = tag;
     this.#log = log;
+    this.#bridged = bridged;
   }
 
   close(): void {
@@ -91,6 +77,7 @@ export class KernelNetworks {
     const index = hasBridge(network)
       ? ensureBridge(this.net, network, this.#tag, this.#log)
       : ensureParent(this.net, network, this.#tag);
+    if (hasBridge(network)) this.#bridged(network, index);
     this.#below.set(network.id, index);
     this.#hairpin = needsHairpin();
     return index;
@@ -238,8 +225,8 @@ export class KernelNetworks {
       .filter((link) => {
         if (link.kind === "veth") return isHostEnd(link.name, this.#tag) && !attached.has(link.name);
         if (link.kind === "ifb") return isShaper(link.name, this.#tag) && !attached.has(cableName(link.name));
-        const isOfNetwork = link.kind === "bridge" || link.kind === "vlan";
-        return isOfNetwork && link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
+        if (link.kind !== "bridge" && link.kind !== "vxlan" && link.kind !== "vlan") return false;
+        return link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
       })
       .map(({ name }) => name);
   }

@@ -35,7 +35,7 @@ test.each<[Partial<NetworkRequest>, string]>([
   [{ name: "-a" }, "begins with a letter or digit"],
   [{ name: "a b" }, "begins with a letter or digit"],
   [{ name: "a/b" }, "begins with a letter or digit"],
-  [{ driver: "overlay2" }, 'no network driver "overlay2"; there are bridge, macvlan and ipvlan'],
+  [{ driver: "overlay2" }, 'no network driver "overlay2"; there are bridge, overlay, macvlan and ipvlan'],
   [{ driver: "host" }, "it is there already"],
   [{ driver: "macvlan" }, "--opt parent=NAME"],
   [{ driver: "ipvlan" }, "an ipvlan network lies on an interface"],

@@ -23,11 +23,11 @@ export interface CheckedRequest {
 }
 
 function checkDriver(driver: string): NetworkDriver {
-  if (driver === "bridge" || driver === "macvlan" || driver === "ipvlan") return driver;
+  if (driver === "bridge" || driver === "overlay" || driver === "macvlan" || driver === "ipvlan") return driver;
   if (driver === "host" || driver === "null" || driver === "none") {
     throw invalid(`there is one network of driver ${driver}, and it is there already`);
   }
-  throw invalid(`no network driver "${driver}"; there are bridge, macvlan and ipvlan`);
+  throw invalid(`no network driver "${driver}"; there are bridge, overlay, macvlan and ipvlan`);
 }
 
 /** @throws NetworkError network_invalid, address_invalid */

@@ -86,10 +86,13 @@ export interface HealthCheck {
 }
 
 export interface LogConfig {
-  driver: "json-file" | "cri" | "none";
+  /** What `journald` and `syslog` forward is kept as with `json-file`; `local` is that. */
+  driver: "json-file" | "local" | "cri" | "journald" | "syslog" | "none";
   /** Bytes, 0: never rotated. */
   maxSize: number;
   maxFiles: number;
+  /** The driver's other options, as Docker spells them: "tag", "labels", "syslog-address". */
+  options?: Record<string, string>;
 }
 
 /** Another container, and a name by which one container knows it. */

@@ -77,8 +77,8 @@ export const IFLA_BR = {
 /** Attributes of a bridge's port. */
 // biome-ignore format: a table
 export const IFLA_BRPORT = {
-  IFLA_BRPORT_MODE: 4, IFLA_BRPORT_LEARNING: 8, IFLA_BRPORT_UNICAST_FLOOD: 9, IFLA_BRPORT_NEIGH_SUPPRESS: 32,
-  IFLA_BRPORT_ISOLATED: 33,
+  IFLA_BRPORT_MODE: 4, IFLA_BRPORT_LEARNING: 8, IFLA_BRPORT_UNICAST_FLOOD: 9, IFLA_BRPORT_MCAST_FLOOD: 27,
+  IFLA_BRPORT_BCAST_FLOOD: 30, IFLA_BRPORT_NEIGH_SUPPRESS: 32, IFLA_BRPORT_ISOLATED: 33,
 } as const;
 
 /** Attributes of a macvlan link's data, and its modes. */
@@ -137,7 +137,7 @@ export const NUD = {
 /** Neighbour flags. */
 // biome-ignore format: a table
 export const NTF = {
-  NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_ROUTER: 0x80,
+  NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_STICKY: 0x40, NTF_ROUTER: 0x80,
 } as const;
 
 /** Queueing disciplines, filters and their actions: attributes, and where they stand. */

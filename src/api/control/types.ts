@@ -32,6 +32,7 @@ export type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
   Pool,
   PortRequest,
   Published,
