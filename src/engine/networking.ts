@@ -173,6 +173,7 @@ export async function nameAnew(context: Context, record: ContainerRecord): Promi
   await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
     (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
   );
+  tellLinked(context, record.id);
 }
 
 /** As with Docker, the default network has no names. */
@@ -263,7 +264,7 @@ function writeNetworkFiles(context: Context, record: ContainerRecord, made: Made
 const rewriteNetworkFiles = (context: Context, record: ContainerRecord): void =>
   writeNetworkFiles(context, record, { endpoints: endpointsOf(context, record), resolv: null });
 
-/** A container has come, has gone, or has another address: those that are linked to it know. Never throws. */
+/** A container has come, has gone, or has another address or name: those that are linked to it know. Never throws. */
 function tellLinked(context: Context, id: string): void {
   for (const record of linkedTo(context, id)) {
     try {
