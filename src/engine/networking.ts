@@ -255,13 +255,44 @@ export async function reconcileNetworks(context: Context): Promise<void> {
         netns.push({ container: record.id, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
     await networks.reconcile(netns);
     for (const network of networks.list()) nameNetwork(context, network);
-    for (const { container, netns: fd } of netns) {
-      const record = containers.get(container)?.record;
-      if (record) await nameContainer(context, record, networks.endpointsOf(container), fd);
+    for (const sandbox of netns) {
+      const record = containers.get(sandbox.container)?.record;
+      if (record) await settleNetworks(context, record, sandbox);
     }
     await context.dns.settled();
   } finally {
     for (const { netns: fd } of netns) close(fd);
+  }
+}
+
+/** A running container's networks, after a start of the engine. */
+async function settleNetworks(context: Context, record: ContainerRecord, sandbox: Sandbox): Promise<void> {
+  const wasChanging = record.networksChange ?? false;
+  if (wasChanging) await context.networks.settle(sandbox);
+  const endpoints = context.networks.endpointsOf(record.id);
+  await nameContainer(context, record, endpoints, sandbox.netns);
+  if (!wasChanging) return;
+  writeNetworkFiles(context, record, endpoints);
+  markChange(context, record, false);
+}
+
+const markChange = (context: Context, record: ContainerRecord, is: boolean): void => {
+  record.networksChange = is;
+  context.table.update(record, false);
+};
+
+/** Changes the networks of a running container, and its names and files with them. What a death interrupts the next engine finishes. */
+async function changeNetworks(
+  context: Context,
+  record: ContainerRecord,
+  work: (sandbox: Sandbox) => Promise<void>,
+): Promise<void> {
+  markChange(context, record, true);
+  try {
+    await withNamespace(record.id, record.state.pid, work);
+    writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+  } finally {
+    markChange(context, record, false);
   }
 }
 
@@ -270,19 +301,22 @@ export async function connectNetwork(context: Context, container: Container, end
   const { record } = container;
   await container.lock.run(async () => {
     refuseSharing(record);
-    const { network, networkName } = connect(context, record, endpoint);
-    if (!container.isUp) return;
-    try {
-      await withNamespace(record.id, record.state.pid, async (sandbox) => {
-        await context.networks.attachOne(sandbox, network);
-        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
-      });
-    } catch (error) {
-      await context.networks.disconnect(record.id, network, null);
-      throw error;
+    if (!container.isUp) {
+      connect(context, record, endpoint);
+      return;
     }
-    writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
-    context.events.emit("network", "connect", network, { container: record.id, name: networkName });
+    const { id, name } = context.networks.get(endpoint.network);
+    await changeNetworks(context, record, async (sandbox) => {
+      connect(context, record, endpoint);
+      try {
+        await context.networks.attachOne(sandbox, id);
+        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
+      } catch (error) {
+        await context.networks.disconnect(record.id, id, null);
+        throw error;
+      }
+    });
+    context.events.emit("network", "connect", id, { container: record.id, name });
   });
 }
 
@@ -292,12 +326,11 @@ export async function disconnectNetwork(context: Context, container: Container, 
   await container.lock.run(async () => {
     const { id, name } = context.networks.get(reference);
     if (container.isUp) {
-      context.dns.leave(id, record.id);
-      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+      await changeNetworks(context, record, async (sandbox) => {
+        context.dns.leave(id, record.id);
         await context.networks.disconnect(record.id, id, sandbox);
         await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
       });
-      writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
     } else {
       await context.networks.disconnect(record.id, id, null);
     }
