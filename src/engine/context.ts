@@ -1,6 +1,7 @@
 import type { Registries } from "../images/remote/types.ts";
 import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import type { CniNetworks } from "../networks/cni/index.ts";
 import type { DnsService } from "../networks/dns/index.ts";
 import type { Networks } from "../networks/types.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
@@ -12,6 +13,7 @@ import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { LogForwards } from "./log-forward.ts";
 import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
 import type { Timers } from "./timers.ts";
@@ -32,6 +34,7 @@ export interface Context {
   /** What may come from registries. */
   readonly policy: Policy;
   readonly networks: Networks;
+  readonly cni: CniNetworks;
   /** Names in networks other than the default one. */
   readonly dns: DnsService;
   readonly cgroups: CgroupManager;
@@ -44,6 +47,7 @@ export interface Context {
   /** Starts by restart policies, and health checks, that are to come. */
   readonly restarts: Timers;
   readonly probes: Timers;
+  readonly forwards: LogForwards;
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
   readonly background: Set<Promise<unknown>>;

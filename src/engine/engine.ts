@@ -7,6 +7,7 @@ import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
+import { CniNetworks, type CniOptions } from "../networks/cni/index.ts";
 import { DnsService } from "../networks/dns/index.ts";
 import { openNetworks } from "../networks/index.ts";
 import { explain, explainJson } from "../plan/print.ts";
@@ -32,15 +33,20 @@ import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
-import { type LogEntry, readLog } from "./logs.ts";
+import { attributesOf, forwardRests } from "./log-drivers.ts";
+import { LogForwards } from "./log-forward.ts";
+import { logFormat } from "./log-options.ts";
+import { clearLog, type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
+import { clusterListener, nodesOf } from "./nodes.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer, throwAway } from "./remove.ts";
+import { renameContainer } from "./rename.ts";
 import { restartAtEngineStart, restartContainer, startByPolicy } from "./restart.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
@@ -48,6 +54,7 @@ import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import { Timers } from "./timers.ts";
+import { listProcesses } from "./top.ts";
 import type { Trace } from "./trace.ts";
 import { trustOf } from "./trust.ts";
 import type {
@@ -58,6 +65,7 @@ import type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  ProcessList,
   Resources,
   RestartPolicy,
   RuntimeInfo,
@@ -77,6 +85,8 @@ export interface EngineOptions {
   readonly registries?: string | undefined;
   /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
   readonly policy?: string | undefined;
+  /** Where CNI networks and plugins are, and how long a plugin may take. */
+  readonly cni?: Pick<CniOptions, "configDir" | "binDirs" | "timeoutMs"> | undefined;
   /** How onggi is called again: for the resolver of names, which outlives the engine. */
   readonly self: readonly string[];
   /** Where the engine's own messages go. */
@@ -145,6 +155,11 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       tag: rootTag(layout.root),
       log: options.log,
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+      cluster: clusterListener(() => context),
+    }),
+    cni: new CniNetworks({
+      ...{ directory: layout.cni, run: layout.run, log: options.log, ...options.cni },
+      nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
@@ -155,6 +170,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     runtimes,
     restarts: new Timers(withContainer("restart", startByPolicy), true),
     probes: new Timers(withContainer("health check of", checkHealth)),
+    forwards: new LogForwards(options.log),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -162,6 +178,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     closing: false,
   };
   await reconcile(context);
+  forwardRests(context);
   restartAtEngineStart(context);
   return new Engine(context, lock);
 }
@@ -176,6 +193,7 @@ export class Engine {
   readonly artifacts: ReturnType<typeof artifactsOf>;
   readonly images: ReturnType<typeof imagesOf>;
   readonly networks: ReturnType<typeof networksOf>;
+  readonly nodes: ReturnType<typeof nodesOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
 
   constructor(context: Context, lock: number) {
@@ -186,6 +204,7 @@ export class Engine {
     this.artifacts = artifactsOf(context);
     this.images = imagesOf(context);
     this.networks = networksOf(context);
+    this.nodes = nodesOf(context);
     this.volumes = volumesOf(context);
   }
 
@@ -267,6 +286,17 @@ export class Engine {
     return container.id;
   }
 
+  async rename(reference: string, name: string): Promise<string> {
+    const container = this.find(reference);
+    await renameContainer(this.context, container, name);
+    return container.id;
+  }
+
+  /** `args`: those of ps(1); none: -ef. */
+  top(reference: string, args: readonly string[]): Promise<ProcessList> {
+    return listProcesses(this.context, this.find(reference), args);
+  }
+
   async pause(reference: string): Promise<string> {
     const container = this.find(reference);
     await pauseContainer(this.context, container);
@@ -336,8 +366,8 @@ export class Engine {
   ): AsyncGenerator<LogEntry> {
     const container = this.find(reference);
     const { record } = container;
-    const driver = record.request.log?.driver ?? "json-file";
-    if (driver === "none") {
+    const format = logFormat(record.request.log);
+    if (format === null) {
       throw new OnggiError("no_logs", `container ${record.name} has log driver none; there is nothing to read`);
     }
     const moment = (name: string, text: string | undefined) => {
@@ -354,7 +384,23 @@ export class Engine {
     const range = { since: moment("since", query.since), until: moment("until", query.until) };
     const ended = container.isUp ? container.nextExit() : Promise.resolve();
     const { log } = containerPaths(this.context.layout, record.id, record.logFile);
-    return readLog(log, driver, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+    return readLog(log, format, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+  }
+
+  /** What goes with each of a container's entries, "a=1,b=2", as its log options say. */
+  logDetails(reference: string): string {
+    const { record } = this.find(reference);
+    const pairs = Object.entries(attributesOf(this.context, record)).sort(([a], [b]) => (a < b ? -1 : 1));
+    return pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join(",");
+  }
+
+  /** Empties a container's log, also while it runs. */
+  clearLog(reference: string): string {
+    const container = this.find(reference);
+    const { log } = containerPaths(this.context.layout, container.id, container.record.logFile);
+    clearLog(log);
+    container.shim?.reopenLogs();
+    return container.id;
   }
 
   /** A sample of each container named, or of all that run (with `all`: of every one). */
@@ -431,6 +477,7 @@ export class Engine {
         container.shim = null;
       });
     }
+    await context.forwards.close();
     await Promise.allSettled(context.background);
     if (![...context.containers.values()].some(({ isUp }) => isUp)) {
       for (const group of Object.values(context.cgroupRoots)) {
@@ -441,7 +488,8 @@ export class Engine {
     context.images.close();
     await context.dns.close();
     await context.networks.withdraw();
-    context.networks.close();
+    await context.networks.close();
+    context.cni.close();
     context.table.close();
     context.imageMounts.close();
     context.volumes.close();

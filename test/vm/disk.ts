@@ -17,7 +17,18 @@ const MODULES = [
   // whose packets it keeps away, and whose connection tracking it saves
   ...["nf_tables", "nf_conntrack_netlink"],
   // networks and their rules
-  ...["bridge", "br_netfilter", "nft_chain_nat", "nft_nat", "nft_masq", "nft_fib_inet", "nft_ct", "sch_tbf"],
+  ...[
+    "bridge",
+    "vxlan",
+    "wireguard",
+    "br_netfilter",
+    "nft_chain_nat",
+    "nft_nat",
+    "nft_masq",
+    "nft_fib_inet",
+    "nft_ct",
+    "sch_tbf",
+  ],
   ...["ifb", "sch_ingress", "cls_u32", "act_mirred"],
 ];
 
@@ -37,6 +48,7 @@ const PROGRAMS = [
   "mkfs.ext4",
   "ps",
   "ip",
+  "bridge",
   "tc",
   "nft",
   "nc",

@@ -1,8 +1,10 @@
 /** What the layers above see of the engine's values. Types only. */
 
 export type {
+  AnyNetwork,
   AttachFile,
   ContainerInfo,
+  ContainerLink,
   ContainerRequest,
   ContainerState,
   ContainerStatus,
@@ -31,6 +33,7 @@ export type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
   Pool,
   PortRequest,
   Published,

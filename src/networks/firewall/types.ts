@@ -17,6 +17,16 @@ export interface FirewallNetwork {
   readonly icc: boolean;
 }
 
+/** Who may send by tunnels of overlay networks. */
+export interface FirewallNodes {
+  /** UDP ports of tunnels. None: all that comes to any port is left alone. */
+  readonly ports: readonly number[];
+  /** Addresses of hosts that tunnels come from. */
+  readonly addresses: readonly string[];
+  /** Interfaces that only nodes can send by, whatever their addresses, and by which nothing but tunnels comes: links of WireGuard. */
+  readonly carriers?: readonly string[];
+}
+
 export interface FirewallPort {
   readonly protocol: Protocol;
   /** "0.0.0.0", "::" or one address of the host. */
