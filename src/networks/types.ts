@@ -1,7 +1,7 @@
 /** What others know of networks. Addresses are texts as formatIp gives them, prefixes "10.0.0.0/24", MACs "02:42:ac:11:00:02". */
 
 /** host and none are networks too: nothing is made for them. */
-export type NetworkDriver = "bridge" | "overlay" | "macvlan" | "host" | "null";
+export type NetworkDriver = "bridge" | "overlay" | "macvlan" | "ipvlan" | "host" | "null";
 
 /** A range of addresses of a network. */
 export interface Pool {

@@ -87,6 +87,12 @@ export const MACVLAN = {
   IFLA_MACVLAN_MODE: 1, MACVLAN_MODE_PRIVATE: 1, MACVLAN_MODE_VEPA: 2, MACVLAN_MODE_BRIDGE: 4, MACVLAN_MODE_PASSTHRU: 8,
 } as const;
 
+/** Attributes of a VLAN's and of an ipvlan's data, and the latter's modes and flags. */
+// biome-ignore format: a table
+export const VLAN = {
+  IFLA_VLAN_ID: 1, IFLA_IPVLAN_MODE: 1, IFLA_IPVLAN_FLAGS: 2, IPVLAN_MODE_L2: 0, IPVLAN_F_PRIVATE: 1, IPVLAN_F_VEPA: 2,
+} as const;
+
 /** Attributes of a vxlan link's data. */
 // biome-ignore format: a table
 export const IFLA_VXLAN = {

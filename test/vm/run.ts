@@ -31,6 +31,7 @@ const SUITES: Record<Suite, readonly string[]> = {
     "./test/e2e/run.test.ts",
     "./test/networks/firewall.test.ts",
     "./test/networks/firewall-table.test.ts",
+    "./test/networks/lan.test.ts",
   ],
   trixie: [
     "./test/cgroups.test.ts",
