@@ -74,7 +74,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     const published = host.networks.publishedBy(a.id);
     const { attached } = host.endpoint(a, "web");
     const freed = host.ipv4(gone, "web");
-    host.restart();
+    await host.restart();
     await host.networks.reconcile([a.sandbox]);
     expect(host.networks.publishedBy(a.id)).toEqual(published);
     expect(host.endpoint(a, "web").attached).toEqual(attached);
@@ -90,7 +90,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     const bridge = host.networks.get("web").interface;
     host.netns.net.deleteLink({ name: bridge });
     await host.netns.output("nft", "flush", "ruleset");
-    host.restart();
+    await host.restart();
     await host.networks.reconcile([a.sandbox]);
     expect(await ask(host.netns, host.ipv4(a, "web"), 80)).toStartWith("a ");
     expect(await ask(host.netns, "127.0.0.1", 8303)).toStartWith("a ");
@@ -110,7 +110,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     const before = host.ipv4(a, "web");
     const { index } = a.netns.net.requireLink("eth0");
     a.netns.net.batch([deleteAddress({ index, prefix: `${before}/${host.endpoint(a, "web").attached!.ipv4PrefixLength}` })]);
-    host.restart();
+    await host.restart();
     await host.networks.reconcile([a.sandbox]);
     await host.networks.settle(a.sandbox);
     serve(a.netns, 80);
@@ -144,7 +144,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     host.networks.connect({ network: "bridge", container: a.id });
     await host.networks.attach(a.sandbox, [publication(80, 8305)]);
     const before = host.networks.list();
-    host.reboot();
+    await host.reboot();
     await host.networks.reconcile([]);
     expect(host.networks.list()).toEqual(before);
     expect(host.links().map(({ name }) => name)).toContain(fixed.interface);
@@ -210,7 +210,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
           await networks.forget(a.id);
           await networks.withdraw();
         }
-        networks.close();
+        await networks.close();
       }
     } finally {
       for (const root of roots) rmSync(root, { recursive: true });
