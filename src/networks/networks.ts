@@ -350,6 +350,10 @@ export class LocalNetworks implements Networks {
     return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network)));
   }
 
+  async settle(sandbox: Sandbox): Promise<void> {
+    await this.#sandboxes.settle(sandbox);
+  }
+
   async detach(container: string): Promise<void> {
     this.#sandboxes.detach(container);
   }

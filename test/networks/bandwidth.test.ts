@@ -111,7 +111,7 @@ test("an engine that comes anew makes again what is missing, and takes away what
   // it does not send without its limit
   expect(await tryTcp(container.netns, host.ipv4(server, "bridge"), 80)).toBe("silence");
   host.end(gone);
-  host.restart();
+  await host.restart();
   await host.networks.reconcile([server.sandbox, container.sandbox]);
   await host.networks.idle();
   expect(shapers()).toEqual([name!]);
@@ -119,7 +119,7 @@ test("an engine that comes anew makes again what is missing, and takes away what
   expect(await disciplines(cable(container))).toContain("rate 20Mbit");
   expectRate(await measure(container), SLOW);
   // with nothing missing it stays as it is
-  host.restart();
+  await host.restart();
   await host.networks.reconcile([server.sandbox, container.sandbox]);
   await host.networks.idle();
   expect(shapers()).toEqual([name!]);
