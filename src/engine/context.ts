@@ -10,6 +10,7 @@ import type { CgroupRoots } from "./cgroups.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
+import type { GuestTable } from "./guest-table.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
 import type { MountTable } from "./mount-table.ts";
@@ -33,6 +34,8 @@ export interface Context {
   readonly networks: Networks;
   /** Names in networks other than the default one. */
   readonly dns: DnsService;
+  /** Sandboxes of others in our networks. */
+  readonly guests: GuestTable;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;

@@ -26,6 +26,8 @@ import { diskUsage } from "./disk-usage.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
+import { GuestTable } from "./guest-table.ts";
+import { guestsOf, watchGuests } from "./guests.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
@@ -138,6 +140,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       log: options.log,
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
+    guests: new GuestTable(layout.database),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
@@ -166,6 +169,8 @@ export class Engine {
   readonly images: ReturnType<typeof imagesOf>;
   readonly networks: ReturnType<typeof networksOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
+  readonly guests: ReturnType<typeof guestsOf>;
+  private readonly unwatchGuests: () => void;
 
   constructor(context: Context, lock: number) {
     this.context = context;
@@ -176,6 +181,8 @@ export class Engine {
     this.images = imagesOf(context);
     this.networks = networksOf(context);
     this.volumes = volumesOf(context);
+    this.guests = guestsOf(context);
+    this.unwatchGuests = watchGuests(context);
   }
 
   get layout(): Layout {
@@ -401,6 +408,7 @@ export class Engine {
   async close(): Promise<void> {
     const { context } = this;
     context.closing = true;
+    this.unwatchGuests();
     for (const container of context.containers.values()) {
       await container.lock.run(() => {
         container.shim?.disconnect();
@@ -419,6 +427,7 @@ export class Engine {
     await context.networks.withdraw();
     context.networks.close();
     context.table.close();
+    context.guests.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

@@ -106,7 +106,7 @@ export function publicationsOf(context: Context, { request, imageId }: Container
 }
 
 /** Without an address a port is published on every address of either family. */
-const everyFamily = (port: PortRequest): Publication[] =>
+export const everyFamily = (port: PortRequest): Publication[] =>
   port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port];
 
 const withNamespace = async <T>(container: string, pid: number, work: (sandbox: Sandbox) => Promise<T>): Promise<T> => {
@@ -130,12 +130,19 @@ export async function attachNetworks(context: Context, record: ContainerRecord, 
 }
 
 /** As with Docker, the default network has no names. */
-const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+export const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+
+/** What the resolver is told of a container. Without a name it is found by its aliases. */
+export interface Named {
+  readonly id: string;
+  readonly name: string;
+  readonly request: Pick<ContainerRequest, "dns" | "extraHosts">;
+}
 
 /** Tells the resolver where a container that runs is, and gives the container its name server, if one of its networks has names. */
-async function nameContainer(
+export async function nameContainer(
   context: Context,
-  { id, name, request }: ContainerRecord,
+  { id, name, request }: Named,
   endpoints: readonly Endpoint[],
   netns: number,
 ): Promise<void> {
@@ -143,7 +150,12 @@ async function nameContainer(
     const { network, aliases, attached } = endpoint;
     const { ipv4 = null, ipv6 = null } = attached ?? {};
     // nobody is found by a name in the default network, but who is in it may ask for those of the world
-    context.dns.join(network, { container: id, names: hasNames(endpoint) ? [name, ...aliases] : [], ipv4, ipv6 });
+    context.dns.join(network, {
+      container: id,
+      names: hasNames(endpoint) ? [name, ...aliases].filter((text) => text !== "") : [],
+      ipv4,
+      ipv6,
+    });
   }
   if (!endpoints.some(hasNames)) return context.dns.forget(id);
   const gateway = hostGateway(context);
@@ -209,21 +221,25 @@ function unname(context: Context, id: string): void {
 export const forgetNetworks = (context: Context, id: string): Promise<void> =>
   context.networks.forget(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
 
-/** After a start of the engine, when it is known who runs. */
-export async function reconcileNetworks(context: Context): Promise<void> {
+/** After a start of the engine, when it is known who runs. `guests`: sandboxes of others, which are there; their descriptors are closed. */
+export async function reconcileNetworks(
+  context: Context,
+  guests: readonly { readonly sandbox: Sandbox; readonly named: Named }[],
+): Promise<void> {
   const { networks, containers } = context;
-  for (const { id } of networks.list())
-    for (const { container } of networks.endpointsIn(id))
-      if (!containers.has(container)) await forgetNetworks(context, container);
-  const netns: Sandbox[] = [];
+  const netns: Sandbox[] = guests.map(({ sandbox }) => sandbox);
+  const known = new Map(guests.map(({ named }) => [named.id, named]));
   try {
+    for (const { id } of networks.list())
+      for (const { container } of networks.endpointsIn(id))
+        if (!containers.has(container) && !known.has(container)) await forgetNetworks(context, container);
     for (const { record, isUp } of containers.values())
       if (isUp && networkMode(record.request).kind === "networks")
         netns.push({ container: record.id, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
     await networks.reconcile(netns);
     for (const network of networks.list()) nameNetwork(context, network);
     for (const { container, netns: fd } of netns) {
-      const record = containers.get(container)?.record;
+      const record = containers.get(container)?.record ?? known.get(container);
       if (record) await nameContainer(context, record, networks.endpointsOf(container), fd);
     }
     await context.dns.settled();

@@ -4,6 +4,7 @@ import { lookUp } from "../lib/tables.ts";
 import type { Network, NetworkRequest } from "../networks/types.ts";
 import { type Context, findContainer } from "./context.ts";
 import { isLabelled, pruneTest } from "./filters.ts";
+import { disconnectGuest, findGuest } from "./guests.ts";
 import { connectNetwork, disconnectNetwork, forgetNetworks, nameNetwork } from "./networking.ts";
 import type { NetworkEndpoint, NetworkInfo } from "./types.ts";
 
@@ -14,14 +15,16 @@ async function create(context: Context, request: NetworkRequest): Promise<Networ
   return network;
 }
 
-function inspect({ networks, containers }: Context, reference: string): NetworkInfo {
+function inspect({ networks, containers, guests }: Context, reference: string): NetworkInfo {
   const network = networks.get(reference);
-  const running = networks.endpointsIn(network.id).filter(({ container }) => containers.get(container)?.isUp);
+  const there = networks
+    .endpointsIn(network.id)
+    .filter(({ container }) => containers.get(container)?.isUp || guests.get(container) !== undefined);
   return {
     ...network,
-    containers: running.map((endpoint) => ({
+    containers: there.map((endpoint) => ({
       id: endpoint.container,
-      name: containers.get(endpoint.container)?.name ?? "",
+      name: (containers.get(endpoint.container) ?? guests.get(endpoint.container))?.name ?? "",
       endpoint,
     })),
   };
@@ -94,9 +97,21 @@ async function prune(context: Context, wanted: Record<string, string[]> = {}): P
   return { deleted };
 }
 
+/** Containers go before guests of the same name. */
+function isContainer(context: Context, reference: string): boolean {
+  try {
+    findContainer(context, reference);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** `force` takes a container out of a network although it is not there any more. */
 async function disconnect(context: Context, network: string, container: string, force: boolean): Promise<void> {
   const { id } = context.networks.get(network);
+  const guest = findGuest(context, container);
+  if (guest && !isContainer(context, container)) return disconnectGuest(context, guest, id);
   const gone = context.networks
     .endpointsIn(id)
     .find((endpoint) => endpoint.container === container && !context.containers.has(container));

@@ -219,6 +219,7 @@ export class LocalNetworks implements Networks {
       fixed,
       ...(request.interface === undefined ? {} : { interface: request.interface }),
       gatewayPriority,
+      ...(request.withoutGateway ? { withoutGateway: true } : {}),
       transient,
     };
     return endpointView(this.#state.addEndpoint(record, network));
@@ -244,8 +245,8 @@ export class LocalNetworks implements Networks {
     return { endpoints: this.endpointsOf(sandbox.container), published: this.publishedBy(sandbox.container) };
   }
 
-  async attachOne(sandbox: Sandbox, network: string): Promise<Endpoint> {
-    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network)));
+  async attachOne(sandbox: Sandbox, network: string, publish: readonly Publication[] = []): Promise<Endpoint> {
+    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network), publish));
   }
 
   async detach(container: string): Promise<void> {

@@ -82,6 +82,8 @@ export interface EndpointRequest {
   readonly interface?: string;
   /** The endpoint with the highest has the default route; 0 by default. */
   readonly gatewayPriority?: number;
+  /** No default route leads by it. */
+  readonly withoutGateway?: boolean;
   /** The container removes itself: the endpoint survives the engine's death, but not the machine's, and costs no wait for the disk. */
   readonly transient?: boolean;
 }
@@ -97,6 +99,7 @@ export interface Endpoint {
   readonly fixed: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
   readonly interface?: string;
   readonly gatewayPriority: number;
+  readonly withoutGateway?: boolean;
   /** What it has while its container runs; null otherwise. */
   readonly attached: Attachment | null;
 }
@@ -158,8 +161,8 @@ export interface Networks {
     sandbox: Sandbox,
     publish: readonly Publication[],
   ): Promise<{ endpoints: readonly Endpoint[]; published: readonly Published[] }>;
-  /** One endpoint more, of a container that runs. */
-  attachOne(sandbox: Sandbox, network: string): Promise<Endpoint>;
+  /** One endpoint more, of a container that runs. `publish`: what it publishes besides what it asked for before. */
+  attachOne(sandbox: Sandbox, network: string, publish?: readonly Publication[]): Promise<Endpoint>;
   /** The container has ended: addresses, rules and ports are free again at once; its links went with its namespace. Idempotent. */
   detach(container: string): Promise<void>;
   publishedBy(container: string): readonly Published[];

@@ -29,6 +29,9 @@ import type {
   ExecRequest,
   FetchedFile,
   FetchRequest,
+  GuestAttachment,
+  GuestReference,
+  GuestRequest,
   HistoryEntry,
   Image,
   ImageSummary,
@@ -294,6 +297,11 @@ export interface Calls {
     result: Record<never, never>;
     item: never;
   };
+  guestAttach: { request: GuestRequest; result: GuestAttachment; item: never };
+  guestDetach: { request: GuestReference; result: Record<never, never>; item: never };
+  guestCheck: { request: GuestReference & { readonly netns: string }; result: GuestAttachment; item: never };
+  /** Of what the CNI configuration has asked for all goes but `valid`. */
+  guestCollect: { request: { configuration: string; valid: GuestReference[] }; result: { count: number }; item: never };
   volumeCreate: {
     request: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
     result: VolumeInfo;
