@@ -65,6 +65,8 @@ export interface Publication {
   /** In a request: first and last of the ports to choose from; 0 and 0 for any of the ephemeral ones. In what has been published both are the port. */
   readonly hostPort: number;
   readonly hostPortEnd: number;
+  /** The port is claimed among containers alone: a process of the host may have it, and hears nothing. */
+  readonly unreserved?: true;
 }
 
 export interface EndpointRequest {

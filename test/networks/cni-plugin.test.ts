@@ -120,6 +120,12 @@ describe.skipIf(process.geteuid?.() !== 0)("the CNI plugin", () => {
     expect(await guests()).toEqual(["cni-pod-2"]);
     await cni.ok("DEL", pod);
     expect(await tryTcp(machine, "127.0.0.1", hostPort)).toBe("refused");
+    // a port that a process has
+    using taker = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data() {} } });
+    const taken = { runtimeConfig: { portMappings: [{ hostPort: taker.port, containerPort: 80 }] } };
+    expect(await cni.fails("ADD", pod, { ...taken, reservePorts: true })).toMatchObject({ code: 100 });
+    await cni.ok("ADD", pod, taken);
+    expect(await ask(machine, "127.0.0.1", taker.port)).toStartWith("pod-2 ");
   });
 
   test("fixed addresses, which nobody else gets meanwhile", async () => {

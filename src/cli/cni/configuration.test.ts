@@ -77,8 +77,8 @@ describe("capabilities", () => {
       }),
     ).toEqual({
       publish: [
-        { protocol: "tcp", containerPort: 80, hostIp: "127.0.0.1", hostPort: 8080, hostPortEnd: 8080 },
-        { protocol: "udp", containerPort: 53, hostIp: "", hostPort: 53, hostPortEnd: 53 },
+        { protocol: "tcp", containerPort: 80, hostIp: "127.0.0.1", hostPort: 8080, hostPortEnd: 8080, unreserved: true },
+        { protocol: "udp", containerPort: 53, hostIp: "", hostPort: 53, hostPortEnd: 53, unreserved: true },
       ],
       ips: ["10.1.0.9", "fd00::9"],
       mac: "02:00:00:00:00:01",

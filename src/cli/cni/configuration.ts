@@ -23,6 +23,8 @@ export interface Configuration {
   /** Path of the engine's socket. */
   readonly socket: string;
   readonly isDefaultGateway: boolean | undefined;
+  /** Ports of the host are kept from its processes; not for a runtime that opens them itself. */
+  readonly reservePorts: boolean;
   readonly dns: Dns;
   readonly whole: Dictionary;
 }
@@ -72,6 +74,7 @@ export function configurationOf(whole: Dictionary): Configuration {
     network: text("network", whole.network),
     socket,
     isDefaultGateway: flag("isDefaultGateway", whole.isDefaultGateway),
+    reservePorts: flag("reservePorts", whole.reservePorts) ?? false,
     dns: dnsOf("dns", dictionary("dns", whole.dns), { servers: "nameservers", searches: "search" }),
     whole,
   };
@@ -108,13 +111,15 @@ export interface Capabilities {
 const known = ["portMappings", "ips", "mac", "aliases", "dns"];
 
 /** `runtimeConfig` (CNI's CONVENTIONS.md). @throws CniError unsupportedField, invalidConfiguration */
-export function capabilitiesOf({ name, whole }: Configuration): Capabilities {
+export function capabilitiesOf({ name, whole, reservePorts }: Configuration): Capabilities {
   const given = dictionary("runtimeConfig", whole.runtimeConfig);
   // who declares a capability expects it to be obeyed
   for (const [key, value] of Object.entries(given))
     if (!known.includes(key) && isMeant(value)) throw unsupportedField(`runtimeConfig.${key}`, value);
   return {
-    publish: list("portMappings", given.portMappings).flatMap(portRequest),
+    publish: list("portMappings", given.portMappings)
+      .flatMap(portRequest)
+      .map((port) => (reservePorts ? port : { ...port, unreserved: true })),
     ips: texts("ips", given.ips).map((address) => address.replace(/\/\d{1,3}$/, "")),
     mac: text("mac", given.mac),
     aliases: aliasesOf(name, given.aliases),

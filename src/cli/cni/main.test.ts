@@ -86,7 +86,7 @@ describe("results in the version that was asked for", () => {
 test("what the engine is asked", async () => {
   const runtimeConfig = { portMappings: [{ hostPort: 80, containerPort: 8080 }], aliases: ["db"], dns: { servers: ["9.9.9.9"] } };
   const { calls } = await plugin("ADD", {
-    stdin: { ...config, isDefaultGateway: false, runtimeConfig },
+    stdin: { ...config, isDefaultGateway: false, reservePorts: true, runtimeConfig },
     env: { ...env, CNI_ARGS: "K8S_POD_NAME=p;IP=10.1.0.9/24;MAC=02:00:00:00:00:01" },
   });
   expect(calls).toEqual([
