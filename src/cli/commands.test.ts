@@ -34,6 +34,9 @@ const info: ContainerInfo = {
   image: "busybox",
   imageId: "sha256:1",
   args: ["sh", "-c", "true"],
+  restartCount: 0,
+  health: null,
+  healthcheck: null,
   state: {
     status: "paused",
     pid: 42,

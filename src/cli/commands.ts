@@ -88,6 +88,7 @@ const volumeImport = entry("fill a volume from a tar", async () => (await import
 const volumeClone = entry("make a volume with another one's files", async () => (await import("./volume-clone.ts")).command);
 const push = entry("send an image to a registry", async () => (await import("./push.ts")).command);
 const login = entry("keep the credentials for a registry", async () => (await import("./login.ts")).command);
+const restart = entry("stop containers and start them again", async () => (await import("./restart.ts")).command);
 const tag = entry("give an image another name", async () => (await import("./tag.ts")).command);
 const logout = entry("forget the credentials for a registry", async () => (await import("./logout.ts")).command);
 const bootstrap = entry(
@@ -120,6 +121,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   create,
   start,
   stop,
+  restart,
   kill,
   rm,
   pause,
@@ -157,6 +159,7 @@ export const groups: Readonly<Record<string, Group>> = {
       create,
       start,
       stop,
+      restart,
       kill,
       rm,
       logs,

@@ -1,6 +1,8 @@
-import { parseBytes, parseNanoCpus } from "../lib/units.ts";
+import { parseDuration } from "../lib/time.ts";
+import { parseBytes, parseNanoCpus, parseRate } from "../lib/units.ts";
 import { UsageError } from "./errors.ts";
 import { bool, choice, type Extra, type Flag, integer, list, parsed, platform, text } from "./flags.ts";
+import { parseRestart } from "./restart-policy.ts";
 
 /** The flags that say what a container is to be; `run`, `create` and `explain` share them. Docker's names and letters. */
 
@@ -11,6 +13,23 @@ const size = (short: string, help: string, extra: Extra = {}): Flag<number> => p
 /** "-1" or a size. */
 const sizeOrUnlimited = (help: string, extra: Extra): Flag<number> =>
   parsed("", "SIZE", help, (given, name) => (given === "-1" ? -1 : parseBytes(given, name)), extra);
+
+/** Bytes per second. */
+export const rate = (help: string, extra: Extra = {}): Flag<number> => parsed("", "RATE", help, parseRate, extra);
+/** Nanoseconds, as Go writes durations. */
+const duration = (help: string): Flag<number> =>
+  parsed(
+    "",
+    "DURATION",
+    help,
+    (given, name) => {
+      if (given.startsWith("-")) throw new UsageError(`${name} cannot be negative`);
+      const value = given === "0" ? 0n : parseDuration(given);
+      if (value === undefined) throw new UsageError(`${name} "${given}" is not a duration; write it as in 1m30s`);
+      return Number(value);
+    },
+    rare,
+  );
 
 /** Flags of Docker's that are understood and refused, each with what it would need. */
 const later = (short: string, value: string | undefined, needs: string): Flag<never> => ({
@@ -36,7 +55,14 @@ export const resourceFlags = {
   "cpuset-mems": text("", "LIST", "memory nodes it may use", rare),
   "pids-limit": integer("", "N", "most processes at a time; -1: no limit"),
   "blkio-weight": integer("", "N", "weight of its disk access, 10 to 1000", rare),
+  "network-receive": rate("what it receives in each network, as in 20mbit or 2mb; 0: no limit", rare),
+  "network-send": rate("what it sends in each network", rare),
 };
+
+/** `create` and `update` share it. */
+export const restartFlag = parsed("", "POLICY", "no, always, unless-stopped, on-failure[:N] or on-unhealthy[:N]", parseRestart, {
+  complete: ["no", "always", "unless-stopped", "on-failure", "on-failure:3", "on-unhealthy"],
+});
 
 export const containerFlags = {
   name: text("", "NAME", "name of the container"),
@@ -102,15 +128,16 @@ export const containerFlags = {
   pull: choice("", ["missing", "never", "always"], "when to pull the image (missing)", rare),
   quiet: bool("q", "no progress of a pull", rare),
   rootfs: text("", "DIR", "a host directory as root instead of IMAGE's layers", { rare: true, complete: "directory" }),
-  restart: parsed("", "no", "restart policies are not there yet", restart, rare),
+  restart: restartFlag,
+  "health-cmd": text("", "COMMAND", "command whose success says that it is healthy"),
+  "health-interval": duration("how often it is run (30s)"),
+  "health-timeout": duration("how long it may take (30s)"),
+  "health-retries": integer("", "N", "failures in a row that make it unhealthy (3)", rare),
+  "health-start-period": duration("time after a start in which failures do not count (0s)"),
+  "health-start-interval": duration("how often it is run in that time (5s)"),
+  "no-healthcheck": bool("", "do not look at its health, whatever the image says", rare),
 
   link: later("", "CONTAINER", "links; in a network of your own containers know each other by name"),
-  "health-cmd": later("", "COMMAND", "health checks"),
-  "health-interval": later("", "DURATION", "health checks"),
-  "health-retries": later("", "N", "health checks"),
-  "health-start-period": later("", "DURATION", "health checks"),
-  "health-timeout": later("", "DURATION", "health checks"),
-  "no-healthcheck": later("", undefined, "health checks"),
   gpus: later("", "DEVICES", "device plug-ins (CDI)"),
   "storage-opt": later("", "OPTION", "quotas on the root file system"),
   "device-read-bps": later("", "LIMIT", "io throttling per device"),
@@ -124,8 +151,3 @@ export const attachFlags = {
   "detach-keys": text("", "KEYS", "keys that detach (ctrl-p,ctrl-q)", rare),
   "sig-proxy": bool("", "pass signals on to the container (true)", rare),
 };
-
-function restart(given: string): string {
-  if (given === "no" || given === "") return "no";
-  throw new UsageError(`--restart ${given}: restart policies are not there yet; only "no" is`);
-}

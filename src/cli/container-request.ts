@@ -1,4 +1,12 @@
-import type { ContainerRequest, DeviceRequest, LogConfig, MountRequest, Resources, Ulimit } from "../api/control/types.ts";
+import type {
+  ContainerRequest,
+  DeviceRequest,
+  HealthCheck,
+  LogConfig,
+  MountRequest,
+  Resources,
+  Ulimit,
+} from "../api/control/types.ts";
 import { parseBytes } from "../lib/units.ts";
 import type { containerFlags, resourceFlags } from "./container-flags.ts";
 import type { Context } from "./context.ts";
@@ -56,6 +64,8 @@ export async function containerRequest(given: Given, args: readonly string[], co
       resources: resources(given),
       oomScoreAdj: given["oom-score-adj"],
       oomKillDisable: given["oom-kill-disable"],
+      restart: given.restart?.name === "no" ? undefined : given.restart,
+      health: health(given),
       stopSignal: given["stop-signal"],
       stopTimeout: given["stop-timeout"],
       log: logConfig(given["log-driver"], given["log-opt"]),
@@ -74,6 +84,21 @@ const withDriver = (mount: MountRequest, driver: string | undefined): MountReque
 
 const absolute = (path: string, cwd: string): string => (path.startsWith("/") ? path : `${cwd}/${path}`);
 
+function health(given: Given): HealthCheck | undefined {
+  const asked = omitAbsent({
+    test: given["health-cmd"] ? ["CMD-SHELL", given["health-cmd"]] : undefined,
+    interval: given["health-interval"],
+    timeout: given["health-timeout"],
+    retries: given["health-retries"],
+    startPeriod: given["health-start-period"],
+    startInterval: given["health-start-interval"],
+  });
+  const some = Object.keys(asked).length > 0;
+  if (!given["no-healthcheck"]) return some ? asked : undefined;
+  if (some) throw new UsageError("--no-healthcheck conflicts with --health-* options");
+  return { test: ["NONE"] };
+}
+
 /** The limits that were given; undefined if none was. */
 export function resources(given: Values<typeof resourceFlags>): Resources | undefined {
   const found = omitAbsent({
@@ -88,6 +113,8 @@ export function resources(given: Values<typeof resourceFlags>): Resources | unde
     cpusetMems: given["cpuset-mems"],
     pidsLimit: given["pids-limit"],
     blkioWeight: given["blkio-weight"],
+    networkReceive: given["network-receive"],
+    networkSend: given["network-send"],
   });
   if (found.nanoCpus !== undefined && (found.cpuPeriod !== undefined || found.cpuQuota !== undefined)) {
     throw new UsageError("--cpus says the same as --cpu-period and --cpu-quota: give one or the other");

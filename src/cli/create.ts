@@ -3,6 +3,7 @@ import { define } from "./command.ts";
 import { containerFlags } from "./container-flags.ts";
 import { containerRequest } from "./container-request.ts";
 import { line } from "./context.ts";
+import { UsageError } from "./errors.ts";
 import { bool } from "./flags.ts";
 import { withImage } from "./with-image.ts";
 
@@ -21,6 +22,7 @@ export const command = define({
   async run(context, values, args) {
     await checkCidFile(values.cidfile);
     const request = await containerRequest(values, args, context);
+    if (values.rm && request.restart) throw new UsageError("conflicting options: cannot specify both --restart and --rm");
     const container = {
       ...request,
       ...(values.rm ? { autoRemove: true } : {}),

@@ -2,6 +2,8 @@ import type {
   ContainerInfo,
   ContainerRequest,
   Endpoint,
+  HealthCheck,
+  HealthState,
   Image,
   LogConfig,
   MountPoint,
@@ -23,9 +25,9 @@ export function dockerContainer(info: ContainerInfo): object {
     Args: info.args.slice(1),
     State: {
       Status: state.status,
-      Running: state.status === "running" || state.status === "paused",
+      Running: ["running", "paused", "restarting"].includes(state.status),
       Paused: state.status === "paused",
-      Restarting: false,
+      Restarting: state.status === "restarting",
       OOMKilled: state.oomKilled,
       Dead: state.status === "dead",
       Pid: state.pid,
@@ -33,11 +35,12 @@ export function dockerContainer(info: ContainerInfo): object {
       Error: state.error,
       StartedAt: state.startedAt,
       FinishedAt: state.finishedAt,
+      ...(info.health ? { Health: healthState(info.health) } : {}),
     },
     Image: info.imageId,
     LogPath: info.logPath,
     Name: `/${info.name}`,
-    RestartCount: 0,
+    RestartCount: info.restartCount,
     Driver: "onggi",
     Platform: "linux",
     HostConfig: { ...hostConfig(request), Runtime: info.runtime },
@@ -53,6 +56,12 @@ export function dockerContainer(info: ContainerInfo): object {
   };
 }
 
+const healthState = ({ status, failingStreak, log }: HealthState): object => ({
+  Status: status,
+  FailingStreak: failingStreak,
+  Log: log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })),
+});
+
 const hostConfig = (request: ContainerRequest): object => ({
   Binds: (request.mounts ?? []).filter(({ type, source }) => type === "bind" || (type === "volume" && source)).map(bindText),
   VolumesFrom: request.volumesFrom ?? null,
@@ -64,7 +73,10 @@ const hostConfig = (request: ContainerRequest): object => ({
   DnsSearch: request.dnsSearch ?? [],
   DnsOptions: request.dnsOptions ?? [],
   ExtraHosts: request.extraHosts ?? null,
-  RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+  RestartPolicy: {
+    Name: request.restart?.name ?? "no",
+    MaximumRetryCount: request.restart?.maximumRetryCount ?? 0,
+  },
   AutoRemove: request.autoRemove ?? false,
   CgroupParent: request.cgroupParent ?? "",
   Init: request.init ?? false,
@@ -117,7 +129,7 @@ const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => (
   Ulimits: ulimits.map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
 });
 
-const config = ({ id, request, image }: ContainerInfo): object => ({
+const config = ({ id, request, image, healthcheck }: ContainerInfo): object => ({
   Hostname: request.hostname ?? id.slice(0, 12),
   Domainname: request.domainname ?? "",
   User: request.user ?? "",
@@ -130,8 +142,18 @@ const config = ({ id, request, image }: ContainerInfo): object => ({
   Image: image,
   WorkingDir: request.workdir ?? "",
   Labels: request.labels ?? {},
+  ...(healthcheck ? { Healthcheck: healthcheckConfig(healthcheck) } : {}),
   ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
   ...(request.stopTimeout === undefined ? {} : { StopTimeout: request.stopTimeout }),
+});
+
+const healthcheckConfig = (check: Required<HealthCheck>): object => ({
+  Test: check.test,
+  Interval: check.interval,
+  Timeout: check.timeout,
+  StartPeriod: check.startPeriod,
+  StartInterval: check.startInterval,
+  Retries: check.retries,
 });
 
 const bindText = ({ source, target, readonly, options = [], mode }: MountRequest): string =>
@@ -190,7 +212,7 @@ const networkSettings = ({ networks, ports, request, id }: ContainerInfo): objec
   };
 };
 
-const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriority }: Endpoint): object => ({
+const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriority, bandwidth }: Endpoint): object => ({
   IPAMConfig:
     fixed.ipv4 === undefined && fixed.ipv6 === undefined
       ? null
@@ -212,6 +234,7 @@ const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriori
   GlobalIPv6Address: attached?.ipv6 ?? "",
   GlobalIPv6PrefixLen: attached?.ipv6 ? attached.ipv6PrefixLength : 0,
   DNSNames: aliases,
+  Onggi: { ReceiveBytesPerSecond: bandwidth?.receive ?? 0, SendBytesPerSecond: bandwidth?.send ?? 0 },
 });
 
 /** Docker Engine API v1.41, Volume. */

@@ -12,6 +12,8 @@ export const command = define({
     "mac-address": text("", "ADDRESS", "hardware address", { rare: true }),
     "driver-opt": list("", "KEY=VALUE", "com.docker.network.endpoint.ifname=NAME", { rare: true }),
     "gw-priority": text("", "N", "the network with the highest has the default route", { rare: true }),
+    receive: text("", "RATE", "what it receives there, as in 20mbit or 2mb; 0: no limit", { rare: true }),
+    send: text("", "RATE", "what it sends there", { rare: true }),
   },
   args: [2, 2],
   complete: "network",
@@ -25,6 +27,8 @@ export const command = define({
       ...(values["mac-address"] === undefined ? [] : [`mac-address=${values["mac-address"]}`]),
       ...(values["driver-opt"] ?? []).map((option) => `driver-opt=${option}`),
       ...(values["gw-priority"] === undefined ? [] : [`gw-priority=${values["gw-priority"]}`]),
+      ...(values.receive === undefined ? [] : [`receive=${values.receive}`]),
+      ...(values.send === undefined ? [] : [`send=${values.send}`]),
     ];
     await context.call("networkConnect", { container, endpoint: parseNetwork(words.join(",")) });
     return 0;

@@ -1,4 +1,5 @@
 import type { ContainerRequest, NetworkEndpoint } from "../api/control/types.ts";
+import { parseRate } from "../lib/units.ts";
 import type { containerFlags } from "./container-flags.ts";
 import { UsageError } from "./errors.ts";
 import type { Values } from "./flags.ts";
@@ -14,7 +15,7 @@ type NetworkRequest = Pick<
 
 const isMode = (text: string): boolean => text === "none" || text === "host" || /^(container|ns):/.test(text);
 
-/** "name=NET,alias=A,ip=ADDRESS,ip6=ADDRESS,mac-address=MAC,gw-priority=N,driver-opt=...", or a name. Throws UsageError. */
+/** "name=NET,alias=A,ip=ADDRESS,ip6=ADDRESS,mac-address=MAC,gw-priority=N,receive=RATE,send=RATE,driver-opt=...", or a name. Throws UsageError. */
 export function parseNetwork(spec: string): NetworkEndpoint {
   if (!spec.includes("=")) return { network: spec };
   const endpoint: NetworkEndpoint = { network: "" };
@@ -40,6 +41,10 @@ export function parseNetwork(spec: string): NetworkEndpoint {
         if (!/^-?\d+$/.test(value)) throw new UsageError(`--network ${spec}: gw-priority must be a number`);
         endpoint.gatewayPriority = Number(value);
         break;
+      case "receive":
+      case "send":
+        endpoint.bandwidth = { ...endpoint.bandwidth, [key]: parseRate(value, `--network ${spec}: ${key}`) };
+        break;
       case "driver-opt": {
         const [option = "", name = ""] = value.split(/=(.*)/s);
         if (option !== "com.docker.network.endpoint.ifname")
@@ -51,7 +56,7 @@ export function parseNetwork(spec: string): NetworkEndpoint {
       }
       default:
         throw new UsageError(
-          `--network ${spec}: unknown key "${key}"; known are name, alias, ip, ip6, mac-address, gw-priority, driver-opt`,
+          `--network ${spec}: unknown key "${key}"; known are name, alias, ip, ip6, mac-address, gw-priority, receive, send, driver-opt`,
         );
     }
   }

@@ -33,7 +33,7 @@ export const command = define({
   flags: {
     all: bool("a", "those that do not run, too"),
     quiet: bool("q", "ids only"),
-    filter: list("f", "KEY=VALUE", "only those: id, name, label, status, ancestor, exited, ..."),
+    filter: list("f", "KEY=VALUE", "only those: id, name, label, status, health, ancestor, exited, ..."),
     last: integer("n", "N", "the last N created, running or not"),
     latest: bool("l", "the last one created"),
     "no-trunc": bool("", "whole ids and commands"),

@@ -34,6 +34,7 @@ export const command = define({
     if (values.detach && values.attach) throw new UsageError("-d and -a exclude each other");
     await checkCidFile(values.cidfile);
     const request = await containerRequest(values, args, context);
+    if (values.rm && request.restart) throw new UsageError("conflicting options: cannot specify both --restart and --rm");
     const detach = values.detach ?? false;
     const attach = attachOptions(values, detach);
     // input ends with its client, as for docker: only a container that is attached to has one

@@ -9,6 +9,7 @@ import type { Container } from "./container.ts";
 import { type ContainerTree, OWN_FILES, withTree } from "./container-tree.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { dockerHealthCheck } from "./health-check.ts";
 import { endCommitPause, pauseContainer } from "./pause.ts";
 
 export interface CommitOptions {
@@ -42,7 +43,11 @@ export const exportContainer = (
   });
 
 /** The image's configuration with what the container was asked to be, and then the instructions, laid over it. */
-function configOf({ request }: ContainerRecord, base: ImageConfig["config"], changes: readonly string[]): ImageConfig["config"] {
+function configOf(
+  { request, healthcheck }: ContainerRecord,
+  base: ImageConfig["config"],
+  changes: readonly string[],
+): ImageConfig["config"] {
   const names = new Set((request.env ?? []).map((pair) => pair.split("=")[0]));
   const env = [...(request.env ?? []), ...(base.Env ?? []).filter((pair) => !names.has(pair.split("=")[0]))];
   const config: ImageConfig["config"] = {
@@ -51,6 +56,8 @@ function configOf({ request }: ContainerRecord, base: ImageConfig["config"], cha
     ...(request.user === undefined ? {} : { User: request.user }),
     ...(request.workdir === undefined ? {} : { WorkingDir: request.workdir }),
     ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
+    ...(healthcheck ? { Healthcheck: dockerHealthCheck(healthcheck) } : {}),
+    ...(request.health?.test?.[0] === "NONE" ? { Healthcheck: { Test: ["NONE"] } } : {}),
     ...(request.labels === undefined ? {} : { Labels: { ...base.Labels, ...request.labels } }),
   };
   if (request.entrypoint) {

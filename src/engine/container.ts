@@ -2,7 +2,7 @@ import { Mutex } from "../lib/mutex.ts";
 import type { Shim } from "../native/shim.ts";
 import type { Spec } from "../oci/spec.ts";
 import type { ContainerRecord } from "./database.ts";
-import { isUp } from "./state.ts";
+import { isActive, isUp } from "./state.ts";
 
 export interface ExitStatus {
   readonly exitCode: number;
@@ -19,6 +19,8 @@ export class Container {
   shim: Shim | null = null;
   /** Volumes that are mounted for its run. */
   acquired: readonly string[] = [];
+  /** It does not remove itself at its next exit: it is being restarted. */
+  keptAtExit = false;
   private spec: Spec | null = null;
   private exitWaiters: ((status: ExitStatus) => void)[] = [];
   private removalWaiters: (() => void)[] = [];
@@ -55,6 +57,10 @@ export class Container {
 
   get isUp(): boolean {
     return isUp(this.record.state.status);
+  }
+
+  get isActive(): boolean {
+    return isActive(this.record.state.status);
   }
 
   get exitStatus(): ExitStatus {

@@ -15,6 +15,7 @@ import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
 import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
+import type { Timers } from "./timers.ts";
 
 /** What every use case works on. Made once by `openEngine`. */
 export interface Context {
@@ -43,6 +44,9 @@ export interface Context {
   readonly slots: IdSlots;
   readonly shimPath: string;
   readonly runtimes: Runtimes;
+  /** Starts by restart policies, and health checks, that are to come. */
+  readonly restarts: Timers;
+  readonly probes: Timers;
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
   readonly background: Set<Promise<unknown>>;

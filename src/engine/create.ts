@@ -9,6 +9,7 @@ import { Container } from "./container.ts";
 import { makeMounts } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
@@ -18,6 +19,7 @@ import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
+import { checkRestart } from "./restart-policy.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
 import type { ContainerRequest, MountPoint } from "./types.ts";
 
@@ -97,11 +99,14 @@ function chooseName(context: Context, wanted: string | undefined): string {
 /** The record of a container that does not exist yet; makes and reserves nothing. */
 export function draft(context: Context, request: ContainerRequest): ContainerRecord {
   checkNetworking(context, request);
+  checkRestart(request.restart, request);
+  checkHealthRequest(request.health);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);
   const mounts = mountPoints(context, request, image);
   refuseOpenSources(runtime, mounts);
+  const healthcheck = healthCheckOf(request.health, image?.config.config.Healthcheck);
   const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
   return {
     id,
@@ -115,6 +120,7 @@ export function draft(context: Context, request: ContainerRequest): ContainerRec
     mounts,
     cgroupPath: containerCgroup(context.cgroups.driver, context.cgroupRoots.own, id, request.cgroupParent),
     ...(runtime ? { runtime } : {}),
+    ...(healthcheck ? { healthcheck } : {}),
     logFile: log.driver === "cri" ? "container.log" : `${id}-json.log`,
     state: { status: "created", pid: 0, exitCode: 0, oomKilled: false, error: "", startedAt: NEVER, finishedAt: NEVER },
     bootId: context.bootId,

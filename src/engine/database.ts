@@ -7,7 +7,7 @@
 import { Database } from "bun:sqlite";
 import { OnggiError } from "../lib/errors.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
-import type { ContainerRequest, ContainerState, MountPoint } from "./types.ts";
+import type { ContainerRequest, ContainerState, HealthCheck, HealthState, MountPoint } from "./types.ts";
 
 /** All the engine knows of one container, apart from what the kernel and the shim know. */
 export interface ContainerRecord {
@@ -36,6 +36,18 @@ export interface ContainerRecord {
   state: ContainerState;
   /** It is paused because a commit reads it, and goes on when that ends. */
   frozenForCommit?: boolean;
+  /** How often its restart policy has started it since somebody did, and how long it waited before the last time. */
+  restartCount?: number;
+  restartDelayMs?: number;
+  /** Somebody has stopped or killed it since it was started. */
+  stoppedByHand?: boolean;
+  /** How its health is found out, and what is known of it; absent: nobody looks. */
+  readonly healthcheck?: Required<HealthCheck>;
+  health?: HealthState;
+  /** Number of the exec that looks at it; 0: none. */
+  probing?: number;
+  /** It is being ended because it was unhealthy; its policy starts it again. */
+  foundUnhealthy?: boolean;
   /** The boot in which it was last started: after another boot nothing of it can be alive. */
   bootId: string;
 }

@@ -19,7 +19,7 @@ import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
-import { type Context, findContainer } from "./context.ts";
+import { type Context, findContainer, inBackground } from "./context.ts";
 import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -28,6 +28,7 @@ import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
 import { GuestTable } from "./guest-table.ts";
 import { guestsOf, watchGuests } from "./guests.ts";
+import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
@@ -42,11 +43,13 @@ import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer, throwAway } from "./remove.ts";
+import { restartAtEngineStart, restartContainer, startByPolicy } from "./restart.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
+import { Timers } from "./timers.ts";
 import type { Trace } from "./trace.ts";
 import { trustOf } from "./trust.ts";
 import type {
@@ -58,6 +61,7 @@ import type {
   EngineStatus,
   ExecRequest,
   Resources,
+  RestartPolicy,
   RuntimeInfo,
   StatsSample,
 } from "./types.ts";
@@ -117,6 +121,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const cgroupLayout = detectCgroups("/");
   const cgroups = openCgroups({ layout: cgroupLayout, systemd: driver === "systemd" });
   const facts = probeHost(cgroupFacts(cgroupLayout));
+  const withContainer = (what: string, task: (context: Context, container: Container) => Promise<void>) => (id: string) => {
+    const container = context.containers.get(id);
+    if (container) inBackground(context, `${what} ${container.name}`, () => task(context, container));
+  };
   const context: Context = {
     layout,
     version: options.version,
@@ -148,6 +156,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
     shimPath: shimInMemory(),
     runtimes,
+    restarts: new Timers(withContainer("restart", startByPolicy), true),
+    probes: new Timers(withContainer("health check of", checkHealth)),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -155,6 +165,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     closing: false,
   };
   await reconcile(context);
+  restartAtEngineStart(context);
   return new Engine(context, lock);
 }
 
@@ -250,6 +261,13 @@ export class Engine {
     return container.id;
   }
 
+  /** Stops it, if it runs, and starts it. */
+  async restart(reference: string, signal?: string, timeout?: number): Promise<string> {
+    const container = this.find(reference);
+    await restartContainer(this.context, container, signal, timeout);
+    return container.id;
+  }
+
   async kill(reference: string, signal?: string): Promise<string> {
     const container = this.find(reference);
     await killContainer(this.context, container, signal);
@@ -275,7 +293,7 @@ export class Engine {
       await container.removal();
       return container.exitStatus;
     }
-    if (condition === "not-running" && !container.isUp) return container.exitStatus;
+    if (condition === "not-running" && !container.isActive) return container.exitStatus;
     return container.nextExit();
   }
 
@@ -311,9 +329,9 @@ export class Engine {
     return listContainers(this.context, query);
   }
 
-  async update(reference: string, resources: Resources): Promise<string> {
+  async update(reference: string, resources: Resources, restart?: RestartPolicy): Promise<string> {
     const container = this.find(reference);
-    await updateContainer(this.context, container, resources);
+    await updateContainer(this.context, container, resources, restart);
     return container.id;
   }
 
@@ -389,7 +407,11 @@ export class Engine {
       root: layout.root,
       run: layout.run,
       startedAt: rfc3339(startedNs),
-      containers: { running: count("running"), paused: count("paused"), stopped: count("created", "exited", "dead", "removing") },
+      containers: {
+        running: count("running"),
+        paused: count("paused"),
+        stopped: count("created", "restarting", "exited", "dead", "removing"),
+      },
       images: images.list().length,
       cgroup: cgroups.version,
       cgroupDriver: cgroups.driver,
@@ -409,6 +431,8 @@ export class Engine {
     const { context } = this;
     context.closing = true;
     this.unwatchGuests();
+    context.restarts.close();
+    context.probes.close();
     for (const container of context.containers.values()) {
       await container.lock.run(() => {
         container.shim?.disconnect();

@@ -83,7 +83,8 @@ export async function* followEvents(bus: EventBus, query: EventQuery, signal: Ab
 function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) => boolean {
   const tests: Record<string, (event: EngineEvent, value: string) => boolean> = {
     type: (event, value) => event.type === value,
-    event: (event, value) => event.action === value,
+    // "exec_start: true" and "health_status: healthy" are found by what stands before the colon, too
+    event: ({ action }, value) => action === value || action.replace(/: .*$/s, "") === value,
     container: (event, value) => event.type === "container" && (event.id.startsWith(value) || event.attributes.name === value),
     image: (event, value) =>
       (event.type === "image" ? event.id.startsWith(value) : false) ||

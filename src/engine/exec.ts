@@ -1,5 +1,5 @@
 import { OnggiError } from "../lib/errors.ts";
-import { SetupFailed, ShimGone } from "../native/shim.ts";
+import { SetupFailed, ShimGone, type ShimProcess } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
 import { SIG } from "../sys/constants.ts";
@@ -50,17 +50,23 @@ function prepare(context: Context, container: Container, request: ExecRequest, s
   return { plan, explain, done: () => {} };
 }
 
-/**
- * Runs a further process in a running container. Resolves with its exit code once its output has been passed on; with
- * undefined when the client detached or wanted none. The process lives and dies with the container, whatever the client does.
- */
-export async function execInContainer(
+/** A further process that runs. */
+export interface StartedExec {
+  readonly process: ShimProcess;
+  /** Its exit code. Raises no unhandled rejection when nobody waits for it. */
+  readonly exited: Promise<number>;
+  /** The client has all of its output, or has left; absent: it wanted none. */
+  readonly served?: Promise<"ended" | "detached">;
+}
+
+/** Starts a further process in a running container. It lives and dies with the container, whatever the client does. */
+export async function startExec(
   context: Context,
   container: Container,
   request: ExecRequest,
   client: ClientStreams,
   size?: Size,
-): Promise<number | undefined> {
+): Promise<StartedExec> {
   const { record, shim } = container;
   if (!shim || !container.isUp) {
     throw notRunning(record);
@@ -86,19 +92,29 @@ export async function execInContainer(
   } finally {
     done();
   }
-  const attributes = { ...describe(record), execID: String(process.number), command: request.command.join(" ") };
-  context.events.emit("container", "exec_start", record.id, attributes);
+  const command = request.command.join(" ");
+  const attributes = { ...describe(record), execID: String(process.number), command };
+  for (const action of ["exec_create", "exec_start"])
+    context.events.emit("container", `${action}: ${command}`, record.id, attributes);
   const exited = process.exited.then(({ exitCode }) => {
     context.events.emit("container", "exec_die", record.id, { ...attributes, exitCode: String(exitCode) });
     return exitCode;
   });
-  if (!served) {
-    exited.catch(() => {});
-    return undefined;
-  }
-  if ((await served) === "detached") {
-    exited.catch(() => {});
-    return undefined;
-  }
-  return exited;
+  exited.catch(() => {});
+  return { process, exited, ...(served ? { served } : {}) };
+}
+
+/**
+ * Runs a further process in a running container. Resolves with its exit code once its output has been passed on; with
+ * undefined when the client detached or wanted none.
+ */
+export async function execInContainer(
+  context: Context,
+  container: Container,
+  request: ExecRequest,
+  client: ClientStreams,
+  size?: Size,
+): Promise<number | undefined> {
+  const { exited, served } = await startExec(context, container, request, client, size);
+  return (await served) === "ended" ? exited : undefined;
 }

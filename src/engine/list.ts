@@ -6,7 +6,7 @@ import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { networkNames } from "./networking.ts";
-import { isUp } from "./state.ts";
+import { isActive } from "./state.ts";
 import type { ContainerStatus, ContainerSummary } from "./types.ts";
 
 /** Attributes of a container's events, as Docker gives them: its labels, image and name. */
@@ -18,13 +18,17 @@ export const describe = (record: ContainerRecord): Record<string, string> => ({
 
 const secondsSince = (moment: string): number => Number(nowNs() - (parseRfc3339(moment) ?? 0n)) / 1e9;
 
+const healthText = ({ health }: ContainerRecord): string =>
+  health === undefined ? "" : ` (${health.status === "starting" ? "health: starting" : health.status})`;
+
 /** "Up 3 seconds (Paused)", "Exited (0) 2 minutes ago". */
 export function statusText(record: ContainerRecord): string {
   const { state } = record;
   const texts: Record<ContainerStatus, () => string> = {
     created: () => "Created",
-    running: () => `Up ${humanDuration(secondsSince(state.startedAt))}`,
+    running: () => `Up ${humanDuration(secondsSince(state.startedAt))}${healthText(record)}`,
     paused: () => `Up ${humanDuration(secondsSince(state.startedAt))} (Paused)`,
+    restarting: () => `Restarting (${state.exitCode}) ${humanDuration(secondsSince(state.finishedAt))} ago`,
     exited: () => `Exited (${state.exitCode}) ${humanDuration(secondsSince(state.finishedAt))} ago`,
     removing: () => "Removal In Progress",
     dead: () => "Dead",
@@ -54,13 +58,20 @@ const matchesLabel = (record: ContainerRecord, wanted: string): boolean => {
   return actual !== undefined && (value === undefined || actual === value);
 };
 
-const statuses: readonly ContainerStatus[] = ["created", "running", "paused", "exited", "removing", "dead"];
+const statuses: readonly ContainerStatus[] = ["created", "running", "paused", "restarting", "exited", "removing", "dead"];
 
 function statusTest(value: string): Test {
   if (!(statuses as readonly string[]).includes(value)) {
     throw new OnggiError("invalid_filter", `no such status: ${value}; one of ${statuses.join(", ")}`);
   }
   return (record) => record.state.status === value;
+}
+
+const healths = ["starting", "healthy", "unhealthy", "none"];
+
+function healthTest(value: string): Test {
+  if (!healths.includes(value)) throw new OnggiError("invalid_filter", `no such health: ${value}; one of ${healths.join(", ")}`);
+  return ({ health }) => (health?.status ?? "none") === value;
 }
 
 function exitedTest(value: string): Test {
@@ -86,6 +97,7 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
   },
   label: (_, value) => (record) => matchesLabel(record, value),
   status: (_, value) => statusTest(value),
+  health: (_, value) => healthTest(value),
   exited: (_, value) => exitedTest(value),
   ancestor: (context, value) => {
     const named = context.images.list().filter(({ names }) => names.includes(value) || names.includes(`${value}:latest`));
@@ -126,13 +138,13 @@ export interface ListQuery {
 
 const newestFirst = (a: Container, b: Container): number => (BigInt(b.record.createdNs) > BigInt(a.record.createdNs) ? 1 : -1);
 
-/** Containers, newest first: the running ones, or all with `all`, a status filter or a limit. */
+/** Containers, newest first: the running ones, those that restart too, or all with `all`, a status filter or a limit. */
 export function listContainers(context: Context, query: ListQuery): ContainerSummary[] {
   const wanted = query.filters ?? {};
   const all = query.all || query.limit !== undefined || "status" in wanted || "exited" in wanted;
   const test = filterTest(context, wanted);
   return [...context.containers.values()]
-    .filter(({ record }) => (all || isUp(record.state.status)) && test(record))
+    .filter(({ record }) => (all || isActive(record.state.status)) && test(record))
     .sort(newestFirst)
     .slice(0, query.limit && query.limit > 0 ? query.limit : undefined)
     .map(({ record }) => summary(context, record));

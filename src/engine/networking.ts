@@ -5,14 +5,14 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
-import type { Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
+import type { Bandwidth, Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
 import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
 import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
-import type { ContainerRequest, NetworkEndpoint, PortRequest } from "./types.ts";
+import type { ContainerRequest, NetworkEndpoint, PortRequest, Resources } from "./types.ts";
 
 export const DEFAULT_NETWORK = "bridge";
 
@@ -64,6 +64,7 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
     if (request.dns?.length || request.extraHosts?.length) refuse("--dns and --add-host", why);
   }
   if (mode.kind === "networks") for (const { network } of mode.endpoints) context.networks.get(network);
+  else refuseLimits(request, request.resources);
   for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
 }
 
@@ -71,12 +72,44 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
 const hostGateway = (context: Context): string | null =>
   context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
 
+/** Limits are set on what a container has of networks. Throws "network_mode_invalid" for one that has none of its own. */
+function refuseLimits(request: ContainerRequest, { networkReceive, networkSend }: Resources = {}): void {
+  if (!networkReceive && !networkSend) return;
+  throw new OnggiError(
+    "network_mode_invalid",
+    `--network-receive and --network-send are for containers with networks of their own, not for --network ${request.network}`,
+  );
+}
+
+/** What is said of all networks of a container. */
+const bandwidthOf = ({ networkReceive, networkSend }: Resources = {}): Bandwidth => ({
+  ...(networkReceive === undefined ? {} : { receive: networkReceive }),
+  ...(networkSend === undefined ? {} : { send: networkSend }),
+});
+
+function connect(context: Context, { id, request }: ContainerRecord, endpoint: NetworkEndpoint): Endpoint {
+  const bandwidth = { ...bandwidthOf(request.resources), ...endpoint.bandwidth };
+  const limits = Object.keys(bandwidth).length > 0 ? { bandwidth } : {};
+  return context.networks.connect({ ...endpoint, ...limits, container: id, transient: !!request.autoRemove });
+}
+
 /** Gives a container its places. */
-export function joinNetworks(context: Context, { id, request }: ContainerRecord): void {
-  const mode = networkMode(request);
-  if (mode.kind !== "networks") return;
-  for (const endpoint of mode.endpoints)
-    context.networks.connect({ ...endpoint, container: id, transient: !!request.autoRemove });
+export function joinNetworks(context: Context, record: ContainerRecord): void {
+  const mode = networkMode(record.request);
+  if (mode.kind === "networks") for (const endpoint of mode.endpoints) connect(context, record, endpoint);
+}
+
+/** Limits all networks of a container anew in what is named. Returns what undoes it. Throws what Networks.limit throws. */
+export async function limitNetworks(
+  context: Context,
+  { id, request }: ContainerRecord,
+  resources: Resources,
+): Promise<() => Promise<void>> {
+  if (resources.networkReceive === undefined && resources.networkSend === undefined) return async () => {};
+  if (networkMode(request).kind !== "networks") refuseLimits(request, resources);
+  const before = new Map(context.networks.endpointsOf(id).map(({ network, bandwidth = {} }) => [network, bandwidth]));
+  await context.networks.limit(id, ({ bandwidth }) => ({ ...bandwidth, ...bandwidthOf(resources) }));
+  return () => context.networks.limit(id, ({ network }) => before.get(network) ?? {});
 }
 
 /** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
@@ -253,7 +286,7 @@ export async function connectNetwork(context: Context, container: Container, end
   const { record } = container;
   await container.lock.run(async () => {
     refuseSharing(record);
-    const { network, networkName } = context.networks.connect({ ...endpoint, container: record.id });
+    const { network, networkName } = connect(context, record, endpoint);
     if (!container.isUp) return;
     try {
       await withNamespace(record.id, record.state.pid, async (sandbox) => {

@@ -56,7 +56,7 @@ export async function pruneContainers(context: Context, filters: Filters): Promi
   for (const container of [...context.containers.values()]) {
     const { record } = container;
     const thing: Prunable = { created: Number(record.createdNs) / 1e9, labels: record.request.labels };
-    if (container.isUp || record.state.status === "removing" || !test(thing)) continue;
+    if (container.isActive || record.state.status === "removing" || !test(thing)) continue;
     const bytes = bytesBelow(containerPaths(context.layout, record.id).directory);
     try {
       await removeContainer(context, container, { force: false, volumes: false });

@@ -17,6 +17,7 @@ import { deleteByRuntime } from "./foreign.ts";
 import { forgetExecs } from "./foreign-exec.ts";
 import { openGuests } from "./guests.ts";
 import { reconcileImageMounts } from "./image-mounts.ts";
+import { killSession } from "./kill-session.ts";
 import { containerPaths } from "./layout.ts";
 import { reconcileNetworks } from "./networking.ts";
 import { settleFreezer } from "./pause.ts";
@@ -103,6 +104,9 @@ async function adopt(context: Context, container: Container): Promise<boolean> {
     // an exec whose client went with the engine before it was told to start would wait for ever
     const waiting = execs.filter(({ state }) => state === "creating" || state === "created");
     await Promise.all(waiting.map((exec) => shim.kill(exec.process, SIG.SIGKILL).catch(() => {})));
+    // a check that nobody waits for any more
+    const probe = execs.find((exec) => exec.process === record.probing && exec.state === "running");
+    if (probe) killSession(probe.pid);
     forgetExecs(context, record);
     container.shim = shim;
     await settleFreezer(context, container);

@@ -8,6 +8,7 @@ import { keepAnonymous, removeAnonymous } from "./container-volumes.ts";
 import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime } from "./foreign.ts";
+import { giveUpRestart, markStopped } from "./hold-down.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { forgetNetworks } from "./networking.ts";
@@ -98,12 +99,14 @@ export async function removeContainer(
   for (let removed = false; !removed; ) {
     if (container.isUp) {
       if (!force) throw new WrongState(container.name, container.record.state.status, "remove");
+      markStopped(context, container);
       const exit = container.nextExit();
       await signalProcess(context, container, SIG.SIGKILL);
       await exit;
     }
     removed = await container.lock.run(async () => {
       if (force && container.isUp) return false;
+      if (force && container.isActive) giveUpRestart(context, container);
       await deleteContainer(context, container, volumes);
       return true;
     });

@@ -1,5 +1,5 @@
 import { readFileSync, rmSync } from "node:fs";
-import { NEVER, nowNs, rfc3339 } from "../lib/time.ts";
+import { NEVER, nowNs, parseRfc3339, rfc3339 } from "../lib/time.ts";
 import { decodeExitRecord } from "../native/exit-record.ts";
 import type { Exit, Started } from "../native/protocol.ts";
 import { SetupFailed, Shim } from "../native/shim.ts";
@@ -15,11 +15,13 @@ import { acquireVolumes, releaseVolumes } from "./container-volumes.ts";
 import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
+import { startingHealth, untilNextCheck } from "./health-check.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
+import { afterExit } from "./restart-policy.ts";
 import { explainRuntime, runtimePaths } from "./runtime-command.ts";
 import { StartFailed } from "./start-failed.ts";
 import { next } from "./state.ts";
@@ -28,6 +30,8 @@ import { floors, type Trace } from "./trace.ts";
 export interface StartOptions {
   readonly size?: Size | undefined;
   readonly trace?: Trace | undefined;
+  /** Only if it is still restarting: its policy starts it, not somebody. */
+  readonly byPolicy?: boolean | undefined;
   /** Called once the shim answers and before the process starts, so that whoever attaches misses nothing. */
   readonly beforeStart?: ((shim: Shim) => Promise<void>) | undefined;
 }
@@ -93,6 +97,7 @@ function explain(context: Context, record: ContainerRecord, plan: Plan, error: u
 export function startContainer(context: Context, container: Container, options: StartOptions = {}): Promise<void> {
   return container.lock.run(async () => {
     const { record } = container;
+    if (options.byPolicy && (record.state.status !== "restarting" || context.closing)) return;
     const status = next(record.name, record.state.status, "start");
     const { trace } = options;
     const paths = containerPaths(context.layout, record.id, record.logFile);
@@ -139,6 +144,9 @@ export function startContainer(context: Context, container: Container, options: 
         finishedAt: NEVER,
       };
       record.bootId = context.bootId;
+      Object.assign(record, { stoppedByHand: false, foundUnhealthy: false });
+      if (record.healthcheck) record.health = startingHealth(record.health);
+      if (!options.byPolicy) Object.assign(record, { restartCount: 0, restartDelayMs: 0 });
       context.table.update(record, false);
       trace?.mark("record");
     } catch (error) {
@@ -165,8 +173,10 @@ export function startContainer(context: Context, container: Container, options: 
   });
 }
 
-/** Records the container's end when it comes. Also for a shim that an earlier engine spawned. */
+/** Records the container's end when it comes, and looks at its health until then. Also for a shim that an earlier engine spawned. */
 export function watchExit(context: Context, container: Container, shim: Shim): void {
+  const { health, healthcheck, state } = container.record;
+  if (health && healthcheck) context.probes.after(container.id, untilNextCheck(health, healthcheck, state.startedAt, nowNs()));
   inBackground(context, `exit of ${container.id}`, async () => {
     const told = await shim.main.exited.catch(() => null);
     if (context.closing) return;
@@ -192,7 +202,8 @@ export function readExit(context: Context, container: Container): ReturnType<typ
 /** Writes down how the container ended, tells everybody, and clears away what was made for its run. To be called under its lock. */
 export async function recordExit(context: Context, container: Container, exit: Exit): Promise<void> {
   const { record } = container;
-  const status = next(record.name, record.state.status, "exit");
+  const restart = restartAfter(record, exit.exitCode, exit.at);
+  const status = next(record.name, record.state.status, restart ? "restart" : "exit");
   record.state = {
     ...record.state,
     status,
@@ -210,28 +221,43 @@ export async function recordExit(context: Context, container: Container, exit: E
 export async function recordLoss(context: Context, container: Container, reason?: string): Promise<void> {
   const { record } = container;
   await context.cgroups.kill(record.cgroupPath).catch((error: unknown) => context.log(`kill ${record.id}: ${error}`));
+  const now = nowNs();
+  const restart = restartAfter(record, 137, now);
   const error =
     reason ?? "its shim was killed or crashed; the container's processes were killed with it, their exit status is unknown";
   record.state = {
     ...record.state,
-    status: next(record.name, record.state.status, "lost"),
+    status: next(record.name, record.state.status, restart ? "restart" : "lost"),
     pid: 0,
     exitCode: 137,
     error,
-    finishedAt: rfc3339(nowNs()),
+    finishedAt: rfc3339(now),
   };
   note(context, record, true);
   await finish(context, container);
 }
 
+/** What its restart policy says to its end, which is remembered. Who has ended is not healthy, as Docker has it. */
+function restartAfter(record: ContainerRecord, exitCode: number, at: bigint): ReturnType<typeof afterExit> {
+  const ranMs = Number(at - (parseRfc3339(record.state.startedAt) ?? at)) / 1e6;
+  const then = afterExit(record, { exitCode, ranMs });
+  if (record.health) record.health.status = "unhealthy";
+  if (then) Object.assign(record, then);
+  return then;
+}
+
 async function finish(context: Context, container: Container): Promise<void> {
   const { record } = container;
+  context.probes.cancel(record.id);
   container.shim?.release();
   container.shim = null;
   await detachNetworks(context, record.id);
   await releaseVolumes(context, container);
-  context.events.emit("container", "die", record.id, { ...describe(record), exitCode: String(record.state.exitCode) });
-  if (record.request.autoRemove) {
+  const { exitCode, startedAt, finishedAt, status } = record.state;
+  const ran = Number((parseRfc3339(finishedAt) ?? 0n) - (parseRfc3339(startedAt) ?? 0n)) / 1e9;
+  const execDuration = String(Math.max(0, Math.floor(ran)));
+  context.events.emit("container", "die", record.id, { ...describe(record), execDuration, exitCode: String(exitCode) });
+  if (record.request.autoRemove && !container.keptAtExit) {
     container.tellExit();
     await deleteContainer(context, container, true);
     return;
@@ -239,4 +265,5 @@ async function finish(context: Context, container: Container): Promise<void> {
   container.tellExit();
   await deleteByRuntime(context, record);
   await removeCgroup(context, record).catch((error: unknown) => context.log(`remove cgroup of ${record.id}: ${error}`));
+  if (status === "restarting") context.restarts.after(record.id, record.restartDelayMs ?? 0);
 }

@@ -8,21 +8,26 @@
  *                              v  |             v
  *                             paused         running
  *
+ * A restart policy leads from running to restarting in place of exited: nothing of it runs, and its next start is to come. Nobody
+ * has to start it, and it must be stopped before it can be removed.
+ *
  * `lost` leads to dead: the shim vanished without saying how the container ended. A dead container can be started again or
  * removed. `remove` leads to removing, which only ends with the record gone; an engine that finds it at start finishes it.
  */
 import { OnggiError } from "../lib/errors.ts";
 import type { ContainerStatus } from "./types.ts";
 
-export type Transition = "start" | "exit" | "lost" | "pause" | "unpause" | "remove";
+export type Transition = "start" | "exit" | "lost" | "pause" | "unpause" | "remove" | "restart" | "giveUp";
 
 /** The status a transition leads to, for each status it may begin in. What is not listed is not allowed. */
 export const transitions: Readonly<Record<Transition, Readonly<Partial<Record<ContainerStatus, ContainerStatus>>>>> = {
-  start: { created: "running", exited: "running", dead: "running" },
+  start: { created: "running", exited: "running", dead: "running", restarting: "running" },
   exit: { running: "exited", paused: "exited", created: "exited", exited: "exited", dead: "exited" },
   lost: { running: "dead", paused: "dead" },
   pause: { running: "paused" },
   unpause: { paused: "running" },
+  restart: { running: "restarting", paused: "restarting", exited: "restarting", dead: "restarting" },
+  giveUp: { restarting: "exited" },
   remove: { created: "removing", exited: "removing", dead: "removing", removing: "removing" },
 };
 
@@ -33,6 +38,8 @@ const advice: Record<Transition, string> = {
   pause: "only a running container can be paused",
   unpause: "only a paused container can be unpaused",
   remove: "stop it first, or remove it with --force",
+  restart: "it has not run",
+  giveUp: "it is not restarting",
 };
 
 /** A container is not in a state that allows what was asked. */
@@ -52,4 +59,8 @@ export function next(name: string, status: ContainerStatus, transition: Transiti
   return target;
 }
 
+/** Whether its process is there. */
 export const isUp = (status: ContainerStatus): boolean => status === "running" || status === "paused";
+
+/** Whether it is meant to run: it does, or its policy will start it. What Docker calls running. */
+export const isActive = (status: ContainerStatus): boolean => isUp(status) || status === "restarting";

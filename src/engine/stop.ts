@@ -3,6 +3,7 @@ import { ShimGone } from "../native/shim.ts";
 import { SIG } from "../sys/constants.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
+import { markStopped, stopRestarting } from "./hold-down.ts";
 import { describe } from "./list.ts";
 import { unpauseContainer } from "./pause.ts";
 
@@ -40,11 +41,24 @@ export async function signalProcess(context: Context, container: Container, sign
   }
 }
 
+/** A signal that ends a container, SIGKILL or its stop signal, keeps its restart policy from starting it again. */
 export async function killContainer(context: Context, container: Container, signal = "KILL"): Promise<void> {
   const number = signalNumber(signal);
+  if (number === SIG.SIGKILL || number === stopSignal(context, container)) {
+    if (await stopRestarting(context, container)) return;
+    if (container.isUp) markStopped(context, container);
+  }
+  await signalAndTell(context, container, number);
+}
+
+async function signalAndTell(context: Context, container: Container, number: number): Promise<void> {
   await signalProcess(context, container, number);
   context.events.emit("container", "kill", container.id, { ...describe(container.record), signal: String(number) });
 }
+
+/** What asks it to end. */
+const stopSignal = (context: Context, container: Container): number =>
+  signalNumber(container.record.request.stopSignal ?? imageStopSignal(context, container) ?? "TERM");
 
 const within = <T>(promise: Promise<T>, seconds: number): Promise<T | undefined> => {
   if (seconds < 0) return promise;
@@ -56,21 +70,36 @@ const within = <T>(promise: Promise<T>, seconds: number): Promise<T | undefined>
 
 /**
  * Asks the container to end: its stop signal, `timeout` seconds of grace (-1: for ever), SIGKILL. Returns once its exit is
- * recorded; at once for one that does not run.
+ * recorded; at once for one that does not run. Its restart policy does not start it again; one that is restarting stays down.
  */
 export async function stopContainer(context: Context, container: Container, signal?: string, timeout?: number): Promise<void> {
+  const number = signal === undefined ? stopSignal(context, container) : signalNumber(signal);
+  if (await stopRestarting(context, container)) {
+    context.events.emit("container", "stop", container.id, describe(container.record));
+    return;
+  }
   if (!container.isUp) return;
+  markStopped(context, container);
+  await endContainer(context, container, number, timeout);
+  context.events.emit("container", "stop", container.id, describe(container.record));
+}
+
+/** As `stopContainer`, but its restart policy has its say. */
+export async function endContainer(
+  context: Context,
+  container: Container,
+  signal = stopSignal(context, container),
+  timeout?: number,
+): Promise<void> {
   const { request } = container.record;
-  const number = signalNumber(signal ?? request.stopSignal ?? imageStopSignal(context, container) ?? "TERM");
   const exit = container.nextExit();
-  await signalProcess(context, container, number);
+  await signalAndTell(context, container, signal);
   if (container.record.state.status === "paused") await unpauseContainer(context, container);
   if ((await within(exit, timeout ?? request.stopTimeout ?? 10)) === undefined) {
-    if (container.isUp) await signalProcess(context, container, SIG.SIGKILL);
+    if (container.isUp) await signalAndTell(context, container, SIG.SIGKILL);
     if ((await within(exit, 10)) === undefined && container.isUp) await context.cgroups.kill(container.record.cgroupPath);
     await exit;
   }
-  context.events.emit("container", "stop", container.id, describe(container.record));
 }
 
 function imageStopSignal(context: Context, container: Container): string | undefined {

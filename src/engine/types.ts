@@ -20,11 +20,13 @@ export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../netw
 export type {
   ContainerRequest,
   DeviceRequest,
+  HealthCheck,
   LogConfig,
   MountRequest,
   NetworkEndpoint,
   PortRequest,
   Resources,
+  RestartPolicy,
   Ulimit,
 } from "../runtime/request-types.ts";
 export type { RegistryAuth };
@@ -39,12 +41,12 @@ import type {
   Referrer,
 } from "../images/types.ts";
 import type { Endpoint, Network, Published } from "../networks/types.ts";
-import type { ContainerRequest, PortRequest } from "../runtime/request-types.ts";
+import type { ContainerRequest, HealthCheck, PortRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
 export type Isolation = "container" | "userns";
 
-export type ContainerStatus = "created" | "running" | "paused" | "exited" | "removing" | "dead";
+export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
 
 export interface ContainerState {
   status: ContainerStatus;
@@ -56,6 +58,23 @@ export interface ContainerState {
   /** RFC 3339 with nanoseconds; "0001-01-01T00:00:00Z" when it has not happened. */
   startedAt: string;
   finishedAt: string;
+}
+
+/** One look at a container's health. */
+export interface HealthResult {
+  /** RFC 3339. */
+  start: string;
+  end: string;
+  /** 0: healthy; -1: it could not be run, or took too long. */
+  exitCode: number;
+  output: string;
+}
+
+export interface HealthState {
+  status: "starting" | "healthy" | "unhealthy";
+  failingStreak: number;
+  /** The last ones, oldest first. */
+  log: HealthResult[];
 }
 
 /** One volume as `volume inspect` shows it. */
@@ -115,6 +134,11 @@ export interface ContainerInfo {
   /** Entry point and command as executed. */
   args: string[];
   state: ContainerState;
+  /** How often its policy has started it since somebody did. */
+  restartCount: number;
+  /** Null where nobody looks. */
+  health: HealthState | null;
+  healthcheck: Required<HealthCheck> | null;
   request: ContainerRequest;
   mounts: MountPoint[];
   isolation: { userns: boolean; reason: string };

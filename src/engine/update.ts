@@ -3,22 +3,37 @@ import { resourcesToLinux } from "../runtime/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import { describe } from "./list.ts";
-import type { Resources } from "./types.ts";
+import { limitNetworks } from "./networking.ts";
+import { checkRestart } from "./restart-policy.ts";
+import type { Resources, RestartPolicy } from "./types.ts";
 
-/** Changes limits of a container, at once if it runs. What is not named keeps its value; nothing changes when it throws. */
-export function updateContainer(context: Context, container: Container, resources: Resources): Promise<void> {
-  return container.lock.run(() => {
+/** Changes limits and the restart policy of a container, at once if it runs. What is not named keeps its value; nothing changes when it throws. */
+export function updateContainer(
+  context: Context,
+  container: Container,
+  resources: Resources,
+  restart?: RestartPolicy,
+): Promise<void> {
+  return container.lock.run(async () => {
     const { record } = container;
     const named = Object.fromEntries(Object.entries(resources).filter(([, value]) => value !== undefined)) as Resources;
-    if (Object.keys(named).length === 0)
-      throw new OnggiError("nothing_to_update", "name at least one limit to change, such as --memory");
+    const hasLimits = Object.keys(named).length > 0;
+    if (!hasLimits && !restart) throw new OnggiError("nothing_to_update", "name at least one limit to change, such as --memory");
+    checkRestart(restart, record.request);
     const merged = { ...record.request.resources, ...named };
     if (named.nanoCpus !== undefined && (merged.cpuPeriod || merged.cpuQuota) && named.cpuQuota === undefined) {
       throw new OnggiError("conflicting_limits", "--cpus cannot be set where --cpu-period or --cpu-quota are");
     }
     const linux = resourcesToLinux(merged);
-    if (container.isUp) context.cgroups.update(record.cgroupPath, linux);
-    record.request.resources = merged;
+    const undo = await limitNetworks(context, record, named);
+    try {
+      if (container.isUp && hasLimits) context.cgroups.update(record.cgroupPath, linux);
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+    if (hasLimits) record.request.resources = merged;
+    if (restart) record.request.restart = restart;
     container.takeSpec(); // what creating it compiled has the old limits
     context.table.update(record, true);
     context.events.emit("container", "update", record.id, describe(record));

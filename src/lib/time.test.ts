@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { fixedWidth, NEVER, parseDuration, parseMoment, parseRfc3339, rfc3339 } from "./time.ts";
+import { fixedWidth, goDuration, NEVER, parseDuration, parseMoment, parseRfc3339, rfc3339 } from "./time.ts";
 
 test("RFC 3339 keeps nanoseconds and cuts trailing zeros", () => {
   expect(rfc3339(1_700_000_000_123_456_789n)).toBe("2023-11-14T22:13:20.123456789Z");
@@ -44,4 +44,9 @@ test("a time written with any number of digits has nine when columns must line u
   expect(fixedWidth("2026-01-02T03:04:05Z")).toBe("2026-01-02T03:04:05.000000000Z");
   expect(fixedWidth("2026-01-02T03:04:05.5+01:00")).toBe("2026-01-02T03:04:05.500000000+01:00");
   expect(fixedWidth("2026-01-02T03:04:05.123456789Z")).toBe("2026-01-02T03:04:05.123456789Z");
+});
+
+test("durations as Go writes them", () => {
+  const shown = [0, 1, 1500, 250e6, 1.5e9, 30e9, 90e9, 3600e9, 3661e9].map(goDuration);
+  expect(shown).toEqual(["0s", "1ns", "1.5µs", "250ms", "1.5s", "30s", "1m30s", "1h0m0s", "1h1m1s"]);
 });

@@ -57,6 +57,18 @@ export function parseDuration(text: string): bigint | undefined {
   return total;
 }
 
+/** Nanoseconds as Go writes a duration: "1m30s", "1.5s", "250ms", "0s". */
+export function goDuration(ns: number): string {
+  if (ns === 0) return "0s";
+  if (ns < 1e3) return `${ns}ns`;
+  if (ns < 1e6) return `${ns / 1e3}µs`;
+  if (ns < 1e9) return `${ns / 1e6}ms`;
+  const minutes = Math.floor(ns / 60e9);
+  const seconds = `${(ns - minutes * 60e9) / 1e9}s`;
+  if (minutes === 0) return seconds;
+  return minutes < 60 ? `${minutes}m${seconds}` : `${Math.floor(minutes / 60)}h${minutes % 60}m${seconds}`;
+}
+
 /**
  * A moment as `--since` and `--until` take it: RFC 3339, seconds since the epoch with a fraction, a date, or a duration
  * before now. Undefined if it is none of them.

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { OnggiError } from "./errors.ts";
-import { binarySize, decimalSize, humanDuration, parseBytes, parseNanoCpus } from "./units.ts";
+import { binarySize, decimalSize, humanDuration, parseBytes, parseNanoCpus, parseRate } from "./units.ts";
 
 describe("parseBytes", () => {
   test.each([
@@ -23,11 +23,25 @@ describe("parseBytes", () => {
     expect(() => parseBytes(text, "--memory")).toThrow(OnggiError);
   });
 
-  test("never throws anything else", () => {
+  test.each([
+    ["20mbit", 2_500_000],
+    ["20Mbit/s", 2_500_000],
+    ["1gbit", 125_000_000],
+    ["1.5 kbitps", 188],
+    ["9bit", 2],
+    ["0", 0],
+    ["2mb", 2 * 1024 ** 2],
+  ])("a rate of %s", (text, bytes) => expect(parseRate(text)).toBe(bytes));
+
+  test.each(["8kbps", "mbit", "-1mbit", "1 mbit/h"])("no rate: %p", (text) => {
+    expect(() => parseRate(text)).toThrow("is not a rate");
+  });
+
+  test.each([parseBytes, parseRate])("never throws anything else", (parse) => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         try {
-          expect(parseBytes(text)).toBeGreaterThanOrEqual(0);
+          expect(parse(text)).toBeGreaterThanOrEqual(0);
         } catch (error) {
           expect((error as OnggiError).code).toBe("invalid_size");
         }

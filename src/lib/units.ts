@@ -17,6 +17,25 @@ export function parseBytes(text: string, what = "size"): number {
   return Math.floor(bytes);
 }
 
+const bits: Record<string, number> = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 };
+
+/**
+ * "20mbit" in bytes per second, by powers of 1000 as with tc(8), or "2m", "2mb" as a size that passes in a second.
+ * `what` names the value in the error. Throws `invalid_size`.
+ */
+export function parseRate(text: string, what = "rate"): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)bit(?:\/s|ps)?$/i.exec(text.trim());
+  if (match) return Math.ceil((Number(match[1]) * bits[(match[2] ?? "").toLowerCase()]!) / 8);
+  try {
+    return parseBytes(text, what);
+  } catch {
+    throw new OnggiError(
+      "invalid_size",
+      `${what} "${text}" is not a rate; write bits per second as in 20mbit, or bytes as in 2mb`,
+    );
+  }
+}
+
 /** `digits` significant digits without trailing zeros, as C's %.*g for the range used here. */
 const significant = (value: number, digits: number): string => String(Number(value.toPrecision(digits)));
 

@@ -184,6 +184,14 @@ export class NetworkDatabase {
     });
   }
 
+  changeEndpoint(endpoint: EndpointRecord): void {
+    this.#write(!endpoint.transient, () => {
+      this.#db
+        .query("UPDATE endpoints SET data = ? WHERE container = ? AND network = ?")
+        .run(JSON.stringify(endpoint), endpoint.container, endpoint.network);
+    });
+  }
+
   dropEndpoints(endpoints: readonly EndpointRecord[]): void {
     if (endpoints.length === 0) return;
     this.#write(

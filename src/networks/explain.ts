@@ -1,9 +1,11 @@
 /** A network in the words of `ip` and `nft`. Pure. */
 import type { Attached } from "./attachments.ts";
 import { gatewaysOf } from "./attachments.ts";
+import { shaperName, tokenBucket } from "./bandwidth.ts";
 import { bridgeAlias, hasBridge, lengthOf } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { parseOptions } from "./options.ts";
+import type { Bandwidth } from "./types.ts";
 
 function bridgeLines(network: NetworkRecord, tag: string): string[] {
   const { interface: name, mtu, pools, ipv6, internal } = network;
@@ -21,6 +23,21 @@ function bridgeLines(network: NetworkRecord, tag: string): string[] {
 
 const nodad = (address: string): string => (address.includes(":") ? " nodad" : "");
 
+function limitLines(cable: string, { receive, send }: Bandwidth = {}): string[] {
+  const shaper = shaperName(cable);
+  const bucket = (link: string, value: number): string => {
+    const { rate, burst, limit } = tokenBucket(value);
+    return `tc qdisc add dev ${link} root tbf rate ${rate * 8}bit burst ${burst} limit ${limit}`;
+  };
+  const redirect = `tc filter add dev ${cable} parent ffff: prio 1 u32 match u32 0 0 action mirred egress redirect dev ${shaper}`;
+  return [
+    ...(receive === undefined ? [] : [bucket(cable, receive)]),
+    ...(send === undefined
+      ? []
+      : [`ip link add ${shaper} up type ifb`, bucket(shaper, send), `tc qdisc add dev ${cable} ingress`, redirect]),
+  ];
+}
+
 function endpointLines({ entry, attachment }: Attached, hairpin: boolean): string[] {
   const { network, record } = entry;
   const { interface: name, hostInterface, mac, ipv4, ipv6 } = attachment;
@@ -35,6 +52,7 @@ function endpointLines({ entry, attachment }: Attached, hairpin: boolean): strin
           `bridge fdb replace ${mac} dev ${hostInterface} master static`,
           ...(hairpin ? [`bridge link set dev ${hostInterface} hairpin on`] : []),
           ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
+          ...limitLines(hostInterface, record.bandwidth),
         ];
   const before = [
     `sysctl net.ipv6.conf.default.disable_ipv6=${ipv6 === null ? 1 : 0}`,

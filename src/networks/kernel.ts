@@ -16,6 +16,7 @@ import {
   tryBatchAside,
 } from "../sys/index.ts";
 import { arpAnnouncement, neighbourAdvertisement } from "./announce.ts";
+import { cableName, limitRequests, setLimits, shaperName } from "./bandwidth.ts";
 import {
   bridgeAlias,
   cableRequests,
@@ -33,12 +34,13 @@ import { type Gateways, Inside } from "./inside.ts";
 import { macvlanRequest, requireParent } from "./macvlan.ts";
 import { parseOptions } from "./options.ts";
 import { NamespaceSysctls } from "./sysctls.ts";
-import type { Attachment } from "./types.ts";
+import type { Attachment, Bandwidth } from "./types.ts";
 
 /** An attachment that is to be made. */
 export interface Wanted {
   readonly network: NetworkRecord;
   readonly attachment: Attachment;
+  readonly bandwidth: Bandwidth | undefined;
 }
 
 /** Removes links on a thread of the pool, for it takes the kernel tens of milliseconds. Those that are gone already are no error. */
@@ -123,11 +125,13 @@ export class KernelNetworks {
   #make(netns: number, wanted: readonly Wanted[], gateways: Gateways): void {
     if (wanted.length === 0) return;
     const interfaces = wanted.map((one) => ({ ...one, index: randomIndex(), news: this.#isNews(one) }));
-    const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, index, news }) => {
+    const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, bandwidth, index, news }) => {
       const below = this.#below.get(network.id) ?? this.ensure(network);
-      return hasBridge(network)
-        ? cableRequests({ network, attachment, bridge: below, index, news, hairpin: this.#hairpin }, netns)
-        : [macvlanRequest(network, attachment, { parent: below, index, netns })];
+      if (!hasBridge(network)) return [macvlanRequest(network, attachment, { parent: below, index, netns })];
+      return [
+        ...cableRequests({ network, attachment, bridge: below, index, news, hairpin: this.#hairpin }, netns),
+        ...limitRequests({ name: attachment.hostInterface, index }, bandwidth ?? {}),
+      ];
     });
     const inside = new Inside(netns, this.#sysctls, wanted[0]!.attachment.ipv6 !== null);
     try {
@@ -163,10 +167,22 @@ export class KernelNetworks {
   /** Removes a container's interfaces, on another thread. */
   async detach(netns: number, wanted: readonly Wanted[]): Promise<void> {
     const host = wanted.map(({ attachment }) => attachment.hostInterface).filter((name) => name !== "");
+    host.push(...shapersOf(wanted));
     const inside = wanted.filter(({ network }) => network.driver === "macvlan").map(({ attachment }) => attachment.interface);
     // The namespace's first: its descriptor may be closed once somebody else runs.
     const ends = [removeAside(inside, netns), removeAside(host)];
     await Promise.all(ends);
+  }
+
+  /** The container has ended, and its cables with it: what stood beside them goes, on another thread. */
+  removeShapers(wanted: readonly Wanted[]): Promise<void> {
+    return removeAside(shapersOf(wanted));
+  }
+
+  /** Makes a cable's limits those of `bandwidth`. Not to be called again for it before this has ended. */
+  async limit({ attachment: { hostInterface: name }, bandwidth = {} }: Wanted): Promise<void> {
+    const link = this.net.linkByName(name);
+    if (link !== null && setLimits(this.net, link, bandwidth)) await removeAside([shaperName(name)]);
   }
 
   /** Removes a network's bridge, if it is this engine's. */
@@ -176,12 +192,16 @@ export class KernelNetworks {
     if (link?.kind === "bridge" && link.alias === bridgeAlias(network, this.#tag)) await removeAside([link.name]);
   }
 
-  /** Puts the host's end of a cable back where it belongs. False if it is not there any more. */
-  repair({ network, attachment }: Wanted, links: ReadonlyMap<string, Link>): boolean {
+  /** Puts the host's end of a cable back where it belongs, with its limits. False if it is not there any more. */
+  repair({ network, attachment, bandwidth }: Wanted, links: ReadonlyMap<string, Link>): boolean {
     const { hostInterface, mac } = attachment;
     if (!hasBridge(network)) return true;
     const link = links.get(hostInterface);
     if (link === undefined) return false;
+    if (bandwidth !== undefined && setLimits(this.net, link, bandwidth)) {
+      const shaper = links.get(shaperName(hostInterface));
+      if (shaper !== undefined) this.net.deleteLink(shaper);
+    }
     const bridge = this.#below.get(network.id) ?? this.ensure(network);
     if (link.master === bridge && link.up) return true;
     this.net.batch([
@@ -199,6 +219,7 @@ export class KernelNetworks {
       .linkList()
       .filter((link) => {
         if (link.kind === "veth") return isHostEnd(link.name, this.#tag) && !attached.has(link.name);
+        if (link.kind === "ifb") return isShaper(link.name, this.#tag) && !attached.has(cableName(link.name));
         return link.kind === "bridge" && link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
       })
       .map(({ name }) => name);
@@ -216,3 +237,8 @@ export const hostEndName = (tag: string): string =>
     .padStart(6, "0")}`;
 
 const isHostEnd = (name: string, tag: string): boolean => name.length === 15 && name.startsWith(`v${tag}`);
+const isShaper = (name: string, tag: string): boolean => name.startsWith("i") && isHostEnd(cableName(name), tag);
+
+/** The interfaces that stand beside the cables of those that are limited in what they send. */
+const shapersOf = (wanted: readonly Wanted[]): string[] =>
+  wanted.flatMap(({ attachment, bandwidth }) => (bandwidth?.send === undefined ? [] : [shaperName(attachment.hostInterface)]));

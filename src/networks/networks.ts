@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { attachedOf, firewallNetwork } from "./attachments.ts";
+import { checkBandwidth } from "./bandwidth.ts";
 import { hasBridge, needsHairpin } from "./bridge.ts";
 import { NetworkDatabase, type NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
@@ -14,6 +15,7 @@ import { checkFixed, checkRequest } from "./request.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { endpointView, NetworkState, networkView } from "./state.ts";
 import type {
+  Bandwidth,
   Endpoint,
   EndpointRequest,
   Network,
@@ -218,6 +220,7 @@ export class LocalNetworks implements Networks {
       aliases,
       fixed,
       ...(request.interface === undefined ? {} : { interface: request.interface }),
+      ...(request.bandwidth === undefined ? {} : { bandwidth: checkBandwidth(network, request.bandwidth) }),
       gatewayPriority,
       ...(request.withoutGateway ? { withoutGateway: true } : {}),
       transient,
@@ -227,6 +230,23 @@ export class LocalNetworks implements Networks {
 
   async disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void> {
     await this.#sandboxes.disconnect(container, this.#state.find(network), sandbox);
+  }
+
+  async limit(container: string, change: (endpoint: Endpoint) => Bandwidth): Promise<void> {
+    const changes = this.#state.endpointsOf(container).map((entry) => {
+      const bandwidth = checkBandwidth(entry.network, change(endpointView(entry)));
+      return { entry, bandwidth, before: entry.record.bandwidth ?? {} };
+    });
+    const done: typeof changes = [];
+    try {
+      for (const one of changes) {
+        await this.#sandboxes.limit(one.entry, one.bandwidth);
+        done.push(one);
+      }
+    } catch (error) {
+      for (const { entry, before } of done) await this.#sandboxes.limit(entry, before).catch(() => {});
+      throw error;
+    }
   }
 
   endpointsOf(container: string): readonly Endpoint[] {

@@ -19,7 +19,7 @@ import type { KernelNetworks, Wanted } from "./kernel.ts";
 import { checkPublication, type PortClaims } from "./ports.ts";
 import { familyOf } from "./prefixes.ts";
 import type { EndpointEntry, NetworkState } from "./state.ts";
-import type { Publication, Published, Sandbox } from "./types.ts";
+import type { Bandwidth, Publication, Published, Sandbox } from "./types.ts";
 
 export interface SandboxParts {
   readonly tag: string;
@@ -36,7 +36,7 @@ export interface SandboxParts {
 const SWEEP_AFTER = 5000;
 
 const wantedOf = (attached: readonly Attached[]): Wanted[] =>
-  attached.map(({ entry: { network }, attachment }) => ({ network, attachment }));
+  attached.map(({ entry: { network, record }, attachment }) => ({ network, attachment, bandwidth: record.bandwidth }));
 
 export class Sandboxes {
   readonly #parts: SandboxParts;
@@ -241,12 +241,32 @@ export class Sandboxes {
     } else state.removeEndpoints([entry]);
   }
 
+  /** Of one endpoint, recorded before it is so: `repair` does the rest where this engine does not come to it. */
+  async limit(entry: EndpointEntry, bandwidth: Bandwidth): Promise<void> {
+    const { state, kernel } = this.#parts;
+    const { record } = entry;
+    state.changeEndpoint(entry, { ...record, bandwidth });
+    if (entry.attached === null) return;
+    const { network, attached: attachment } = entry;
+    try {
+      await kernel.limit({ network, attachment, bandwidth });
+    } catch (error) {
+      state.changeEndpoint(entry, record);
+      throw new NetworkError(
+        "network_failed",
+        `limiting container ${record.container.slice(0, 12)} in network ${network.name}: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+  }
+
   /** The container has ended: all that it had is free. Its links go with its namespace. Idempotent. */
   detach(container: string): void {
-    const { state, firewall, ports, log } = this.#parts;
+    const { state, kernel, firewall, ports, log } = this.#parts;
     const attached = attachedOf(state.endpointsOf(container));
     const { published } = state.publication(container);
     if (attached.length === 0 && published.length === 0) return;
+    this.#aside(kernel.removeShapers(wantedOf(attached)), `limits of container ${container.slice(0, 12)}`);
     for (const work of [
       () => (published.length > 0 ? firewall.unpublish(firewallPorts(attached, published)) : undefined),
       () => ports.release(container),

@@ -7,7 +7,7 @@ import type { Attachment, Endpoint, Network } from "./types.ts";
 
 /** An endpoint, and what it has while its container runs. */
 export interface EndpointEntry {
-  readonly record: EndpointRecord;
+  record: EndpointRecord;
   network: NetworkRecord;
   attached: Attachment | null;
 }
@@ -128,6 +128,12 @@ export class NetworkState {
   addEndpoint(record: EndpointRecord, network: NetworkRecord): EndpointEntry {
     this.#db.putEndpoint(record);
     return this.#enterEndpoint(record, network);
+  }
+
+  /** Container, network and fixed addresses stay. */
+  changeEndpoint(entry: EndpointEntry, record: EndpointRecord): void {
+    this.#db.changeEndpoint(record);
+    entry.record = record;
   }
 
   endpointsOf(container: string): EndpointEntry[] {

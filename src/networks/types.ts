@@ -69,6 +69,12 @@ export interface Publication {
   readonly unreserved?: true;
 }
 
+/** How fast a container sends and receives in a network: bytes per second. Absent: as fast as it can. */
+export interface Bandwidth {
+  readonly receive?: number;
+  readonly send?: number;
+}
+
 export interface EndpointRequest {
   /** Name or id of the network. */
   readonly network: string;
@@ -86,6 +92,8 @@ export interface EndpointRequest {
   readonly gatewayPriority?: number;
   /** No default route leads by it. */
   readonly withoutGateway?: boolean;
+  /** Refused where packets do not pass the host, as with macvlan; 0 is no limit. */
+  readonly bandwidth?: Bandwidth;
   /** The container removes itself: the endpoint survives the engine's death, but not the machine's, and costs no wait for the disk. */
   readonly transient?: boolean;
 }
@@ -102,6 +110,8 @@ export interface Endpoint {
   readonly interface?: string;
   readonly gatewayPriority: number;
   readonly withoutGateway?: boolean;
+  /** Absent: it has never been limited. */
+  readonly bandwidth?: Bandwidth;
   /** What it has while its container runs; null otherwise. */
   readonly attached: Attachment | null;
 }
@@ -152,6 +162,11 @@ export interface Networks {
   connect(request: EndpointRequest): Endpoint;
   /** Takes it away, and while the container runs also what is in the kernel. The link's removal is not waited for. */
   disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void>;
+  /**
+   * Changes how fast a container sends and receives in each of its networks, at once where it runs. All networks or none.
+   * @param change what an endpoint is to have instead of what it has
+   */
+  limit(container: string, change: (endpoint: Endpoint) => Bandwidth): Promise<void>;
   endpointsOf(container: string): readonly Endpoint[];
   endpointsIn(network: string): readonly Endpoint[];
 

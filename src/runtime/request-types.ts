@@ -22,6 +22,9 @@ export interface Resources {
   pidsLimit?: number;
   /** 10 to 1000. */
   blkioWeight?: number;
+  /** Bytes per second that it receives and sends in each of its networks; 0: no limit. */
+  networkReceive?: number;
+  networkSend?: number;
 }
 
 export interface Ulimit {
@@ -62,6 +65,26 @@ export interface MountRequest {
   labels?: Record<string, string>;
 }
 
+/** When a container that has ended is started again. */
+export interface RestartPolicy {
+  name: "no" | "always" | "unless-stopped" | "on-failure" | "on-unhealthy";
+  /** Of `on-failure` and `on-unhealthy`; 0: no limit. */
+  maximumRetryCount: number;
+}
+
+/** How it is found out whether a container does what it is for. Durations in nanoseconds; absent or 0: the image's value, then Docker's default. */
+export interface HealthCheck {
+  /** ["NONE"], ["CMD", word...] or ["CMD-SHELL", line]. */
+  test?: string[];
+  interval?: number;
+  timeout?: number;
+  /** Failures in a row that make it unhealthy. */
+  retries?: number;
+  /** After a start, as long as failures do not count, and how often it is looked at until it is healthy. */
+  startPeriod?: number;
+  startInterval?: number;
+}
+
 export interface LogConfig {
   driver: "json-file" | "cri" | "none";
   /** Bytes, 0: never rotated. */
@@ -80,6 +103,8 @@ export interface NetworkEndpoint {
   /** The interface's name inside. */
   interface?: string;
   gatewayPriority?: number;
+  /** Bytes per second, instead of what holds for all of the container's networks; 0: no limit. */
+  bandwidth?: { receive?: number; send?: number };
 }
 
 /** A port that the host answers on. */
@@ -115,6 +140,8 @@ export interface ContainerRequest {
   stdinOnce?: boolean;
   labels?: Record<string, string>;
   autoRemove?: boolean;
+  restart?: RestartPolicy;
+  health?: HealthCheck;
   /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
   network?: string;
   networks?: NetworkEndpoint[];

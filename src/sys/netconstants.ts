@@ -37,7 +37,7 @@ export const NLA = {
 export const RTM = {
   RTM_NEWLINK: 16, RTM_DELLINK: 17, RTM_GETLINK: 18, RTM_SETLINK: 19, RTM_NEWADDR: 20, RTM_DELADDR: 21, RTM_GETADDR: 22,
   RTM_NEWROUTE: 24, RTM_DELROUTE: 25, RTM_GETROUTE: 26, RTM_NEWNEIGH: 28, RTM_DELNEIGH: 29, RTM_GETNEIGH: 30, RTM_NEWQDISC: 36,
-  RTM_DELQDISC: 37, RTM_GETQDISC: 38,
+  RTM_DELQDISC: 37, RTM_GETQDISC: 38, RTM_NEWTFILTER: 44,
 } as const;
 
 /** Link flags, netdevice(7). */
@@ -134,9 +134,10 @@ export const NTF = {
   NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_ROUTER: 0x80,
 } as const;
 
-/** Queueing disciplines: attributes, and where they stand. */
+/** Queueing disciplines, filters and their actions: attributes, and where they stand. */
 // biome-ignore format: a table
 export const TC = {
   TCA_KIND: 1, TCA_OPTIONS: 2, TCA_TBF_PARMS: 1, TCA_TBF_RATE64: 4, TCA_TBF_BURST: 6, TC_H_ROOT: 0xffff_ffff,
-  TC_LINKLAYER_ETHERNET: 1,
+  TC_H_INGRESS: 0xffff_fff1, TC_LINKLAYER_ETHERNET: 1, TCA_U32_SEL: 5, TCA_U32_ACT: 7, TC_U32_TERMINAL: 1, TCA_ACT_KIND: 1,
+  TCA_ACT_OPTIONS: 2, TC_ACT_STOLEN: 4, TCA_MIRRED_PARMS: 2, TCA_EGRESS_REDIR: 1,
 } as const;

@@ -70,7 +70,9 @@ describe("events", () => {
     await call.done;
     const order = call.output().trim().split("\n");
     const expected = ["create", "start", "pause", "unpause", "kill", "die", "stop", "destroy"];
-    expect(order.filter((action) => expected.includes(action))).toEqual(expected.filter((action) => order.includes(action)));
+    // two signals where it was not patient enough for the first
+    const known = order.filter((action, at) => expected.includes(action) && action !== order[at - 1]);
+    expect(known).toEqual(expected.filter((action) => order.includes(action)));
     for (const action of ["create", "start", "pause", "unpause", "die", "destroy"]) expect(order).toContain(action);
     const past = await engine.ok([
       "events",

@@ -18,6 +18,7 @@ const MODULES = [
   ...["nf_tables", "nf_conntrack_netlink"],
   // networks and their rules
   ...["bridge", "br_netfilter", "nft_chain_nat", "nft_nat", "nft_masq", "nft_fib_inet", "nft_ct", "sch_tbf"],
+  ...["ifb", "sch_ingress", "cls_u32", "act_mirred"],
 ];
 
 /** Programs of the host that tests call inside the VM, when the host has them. */

@@ -68,13 +68,15 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       const { container, attach, size } = call.request;
       const { id } = engine.inspect(container);
       if (!attach) {
-        if (!["running", "paused"].includes(engine.inspect(container).state.status)) await engine.start(container, size);
+        if (!["running", "paused", "restarting"].includes(engine.inspect(container).state.status))
+          await engine.start(container, size);
         return { id };
       }
       const status = await engine.startAttached(container, streamsOf(call, attach, true), size);
       return status ? { id, exitCode: status.exitCode } : { id, detached: true };
     },
     stop: async ({ request }) => ({ id: await engine.stop(request.container, request.signal, request.timeout) }),
+    restart: async ({ request }) => ({ id: await engine.restart(request.container, request.signal, request.timeout) }),
     kill: async ({ request }) => ({ id: await engine.kill(request.container, request.signal) }),
     pause: async ({ request }) => ({ id: await engine.pause(request.container) }),
     unpause: async ({ request }) => ({ id: await engine.unpause(request.container) }),
@@ -113,7 +115,10 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
         await Bun.sleep(1000);
       }
     },
-    update: async ({ request }) => ({ id: await engine.update(request.container, request.resources), warnings: [] }),
+    update: async ({ request }) => ({
+      id: await engine.update(request.container, request.resources, request.restart),
+      warnings: [],
+    }),
     events: async (call) => {
       for await (const event of engine.events(call.request, call.signal)) await call.item(event);
       return {};

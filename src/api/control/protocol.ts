@@ -56,6 +56,7 @@ import type {
   ReferrersRequest,
   ReferrersResult,
   Resources,
+  RestartPolicy,
   RuntimeInfo,
   SignRequest,
   StatsSample,
@@ -152,6 +153,8 @@ export interface Calls {
   };
   /** Ends with what was stopped; `timeout` seconds, then SIGKILL. */
   stop: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
+  /** Stops it, if it runs, and starts it. */
+  restart: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
   kill: { request: { container: string; signal?: string }; result: { id: string }; item: never };
   pause: { request: { container: string }; result: { id: string }; item: never };
   unpause: { request: { container: string }; result: { id: string }; item: never };
@@ -198,7 +201,11 @@ export interface Calls {
     result: Record<never, never>;
     item: { samples: StatsSample[] };
   };
-  update: { request: { container: string; resources: Resources }; result: { id: string; warnings: string[] }; item: never };
+  update: {
+    request: { container: string; resources: Resources; restart?: RestartPolicy };
+    result: { id: string; warnings: string[] };
+    item: never;
+  };
   events: {
     request: { since?: string; until?: string; filters?: Record<string, string[]> };
     result: Record<never, never>;
