@@ -146,7 +146,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       root: layout.root,
       tag: rootTag(layout.root),
       log: options.log,
-      nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+      nameOf: (id) => (context.containers.get(id) ?? context.guests.get(id))?.name ?? id.slice(0, 12),
     }),
     guests: new GuestTable(layout.database),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),

@@ -18,7 +18,7 @@ export interface GuestRecord {
   readonly id: string;
   /** What its runtime calls it. */
   readonly containerId: string;
-  /** By which it is found; empty: it has no name. */
+  /** By which it is found. */
   readonly name: string;
   /** Path of its network namespace, and what the namespace there was (ForeignNamespace). */
   readonly netns: string;

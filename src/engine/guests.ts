@@ -15,6 +15,9 @@ import type { GuestAttachment, GuestReference, GuestRequest } from "./types.ts";
 /** No container's id begins so. */
 const guestId = (containerId: string): string => `cni-${containerId}`;
 
+/** The name of a guest that is given none: its id, if that can be a name; of 64 hex digits as many as Docker shows. */
+const nameFromId = (containerId: string): string => (containerId.length > 63 ? containerId.slice(0, 12) : containerId);
+
 /** How often it is looked for guests whose namespace has gone without a word, in milliseconds. */
 const LOOK_EVERY = 30_000;
 
@@ -77,7 +80,7 @@ function attach(context: Context, request: GuestRequest): Promise<GuestAttachmen
 async function attachIn(context: Context, request: GuestRequest, sandbox: Sandbox, identity: string): Promise<GuestAttachment> {
   const { networks, guests } = context;
   const { container: id, netns: fd } = sandbox;
-  const { containerId, netns, configuration, name = "", dns = [] } = request;
+  const { containerId, netns, configuration, name = nameFromId(containerId), dns = [] } = request;
   const network = networks.get(request.network);
   const { interfaces, hasDefaultRoute } = enterPremises(fd);
   if (interfaces.has(request.interface))
@@ -102,6 +105,7 @@ async function attachIn(context: Context, request: GuestRequest, sandbox: Sandbo
       ...(request.ipv4 === undefined ? {} : { ipv4: request.ipv4 }),
       ...(request.ipv6 === undefined ? {} : { ipv6: request.ipv6 }),
       ...(request.mac === undefined ? {} : { mac: request.mac }),
+      ...(request.bandwidth === undefined ? {} : { bandwidth: request.bandwidth }),
       // the default route stays where it is, and moves when that interface goes
       gatewayPriority: Math.min(0, ...own.map(({ gatewayPriority }) => gatewayPriority)) - 1,
       withoutGateway: request.defaultRoute === false || (hasDefaultRoute && !leadsOut),

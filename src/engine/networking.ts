@@ -165,7 +165,7 @@ export async function attachNetworks(context: Context, record: ContainerRecord, 
 /** As with Docker, the default network has no names. */
 export const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
 
-/** What the resolver is told of a container. Without a name it is found by its aliases. */
+/** What the resolver is told of a container. */
 export interface Named {
   readonly id: string;
   readonly name: string;
@@ -183,12 +183,7 @@ export async function nameContainer(
     const { network, aliases, attached } = endpoint;
     const { ipv4 = null, ipv6 = null } = attached ?? {};
     // nobody is found by a name in the default network, but who is in it may ask for those of the world
-    context.dns.join(network, {
-      container: id,
-      names: hasNames(endpoint) ? [name, ...aliases].filter((text) => text !== "") : [],
-      ipv4,
-      ipv6,
-    });
+    context.dns.join(network, { container: id, names: hasNames(endpoint) ? [name, ...aliases] : [], ipv4, ipv6 });
   }
   if (!endpoints.some(hasNames)) return context.dns.forget(id);
   const gateway = hostGateway(context);

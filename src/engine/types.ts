@@ -40,7 +40,7 @@ import type {
   ListPlatform,
   Referrer,
 } from "../images/types.ts";
-import type { Endpoint, Network, Published } from "../networks/types.ts";
+import type { Bandwidth, Endpoint, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest, HealthCheck, PortRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -176,13 +176,14 @@ export interface GuestRequest extends GuestReference {
   readonly network: string;
   /** The name of the CNI network configuration. */
   readonly configuration: string;
-  /** The sandbox is found by it; absent: by its aliases. */
+  /** The sandbox is found by it; absent: by its id, or the first 12 digits of a long one. */
   readonly name?: string;
   readonly aliases?: readonly string[];
   readonly ipv4?: string;
   readonly ipv6?: string;
   readonly mac?: string;
   readonly publish?: readonly PortRequest[];
+  readonly bandwidth?: Bandwidth;
   /** Name servers for what is no name of ours; absent: the host's. */
   readonly dns?: readonly string[];
   /** False: no default route. Absent: one, unless the sandbox has one of somebody else's. */

@@ -35,6 +35,8 @@ const close = (ns: Netns): void => {
   ns.close();
 };
 
+const machineOutput = (...command: string[]): Promise<string> => Bun.spawn(command).stdout.text();
+
 const dig = async (ns: Netns, ...words: string[]): Promise<string[]> =>
   (await ns.output("dig", "+short", "+time=2", "@127.0.0.11", ...words)).split("\n").filter(Boolean).sort();
 
@@ -139,6 +141,15 @@ describe.skipIf(process.geteuid?.() !== 0)("the CNI plugin", () => {
     expect(await cni.fails("ADD", two.pod, { runtimeConfig: { ips: ["192.0.2.1"] } })).toMatchObject({ code: 7 });
     await cni.ok("DEL", one.pod);
     expect(addressOf(await cni.ok("ADD", two.pod, { runtimeConfig: { ips: ["10.181.0.77"] } }))).toBe("10.181.0.77");
+  });
+
+  test("limits of what is sent and received", async () => {
+    const { pod } = sandbox("limited");
+    const { interfaces } = await cni.ok("ADD", pod, { runtimeConfig: { bandwidth: { ingressRate: 8e6, egressRate: 16e6 } } });
+    const cable = interfaces[1]!.name;
+    expect(await machineOutput("tc", "qdisc", "show", "dev", cable)).toMatch(/tbf .* rate 8Mbit .*\n.*ingress/);
+    expect(await machineOutput("tc", "qdisc", "show", "dev", `i${cable.slice(1)}`)).toContain("rate 16Mbit");
+    await cni.ok("DEL", pod);
   });
 
   test("several networks: the first one leads out until it goes, names are those of both", async () => {

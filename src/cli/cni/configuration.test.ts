@@ -56,8 +56,8 @@ describe("refused", () => {
   });
 
   test("the error names key and value of what is not supported", () => {
-    const [code, details] = failure(() => capabilities({ bandwidth: { ingressRate: 1 } }));
-    expect([code, details]).toEqual([2, '"runtimeConfig.bandwidth": {"ingressRate":1}']);
+    const [code, details] = failure(() => capabilities({ deviceID: "0000:04:00.5" }));
+    expect([code, details]).toEqual([2, '"runtimeConfig.deviceID": "0000:04:00.5"']);
   });
 });
 
@@ -74,6 +74,7 @@ describe("capabilities", () => {
         mac: "02:00:00:00:00:01",
         aliases: ["db"],
         dns: { servers: ["10.0.0.10"], searches: ["x.y"], options: ["ndots:5"] },
+        bandwidth: { ingressRate: 8001, ingressBurst: 1, egressRate: 0 },
       }),
     ).toEqual({
       publish: [
@@ -84,6 +85,7 @@ describe("capabilities", () => {
       mac: "02:00:00:00:00:01",
       aliases: ["db"],
       dns: { nameservers: ["10.0.0.10"], search: ["x.y"], options: ["ndots:5"] },
+      bandwidth: { receive: 1001 },
     });
   });
 
@@ -101,6 +103,8 @@ describe("capabilities", () => {
     [{ mac: 5 }],
     [{ aliases: ["a b"] }],
     [{ dns: [] }],
+    [{ bandwidth: { egressRate: -1 } }],
+    [{ bandwidth: { egressRate: "1M" } }],
     ["x"],
   ])("refused: %j", (given) => {
     expect(failure(() => capabilities(given))[0]).toBe(7);
@@ -116,7 +120,10 @@ test("attachments that stay", () => {
 
 test("whatever comes in, the answer is a configuration or a numbered error", () => {
   const key = fc.constantFrom("network", "socket", "dns", "ipam", "isDefaultGateway", "runtimeConfig", "prevResult", "name");
-  const capability = fc.dictionary(fc.constantFrom("portMappings", "ips", "mac", "aliases", "dns", "bandwidth"), fc.jsonValue());
+  const capability = fc.dictionary(
+    fc.constantFrom("portMappings", "ips", "mac", "aliases", "dns", "bandwidth", "x"),
+    fc.jsonValue(),
+  );
   const value = fc.oneof(fc.jsonValue(), capability);
   fc.assert(
     fc.property(fc.dictionary(key, value), (more) => {

@@ -106,9 +106,11 @@ export interface Capabilities {
   readonly mac: string | undefined;
   readonly aliases: readonly string[];
   readonly dns: Dns;
+  /** Bytes per second. */
+  readonly bandwidth: { readonly receive?: number; readonly send?: number };
 }
 
-const known = ["portMappings", "ips", "mac", "aliases", "dns"];
+const known = ["portMappings", "ips", "mac", "aliases", "dns", "bandwidth"];
 
 /** `runtimeConfig` (CNI's CONVENTIONS.md). @throws CniError unsupportedField, invalidConfiguration */
 export function capabilitiesOf({ name, whole, reservePorts }: Configuration): Capabilities {
@@ -124,7 +126,16 @@ export function capabilitiesOf({ name, whole, reservePorts }: Configuration): Ca
     mac: text("mac", given.mac),
     aliases: aliasesOf(name, given.aliases),
     dns: dnsOf("dns", dictionary("dns", given.dns), { servers: "servers", searches: "searches" }),
+    bandwidth: bandwidthOf(dictionary("bandwidth", given.bandwidth)),
   };
+}
+
+/** Rates come in bits per second, ingress is what goes into the sandbox. Bursts are the network's to choose. */
+function bandwidthOf({ ingressRate, egressRate }: Dictionary): Capabilities["bandwidth"] {
+  const bytes = (key: string, rate: unknown): number =>
+    Math.ceil(number(`bandwidth.${key}`, rate ?? 0, [0, Number.MAX_SAFE_INTEGER]) / 8);
+  const [receive, send] = [bytes("ingressRate", ingressRate), bytes("egressRate", egressRate)];
+  return { ...(receive > 0 ? { receive } : {}), ...(send > 0 ? { send } : {}) };
 }
 
 function portRequest(value: unknown): PortRequest[] {

@@ -101,7 +101,7 @@ function networkOf({ network }: Configuration): string {
 async function add({ ports: { env }, configuration, call }: Work): Promise<object> {
   const attachment = attachmentOf(env, true);
   const { name, ip, mac: macArgument } = argumentsOf(env);
-  const { publish, ips, mac = macArgument, aliases, dns } = capabilitiesOf(configuration);
+  const { publish, ips, mac = macArgument, aliases, dns, bandwidth } = capabilitiesOf(configuration);
   const previous = previousOf(configuration);
   const { isDefaultGateway } = configuration;
   const answer = await call("guestAttach", {
@@ -113,6 +113,7 @@ async function add({ ports: { env }, configuration, call }: Work): Promise<objec
     ...fixed(ips.length > 0 || ip === undefined ? ips : [ip.replace(/\/\d{1,3}$/, "")]),
     ...(mac === undefined ? {} : { mac }),
     publish,
+    ...(Object.keys(bandwidth).length > 0 ? { bandwidth } : {}),
     dns: dns.nameservers ?? configuration.dns.nameservers ?? [],
     ...(isDefaultGateway === undefined ? {} : { defaultRoute: isDefaultGateway }),
   });
