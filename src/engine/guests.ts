@@ -311,6 +311,7 @@ export function disconnectGuest(context: Context, { id, containerId }: GuestReco
 
 /** The use cases of the CNI plugin, for one engine. */
 export const guestsOf = (context: Context) => ({
+  status: (network: string) => context.networks.requireAddresses(network),
   attach: (request: GuestRequest) => attach(context, request),
   detach: (reference: GuestReference) => detach(context, reference),
   check: (reference: GuestReference & { readonly netns: string }) => check(context, reference),

@@ -148,6 +148,11 @@ export class LocalNetworks implements Networks {
     return this.#state.networks().map(networkView);
   }
 
+  requireAddresses(reference: string): void {
+    const network = this.#state.find(reference);
+    for (const family of [4, 6] as const) this.#state.allocator(network, family)?.requireFree(this.#state.fixedIn(network));
+  }
+
   async remove(reference: string): Promise<Network> {
     const network = this.#state.find(reference);
     if (network.predefined) {

@@ -155,6 +155,8 @@ export interface Networks {
   /** By name, id or unique prefix of an id. */
   get(reference: string): Network;
   list(): readonly Network[];
+  /** Whether an endpoint could be attached now. Throws network_not_found, addresses_exhausted. */
+  requireAddresses(reference: string): void;
   /** Refused while a container has an endpoint in it. */
   remove(reference: string): Promise<Network>;
 

@@ -143,6 +143,20 @@ describe.skipIf(process.geteuid?.() !== 0)("the CNI plugin", () => {
     expect(addressOf(await cni.ok("ADD", two.pod, { runtimeConfig: { ips: ["10.181.0.77"] } }))).toBe("10.181.0.77");
   });
 
+  test("a network without an address left", async () => {
+    await engine.ok(["network", "create", "--subnet", "10.185.0.0/30", "small"]);
+    const [one, two] = [sandbox("fits"), sandbox("no-room")];
+    const small = { network: "small" };
+    await cni.ok("STATUS", one.pod, small);
+    await cni.ok("ADD", one.pod, small);
+    expect(await cni.fails("STATUS", one.pod, small)).toMatchObject({ code: 50 });
+    expect(await cni.fails("ADD", two.pod, small)).toMatchObject({ code: 11 });
+    await cni.ok("DEL", one.pod);
+    await cni.ok("STATUS", one.pod, small);
+    await engine.ok(["network", "rm", "small"]);
+    expect(await cni.fails("STATUS", one.pod, small)).toMatchObject({ code: 50 });
+  });
+
   test("limits of what is sent and received", async () => {
     const { pod } = sandbox("limited");
     const { interfaces } = await cni.ok("ADD", pod, { runtimeConfig: { bandwidth: { ingressRate: 8e6, egressRate: 16e6 } } });
@@ -283,7 +297,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the CNI plugin", () => {
     expect(linksOf(stays.ns)).toEqual(["lo"]);
   });
 
-  test("an engine killed amid ADDs: what DEL says afterwards is true", async () => {
+  test("an engine killed amid ADDs and DELs: what DEL says afterwards is true", async () => {
     const many = Array.from({ length: 8 }, (_, index) => sandbox(`torn-${index}`));
     const adding = many.map(({ pod }) => cni.run("ADD", pod));
     await Bun.sleep(20);
@@ -294,11 +308,21 @@ describe.skipIf(process.geteuid?.() !== 0)("the CNI plugin", () => {
     for (const { ns } of many) expect(linksOf(ns)).toEqual(["lo"]);
     expect(await guests()).toEqual([]);
     await Promise.all(many.map(({ pod }) => cni.ok("ADD", pod)));
+    const deleting = many.map(({ pod }) => cni.run("DEL", pod));
+    await Bun.sleep(30);
+    await engine.murder();
+    await Promise.all(deleting);
+    await engine.pid();
     await Promise.all(many.map(({ pod }) => cni.ok("DEL", pod)));
+    expect(await guests()).toEqual([]);
+    for (const { ns } of many) await eventually("no interface is left", () => linksOf(ns).join() === "lo");
   });
 
   test("fifty at once, each with an address of its own, and nothing is left", async () => {
     const many = Array.from({ length: 50 }, (_, index) => sandbox(`many-${index}`));
+    // what it opens once, it has open
+    await cni.ok("ADD", many[0]!.pod);
+    await cni.ok("DEL", many[0]!.pod);
     const before = await engine.descriptorCount();
     const results = await Promise.all(many.map(({ pod }) => cni.ok("ADD", pod)));
     expect(new Set(results.map(addressOf)).size).toBe(50);

@@ -224,6 +224,10 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return {};
     },
     guestCheck: async ({ request }) => engine.guests.check(request),
+    guestStatus: async ({ request }) => {
+      engine.guests.status(request.network);
+      return {};
+    },
     guestCollect: async ({ request }) => ({ count: await engine.guests.collect(request) }),
     volumeCreate: async ({ request }) => engine.volumes.create(request),
     volumes: async ({ request }) => ({ volumes: engine.volumes.list(request.filters ?? {}) }),

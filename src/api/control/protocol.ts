@@ -307,6 +307,8 @@ export interface Calls {
   guestAttach: { request: GuestRequest; result: GuestAttachment; item: never };
   guestDetach: { request: GuestReference; result: Record<never, never>; item: never };
   guestCheck: { request: GuestReference & { readonly netns: string }; result: GuestAttachment; item: never };
+  /** Ends with an error where guestAttach would. */
+  guestStatus: { request: { network: string }; result: Record<never, never>; item: never };
   /** Of what the CNI configuration has asked for all goes but `valid`. */
   guestCollect: { request: { configuration: string; valid: GuestReference[] }; result: { count: number }; item: never };
   volumeCreate: {

@@ -158,7 +158,7 @@ async function collect({ configuration, call }: Work): Promise<undefined> {
 
 async function status({ configuration, call }: Work): Promise<undefined> {
   const network = networkOf(configuration);
-  await call("networkInspect", { network }).catch((error: unknown) => {
+  await call("guestStatus", { network }).catch((error: unknown) => {
     throw new CniError(CODE.unavailable, (error as Error).message, { cause: error });
   });
 }
