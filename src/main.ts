@@ -94,15 +94,16 @@ async function runtime(): Promise<void> {
 /** The CNI plugin: this program, called by that name. */
 async function cni(): Promise<void> {
   const { cniMain } = await import("./cli/cni/main.ts");
-  const { existsSync, writeSync } = await import("node:fs");
+  const { writeSync } = await import("node:fs");
+  const { isNamespace, readStdin } = await import("./cli/cni/files.ts");
   const code = await cniMain({
     env: process.env,
     version,
-    stdin: async (most) => (await import("./cli/cni/input.ts")).readStdin(most),
+    stdin: async (most) => readStdin(most),
     stdout: (text) => writeWhole(writeSync, 1, text),
     stderr: (text) => writeWhole(writeSync, 2, text),
     call: async (socket, name, request) => (await import("./api/control/client.ts")).call(socket, name, request),
-    exists: existsSync,
+    isNamespace,
   });
   process.exit(code);
 }

@@ -45,6 +45,7 @@ describe("refused", () => {
     [7, { ...base, socket: "onggi.sock" }],
     [7, { ...base, isDefaultGateway: "yes" }],
     [7, { ...base, dns: { nameservers: "9.9.9.9" } }],
+    [7, { ...base, dns: { nameservers: ["dns.example"] } }],
     [2, { ...base, ipam: { type: "host-local" } }],
     [2, { ...base, ipMasq: false }],
   ])("%d: %j", (code, value) => {
@@ -103,6 +104,7 @@ describe("capabilities", () => {
     [{ mac: 5 }],
     [{ aliases: ["a b"] }],
     [{ dns: [] }],
+    [{ dns: { servers: ["9.9.9"] } }],
     [{ bandwidth: { egressRate: -1 } }],
     [{ bandwidth: { egressRate: "1M" } }],
     ["x"],

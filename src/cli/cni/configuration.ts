@@ -1,4 +1,5 @@
 /** What a runtime says on standard input: a plugin's configuration (sections 1 and 3 of CNI's specification). Pure. */
+import { isIP } from "node:net";
 import type { GuestReference, PortRequest } from "../../api/control/types.ts";
 import { isIdentifier, isInterfaceName } from "./environment.ts";
 import { CniError, CODE } from "./errors.ts";
@@ -92,6 +93,10 @@ function dnsOf(key: string, value: Dictionary, names: { readonly servers: string
     search: texts(`${key}.${names.searches}`, value[names.searches]),
     options: texts(`${key}.options`, value.options),
   };
+  for (const address of lists.nameservers) {
+    if (isIP(address.split("%")[0]!) === 0)
+      throw invalid(`${key}.${names.servers}`, `${JSON.stringify(address.slice(0, 100))} is no IP address`);
+  }
   const domain = text(`${key}.domain`, value.domain);
   return {
     ...Object.fromEntries(Object.entries(lists).filter(([, entries]) => entries.length > 0)),

@@ -19,6 +19,7 @@ describe("an error names every variable that is wrong", () => {
     [{ ...good, CNI_IFNAME: ".." }, ["CNI_IFNAME"]],
     [{ ...good, CNI_IFNAME: "a b" }, ["CNI_IFNAME"]],
     [{ ...good, CNI_NETNS: "netns" }, ["CNI_NETNS"]],
+    [{ ...good, CNI_NETNS: "/proc/self/fd/5" }, ["CNI_NETNS"]],
     [{}, ["CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS"]],
   ])("%j", (env, names) => {
     expect(() => attachmentOf(env, true)).toThrow(CniError);

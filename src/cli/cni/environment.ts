@@ -27,6 +27,10 @@ export const isIdentifier = (text: string): boolean => text.length <= 255 && /^[
 export const isInterfaceName = (text: string): boolean =>
   text !== "." && text !== ".." && Buffer.byteLength(text) <= 15 && /^[^\s/:%\0]+$/u.test(text);
 
+/** Of a process's own directory in /proc every process has another one. */
+const isPath = (text: string): boolean =>
+  text.startsWith("/") && text.length < LONGEST && !text.includes("\0") && !/^\/+proc\/+(self|thread-self)\//.test(text);
+
 const invalid = (problems: readonly string[]): CniError => new CniError(CODE.invalidEnvironment, problems.join("; "));
 
 /** @throws CniError invalidEnvironment, which names every variable that is missing or wrong */
@@ -40,7 +44,7 @@ export function attachmentOf(env: Environment, needsNamespace: boolean): Attachm
   check("CNI_CONTAINERID", containerId, isIdentifier(containerId), "no id: letters, digits and ._-, at most 255");
   check("CNI_IFNAME", name, isInterfaceName(name), "no name of an interface");
   if (needsNamespace || netns !== "") {
-    check("CNI_NETNS", netns, netns.startsWith("/") && netns.length < LONGEST && !netns.includes("\0"), "no absolute path");
+    check("CNI_NETNS", netns, isPath(netns), "no absolute path that means the same to the engine");
   }
   if (problems.length > 0) throw invalid(problems);
   return { containerId, interface: name, netns };

@@ -44,7 +44,7 @@ async function plugin(command: string, { stdin = config, env: more = env, answer
       if (answer instanceof Error) throw answer;
       return answer as never;
     },
-    exists: () => exists,
+    isNamespace: () => exists,
   });
   return { status, calls, output: stdout === "" ? undefined : JSON.parse(stdout) };
 }

@@ -20,7 +20,8 @@ export interface CniPorts {
   stderr(text: string): void;
   /** Calls the engine that runs. */
   call<K extends CallName>(socket: string, name: K, request: Calls[K]["request"]): Promise<Calls[K]["result"]>;
-  exists(path: string): boolean;
+  /** Whether a namespace is there. */
+  isNamespace(path: string): boolean;
 }
 
 /** Largest configuration that is read, bytes: GC names every attachment. */
@@ -134,7 +135,7 @@ async function del({ ports, call }: Work): Promise<undefined> {
   } catch (error) {
     // what it had in the engine is given back when that starts and finds the namespace gone
     const isUnreachable = asCniError(error).code === CODE.tryAgainLater;
-    if (!isUnreachable || (attachment.netns !== "" && ports.exists(attachment.netns))) throw error;
+    if (!isUnreachable || (attachment.netns !== "" && ports.isNamespace(attachment.netns))) throw error;
   }
 }
 
