@@ -112,14 +112,16 @@ void report_failure(const struct context *context, uint32_t index, int error) {
 
 // The shim learns of execve's success by the close-on-exec end of the hand-shake socket. It can only do so once it has
 // closed its own copy of that end, and it does that at `created`: so a child that never notifies must not get further.
-static long do_execve(struct context *context, const struct plan_op *op) {
+static long do_execve(struct context *context, const struct plan_op *op, bool open) {
   char **pointers = context->plan->pointers;
   if (!context->shared->notified) {
     errno = EPROTO;
     return -1;
   }
   context->shared->executing = 1;
-  long result = syscall(SYS_execve, data_of(context, op, 0), pointers + op->args[1], pointers + op->args[2]);
+  char **argv = pointers + op->args[1], **envp = pointers + op->args[2];
+  long result = open ? syscall(SYS_execveat, fd_of(context, op, 0), "", argv, envp, AT_EMPTY_PATH)
+                     : syscall(SYS_execve, data_of(context, op, 0), argv, envp);
   context->shared->executing = 0;
   if (errno == EACCES) context->exec_denied = true;
   return result;
@@ -314,7 +316,8 @@ static long run(struct context *context, const struct plan_op *op) {
     case OP_SETSID: return syscall(SYS_setsid);
     case OP_KEYCTL_JOIN: return syscall(SYS_keyctl, KEYCTL_JOIN, PTR(0));
     case OP_SECCOMP: return do_seccomp(context, op);
-    case OP_EXECVE: return do_execve(context, op);
+    case OP_EXECVE: return do_execve(context, op, false);
+    case OP_EXECVEAT: return do_execve(context, op, true);
     case OP_NOTIFY: return do_notify(context, op);
     case OP_AWAIT: return do_await(context);
     case OP_RELEASE: return do_release(context);

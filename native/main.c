@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "init.h"
 #include "oneshot.h"
 #include "shim.h"
 
@@ -280,6 +281,7 @@ static bool called(const char *path, const char *name) {
 int main(int count, char **arguments, char **environment) {
   uint64_t started = now_ns();
   if (count == 3 && called(arguments[0], ONESHOT_NAME)) oneshot_main(atoi(arguments[1]), atoi(arguments[2]));
+  if (count > 1 && called(arguments[0], INIT_NAME)) init_main(arguments);
   if (count < 1 || !called(arguments[0], SHIM_NAME)) return front_main(arguments, environment);
   if (count > 1) id = arguments[1];
   if (!start_up()) {

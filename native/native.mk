@@ -1,6 +1,6 @@
 # The shim and its variants; included by the root Makefile.
 
-SHIM_SOURCES := $(addprefix native/,main.c buffer.c clients.c clone.c decode.c execute.c exit.c front.c hook.c log.c log-format.c oneshot.c process.c requests.c runtime.c setup.c streams.c)
+SHIM_SOURCES := $(addprefix native/,main.c buffer.c clients.c clone.c decode.c execute.c exit.c front.c hook.c init.c log.c log-format.c oneshot.c process.c requests.c runtime.c setup.c streams.c)
 SHIM_HEADERS := $(wildcard native/*.h)
 SHIM_CC ?= cc
 SHIM_WARNINGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes

@@ -85,11 +85,12 @@
   X(OP_LOOK_UP, "lookUp", "l", 0) \
   X(OP_AWAIT_START, "awaitStart", "rr", 0) \
   X(OP_SEND_FD, "sendFd", "ri", 0) \
-  X(OP_RUN_HOOK, "runHook", "sllri", 0)
+  X(OP_RUN_HOOK, "runHook", "sllri", 0) \
+  X(OP_EXECVEAT, "execveat", "rll", 0)
 
 #define PLAN_OP_NUMBER(number, name, types, returns) number,
 enum op_kind { PLAN_OPS(PLAN_OP_NUMBER) };
 #undef PLAN_OP_NUMBER
-#define OP_KINDS 61
+#define OP_KINDS 62
 
 #endif

@@ -56,7 +56,7 @@ const rowOf = (network: Network, whole: boolean): Row => ({
   ID: shownId(network.id, whole),
   Name: network.name,
   Driver: network.driver,
-  Scope: "local",
+  Scope: network.driver === "overlay" ? "global" : "local",
   IPv4: network.ipv4,
   IPv6: network.ipv6,
   Internal: network.internal,

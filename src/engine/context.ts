@@ -13,6 +13,7 @@ import type { EventBus } from "./events.ts";
 import type { GuestTable } from "./guest-table.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { LogForwards } from "./log-forward.ts";
 import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
 import type { Timers } from "./timers.ts";
@@ -47,6 +48,7 @@ export interface Context {
   /** Starts by restart policies, and health checks, that are to come. */
   readonly restarts: Timers;
   readonly probes: Timers;
+  readonly forwards: LogForwards;
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
   readonly background: Set<Promise<unknown>>;

@@ -7,13 +7,15 @@ import { NEVER, nowNs } from "../lib/time.ts";
 import { containerCgroup } from "./cgroups.ts";
 import { Container } from "./container.ts";
 import { makeMounts } from "./container-volumes.ts";
-import type { Context } from "./context.ts";
+import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
+import { resolveLinks } from "./links.ts";
 import { describe } from "./list.ts";
+import { checkLog } from "./log-options.ts";
 import { mountPoints } from "./mount-points.ts";
 import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
@@ -54,6 +56,12 @@ export function noUserNamespaceReason(
   return reason;
 }
 
+/** The init is passed open, which a foreign runtime knows nothing of. */
+function refuseInit(runtime: ForeignRuntime | null, { init }: ContainerRequest): void {
+  if (!runtime || !init) return;
+  throw new OnggiError("init_unsupported", `--init: runtime ${runtime.name} cannot be given one; onggi's own can`);
+}
+
 /** What this cannot have of a foreign runtime, which looks sources up by their paths. */
 function refuseOpenSources(runtime: ForeignRuntime | null, mounts: readonly MountPoint[]): void {
   const point = runtime && mounts.find(({ type, subpath }) => type === "image" || subpath !== undefined);
@@ -77,42 +85,58 @@ function commandOf(request: ContainerRequest, image: Image | undefined): string[
   return args;
 }
 
+const isTaken = (context: Context, name: string): boolean =>
+  [...context.containers.values()].some((container) => container.name === name);
+
 function chooseName(context: Context, wanted: string | undefined): string {
-  const taken = (name: string) => [...context.containers.values()].some((container) => container.name === name);
-  if (wanted === undefined || wanted === "") return generateName(taken);
+  if (wanted === undefined || wanted === "") return generateName((name) => isTaken(context, name));
   const name = wanted.startsWith("/") ? wanted.slice(1) : wanted;
+  checkName(context, name);
+  return name;
+}
+
+/** Throws "invalid_name" or "name_in_use" for what no container may be called. */
+export function checkName(context: Context, name: string): void {
   if (!NAME.test(name)) {
     throw new OnggiError(
       "invalid_name",
-      `container name ${JSON.stringify(wanted)}: only letters, digits, "_", "." and "-" are allowed, the first a letter or digit`,
+      `container name ${JSON.stringify(name)}: only letters, digits, "_", "." and "-" are allowed, the first a letter or digit`,
     );
   }
-  if (taken(name)) {
+  if (isTaken(context, name)) {
     throw new OnggiError(
       "name_in_use",
       `the container name ${name} is in use; remove or rename that container, or choose another name`,
     );
   }
-  return name;
+}
+
+/** Who shares another container's network names it by id from then on: names change. */
+function byId(context: Context, request: ContainerRequest): ContainerRequest {
+  const [, reference] = /^container:(.+)$/s.exec(request.network ?? "") ?? [];
+  return reference === undefined ? request : { ...request, network: `container:${findContainer(context, reference).id}` };
 }
 
 /** The record of a container that does not exist yet; makes and reserves nothing. */
-export function draft(context: Context, request: ContainerRequest): ContainerRecord {
-  checkNetworking(context, request);
+export function draft(context: Context, asked: ContainerRequest): ContainerRecord {
+  checkNetworking(context, asked);
+  const request = resolveLinks(context, asked);
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
+  checkLog(request.log);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);
   const mounts = mountPoints(context, request, image);
   refuseOpenSources(runtime, mounts);
+  refuseInit(runtime, request);
   const healthcheck = healthCheckOf(request.health, image?.config.config.Healthcheck);
   const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
   return {
     id,
     name: chooseName(context, request.name),
     createdNs: nowNs().toString(),
-    request: { ...request, log },
+    request: { ...byId(context, request), log },
     imageId: image?.id ?? "",
     args: commandOf(request, image),
     slot: null,

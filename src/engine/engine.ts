@@ -34,15 +34,20 @@ import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
-import { type LogEntry, readLog } from "./logs.ts";
+import { attributesOf, forwardRests } from "./log-drivers.ts";
+import { LogForwards } from "./log-forward.ts";
+import { logFormat } from "./log-options.ts";
+import { clearLog, type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
+import { clusterListener, nodesOf } from "./nodes.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeContainer, throwAway } from "./remove.ts";
+import { renameContainer } from "./rename.ts";
 import { restartAtEngineStart, restartContainer, startByPolicy } from "./restart.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
@@ -50,6 +55,7 @@ import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
 import { Timers } from "./timers.ts";
+import { listProcesses } from "./top.ts";
 import type { Trace } from "./trace.ts";
 import { trustOf } from "./trust.ts";
 import type {
@@ -60,6 +66,7 @@ import type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  ProcessList,
   Resources,
   RestartPolicy,
   RuntimeInfo,
@@ -147,6 +154,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       tag: rootTag(layout.root),
       log: options.log,
       nameOf: (id) => (context.containers.get(id) ?? context.guests.get(id))?.name ?? id.slice(0, 12),
+      cluster: clusterListener(() => context),
     }),
     guests: new GuestTable(layout.database),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
@@ -158,6 +166,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     runtimes,
     restarts: new Timers(withContainer("restart", startByPolicy), true),
     probes: new Timers(withContainer("health check of", checkHealth)),
+    forwards: new LogForwards(options.log),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -165,6 +174,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     closing: false,
   };
   await reconcile(context);
+  forwardRests(context);
   restartAtEngineStart(context);
   return new Engine(context, lock);
 }
@@ -179,6 +189,7 @@ export class Engine {
   readonly artifacts: ReturnType<typeof artifactsOf>;
   readonly images: ReturnType<typeof imagesOf>;
   readonly networks: ReturnType<typeof networksOf>;
+  readonly nodes: ReturnType<typeof nodesOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
   private readonly unwatchGuests: () => void;
@@ -191,6 +202,7 @@ export class Engine {
     this.artifacts = artifactsOf(context);
     this.images = imagesOf(context);
     this.networks = networksOf(context);
+    this.nodes = nodesOf(context);
     this.volumes = volumesOf(context);
     this.guests = guestsOf(context);
     this.unwatchGuests = watchGuests(context);
@@ -274,6 +286,17 @@ export class Engine {
     return container.id;
   }
 
+  async rename(reference: string, name: string): Promise<string> {
+    const container = this.find(reference);
+    await renameContainer(this.context, container, name);
+    return container.id;
+  }
+
+  /** `args`: those of ps(1); none: -ef. */
+  top(reference: string, args: readonly string[]): Promise<ProcessList> {
+    return listProcesses(this.context, this.find(reference), args);
+  }
+
   async pause(reference: string): Promise<string> {
     const container = this.find(reference);
     await pauseContainer(this.context, container);
@@ -343,8 +366,8 @@ export class Engine {
   ): AsyncGenerator<LogEntry> {
     const container = this.find(reference);
     const { record } = container;
-    const driver = record.request.log?.driver ?? "json-file";
-    if (driver === "none") {
+    const format = logFormat(record.request.log);
+    if (format === null) {
       throw new OnggiError("no_logs", `container ${record.name} has log driver none; there is nothing to read`);
     }
     const moment = (name: string, text: string | undefined) => {
@@ -361,7 +384,23 @@ export class Engine {
     const range = { since: moment("since", query.since), until: moment("until", query.until) };
     const ended = container.isUp ? container.nextExit() : Promise.resolve();
     const { log } = containerPaths(this.context.layout, record.id, record.logFile);
-    return readLog(log, driver, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+    return readLog(log, format, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+  }
+
+  /** What goes with each of a container's entries, "a=1,b=2", as its log options say. */
+  logDetails(reference: string): string {
+    const { record } = this.find(reference);
+    const pairs = Object.entries(attributesOf(this.context, record)).sort(([a], [b]) => (a < b ? -1 : 1));
+    return pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join(",");
+  }
+
+  /** Empties a container's log, also while it runs. */
+  clearLog(reference: string): string {
+    const container = this.find(reference);
+    const { log } = containerPaths(this.context.layout, container.id, container.record.logFile);
+    clearLog(log);
+    container.shim?.reopenLogs();
+    return container.id;
   }
 
   /** A sample of each container named, or of all that run (with `all`: of every one). */
@@ -439,6 +478,7 @@ export class Engine {
         container.shim = null;
       });
     }
+    await context.forwards.close();
     await Promise.allSettled(context.background);
     if (![...context.containers.values()].some(({ isUp }) => isUp)) {
       for (const group of Object.values(context.cgroupRoots)) {
@@ -449,7 +489,7 @@ export class Engine {
     context.images.close();
     await context.dns.close();
     await context.networks.withdraw();
-    context.networks.close();
+    await context.networks.close();
     context.table.close();
     context.guests.close();
     context.imageMounts.close();

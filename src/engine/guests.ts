@@ -15,8 +15,9 @@ import type { GuestAttachment, GuestReference, GuestRequest } from "./types.ts";
 /** No container's id begins so. */
 const guestId = (containerId: string): string => `cni-${containerId}`;
 
-/** The name of a guest that is given none: its id, if that can be a name; of 64 hex digits as many as Docker shows. */
-const nameFromId = (containerId: string): string => (containerId.length > 63 ? containerId.slice(0, 12) : containerId);
+/** A guest that is given no name has its id's, if that can be one; of 64 hex digits as many as Docker shows. */
+const nameOf = ({ name, containerId }: GuestRequest): string =>
+  name ?? (containerId.length > 63 ? containerId.slice(0, 12) : containerId);
 
 /** How often it is looked for guests whose namespace has gone without a word, in milliseconds. */
 const LOOK_EVERY = 30_000;
@@ -43,7 +44,10 @@ export function findGuest({ guests }: Context, reference: string): GuestRecord |
 }
 
 /** Runs `work` in sight of a guest's namespace, or of null if it has gone. */
-async function inSandbox<T>({ id, netns, identity }: GuestRecord, work: (sandbox: Sandbox | null) => Promise<T>): Promise<T> {
+async function inSandbox<T>(
+  { id, name, netns, identity }: GuestRecord,
+  work: (sandbox: Sandbox | null) => Promise<T>,
+): Promise<T> {
   let found: ReturnType<typeof openForeign>;
   try {
     found = openForeign(netns);
@@ -52,7 +56,7 @@ async function inSandbox<T>({ id, netns, identity }: GuestRecord, work: (sandbox
     throw error;
   }
   try {
-    return await work(found.identity === identity ? { container: id, netns: found.fd } : null);
+    return await work(found.identity === identity ? { container: id, netns: found.fd, name } : null);
   } finally {
     close(found.fd);
   }
@@ -70,7 +74,7 @@ function attach(context: Context, request: GuestRequest): Promise<GuestAttachmen
       const former = context.guests.get(id);
       // of another life of the sandbox, whose end nobody told
       if (former && former.identity !== identity) await forgetGuest(context, former);
-      return await attachIn(context, request, { container: id, netns: fd }, identity);
+      return await attachIn(context, request, { container: id, netns: fd, name: nameOf(request) }, identity);
     } finally {
       close(fd);
     }
@@ -80,7 +84,7 @@ function attach(context: Context, request: GuestRequest): Promise<GuestAttachmen
 async function attachIn(context: Context, request: GuestRequest, sandbox: Sandbox, identity: string): Promise<GuestAttachment> {
   const { networks, guests } = context;
   const { container: id, netns: fd } = sandbox;
-  const { containerId, netns, configuration, name = nameFromId(containerId), dns = [] } = request;
+  const { containerId, netns, configuration, dns = [] } = request;
   const network = networks.get(request.network);
   const { interfaces, hasDefaultRoute } = enterPremises(fd);
   if (interfaces.has(request.interface))
@@ -93,7 +97,15 @@ async function attachIn(context: Context, request: GuestRequest, sandbox: Sandbo
     );
   }
   const leadsOut = own.some(({ attached }) => attached?.ipv4Gateway || attached?.ipv6Gateway);
-  const known = guests.get(id) ?? { id, containerId, name, identity, bootId: context.bootId, dns, interfaces: [] };
+  const known = guests.get(id) ?? {
+    id,
+    containerId,
+    name: nameOf(request),
+    identity,
+    bootId: context.bootId,
+    dns,
+    interfaces: [],
+  };
   const added: GuestInterface = { interface: request.interface, network: network.id, configuration };
   const guest: GuestRecord = { ...known, netns, interfaces: [...known.interfaces, added] };
   guests.put(guest);
@@ -283,7 +295,7 @@ export async function openGuests(context: Context): Promise<OpenGuest[]> {
       if (!made.has(network)) await context.networks.disconnect(id, network, null);
     }
     if (interfaces.length < guest.interfaces.length) context.guests.put({ ...guest, interfaces });
-    open.push({ sandbox: { container: id, netns: found }, named: namedOf(guest) });
+    open.push({ sandbox: { container: id, netns: found, name: guest.name }, named: namedOf(guest) });
   }
   return open;
 }

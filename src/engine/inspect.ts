@@ -3,6 +3,7 @@ import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
+import { linkTexts } from "./links.ts";
 import { BUILT_IN } from "./runtimes.ts";
 import type { ContainerInfo } from "./types.ts";
 
@@ -25,6 +26,7 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     idMap: record.slot === null ? null : rangeOf(record.slot),
     cgroupPath: record.cgroupPath,
     runtime: record.runtime?.name ?? BUILT_IN,
+    links: linkTexts(context, record),
     networks: [...context.networks.endpointsOf(record.id)].sort((a, b) => (a.networkName < b.networkName ? -1 : 1)),
     ports: [...context.networks.publishedBy(record.id)],
   };

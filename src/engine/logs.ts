@@ -1,5 +1,5 @@
 /** Reads back what the shim logged, in either form, across rotated files, following on request. */
-import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, watch } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync, rmSync, statSync, truncateSync, watch } from "node:fs";
 import { nowNs, parseRfc3339 } from "../lib/time.ts";
 
 export interface LogEntry {
@@ -63,6 +63,10 @@ class LineReader {
 
   /** The whole lines that are there now. */
   *lines(): Generator<string> {
+    if (fstatSync(this.fd).size < this.offset) {
+      this.offset = 0; // it was cleared
+      this.rest = Buffer.alloc(0);
+    }
     for (;;) {
       const count = readSync(this.fd, this.buffer, 0, CHUNK, this.offset);
       if (count === 0) return;
@@ -93,7 +97,7 @@ class LineReader {
 }
 
 /** Wakes when the file at `path` changes, `done` resolves, or half a second has passed; at once where it is being rotated. */
-function change(path: string, done: Promise<unknown>): Promise<void> {
+export function change(path: string, done: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
     let watcher: ReturnType<typeof watch> | undefined;
     let patience = 500;
@@ -269,4 +273,15 @@ export async function* readLog(
     want,
     Promise.race([ended, aborted(signal), ...past]).then(() => {}),
   );
+}
+
+/**
+ * Empties the log at `path`. Its current file stays, because the shim has it open, and appends; what has been rotated goes.
+ * Entries that are written meanwhile may go or stay.
+ */
+export function clearLog(path: string): void {
+  for (const file of logFiles(path)) {
+    if (file === path) truncateSync(file);
+    else rmSync(file, { force: true });
+  }
 }

@@ -32,18 +32,20 @@ export interface HostsInput {
   /** What the container answers to in its networks; none: the loopback device alone. */
   readonly addresses: readonly string[];
   readonly extraHosts: readonly string[];
+  readonly links?: readonly { readonly address: string; readonly names: readonly string[] }[];
   /** Address of the host as the container reaches it. */
   readonly hostGateway: string | null;
 }
 
-export function hostsText({ hostname, domainname, addresses, extraHosts, hostGateway }: HostsInput): string {
+export function hostsText({ hostname, domainname, addresses, extraHosts, links = [], hostGateway }: HostsInput): string {
   const extra = extraHosts.map((text) => {
     const { name, address } = parseExtraHost(text, hostGateway);
     return `${address}\t${name}\n`;
   });
   const names = domainname ? `${hostname}.${domainname} ${hostname}` : hostname;
   const own = (addresses.length > 0 ? addresses : ["127.0.1.1"]).map((address) => `${address}\t${names}\n`);
-  return [LOCAL, ...extra, ...own].join("");
+  const linked = links.map((link) => `${link.address}\t${link.names.join(" ")}\n`);
+  return [LOCAL, ...extra, ...linked, ...own].join("");
 }
 
 type DnsRequest = Pick<ContainerRequest, "dns" | "dnsSearch" | "dnsOptions">;

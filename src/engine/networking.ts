@@ -5,35 +5,17 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
-import type { Bandwidth, Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
+import type { Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
 import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
+import { linkedTo, linkHosts } from "./links.ts";
 import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
-import type { ContainerRequest, NetworkEndpoint, PortRequest, Resources } from "./types.ts";
-
-export const DEFAULT_NETWORK = "bridge";
-
-export type NetworkMode =
-  | { readonly kind: "none" | "host" }
-  /** Another container's namespace. */
-  | { readonly kind: "container"; readonly container: string }
-  | { readonly kind: "path"; readonly path: string }
-  | { readonly kind: "networks"; readonly endpoints: readonly NetworkEndpoint[] };
-
-/** What a request's words come to. Throws "network_mode_invalid". */
-export function networkMode({ network, networks = [] }: ContainerRequest): NetworkMode {
-  if (network === undefined || network === "default")
-    return { kind: "networks", endpoints: networks.length > 0 ? networks : [{ network: DEFAULT_NETWORK }] };
-  const [, kind = "", rest = ""] = /^(container|ns):(.+)$/s.exec(network) ?? [];
-  if (networks.length > 0) throw new OnggiError("network_mode_invalid", `--network ${network} goes with no other network`);
-  if (network === "none" || network === "host") return { kind: network };
-  if (kind === "container") return { kind, container: rest };
-  if (kind === "ns" && rest.startsWith("/")) return { kind: "path", path: rest };
-  return { kind: "networks", endpoints: [{ network }] };
-}
+import { bandwidthOf, refuseLimits } from "./network-limits.ts";
+import { DEFAULT_NETWORK, networkMode } from "./network-mode.ts";
+import type { ContainerRequest, NetworkEndpoint, PortRequest } from "./types.ts";
 
 /** The networks a container is in, or its mode, as `ps` shows them. */
 export const networkNames = (context: Context, record: ContainerRecord): string[] => {
@@ -72,21 +54,6 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
 const hostGateway = (context: Context): string | null =>
   context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
 
-/** Limits are set on what a container has of networks. Throws "network_mode_invalid" for one that has none of its own. */
-function refuseLimits(request: ContainerRequest, { networkReceive, networkSend }: Resources = {}): void {
-  if (!networkReceive && !networkSend) return;
-  throw new OnggiError(
-    "network_mode_invalid",
-    `--network-receive and --network-send are for containers with networks of their own, not for --network ${request.network}`,
-  );
-}
-
-/** What is said of all networks of a container. */
-const bandwidthOf = ({ networkReceive, networkSend }: Resources = {}): Bandwidth => ({
-  ...(networkReceive === undefined ? {} : { receive: networkReceive }),
-  ...(networkSend === undefined ? {} : { send: networkSend }),
-});
-
 function connect(context: Context, { id, request }: ContainerRecord, endpoint: NetworkEndpoint): Endpoint {
   const bandwidth = { ...bandwidthOf(request.resources), ...endpoint.bandwidth };
   const limits = Object.keys(bandwidth).length > 0 ? { bandwidth } : {};
@@ -97,19 +64,6 @@ function connect(context: Context, { id, request }: ContainerRecord, endpoint: N
 export function joinNetworks(context: Context, record: ContainerRecord): void {
   const mode = networkMode(record.request);
   if (mode.kind === "networks") for (const endpoint of mode.endpoints) connect(context, record, endpoint);
-}
-
-/** Limits all networks of a container anew in what is named. Returns what undoes it. Throws what Networks.limit throws. */
-export async function limitNetworks(
-  context: Context,
-  { id, request }: ContainerRecord,
-  resources: Resources,
-): Promise<() => Promise<void>> {
-  if (resources.networkReceive === undefined && resources.networkSend === undefined) return async () => {};
-  if (networkMode(request).kind !== "networks") refuseLimits(request, resources);
-  const before = new Map(context.networks.endpointsOf(id).map(({ network, bandwidth = {} }) => [network, bandwidth]));
-  await context.networks.limit(id, ({ bandwidth }) => ({ ...bandwidth, ...bandwidthOf(resources) }));
-  return () => context.networks.limit(id, ({ network }) => before.get(network) ?? {});
 }
 
 /** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
@@ -142,10 +96,14 @@ export function publicationsOf(context: Context, { request, imageId }: Container
 export const everyFamily = (port: PortRequest): Publication[] =>
   port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port];
 
-const withNamespace = async <T>(container: string, pid: number, work: (sandbox: Sandbox) => Promise<T>): Promise<T> => {
+const withNamespace = async <T>(
+  { id, name }: ContainerRecord,
+  pid: number,
+  work: (sandbox: Sandbox) => Promise<T>,
+): Promise<T> => {
   const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
   try {
-    return await work({ container, netns });
+    return await work({ container: id, netns, name });
   } finally {
     close(netns);
   }
@@ -155,11 +113,21 @@ const withNamespace = async <T>(container: string, pid: number, work: (sandbox: 
 export async function attachNetworks(context: Context, record: ContainerRecord, pid: number): Promise<void> {
   if (networkMode(record.request).kind !== "networks") return;
   const publish = publicationsOf(context, record);
-  await withNamespace(record.id, pid, async (sandbox) => {
+  await withNamespace(record, pid, async (sandbox) => {
     const { endpoints } = await context.networks.attach(sandbox, publish);
     await nameContainer(context, record, endpoints, sandbox.netns);
     writeNetworkFiles(context, record, endpoints);
+    tellLinked(context, record.id);
   });
+}
+
+/** A container that runs has another name now. Never throws. */
+export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
+  if (networkMode(record.request).kind !== "networks") return;
+  const endpoints = context.networks.endpointsOf(record.id);
+  await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
+    (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
+  );
 }
 
 /** As with Docker, the default network has no names. */
@@ -188,7 +156,17 @@ export async function nameContainer(
   if (!endpoints.some(hasNames)) return context.dns.forget(id);
   const gateway = hostGateway(context);
   const extraHosts = (request.extraHosts ?? []).map((text) => parseExtraHost(text, gateway));
-  await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts });
+  const links = endpoints.flatMap(({ network, links: of = [] }) =>
+    of.map(({ container, alias }) => ({ name: alias, container, network })),
+  );
+  await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts, links });
+}
+
+/** Says all containers of other hosts to the resolver. */
+function nameRemote({ networks, dns }: Context): void {
+  for (const { id, driver } of networks.list()) {
+    if (driver === "overlay") for (const endpoint of networks.nodes.remote(id)) dns.join(id, endpoint);
+  }
 }
 
 /** Says a network to the resolver. */
@@ -207,9 +185,10 @@ export function networkFilePaths(context: Context, { id, request }: ContainerRec
 /** What a container's /etc/hosts and /etc/resolv.conf say. They are written in place: they are mounted. */
 export function networkFiles(
   context: Context,
-  { request, id }: ContainerRecord,
+  record: ContainerRecord,
   endpoints: readonly Endpoint[],
 ): { hosts: string; resolvConf: string } {
+  const { request, id } = record;
   const { kind } = networkMode(request);
   const hosts = hostsText({
     hostname: request.hostname ?? id.slice(0, 12),
@@ -218,6 +197,7 @@ export function networkFiles(
       [attached?.ipv4, attached?.ipv6].filter((address) => typeof address === "string"),
     ),
     extraHosts: request.extraHosts ?? [],
+    links: linkHosts(context, record),
     hostGateway: hostGateway(context),
   });
   if (kind === "none") return { hosts, resolvConf: "# no network: nothing to resolve names with\n" };
@@ -233,11 +213,23 @@ function writeNetworkFiles(context: Context, record: ContainerRecord, endpoints:
   writeFileSync(paths.resolvConf, resolvConf);
 }
 
+/** A container has come, has gone, or has another address: those that are linked to it know. Never throws. */
+function tellLinked(context: Context, id: string): void {
+  for (const record of linkedTo(context, id)) {
+    try {
+      writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+    } catch (error) {
+      context.log(`links of ${record.id}: ${messageOf(error)}`);
+    }
+  }
+}
+
 /** The container has ended: what others can have again, they can have at once. Never throws. */
-export const detachNetworks = (context: Context, id: string): Promise<void> => {
+export async function detachNetworks(context: Context, id: string): Promise<void> {
   unname(context, id);
-  return context.networks.detach(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
-};
+  await context.networks.detach(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+  tellLinked(context, id);
+}
 
 /** Its name server keeps its namespace alive, so that goes first. */
 function unname(context: Context, id: string): void {
@@ -263,12 +255,21 @@ export async function reconcileNetworks(
         if (!containers.has(container) && !known.has(container)) await forgetNetworks(context, container);
     for (const { record, isUp } of containers.values())
       if (isUp && networkMode(record.request).kind === "networks")
-        netns.push({ container: record.id, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
+        netns.push({
+          container: record.id,
+          name: record.name,
+          netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC),
+        });
     await networks.reconcile(netns);
     for (const network of networks.list()) nameNetwork(context, network);
+    nameRemote(context);
     for (const { container, netns: fd } of netns) {
-      const record = containers.get(container)?.record ?? known.get(container);
-      if (record) await nameContainer(context, record, networks.endpointsOf(container), fd);
+      const guest = known.get(container);
+      if (guest) await nameContainer(context, guest, networks.endpointsOf(container), fd);
+      const record = containers.get(container)?.record;
+      if (!record) continue;
+      await nameContainer(context, record, networks.endpointsOf(container), fd);
+      if (record.request.links) writeNetworkFiles(context, record, networks.endpointsOf(container));
     }
     await context.dns.settled();
   } finally {
@@ -284,7 +285,7 @@ export async function connectNetwork(context: Context, container: Container, end
     const { network, networkName } = connect(context, record, endpoint);
     if (!container.isUp) return;
     try {
-      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+      await withNamespace(record, record.state.pid, async (sandbox) => {
         await context.networks.attachOne(sandbox, network);
         await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
       });
@@ -293,6 +294,7 @@ export async function connectNetwork(context: Context, container: Container, end
       throw error;
     }
     writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+    tellLinked(context, record.id);
     context.events.emit("network", "connect", network, { container: record.id, name: networkName });
   });
 }
@@ -304,11 +306,12 @@ export async function disconnectNetwork(context: Context, container: Container, 
     const { id, name } = context.networks.get(reference);
     if (container.isUp) {
       context.dns.leave(id, record.id);
-      await withNamespace(record.id, record.state.pid, async (sandbox) => {
+      await withNamespace(record, record.state.pid, async (sandbox) => {
         await context.networks.disconnect(record.id, id, sandbox);
         await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
       });
       writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+      tellLinked(context, record.id);
     } else {
       await context.networks.disconnect(record.id, id, null);
     }

@@ -50,7 +50,10 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
     (_, value) =>
     ({ predefined }) =>
       predefined === (value === "builtin"),
-  scope: (_, value) => () => value === "local",
+  scope:
+    (_, value) =>
+    ({ driver }) =>
+      value === (driver === "overlay" ? "global" : "local"),
   dangling:
     (context, value) =>
     ({ id, predefined }) =>

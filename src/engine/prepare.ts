@@ -27,6 +27,8 @@ import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
+import { withLinkVariables } from "./links.ts";
+import { logFormat } from "./log-options.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
@@ -140,14 +142,12 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
 
 export function supervisionOf(record: ContainerRecord): Supervision {
   const { tty, openStdin, stdinOnce, autoRemove, log } = record.request;
+  const format = logFormat(log);
   return {
     tty: !!tty,
     openStdin: !!openStdin,
     stdinOnce: !!stdinOnce,
-    log:
-      !log || log.driver === "none"
-        ? null
-        : { format: log.driver, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles },
+    log: log && format ? { format, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles } : null,
     exitPath: EXIT_RECORD,
     durable: !autoRemove,
   };
@@ -194,15 +194,20 @@ export function createPlan(
   const sources = openSources(context, record.mounts ?? []);
   const passedSources: Record<string, number> = {};
   for (const [destination, fd] of sources.fds) passedSources[destination] = passedFds.push(fd) - 1;
+  const init = record.request.init ? passedFds.push(open(context.shimPath, O.O_RDONLY | O.O_CLOEXEC)) - 1 : undefined;
+  const release = () => {
+    sources.close();
+    if (init !== undefined) close(passedFds[init] as number);
+  };
   try {
     checkPassed(passedFds);
     return {
-      plan: compilePlan(context, record, spec, cgroup, image, { sources, passedSources, size }),
+      plan: compilePlan(context, record, spec, cgroup, image, { sources, passedSources, init, size }),
       passedFds,
-      release: sources.close,
+      release,
     };
   } catch (error) {
-    sources.close();
+    release();
     throw error;
   }
 }
@@ -220,8 +225,14 @@ function compilePlan(
   spec: Spec,
   cgroup: CgroupJoin,
   image: MountedImage | null,
-  { sources, passedSources, size }: { sources: OpenSources; passedSources: Record<string, number>; size: Size | undefined },
+  passed: {
+    readonly sources: OpenSources;
+    readonly passedSources: Record<string, number>;
+    readonly init: number | undefined;
+    readonly size: Size | undefined;
+  },
 ): Plan {
+  const { sources, passedSources, init, size } = passed;
   return compileCreate({
     spec: withConsole(spec, size),
     root: rootOf(context, record, image),
@@ -232,6 +243,7 @@ function compilePlan(
     id: record.id,
     fileSources: fileSources(context, record, spec, sources),
     passedSources,
+    init,
   });
 }
 
@@ -245,7 +257,7 @@ function execUser(context: Context, { record }: Container, request: ExecRequest)
 /** What an exec is, however it is made: the container's specification, the process, its supervision. */
 export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
-  const spec = specOf(context, record);
+  const spec = withLinkVariables(context, record, specOf(context, record));
   const process = execProcess({
     container: spec.process as NonNullable<Spec["process"]>,
     command: request.command,

@@ -17,8 +17,12 @@ import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { startingHealth, untilNextCheck } from "./health-check.ts";
 import { containerPaths } from "./layout.ts";
+import { checkLinks, withLinkVariables } from "./links.ts";
 import { describe } from "./list.ts";
-import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
+import { forwardLog } from "./log-drivers.ts";
+import { networkMode } from "./network-mode.ts";
+import { attachNetworks, detachNetworks } from "./networking.ts";
+
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { afterExit } from "./restart-policy.ts";
@@ -42,7 +46,7 @@ export function explainFailure(doing: string, plan: Plan, command: string, faile
   const ops = section === "before" || section === "after" || section === "child" ? plan[section] : [];
   const op = index === null ? undefined : ops[index];
   const reason = errno === 0 ? text : `${errnoName(errno)} (${errnoText(errno)})`;
-  if (section === "child" && (op?.kind === "execve" || op?.kind === "fail")) {
+  if (section === "child" && (op?.kind === "execve" || op?.kind === "fail" || op?.kind === "lookUp")) {
     if (errnoName(errno) === "ENOENT" || errnoName(errno) === "ENOTDIR") {
       const where = command.includes("/") ? "no such file" : "executable file not found in $PATH";
       return new StartFailed("command_not_found", `cannot ${doing}: ${JSON.stringify(command)}: ${where}`, 127);
@@ -108,7 +112,8 @@ export function startContainer(context: Context, container: Container, options: 
       const { cgroups, cgroupRoots } = context;
       record.cgroupPath = containerCgroup(cgroups.driver, cgroupRoots.own, record.id, record.request.cgroupParent);
       if (record.mounts?.length) await acquireVolumes(context, container);
-      const spec = container.takeSpec() ?? specOf(context, record);
+      checkLinks(context, record);
+      const spec = withLinkVariables(context, record, container.takeSpec() ?? specOf(context, record));
       trace?.mark("specification");
       const join = cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
       trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
@@ -173,10 +178,11 @@ export function startContainer(context: Context, container: Container, options: 
   });
 }
 
-/** Records the container's end when it comes, and looks at its health until then. Also for a shim that an earlier engine spawned. */
+/** Records the container's end when it comes, and until then looks at its health and forwards its log. Also for a shim that an earlier engine spawned. */
 export function watchExit(context: Context, container: Container, shim: Shim): void {
   const { health, healthcheck, state } = container.record;
   if (health && healthcheck) context.probes.after(container.id, untilNextCheck(health, healthcheck, state.startedAt, nowNs()));
+  forwardLog(context, container, container.nextExit());
   inBackground(context, `exit of ${container.id}`, async () => {
     const told = await shim.main.exited.catch(() => null);
     if (context.closing) return;

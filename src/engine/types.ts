@@ -16,8 +16,9 @@ export type {
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
-export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../networks/types.ts";
+export type { ClusterStatus, Endpoint, JoinRequest, Network, NetworkRequest, Node, Pool, Published } from "../networks/types.ts";
 export type {
+  ContainerLink,
   ContainerRequest,
   DeviceRequest,
   HealthCheck,
@@ -40,7 +41,7 @@ import type {
   ListPlatform,
   Referrer,
 } from "../images/types.ts";
-import type { Bandwidth, Endpoint, Network, Published } from "../networks/types.ts";
+import type { Bandwidth, Endpoint, InterfaceCounters, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest, HealthCheck, PortRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -148,6 +149,8 @@ export interface ContainerInfo {
   cgroupPath: string;
   /** Name of the OCI runtime that makes it. */
   runtime: string;
+  /** Of the default network: "/db:/web/alias". */
+  links: string[];
   /** Its places in networks, in the order of their names; empty for one that shares a network or has none. */
   networks: Endpoint[];
   /** Ports of the host, while it runs. */
@@ -230,6 +233,13 @@ export interface ContainerSummary {
   labels: Record<string, string>;
   networks: string[];
   ports: Published[];
+}
+
+/** The processes of a container, as host processes. */
+export interface ProcessList {
+  titles: string[];
+  /** One row each, as long as `titles`. */
+  processes: string[][];
 }
 
 export interface ExecRequest {
@@ -351,12 +361,13 @@ export interface StatsSample {
   };
   pids: { current: number; limit: number };
   io: { readBytes: number; writeBytes: number; readOps: number; writeOps: number };
-  network: Record<string, { rxBytes: number; rxPackets: number; txBytes: number; txPackets: number }>;
+  /** By interface, without the loopback device; empty for one in the host's network. */
+  network: Record<string, InterfaceCounters>;
 }
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */
 export interface EngineEvent {
-  type: "container" | "image" | "network" | "volume";
+  type: "container" | "image" | "network" | "node" | "volume";
   action: string;
   id: string;
   attributes: Record<string, string>;

@@ -102,7 +102,8 @@ export class AddressAllocator {
   readonly #taken = new Set<bigint>();
   #next: bigint;
 
-  constructor(pool: GatewayPool) {
+  /** @param anywhere begin somewhere in the range, not at its first address */
+  constructor(pool: GatewayPool, anywhere = false) {
     this.#pool = pool;
     this.#subnet = parseSubnet(pool.subnet);
     this.#usable = usableAddresses(this.#subnet);
@@ -117,7 +118,9 @@ export class AddressAllocator {
     this.#reserved = new Set(
       [pool.gateway, ...Object.values(pool.reserved ?? {})].map((text) => parseAddress(text, "address").number),
     );
-    this.#next = this.#range.first;
+    const size = this.#range.last - this.#range.first + 1n;
+    this.#next =
+      this.#range.first + (anywhere ? BigInt(Math.floor(Math.random() * Number(size < 65_536n ? size : 65_536n))) : 0n);
   }
 
   get prefixLength(): number {

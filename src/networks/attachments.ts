@@ -16,7 +16,12 @@ export interface Attached {
   readonly attachment: Attachment;
 }
 
-function takeAddress(state: NetworkState, { network, record }: EndpointEntry, family: 4 | 6): string | null {
+function takeAddress(
+  state: NetworkState,
+  { network, record }: EndpointEntry,
+  family: 4 | 6,
+  elsewhere: Surroundings["elsewhere"],
+): string | null {
   const allocator = state.allocator(network, family);
   if (allocator === undefined) return null;
   const fixed = family === 4 ? record.fixed.ipv4 : record.fixed.ipv6;
@@ -27,7 +32,7 @@ function takeAddress(state: NetworkState, { network, record }: EndpointEntry, fa
     .find(({ attached }) => attached !== null && (attached.ipv4 === fixed || attached.ipv6 === fixed));
   throw new NetworkError(
     "address_in_use",
-    `address ${fixed} of network ${network.name} is in use by container ${holder?.record.container.slice(0, 12) ?? "of another"}: choose another, or stop that container`,
+    `address ${fixed} of network ${network.name} is in use by ${holder ? `container ${holder.record.container.slice(0, 12)}` : elsewhere(network, fixed)}: choose another, or stop that container`,
   );
 }
 
@@ -43,13 +48,22 @@ function freeName(prefix: string, names: ReadonlySet<string>): string {
 /** What the attachments of a container are planned with. */
 export interface Surroundings {
   readonly tag: string;
+  /** The container's name. */
+  readonly name?: string | undefined;
   /** Interfaces that the namespace has. */
   readonly names: ReadonlySet<string>;
+  /** Who has an address that no container of this host has: "container web on host-b". */
+  elsewhere(network: NetworkRecord, ip: string): string;
   /** The hardware address of an interface of the host. */
   parentMac(parent: string): string | undefined;
 }
 
-function planOne(state: NetworkState, entry: EndpointEntry, { tag, parentMac }: Surroundings, names: Set<string>): Attachment {
+function planOne(
+  state: NetworkState,
+  entry: EndpointEntry,
+  { tag, name: called, parentMac, elsewhere }: Surroundings,
+  names: Set<string>,
+): Attachment {
   const { network, record } = entry;
   const { interfacePrefix, mode } = parseOptions(network.driver, network.options);
   const name = record.interface ?? freeName(interfacePrefix, names);
@@ -60,7 +74,7 @@ function planOne(state: NetworkState, entry: EndpointEntry, { tag, parentMac }: 
   const taken: (string | null)[] = [];
   try {
     const take = (family: 4 | 6): string | null => {
-      const address = takeAddress(state, entry, family);
+      const address = takeAddress(state, entry, family, elsewhere);
       taken.push(address);
       return address;
     };
@@ -80,6 +94,7 @@ function planOne(state: NetworkState, entry: EndpointEntry, { tag, parentMac }: 
       ipv6,
       ipv6PrefixLength: ipv6 === null ? 0 : lengthOf(pool(6)!.subnet),
       ipv6Gateway: gateway(6),
+      ...(network.driver === "overlay" ? { names: [...(called === undefined ? [] : [called]), ...record.aliases] } : {}),
     };
   } catch (error) {
     releaseAddresses(state, network, taken);

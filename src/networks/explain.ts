@@ -49,7 +49,7 @@ function endpointLines({ entry, attachment }: Attached, hairpin: boolean): strin
       : [
           `ip link add ${hostInterface} mtu ${network.mtu} type veth peer ${name} address ${mac} mtu ${network.mtu} netns CONTAINER`,
           `ip link set ${hostInterface} master ${network.interface} up`,
-          `bridge fdb replace ${mac} dev ${hostInterface} master static`,
+          `bridge fdb replace ${mac} dev ${hostInterface} master static sticky`,
           ...(hairpin ? [`bridge link set dev ${hostInterface} hairpin on`] : []),
           ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
           ...limitLines(hostInterface, record.bandwidth),
@@ -75,6 +75,8 @@ export interface Explained {
   readonly tag: string;
   /** Ports of bridges are in hairpin mode. */
   readonly hairpin: boolean;
+  /** Of overlay: its tunnel and who is behind it. */
+  readonly spanning: readonly string[];
   /** The firewall's words for this network. */
   readonly rules: string;
   /** Chains of others that drop what they do not know. */
@@ -84,13 +86,14 @@ export interface Explained {
 export function explainNetwork(
   network: NetworkRecord,
   attached: readonly Attached[],
-  { tag, hairpin, rules, obstacles }: Explained,
+  { tag, hairpin, spanning, rules, obstacles }: Explained,
 ): string {
   if (network.driver === "host") return "# containers of this network are in the host's network namespace: nothing is made\n";
   if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
   const lines = [
     `# network ${network.name}, ${network.id}`,
     ...(hasBridge(network) ? bridgeLines(network, tag) : [`# lies on ${network.interface}`]),
+    ...spanning,
     ...attached.flatMap((one) => endpointLines(one, hairpin)),
   ];
   if (rules !== "") lines.push("", `# nft list table inet onggi_${tag}`, rules.trimEnd());

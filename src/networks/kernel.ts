@@ -1,20 +1,6 @@
 /** All that networks have in the kernel but rules: bridges, cables, interfaces of containers. */
 import { OnggiError } from "../lib/errors.ts";
-import {
-  CLONE,
-  deleteLink,
-  inNamespace,
-  isErrno,
-  type Link,
-  NETLINK,
-  NetlinkError,
-  type NetlinkRequest,
-  Rtnetlink,
-  sendFrames,
-  setLink,
-  settleLink,
-  tryBatchAside,
-} from "../sys/index.ts";
+import { type Link, NetlinkError, type NetlinkRequest, Rtnetlink, sendFrames, setLink, settleLink } from "../sys/index.ts";
 import { arpAnnouncement, neighbourAdvertisement } from "./announce.ts";
 import { cableName, limitRequests, setLimits, shaperName } from "./bandwidth.ts";
 import {
@@ -33,6 +19,7 @@ import { NetworkError } from "./errors.ts";
 import { type Gateways, Inside } from "./inside.ts";
 import { macvlanRequest, requireParent } from "./macvlan.ts";
 import { parseOptions } from "./options.ts";
+import { removeAside } from "./removal.ts";
 import { NamespaceSysctls } from "./sysctls.ts";
 import type { Attachment, Bandwidth } from "./types.ts";
 
@@ -43,25 +30,13 @@ export interface Wanted {
   readonly bandwidth: Bandwidth | undefined;
 }
 
-/** Removes links on a thread of the pool, for it takes the kernel tens of milliseconds. Those that are gone already are no error. */
-async function removeAside(names: readonly string[], netns?: number): Promise<void> {
-  if (names.length === 0) return;
-  const remove = () =>
-    tryBatchAside(
-      NETLINK.NETLINK_ROUTE,
-      names.map((name) => deleteLink({ name })),
-    );
-  const results = await (netns === undefined ? remove() : inNamespace(netns, CLONE.CLONE_NEWNET, remove));
-  const failure = results.find((result) => result !== undefined && !isErrno(result, "ENODEV"));
-  if (failure !== undefined) throw failure;
-}
-
 /** Links are made, and stay, in the network namespace that the thread is in when this is. */
 export class KernelNetworks {
   readonly net = new Rtnetlink();
   readonly #sysctls = new NamespaceSysctls();
   readonly #tag: string;
   readonly #log: (message: string) => void;
+  readonly #bridged: (network: NetworkRecord, bridge: number) => void;
   /** Index of each network's bridge, or of what macvlan lies on, once it has been seen. */
   readonly #below = new Map<string, number>();
 
@@ -69,9 +44,11 @@ export class KernelNetworks {
   /** "network address" of all that have had a hardware address of somebody's choice. */
   readonly #chosenMacs = new Set<string>();
 
-  constructor(tag: string, log: (message: string) => void) {
+  /** @param bridged is told when a network's bridge is there, and may be new */
+  constructor(tag: string, log: (message: string) => void, bridged: (network: NetworkRecord, bridge: number) => void = () => {}) {
     this.#tag = tag;
     this.#log = log;
+    this.#bridged = bridged;
   }
 
   close(): void {
@@ -85,6 +62,7 @@ export class KernelNetworks {
     const index = hasBridge(network)
       ? ensureBridge(this.net, network, this.#tag, this.#log)
       : requireParent(this.net, parseOptions(driver, network.options).parent).index;
+    if (hasBridge(network)) this.#bridged(network, index);
     this.#below.set(network.id, index);
     this.#hairpin = needsHairpin();
     return index;
@@ -220,7 +198,8 @@ export class KernelNetworks {
       .filter((link) => {
         if (link.kind === "veth") return isHostEnd(link.name, this.#tag) && !attached.has(link.name);
         if (link.kind === "ifb") return isShaper(link.name, this.#tag) && !attached.has(cableName(link.name));
-        return link.kind === "bridge" && link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
+        if (link.kind !== "bridge" && link.kind !== "vxlan") return false;
+        return link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
       })
       .map(({ name }) => name);
   }

@@ -34,7 +34,7 @@ export function newNetwork(
 ): NetworkRecord {
   const { name, driver, ipv4, ipv6, internal, options, parsed, labels } = request;
   const id = newId();
-  const ranges = occupied(kernel, others, driver === "bridge");
+  const ranges = occupied(kernel, others, hasBridge({ driver }));
   for (const { subnet } of request.pools) {
     const range = parseSubnet(subnet);
     const other = ranges.find((one) => overlaps(one, range));

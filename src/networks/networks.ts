@@ -10,12 +10,14 @@ import { explainNetwork } from "./explain.ts";
 import { Firewall } from "./firewall/index.ts";
 import { KernelNetworks } from "./kernel.ts";
 import { currentDefault, newId, newNetwork, predefinedNetworks } from "./making.ts";
+import { ClusterNodes } from "./overlay/nodes.ts";
 import { PortClaims } from "./ports.ts";
-import { checkFixed, checkRequest } from "./request.ts";
+import { type CheckedRequest, checkFixed, checkRequest } from "./request.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { endpointView, NetworkState, networkView } from "./state.ts";
 import type {
   Bandwidth,
+  ClusterListener,
   Endpoint,
   EndpointRequest,
   Network,
@@ -27,14 +29,18 @@ import type {
   Sandbox,
 } from "./types.ts";
 
+const noListener: ClusterListener = { network() {}, networkGone() {}, endpoint() {}, endpointGone() {} };
+
 export class LocalNetworks implements Networks {
   readonly #tag: string;
   readonly #log: (message: string) => void;
+  readonly #cluster: ClusterListener;
   readonly #db: NetworkDatabase;
   readonly #kernel: KernelNetworks;
   readonly #firewall: Firewall;
   readonly #state: NetworkState;
   readonly #sandboxes: Sandboxes;
+  readonly nodes: ClusterNodes;
   /** The table of rules is made with the first network that needs it. */
   #hasTable = false;
   /** Removals that are under way, by the interface that goes. */
@@ -42,15 +48,23 @@ export class LocalNetworks implements Networks {
   #closed = false;
 
   /** The network namespace that the thread is in becomes that of all bridges, ports and rules. */
-  constructor({ root, tag, log, nameOf }: NetworkOptions) {
+  constructor({ root, tag, log, nameOf, cluster = noListener }: NetworkOptions) {
     this.#tag = tag;
     this.#log = log;
+    this.#cluster = cluster;
     this.#firewall = new Firewall(tag, { log });
     this.#db = new NetworkDatabase(join(root, "networks.db"));
-    this.#kernel = new KernelNetworks(tag, log);
+    this.#kernel = new KernelNetworks(tag, log, (network, bridge) => {
+      if (network.driver === "overlay") this.nodes.member.ensure(network, bridge);
+    });
     const missing = predefinedNetworks(this.#kernel, this.#db.networks(), tag);
     if (missing.length > 0) this.#db.putNetworks(missing);
-    this.#state = new NetworkState(this.#db);
+    this.#state = new NetworkState(this.#db, (entry, attachment) => this.nodes.overlay?.release(entry, attachment));
+    this.nodes = new ClusterNodes({
+      ...{ tag, log, state: this.#state, kernel: this.#kernel, firewall: this.#firewall, path: join(root, "cluster.db") },
+      listener: cluster,
+      forget: (network) => this.#forget(network),
+    });
     this.#sandboxes = new Sandboxes({
       tag,
       log,
@@ -59,6 +73,11 @@ export class LocalNetworks implements Networks {
       firewall: this.#firewall,
       ports: new PortClaims(nameOf ?? ((container) => container.slice(0, 12))),
       ensure: (network) => this.#ensure(network),
+      elsewhere: (network, ip) => this.nodes.overlay?.holder(network, ip) ?? "another container",
+      claim: async (planned) => {
+        const spanning = planned.filter(({ entry }) => entry.network.driver === "overlay");
+        return spanning.length === 0 ? [] : this.nodes.member.claim(spanning);
+      },
     });
   }
 
@@ -69,6 +88,7 @@ export class LocalNetworks implements Networks {
     if (this.#state.byName(checked.name) !== undefined) {
       throw new NetworkError("network_exists", `there is a network ${checked.name} already; remove it, or choose another name`);
     }
+    if (checked.driver === "overlay") return networkView(await this.#createOverlay(checked));
     const network = newNetwork(this.#kernel, this.#state.networks(), checked, this.#tag);
     this.#state.putNetwork(network);
     try {
@@ -78,6 +98,24 @@ export class LocalNetworks implements Networks {
       throw error;
     }
     return networkView(network);
+  }
+
+  /** Nothing is made in the kernel before a container is in it. */
+  async #createOverlay(checked: CheckedRequest): Promise<NetworkRecord> {
+    const { cluster, mtu } = this.nodes.member;
+    if (checked.parsed.encrypted) {
+      throw new NetworkError(
+        "network_invalid",
+        `network ${checked.name}: encryption needs WireGuard, which this kernel does not have`,
+      );
+    }
+    const { id } = await cluster.createNetwork(checked.name, (others) => {
+      const local = this.#state.networks();
+      const known = new Set(local.map((network) => network.id));
+      const network = newNetwork(this.#kernel, [...local, ...others.filter((other) => !known.has(other.id))], checked, this.#tag);
+      return { ...network, mtu: checked.parsed.mtu ?? mtu };
+    });
+    return this.#state.find(id);
   }
 
   /** Makes in the kernel what a network needs there, unless it has been seen. @throws OnggiError */
@@ -93,6 +131,8 @@ export class LocalNetworks implements Networks {
 
   #make(network: NetworkRecord): void {
     const current = this.#current(network);
+    // Nothing comes out of a tunnel before it is settled from whom.
+    if (network.driver === "overlay" && !this.#hasTable) this.#makeTable();
     this.#kernel.ensure(current);
     if (!hasBridge(network)) return;
     if (!this.#hasTable) {
@@ -167,13 +207,40 @@ export class LocalNetworks implements Networks {
         `network ${network.name} has containers ${who.join(", ")}${more}: disconnect or remove them first`,
       );
     }
-    this.#remove(network);
+    if (network.driver === "overlay") {
+      const { member } = this.nodes;
+      // What a container has just given up must not keep it.
+      await member.idle();
+      await member.cluster.removeNetwork(network);
+    } else this.#remove(network);
     return networkView(network);
   }
 
   #remove(network: NetworkRecord): void {
     this.#state.removeNetwork(network);
     this.#finishRemoval(network);
+    this.nodes.overlay?.lookAgain();
+  }
+
+  /** The cluster has no such network any more. While containers of this host are to be in it, it stays known, and they cannot start. */
+  #forget(network: NetworkRecord): void {
+    if (this.#state.endpointsIn(network.id).length > 0) {
+      this.#log(`networks: network ${network.name} was removed from the cluster, but containers of this host are to be in it`);
+      return;
+    }
+    this.#cluster.networkGone(networkView(network));
+    this.#state.removeNetwork(network);
+    this.#finishRemoval(network);
+  }
+
+  /** Networks that were kept for endpoints that are gone now. */
+  #forgetOrphans(): void {
+    const { overlay } = this.nodes;
+    if (overlay === null) return;
+    for (const network of this.#state.networks()) {
+      if (network.driver !== "overlay" || overlay.cluster.mirror.network(network.id) !== undefined) continue;
+      if (this.#state.endpointsIn(network.id).length === 0) this.#forget(network);
+    }
   }
 
   /** What is left to do for a network that is marked as removed: its rules now, its link in the background. */
@@ -182,6 +249,7 @@ export class LocalNetworks implements Networks {
       try {
         if (hasBridge(network)) {
           if (this.#hasTable) this.#firewall.removeNetwork(network.id);
+          await this.nodes.overlay?.closeNetwork(network);
           await this.#kernel.removeBridge(network);
         }
         // Otherwise the next engine of this root does it.
@@ -197,7 +265,7 @@ export class LocalNetworks implements Networks {
 
   connect(request: EndpointRequest): Endpoint {
     const network = this.#state.find(request.network);
-    const { container, aliases = [], gatewayPriority = 0, transient = false } = request;
+    const { container, aliases = [], links = [], gatewayPriority = 0, transient = false } = request;
     const fixed = checkFixed(request);
     if (network.driver === "host" || network.driver === "null") {
       throw new NetworkError("network_invalid", `network ${network.name} has no endpoints: a container is in it, or in others`);
@@ -207,6 +275,9 @@ export class LocalNetworks implements Networks {
     }
     if (network.predefined && aliases.length > 0) {
       throw new NetworkError("network_invalid", `network ${network.name} knows no aliases: make a network for that`);
+    }
+    if (network.predefined && links.length > 0) {
+      throw new NetworkError("network_invalid", `network ${network.name} knows no names: make a network for links in it`);
     }
     for (const [family, address] of [[4, fixed.ipv4] as const, [6, fixed.ipv6] as const]) {
       if (address === undefined) continue;
@@ -223,6 +294,7 @@ export class LocalNetworks implements Networks {
       network: network.id,
       container,
       aliases,
+      ...(links.length > 0 ? { links } : {}),
       fixed,
       ...(request.interface === undefined ? {} : { interface: request.interface }),
       ...(request.bandwidth === undefined ? {} : { bandwidth: checkBandwidth(network, request.bandwidth) }),
@@ -235,6 +307,7 @@ export class LocalNetworks implements Networks {
 
   async disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void> {
     await this.#sandboxes.disconnect(container, this.#state.find(network), sandbox);
+    this.#forgetOrphans();
   }
 
   async limit(container: string, change: (endpoint: Endpoint) => Bandwidth): Promise<void> {
@@ -295,24 +368,31 @@ export class LocalNetworks implements Networks {
       if (isLate) return this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
       return driver === "bridge" || driver === "macvlan";
     });
-    for (const network of networks) {
-      this.#kernel.forget(network);
-      try {
-        this.#kernel.ensure(this.#current(network));
-      } catch (error) {
-        this.#log(`networks: network ${network.name} cannot be made: ${messageOf(error)}`);
-      }
-    }
+    const spanning = networks.filter(({ driver }) => driver === "overlay");
+    for (const network of networks) if (!spanning.includes(network)) this.#remake(network);
     // Rules of a former engine would keep the ports of containers that are gone.
     if (networks.some(hasBridge)) this.#makeTable();
     else if (!this.#hasTable) this.#removeTable();
+    for (const network of spanning) this.#remake(network);
     await this.#sandboxes.repair(running);
     this.#sandboxes.sweepSoon(0);
+    this.#forgetOrphans();
+    this.nodes.overlay?.start();
+  }
+
+  #remake(network: NetworkRecord): void {
+    this.#kernel.forget(network);
+    try {
+      this.#kernel.ensure(this.#current(network));
+    } catch (error) {
+      this.#log(`networks: network ${network.name} cannot be made: ${messageOf(error)}`);
+    }
   }
 
   async forget(container: string): Promise<void> {
     this.#sandboxes.detach(container);
     this.#state.removeEndpoints(this.#state.endpointsOf(container));
+    this.#forgetOrphans();
   }
 
   async explain(reference: string): Promise<string> {
@@ -321,13 +401,17 @@ export class LocalNetworks implements Networks {
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
-    return explainNetwork(network, attached, { tag: this.#tag, hairpin: needsHairpin(), rules, obstacles });
+    return explainNetwork(network, attached, {
+      ...{ tag: this.#tag, hairpin: needsHairpin(), rules, obstacles },
+      spanning: network.driver === "overlay" ? this.nodes.member.explain(network) : [],
+    });
   }
 
   /** Resolves when what was to be removed in the background is gone. */
   async idle(): Promise<void> {
     await Promise.all(this.#removals.values());
     await this.#sandboxes.idle();
+    await this.nodes.overlay?.idle();
   }
 
   async withdraw(): Promise<void> {
@@ -340,13 +424,15 @@ export class LocalNetworks implements Networks {
     }
     for (const network of bridges.filter((one) => !isUsed(one))) {
       if (this.#hasTable) this.#firewall.removeNetwork(network.id);
+      await this.nodes.overlay?.closeNetwork(network);
       await this.#kernel.removeBridge(network);
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.nodes.close();
     this.#sandboxes.close();
     this.#firewall.close();
     this.#kernel.close();

@@ -27,7 +27,7 @@ test.each<[Partial<NetworkRequest>, string]>([
   [{ name: "-a" }, "begins with a letter or digit"],
   [{ name: "a b" }, "begins with a letter or digit"],
   [{ name: "a/b" }, "begins with a letter or digit"],
-  [{ driver: "overlay2" }, 'no network driver "overlay2"; there are bridge and macvlan'],
+  [{ driver: "overlay2" }, 'no network driver "overlay2"; there are bridge, overlay and macvlan'],
   [{ driver: "host" }, "it is there already"],
   [{ driver: "macvlan" }, "--opt parent=NAME"],
   [{ ipv4: false }, "neither IPv4 nor IPv6 is on"],

@@ -23,11 +23,11 @@ export interface CheckedRequest {
 }
 
 function checkDriver(driver: string): NetworkDriver {
-  if (driver === "bridge" || driver === "macvlan") return driver;
+  if (driver === "bridge" || driver === "macvlan" || driver === "overlay") return driver;
   if (driver === "host" || driver === "null" || driver === "none") {
     throw invalid(`there is one network of driver ${driver}, and it is there already`);
   }
-  throw invalid(`no network driver "${driver}"; there are bridge and macvlan`);
+  throw invalid(`no network driver "${driver}"; there are bridge, overlay and macvlan`);
 }
 
 /** @throws NetworkError network_invalid, address_invalid */

@@ -30,6 +30,10 @@ export interface SandboxParts {
   readonly ports: PortClaims;
   /** Makes a network in the kernel unless it is there; it may have another subnet afterwards. */
   ensure(network: NetworkRecord): void;
+  /** Who has an address that no container of this host has. */
+  elsewhere(network: NetworkRecord, ip: string): string;
+  /** Takes planned addresses in networks that span hosts, all or none; what it returns is another host's, and others are to be chosen. */
+  claim(planned: readonly Attached[]): Promise<readonly { readonly network: NetworkRecord; readonly ip: string }[]>;
 }
 
 /** Links of a namespace that is ending are gone this long, in milliseconds, after its container; what is there then is a stray. */
@@ -85,11 +89,11 @@ export class Sandboxes {
     names: ReadonlySet<string>,
     requests: readonly Publication[],
   ): Promise<void> {
-    const { state, kernel, tag } = this.#parts;
+    const { state, kernel } = this.#parts;
     const { container, netns } = sandbox;
     const before = attachedOf(state.endpointsOf(container));
     const publishedBefore = state.publication(container);
-    const added = planAttachments(state, entries, { tag, names, parentMac: (parent) => kernel.net.linkByName(parent)?.address });
+    const added = await this.#plan(sandbox, entries, names);
     const all = [...before, ...added];
     const publication = this.#record(container, { added, all, requests, publishedBefore });
     const routes = { from: gatewaysOf(before), to: gatewaysOf(all) };
@@ -103,6 +107,27 @@ export class Sandboxes {
       throw new NetworkError("network_failed", `attaching container ${container.slice(0, 12)}: ${messageOf(error)}`, {
         cause: error,
       });
+    }
+  }
+
+  /** What endpoints are to have: its addresses are taken on this host, and in the cluster. */
+  async #plan({ name }: Sandbox, entries: readonly EndpointEntry[], names: ReadonlySet<string>): Promise<Attached[]> {
+    const { state, kernel, tag, claim, elsewhere } = this.#parts;
+    for (;;) {
+      const parentMac = (parent: string): string | undefined => kernel.net.linkByName(parent)?.address;
+      const planned = planAttachments(state, entries, { tag, names, parentMac, name, elsewhere });
+      const giveBack = (): void => {
+        for (const { entry, attachment } of planned) releaseAddresses(state, entry.network, [attachment.ipv4, attachment.ipv6]);
+      };
+      try {
+        const others = await claim(planned);
+        if (others.length === 0) return planned;
+        giveBack();
+        for (const { network, ip } of others) state.allocator(network, familyOf(ip))?.takeFixed(ip);
+      } catch (error) {
+        giveBack();
+        throw error;
+      }
     }
   }
 
@@ -132,7 +157,7 @@ export class Sandboxes {
         throw error;
       }
     } catch (error) {
-      for (const { entry, attachment } of added) releaseAddresses(state, entry.network, [attachment.ipv4, attachment.ipv6]);
+      for (const { entry, attachment } of added) state.giveBack(entry, attachment);
       throw error;
     }
   }

@@ -75,6 +75,11 @@ export interface Bandwidth {
   readonly send?: number;
 }
 
+export interface EndpointLink {
+  readonly container: string;
+  readonly alias: string;
+}
+
 export interface EndpointRequest {
   /** Name or id of the network. */
   readonly network: string;
@@ -86,6 +91,8 @@ export interface EndpointRequest {
   readonly mac?: string;
   /** Names besides the container's own, for this network alone. */
   readonly aliases?: readonly string[];
+  /** Names for others in this network that this container alone knows: whoever is called or known as `container` there. */
+  readonly links?: readonly EndpointLink[];
   /** The interface's name in the container; absent: "eth" and the first free number. */
   readonly interface?: string;
   /** The endpoint with the highest has the default route; 0 by default. */
@@ -106,6 +113,8 @@ export interface Endpoint {
   readonly networkName: string;
   readonly container: string;
   readonly aliases: readonly string[];
+  /** Absent: none. */
+  readonly links?: readonly EndpointLink[];
   readonly fixed: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
   readonly interface?: string;
   readonly gatewayPriority: number;
@@ -130,6 +139,20 @@ export interface Attachment {
   readonly ipv6: string | null;
   readonly ipv6PrefixLength: number;
   readonly ipv6Gateway: string | null;
+  /** Of overlay: what other hosts call it, the container's own name first. */
+  readonly names?: readonly string[];
+}
+
+/** What a container has received and sent by an interface since it was started. */
+export interface InterfaceCounters {
+  readonly rxBytes: number;
+  readonly rxPackets: number;
+  readonly rxErrors: number;
+  readonly rxDropped: number;
+  readonly txBytes: number;
+  readonly txPackets: number;
+  readonly txErrors: number;
+  readonly txDropped: number;
 }
 
 /** A running container, as networks see it. */
@@ -138,6 +161,8 @@ export interface Sandbox {
   readonly container: string;
   /** A descriptor of its network namespace, the caller's; it is not kept. */
   readonly netns: number;
+  /** Its name, by which containers of other hosts find it. */
+  readonly name?: string;
 }
 
 export interface Published extends Publication {
@@ -151,6 +176,7 @@ export interface Published extends Publication {
  * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed.
  */
 export interface Networks {
+  readonly nodes: Nodes;
   create(request: NetworkRequest): Promise<Network>;
   /** By name, id or unique prefix of an id. */
   get(reference: string): Network;
@@ -203,7 +229,83 @@ export interface Networks {
    */
   withdraw(): Promise<void>;
   /** What is in the kernel stays. */
-  close(): void;
+  close(): Promise<void>;
+}
+
+/** A host that shares overlay networks with this one. */
+export interface Node {
+  /** 16 hex digits. */
+  readonly id: string;
+  readonly name: string;
+  /** Where it takes VXLAN packets. */
+  readonly address: string;
+  /** RFC 3339, UTC. */
+  readonly joined: string;
+  /** "down": nothing has been heard of its engine for some time; its addresses are still its own. */
+  readonly status: "up" | "down";
+  readonly isSelf: boolean;
+  /** Containers that run there in overlay networks. */
+  readonly containers: number;
+}
+
+export interface JoinRequest {
+  /** "etcd://user:password@10.0.0.1:2379,10.0.0.2:2379/prefix" */
+  readonly url: string;
+  /** Absent: the host's. */
+  readonly name?: string;
+  /** Absent: the one that etcd is reached from. */
+  readonly address?: string;
+  /** UDP port of VXLAN, on all hosts the same; absent: 4789. */
+  readonly port?: number;
+  /** PEM texts: who signed etcd's certificate; certificate and key of this host. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** Seconds that this host counts as up after it was last heard of; absent: 30. */
+  readonly aliveSeconds?: number;
+  /** Seconds that its addresses stay its own; absent: 86,400. */
+  readonly addressSeconds?: number;
+}
+
+export interface ClusterStatus {
+  readonly node: Node;
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly connected: boolean;
+  /** Why it is not connected; null if it is. */
+  readonly problem: string | null;
+  /** Its addresses may be others' by now: its tunnels are down. */
+  readonly fenced: boolean;
+}
+
+/** A container of another host. */
+export interface RemoteEndpoint {
+  readonly container: string;
+  readonly names: readonly string[];
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+}
+
+/** Told of what other hosts change. Nothing of it may throw. */
+export interface ClusterListener {
+  network(network: Network): void;
+  networkGone(network: Network): void;
+  endpoint(network: string, endpoint: RemoteEndpoint): void;
+  endpointGone(network: string, container: string): void;
+}
+
+/** The cluster whose overlay networks this host shares. Errors: node_not_found, node_exists, node_invalid, node_in_use, cluster_unavailable. */
+export interface Nodes {
+  join(request: JoinRequest): Promise<Node>;
+  /** Refused while a container of this host has an endpoint in an overlay network. */
+  leave(): Promise<Node>;
+  /** Null without a cluster. */
+  status(): ClusterStatus | null;
+  list(): readonly Node[];
+  /** Forgets a node that is down, and frees its addresses. */
+  remove(reference: string): Promise<Node>;
+  /** Containers of hosts that are up, of an overlay network. */
+  remote(network: string): readonly RemoteEndpoint[];
 }
 
 export interface NetworkOptions {
@@ -214,4 +316,5 @@ export interface NetworkOptions {
   log(message: string): void;
   /** How a container is called in messages; absent: by its short id. */
   nameOf?(container: string): string;
+  readonly cluster?: ClusterListener;
 }

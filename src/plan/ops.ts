@@ -187,6 +187,8 @@ export const signatures = {
    * execve's errno, ETIMEDOUT, or `hookStatus` | wait status.
    */
   runHook: { call: "clone3", args: { path: "str", argv: "strs", envp: "strs", state: "reg", timeout: "int" } },
+  /** Of an open file (AT_EMPTY_PATH). On success the plan ends here. */
+  execveat: { call: "execveat", args: { fd: "reg", argv: "strs", envp: "strs" } },
 } as const satisfies Record<string, { call: string; args: Readonly<Record<string, ArgType>> }>;
 
 export type Kind = keyof typeof signatures;

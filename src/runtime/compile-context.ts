@@ -46,6 +46,8 @@ export interface CreateInput {
   readonly idMapsBy?: "plan" | "caller" | undefined;
   /** Where pivot_root(2) cannot be (the host's root is an initramfs): MS_MOVE and chroot. */
   readonly noPivot?: boolean | undefined;
+  /** Index of the passed descriptor of the program that looks after the container's; absent: nobody does. */
+  readonly init?: number | undefined;
   readonly standalone?: Standalone | undefined;
 }
 

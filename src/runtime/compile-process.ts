@@ -30,6 +30,8 @@ export interface ProcessInput {
   readonly setgroupsDenied?: boolean;
   /** The working directory, held open. */
   readonly cwd: Reg;
+  /** A program that runs the process's, and is the process in its place. */
+  readonly init?: Reg | undefined;
   /** What an OCI runtime's process has beyond an engine's. */
   readonly standalone?: StandaloneProcess | undefined;
   /** Runs just before execve, when the process has been started. */
@@ -41,7 +43,7 @@ const prctl = (option: number, arg2 = 0, arg3 = 0) => ({ kind: "prctl", option, 
 
 /** From the standard streams on, which `compileStreams` has set, to execve. */
 export function compileProcess(input: ProcessInput): void {
-  const { child, process, seccompProgram, standalone } = input;
+  const { child, process, seccompProgram, standalone, init } = input;
   compileLimits(input);
   child.about("process", "go to the working directory").do({ kind: "fchdir", fd: input.cwd });
   const seccomp = () => {
@@ -53,7 +55,8 @@ export function compileProcess(input: ProcessInput): void {
   if (!process.noNewPrivileges) seccomp();
   compileIdentity(input);
   const paths = programPaths(process);
-  if (standalone) child.about("process", `see that ${process.args?.[0]} can be run`).do({ kind: "lookUp", paths });
+  if (standalone || init !== undefined)
+    child.about("process", `see that ${process.args?.[0]} can be run`).do({ kind: "lookUp", paths });
   if (process.noNewPrivileges && handsOver) seccomp();
   child.about("handshake", "set up: tell the engine").do({ kind: "notify", event: event.created });
   child.about("handshake", "wait for start").do({ kind: "await" });
@@ -63,7 +66,8 @@ export function compileProcess(input: ProcessInput): void {
   }
   input.beforeExecve?.();
   if (process.noNewPrivileges && !handsOver) seccomp();
-  compileExecve(child, process, paths);
+  if (init === undefined) compileExecve(child, process, paths);
+  else compileInit(child, process, init);
 }
 
 /** To /proc/self/attr/exec: the label is taken on by the next execve, in this process or one that it forks. */
@@ -239,6 +243,12 @@ function programPaths({ args = [], env = [] }: Process): string[] {
   const path = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? DEFAULT_PATH;
   const directories = path.split(":").filter((entry) => entry !== "" && program !== "");
   return directories.map((directory) => `${directory}/${program}`);
+}
+
+/** As `docker run --init` names it. It looks the program up by itself. */
+function compileInit(child: Writer, { args = [], env = [] }: Process, fd: Reg): void {
+  child.about("process", `look after ${args[0]}`);
+  child.do({ kind: "execveat", fd, argv: ["/sbin/docker-init", "--", ...args], envp: env });
 }
 
 function compileExecve(child: Writer, { args = [], env = [] }: Process, paths: readonly string[]): void {

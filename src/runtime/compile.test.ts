@@ -79,6 +79,18 @@ describe("a whole plan", () => {
     `);
   });
 
+  test("with an init: the program is looked up, then what looks after it is run", () => {
+    const child = lines({ ...inputOf(specOf({})), init: 1 })
+      .split("\n")
+      .map((line) => line.trim());
+    expect(child.slice(-4)).toEqual([
+      'lookUp(["/bin/app"])',
+      "notify(created)",
+      "await()",
+      'execveat($passed1, ["/sbin/docker-init","--","/bin/app","-v"], {1 variables})',
+    ]);
+  });
+
   test("cgroup v1, a user namespace, a user other than root, a seccomp filter", () => {
     const namespaces = (["mount", "user", "cgroup", "network"] as const).map((type) => ({ type }));
     const user = { uid: 7, gid: 8, additionalGids: [9], umask: 0o77 };

@@ -89,6 +89,7 @@ export function compileCreate(input: CreateInput): Plan {
   compileHooks(context, "createContainer");
   compileRootEntry(context, rootPlan, root);
   const { seccompProgram, facts, standalone } = input;
+  const init = input.init === undefined ? undefined : reg.passed + input.init;
   compileStreams(child, terminal, standalone);
   if (standalone) compileParentDeath(child, 0);
   // it may wait for long, in a pid namespace with others, and what it holds is the host's
@@ -97,7 +98,7 @@ export function compileCreate(input: CreateInput): Plan {
   const beforeExecve = () => compileHooks(context, "startContainer");
   const inUserns = context.userns !== null;
   const { setgroupsDenied } = context;
-  compileProcess({ child, process, facts, seccompProgram, inUserns, setgroupsDenied, cwd, standalone, beforeExecve });
+  compileProcess({ child, process, facts, seccompProgram, inUserns, setgroupsDenied, cwd, init, standalone, beforeExecve });
 
   return Object.freeze({
     before: Object.freeze(before.ops),

@@ -1,5 +1,6 @@
 /** Typed system calls: the only place that calls into the kernel. See README.md. */
 export * from "./bpf.ts";
+export * from "./clock.ts";
 export * from "./conntrack.ts";
 export * from "./constants.ts";
 export * from "./epoll.ts";

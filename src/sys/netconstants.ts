@@ -51,7 +51,7 @@ export const IFF = {
 // biome-ignore format: a table
 export const IFLA = {
   IFLA_ADDRESS: 1, IFLA_BROADCAST: 2, IFLA_IFNAME: 3, IFLA_MTU: 4, IFLA_LINK: 5, IFLA_MASTER: 10, IFLA_PROTINFO: 12,
-  IFLA_TXQLEN: 13, IFLA_OPERSTATE: 16, IFLA_LINKINFO: 18, IFLA_NET_NS_PID: 19, IFLA_IFALIAS: 20, IFLA_NET_NS_FD: 28,
+  IFLA_TXQLEN: 13, IFLA_OPERSTATE: 16, IFLA_LINKINFO: 18, IFLA_NET_NS_PID: 19, IFLA_IFALIAS: 20, IFLA_STATS64: 23, IFLA_NET_NS_FD: 28,
   IFLA_EXT_MASK: 29, IFLA_LINK_NETNSID: 37, IFLA_GSO_MAX_SIZE: 41,
 } as const;
 
@@ -77,8 +77,8 @@ export const IFLA_BR = {
 /** Attributes of a bridge's port. */
 // biome-ignore format: a table
 export const IFLA_BRPORT = {
-  IFLA_BRPORT_MODE: 4, IFLA_BRPORT_LEARNING: 8, IFLA_BRPORT_UNICAST_FLOOD: 9, IFLA_BRPORT_NEIGH_SUPPRESS: 32,
-  IFLA_BRPORT_ISOLATED: 33,
+  IFLA_BRPORT_MODE: 4, IFLA_BRPORT_LEARNING: 8, IFLA_BRPORT_UNICAST_FLOOD: 9, IFLA_BRPORT_MCAST_FLOOD: 27,
+  IFLA_BRPORT_BCAST_FLOOD: 30, IFLA_BRPORT_NEIGH_SUPPRESS: 32, IFLA_BRPORT_ISOLATED: 33,
 } as const;
 
 /** Attributes of a macvlan link's data, and its modes. */
@@ -131,7 +131,7 @@ export const NUD = {
 /** Neighbour flags. */
 // biome-ignore format: a table
 export const NTF = {
-  NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_ROUTER: 0x80,
+  NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_STICKY: 0x40, NTF_ROUTER: 0x80,
 } as const;
 
 /** Queueing disciplines, filters and their actions: attributes, and where they stand. */

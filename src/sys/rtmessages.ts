@@ -199,13 +199,17 @@ export interface BridgePortOptions {
   /** Isolated ports do not reach each other. */
   readonly isolated?: boolean;
   readonly learning?: boolean;
+  /** Frames for an address that is in no entry go out by it; and those for groups, and for all. */
   readonly flood?: boolean;
+  readonly multicastFlood?: boolean;
+  readonly broadcastFlood?: boolean;
+  /** The bridge answers ARP and neighbour solicitations for what is behind it from its neighbour table, and they do not go out by it. */
   readonly neighbourSuppression?: boolean;
 }
 
 /** Settings of a link as a port of its bridge. */
 export function setBridgePort(index: number, options: BridgePortOptions): NetlinkRequest {
-  const { hairpin, isolated, learning, flood, neighbourSuppression } = options;
+  const { hairpin, isolated, learning, flood, multicastFlood, broadcastFlood, neighbourSuppression } = options;
   const parts: Uint8Array[] = [];
   const add = (type: number, on: boolean | undefined) => {
     if (on !== undefined) parts.push(attr.u8(type, Number(on)));
@@ -214,6 +218,8 @@ export function setBridgePort(index: number, options: BridgePortOptions): Netlin
   add(IFLA_BRPORT.IFLA_BRPORT_ISOLATED, isolated);
   add(IFLA_BRPORT.IFLA_BRPORT_LEARNING, learning);
   add(IFLA_BRPORT.IFLA_BRPORT_UNICAST_FLOOD, flood);
+  add(IFLA_BRPORT.IFLA_BRPORT_MCAST_FLOOD, multicastFlood);
+  add(IFLA_BRPORT.IFLA_BRPORT_BCAST_FLOOD, broadcastFlood);
   add(IFLA_BRPORT.IFLA_BRPORT_NEIGH_SUPPRESS, neighbourSuppression);
   return {
     type: RTM.RTM_SETLINK,
@@ -319,7 +325,7 @@ export interface NeighbourSpec {
   readonly fdb?: boolean;
   /** NUD_*; NUD_PERMANENT if absent. */
   readonly state?: number;
-  /** NTF_*: NTF_SELF for a vxlan's own table, NTF_MASTER for that of the port's bridge. */
+  /** NTF_*: NTF_SELF for a vxlan's own table, NTF_MASTER for that of the port's bridge; NTF_STICKY: no frame moves it to another port. */
   readonly flags?: number;
   /** Add to what is there for this hardware address (several endpoints for broadcasts) instead of replacing it. */
   readonly append?: boolean;

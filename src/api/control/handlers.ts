@@ -77,6 +77,8 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     },
     stop: async ({ request }) => ({ id: await engine.stop(request.container, request.signal, request.timeout) }),
     restart: async ({ request }) => ({ id: await engine.restart(request.container, request.signal, request.timeout) }),
+    rename: async ({ request }) => ({ id: await engine.rename(request.container, request.name) }),
+    top: async ({ request }) => engine.top(request.container, request.args ?? []),
     kill: async ({ request }) => ({ id: await engine.kill(request.container, request.signal) }),
     pause: async ({ request }) => ({ id: await engine.pause(request.container) }),
     unpause: async ({ request }) => ({ id: await engine.unpause(request.container) }),
@@ -88,15 +90,17 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     inspect: async ({ request }) => engine.inspect(request.container),
     list: async ({ request }) => ({ containers: engine.list(request) }),
     logs: async (call) => {
-      const { stdout = true, stderr = true, timestamps, container, ...query } = call.request;
+      const { stdout = true, stderr = true, timestamps, details, container, ...query } = call.request;
       const encoder = new TextEncoder();
+      const said = details ? `${engine.logDetails(container)} ` : "";
       for await (const entry of engine.logs(container, query, call.signal)) {
         if (entry.stream === "stdout" ? !stdout : !stderr) continue;
-        const bytes = encoder.encode(timestamps ? `${fixedWidth(entry.time)} ${entry.text}` : entry.text);
+        const bytes = encoder.encode(`${timestamps ? `${fixedWidth(entry.time)} ` : ""}${said}${entry.text}`);
         await (entry.stream === "stdout" ? call.stdout(bytes) : call.stderr(bytes));
       }
       return {};
     },
+    logsClear: async ({ request }) => ({ id: engine.clearLog(request.container) }),
     attach: async (call) => {
       const { container, attach, size, sigProxy } = call.request;
       const status = await engine.attach(container, streamsOf(call, attach, sigProxy), size);
@@ -210,6 +214,11 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     networkRemove: async ({ request }) => engine.networks.remove(request.network),
     networkPrune: async ({ request }) => engine.networks.prune(request.filters),
     networkExplain: async ({ request }) => ({ text: await engine.networks.explain(request.network) }),
+    nodeJoin: async ({ request }) => engine.nodes.join(request),
+    nodeLeave: async () => engine.nodes.leave(),
+    nodeList: async () => ({ nodes: engine.nodes.list() }),
+    nodeRemove: async ({ request }) => engine.nodes.remove(request.node),
+    nodeStatus: async () => ({ status: engine.nodes.status() }),
     networkConnect: async ({ request }) => {
       await engine.networks.connect(request.container, request.endpoint);
       return {};

@@ -19,6 +19,7 @@
 import type {
   AttachRequest,
   ClonedVolume,
+  ClusterStatus,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
@@ -36,6 +37,7 @@ import type {
   Image,
   ImageSummary,
   ImageTree,
+  JoinRequest,
   LoginRequest,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
@@ -48,6 +50,8 @@ import type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
+  ProcessList,
   PulledName,
   PullRequest,
   PushedManifest,
@@ -155,6 +159,9 @@ export interface Calls {
   stop: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
   /** Stops it, if it runs, and starts it. */
   restart: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
+  rename: { request: { container: string; name: string }; result: { id: string }; item: never };
+  /** `args`: those of ps(1); none: -ef. */
+  top: { request: { container: string; args?: string[] }; result: ProcessList; item: never };
   kill: { request: { container: string; signal?: string }; result: { id: string }; item: never };
   pause: { request: { container: string }; result: { id: string }; item: never };
   unpause: { request: { container: string }; result: { id: string }; item: never };
@@ -179,12 +186,15 @@ export interface Calls {
       since?: string;
       until?: string;
       timestamps?: boolean;
+      /** Each entry with what the log's options name of labels and variables. */
+      details?: boolean;
       stdout?: boolean;
       stderr?: boolean;
     };
     result: Record<never, never>;
     item: never;
   };
+  logsClear: { request: { container: string }; result: { id: string }; item: never };
   attach: {
     request: { container: string; attach: AttachStreams; size?: TerminalSize; sigProxy?: boolean };
     result: { exitCode: number; detached?: boolean };
@@ -311,6 +321,12 @@ export interface Calls {
   guestStatus: { request: { network: string }; result: Record<never, never>; item: never };
   /** Of what the CNI configuration has asked for all goes but `valid`. */
   guestCollect: { request: { configuration: string; valid: GuestReference[] }; result: { count: number }; item: never };
+  nodeJoin: { request: JoinRequest; result: Node; item: never };
+  nodeLeave: { request: Record<never, never>; result: Node; item: never };
+  nodeList: { request: Record<never, never>; result: { nodes: readonly Node[] }; item: never };
+  nodeRemove: { request: { node: string }; result: Node; item: never };
+  /** Null: the host is in no cluster. */
+  nodeStatus: { request: Record<never, never>; result: { status: ClusterStatus | null }; item: never };
   volumeCreate: {
     request: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
     result: VolumeInfo;

@@ -3,6 +3,7 @@
 export type {
   AttachFile,
   ContainerInfo,
+  ContainerLink,
   ContainerRequest,
   ContainerState,
   ContainerStatus,
@@ -34,6 +35,7 @@ export type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
   Pool,
   PortRequest,
   Published,

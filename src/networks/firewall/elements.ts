@@ -1,8 +1,8 @@
 /** What networks and ports are in the table's sets and maps. Pure. */
-import { interfaceKey, parseIp, parsePrefix, type SetElement, setKey } from "../../sys/index.ts";
+import { formatIp, interfaceKey, parseIp, parsePrefix, type SetElement, setKey } from "../../sys/index.ts";
 import type { Protocol } from "../types.ts";
 import type { SetName } from "./ruleset.ts";
-import type { FirewallNetwork, FirewallPort } from "./types.ts";
+import type { FirewallNetwork, FirewallNodes, FirewallPort } from "./types.ts";
 
 export interface Element extends SetElement {
   readonly set: SetName;
@@ -60,6 +60,15 @@ const portBytes = (port: number): Uint8Array => {
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw new TypeError(`not a port: ${port}`);
   return Uint8Array.of(port >> 8, port);
 };
+
+/** @throws TypeError for what is no address or port */
+export function nodeElements({ ports, addresses }: FirewallNodes): Element[] {
+  const keys = new Set(addresses.map((address) => formatIp(parseIp(address))));
+  return [
+    ...[...new Set(ports)].map((port): Element => ({ set: "tunnels", key: portBytes(port), text: `${port}` })),
+    ...[...keys].map((text): Element => ({ set: text.includes(":") ? "nodes6" : "nodes4", key: parseIp(text), text })),
+  ];
+}
 
 /** Two ports with the same key cannot be published both. */
 export const portKey = ({ protocol, hostIp, hostPort }: FirewallPort): string => `${protocol} ${hostIp} ${hostPort}`;

@@ -17,6 +17,14 @@ export interface FirewallNetwork {
   readonly icc: boolean;
 }
 
+/** Who may send by tunnels of overlay networks. */
+export interface FirewallNodes {
+  /** UDP ports of tunnels. None: all that comes to any port is left alone. */
+  readonly ports: readonly number[];
+  /** Addresses of hosts that tunnels come from. */
+  readonly addresses: readonly string[];
+}
+
 export interface FirewallPort {
   readonly protocol: Protocol;
   /** "0.0.0.0", "::" or one address of the host. */
