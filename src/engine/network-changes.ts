@@ -10,6 +10,7 @@ import { networkMode } from "./network-mode.ts";
 import {
   connect,
   forgetNetworks,
+  type Named,
   nameContainer,
   nameNetwork,
   nameRemote,
@@ -20,14 +21,18 @@ import {
 } from "./networking.ts";
 import type { NetworkEndpoint } from "./types.ts";
 
-/** After a start of the engine, when it is known who runs. */
-export async function reconcileNetworks(context: Context): Promise<void> {
+/** After a start of the engine, when it is known who runs. `guests`: sandboxes of others, which are there; their descriptors are closed. */
+export async function reconcileNetworks(
+  context: Context,
+  guests: readonly { readonly sandbox: Sandbox; readonly named: Named }[],
+): Promise<void> {
   const { networks, containers } = context;
-  for (const { id } of networks.list())
-    for (const { container } of networks.endpointsIn(id))
-      if (!containers.has(container)) await forgetNetworks(context, container);
-  const netns: Sandbox[] = [];
+  const netns: Sandbox[] = guests.map(({ sandbox }) => sandbox);
+  const known = new Map(guests.map(({ named }) => [named.id, named]));
   try {
+    for (const { id } of networks.list())
+      for (const { container } of networks.endpointsIn(id))
+        if (!containers.has(container) && !known.has(container)) await forgetNetworks(context, container);
     const running = new Set([...containers.values()].filter(({ isUp }) => isUp).map(({ id }) => id));
     // plugins take their time: who is in networks of ours does not wait for that
     inBackground(context, "CNI", () => context.cni.recover(running));
@@ -42,6 +47,8 @@ export async function reconcileNetworks(context: Context): Promise<void> {
     for (const network of networks.list()) nameNetwork(context, network);
     nameRemote(context);
     for (const sandbox of netns) {
+      const guest = known.get(sandbox.container);
+      if (guest) await nameContainer(context, guest, networks.endpointsOf(guest.id), sandbox.netns);
       const record = containers.get(sandbox.container)?.record;
       if (record) await settleNetworks(context, record, sandbox);
     }

@@ -110,7 +110,7 @@ export function publicationsOf(context: Context, { request, imageId }: Container
 }
 
 /** Without an address a port is published on every address of either family. */
-const everyFamily = (port: PortRequest): Publication[] =>
+export const everyFamily = (port: PortRequest): Publication[] =>
   port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port];
 
 export const withNamespace = async <T>(
@@ -176,12 +176,19 @@ export async function nameAnew(context: Context, record: ContainerRecord): Promi
 }
 
 /** As with Docker, the default network has no names. */
-const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+export const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+
+/** What the resolver is told of a container. */
+export interface Named {
+  readonly id: string;
+  readonly name: string;
+  readonly request: Pick<ContainerRequest, "dns" | "extraHosts">;
+}
 
 /** Tells the resolver where a container that runs is, and gives the container its name server, if one of its networks has names. */
 export async function nameContainer(
   context: Context,
-  { id, name, request }: ContainerRecord,
+  { id, name, request }: Named,
   endpoints: readonly Endpoint[],
   netns: number,
 ): Promise<void> {

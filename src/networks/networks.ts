@@ -186,6 +186,11 @@ export class LocalNetworks implements Networks {
     return this.#state.networks().map(networkView);
   }
 
+  requireAddresses(reference: string): void {
+    const network = this.#state.find(reference);
+    for (const family of [4, 6] as const) this.#state.allocator(network, family)?.requireFree(this.#state.fixedIn(network));
+  }
+
   async remove(reference: string): Promise<Network> {
     const network = this.#state.find(reference);
     if (network.predefined) {
@@ -303,6 +308,7 @@ export class LocalNetworks implements Networks {
       ...(request.interface === undefined ? {} : { interface: request.interface }),
       ...(request.bandwidth === undefined ? {} : { bandwidth: checkBandwidth(network, request.bandwidth) }),
       gatewayPriority,
+      ...(request.withoutGateway ? { withoutGateway: true } : {}),
       transient,
     };
     return endpointView(this.#state.addEndpoint(record, network));
@@ -346,8 +352,8 @@ export class LocalNetworks implements Networks {
     return { endpoints: this.endpointsOf(sandbox.container), published: this.publishedBy(sandbox.container) };
   }
 
-  async attachOne(sandbox: Sandbox, network: string): Promise<Endpoint> {
-    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network)));
+  async attachOne(sandbox: Sandbox, network: string, publish: readonly Publication[] = []): Promise<Endpoint> {
+    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network), publish));
   }
 
   async settle(sandbox: Sandbox): Promise<void> {
