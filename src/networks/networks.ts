@@ -408,9 +408,9 @@ export class LocalNetworks implements Networks {
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
+    const ownsParent = hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag);
     return explainNetwork(network, attached, {
-      ...{ tag: this.#tag, hairpin: needsHairpin(), rules, obstacles },
-      ownsParent: hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag),
+      ...{ tag: this.#tag, ownsParent, hairpin: needsHairpin(), rules, obstacles },
       spanning: network.driver === "overlay" ? this.nodes.member.explain(network) : [],
     });
   }

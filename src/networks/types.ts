@@ -168,7 +168,8 @@ export interface Published extends Publication {
 /**
  * All networks of one data root. What it says is done is durable; what it makes in the kernel can be made again from what is durable.
  * Errors have the codes network_not_found, network_ambiguous, network_exists, network_in_use, network_invalid, address_invalid, address_in_use,
- * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed.
+ * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed,
+ * encryption_unavailable.
  */
 export interface Networks {
   readonly nodes: Nodes;
