@@ -59,13 +59,16 @@ export interface StartedExec {
   readonly served?: Promise<"ended" | "detached">;
 }
 
-/** Starts a further process in a running container. It lives and dies with the container, whatever the client does. */
+/**
+ * Starts a further process in a running container. It lives and dies with the container, whatever the client does. `numbered` is told
+ * its number before it runs: one that does not run yet does not outlive the engine.
+ */
 export async function startExec(
   context: Context,
   container: Container,
   request: ExecRequest,
   client: ClientStreams,
-  size?: Size,
+  { size, numbered }: { readonly size?: Size | undefined; readonly numbered?: (number: number) => void } = {},
 ): Promise<StartedExec> {
   const { record, shim } = container;
   if (!shim || !container.isUp) {
@@ -84,6 +87,7 @@ export async function startExec(
   });
   const served = attachment ? serve(shim, attachment, client) : undefined;
   try {
+    numbered?.(process.number);
     shim.start(process.number);
     await (record.runtime ? inTime(`${record.runtime.name} exec`, process.started) : process.started);
   } catch (error) {
@@ -115,6 +119,6 @@ export async function execInContainer(
   client: ClientStreams,
   size?: Size,
 ): Promise<number | undefined> {
-  const { exited, served } = await startExec(context, container, request, client, size);
+  const { exited, served } = await startExec(context, container, request, client, { size });
   return (await served) === "ended" ? exited : undefined;
 }

@@ -5,7 +5,8 @@ import type { Network, NetworkRequest } from "../networks/types.ts";
 import { checkCniNetwork, inspectCniNetwork, refuseCni } from "./cni.ts";
 import { type Context, findContainer } from "./context.ts";
 import { isLabelled, pruneTest } from "./filters.ts";
-import { connectNetwork, disconnectNetwork, forgetNetworks, nameNetwork } from "./networking.ts";
+import { connectNetwork, disconnectNetwork } from "./network-changes.ts";
+import { forgetNetworks, nameNetwork } from "./networking.ts";
 import type { AnyNetwork, NetworkEndpoint, NetworkInfo } from "./types.ts";
 
 async function create(context: Context, request: NetworkRequest): Promise<Network> {

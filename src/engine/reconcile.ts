@@ -18,7 +18,7 @@ import { forgetExecs } from "./foreign-exec.ts";
 import { reconcileImageMounts } from "./image-mounts.ts";
 import { killSession } from "./kill-session.ts";
 import { containerPaths } from "./layout.ts";
-import { reconcileNetworks } from "./networking.ts";
+import { reconcileNetworks } from "./network-changes.ts";
 import { settleFreezer } from "./pause.ts";
 import { deleteContainer } from "./remove.ts";
 import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";

@@ -104,18 +104,14 @@ export class LocalNetworks implements Networks {
 
   /** Nothing is made in the kernel before a container is in it. */
   async #createOverlay(checked: CheckedRequest): Promise<NetworkRecord> {
-    const { cluster, mtu } = this.nodes.member;
-    if (checked.parsed.encrypted) {
-      throw new NetworkError(
-        "network_invalid",
-        `network ${checked.name}: encryption needs WireGuard, which this kernel does not have`,
-      );
-    }
+    const { cluster, underlay } = this.nodes.member;
+    const { encrypted } = checked.parsed;
+    if (encrypted) underlay.checkEncryption();
     const { id } = await cluster.createNetwork(checked.name, (others) => {
       const local = this.#state.networks();
       const known = new Set(local.map((network) => network.id));
       const network = newNetwork(this.#kernel, [...local, ...others.filter((other) => !known.has(other.id))], checked, this.#tag);
-      return { ...network, mtu: checked.parsed.mtu ?? mtu };
+      return { ...network, mtu: checked.parsed.mtu ?? underlay.mtuOf(encrypted) };
     });
     return this.#state.find(id);
   }
@@ -354,6 +350,10 @@ export class LocalNetworks implements Networks {
     return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network)));
   }
 
+  async settle(sandbox: Sandbox): Promise<void> {
+    await this.#sandboxes.settle(sandbox);
+  }
+
   async detach(container: string): Promise<void> {
     this.#sandboxes.detach(container);
   }
@@ -408,9 +408,9 @@ export class LocalNetworks implements Networks {
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
-    const ownsParent = hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag);
     return explainNetwork(network, attached, {
-      ...{ tag: this.#tag, ownsParent, hairpin: needsHairpin(), rules, obstacles },
+      ...{ tag: this.#tag, hairpin: needsHairpin(), rules, obstacles },
+      ownsParent: hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag),
       spanning: network.driver === "overlay" ? this.nodes.member.explain(network) : [],
     });
   }

@@ -14,7 +14,7 @@ import {
 import type { NetworkRecord, PublicationRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import type { Firewall, FirewallPort } from "./firewall/index.ts";
-import { linksInside, moveDefaultRoutes, takeAddresses } from "./inside.ts";
+import { defaultRoutes, isConfigured, linksInside, moveDefaultRoutes, takeAddresses } from "./inside.ts";
 import type { KernelNetworks, Wanted } from "./kernel.ts";
 import { checkPublication, type PortClaims } from "./ports.ts";
 import { familyOf } from "./prefixes.ts";
@@ -342,6 +342,27 @@ export class Sandboxes {
         }
       }
     }
+  }
+
+  /** A running container that was connected or disconnected when an engine died has all that it should have. */
+  async settle(sandbox: Sandbox): Promise<void> {
+    const { state, kernel, log } = this.#parts;
+    const { container, netns } = sandbox;
+    for (const entry of state.endpointsOf(container).filter(({ attached }) => attached === null)) {
+      try {
+        await this.attachOne(sandbox, entry.network);
+      } catch (error) {
+        log(
+          `networks: container ${container.slice(0, 12)} was to be connected to ${entry.network.name}, and is not: ${messageOf(error)}`,
+        );
+        state.removeEndpoints([entry]);
+      }
+    }
+    const attached = attachedOf(state.endpointsOf(container));
+    const half = wantedOf(attached).filter(({ attachment }) => !isConfigured(netns, attachment));
+    await kernel.detach(netns, half);
+    await kernel.attach(netns, half, { ipv4: null, ipv6: null });
+    moveDefaultRoutes(netns, defaultRoutes(netns), gatewaysOf(attached));
   }
 
   /** Removes links that carry our tag and that nobody knows, some time from now; no such look is done twice. */

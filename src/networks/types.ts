@@ -202,6 +202,11 @@ export interface Networks {
   ): Promise<{ endpoints: readonly Endpoint[]; published: readonly Published[] }>;
   /** One endpoint more, of a container that runs. */
   attachOne(sandbox: Sandbox, network: string): Promise<Endpoint>;
+  /**
+   * After `reconcile`, for a container that was being connected or disconnected when its engine died: every endpoint it has is made, whole,
+   * and its default routes lead where they should. One that cannot be made is taken from it, and that is logged.
+   */
+  settle(sandbox: Sandbox): Promise<void>;
   /** The container has ended: addresses, rules and ports are free again at once; its links went with its namespace. Idempotent. */
   detach(container: string): Promise<void>;
   publishedBy(container: string): readonly Published[];
@@ -251,6 +256,8 @@ export interface JoinRequest {
   readonly address?: string;
   /** UDP port of VXLAN, on all hosts the same; absent: 4789. */
   readonly port?: number;
+  /** UDP port of WireGuard, for encrypted networks; absent: 51820. */
+  readonly sealPort?: number;
   /** PEM texts: who signed etcd's certificate; certificate and key of this host. */
   readonly ca?: string;
   readonly cert?: string;
