@@ -35,7 +35,7 @@ async function terminal(): Promise<Terminal> {
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
-  { runtimes, defaultRuntime, cgroupDriver, registries, policy }: EngineFlags,
+  { runtimes, defaultRuntime, cgroupDriver, registries, policy, ...cniFlags }: EngineFlags,
 ): Promise<void> {
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
@@ -47,7 +47,9 @@ async function serveEngine(
   const named = { named: runtimes, defaultName: defaultRuntime };
   const { selfCommand } = await import("./cli/engine-process.ts");
   const self = selfCommand(process.execPath, process.argv[1]);
-  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, log, runtimes: named, self });
+  const { cniOptions } = await import("./cli/engine-cni.ts");
+  const cni = cniOptions(cniFlags);
+  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, cni, log, runtimes: named, self });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine

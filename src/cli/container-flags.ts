@@ -78,7 +78,10 @@ export const containerFlags = {
   user: text("u", "USER[:GROUP]", "user, by name or id"),
   entrypoint: text("", "COMMAND", "instead of the image's entry point"),
   hostname: text("h", "NAME", "host name inside"),
-  network: list("", "NETWORK", "network, none, host or container:NAME (bridge)", { aliases: ["net"], complete: "network" }),
+  network: list("", "NETWORK", "network, none, host, container:NAME or cni:NAME (bridge)", {
+    aliases: ["net"],
+    complete: "network",
+  }),
   publish: list("p", "[[ADDRESS:]PORT:]PORT", "answer on a port of the host"),
   ...resourceFlags,
   "read-only": bool("", "make the root file system read-only"),

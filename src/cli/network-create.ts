@@ -9,7 +9,7 @@ export const command = define({
   usage: "[flags] NAME",
   summary: "make a network",
   flags: {
-    driver: text("d", "DRIVER", "bridge, overlay or macvlan (bridge)"),
+    driver: text("d", "DRIVER", "bridge, overlay, macvlan or ipvlan (bridge)"),
     subnet: list("", "PREFIX", "its addresses, as in 10.1.0.0/24; one for IPv4, one for IPv6"),
     gateway: list("", "ADDRESS", "the host's address in it"),
     "ip-range": list("", "PREFIX", "part of the subnet to give addresses from"),

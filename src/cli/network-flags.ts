@@ -51,9 +51,13 @@ export function parseNetwork(spec: string): NetworkEndpoint {
         break;
       case "driver-opt": {
         const [option = "", name = ""] = value.split(/=(.*)/s);
+        if (option.startsWith("cni.arg.")) {
+          endpoint.driverOptions = { ...endpoint.driverOptions, [option]: name };
+          break;
+        }
         if (option !== "com.docker.network.endpoint.ifname")
           throw new UsageError(
-            `--network ${spec}: driver option "${option}" is not known; com.docker.network.endpoint.ifname is`,
+            `--network ${spec}: driver option "${option}" is not known; com.docker.network.endpoint.ifname and cni.arg.NAME are`,
           );
         endpoint.interface = name;
         break;

@@ -1,4 +1,4 @@
-import type { Network } from "../api/control/types.ts";
+import type { AnyNetwork } from "../api/control/types.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool, list, text } from "./flags.ts";
@@ -52,7 +52,7 @@ export const command = define({
 
 const shownId = (id: string, whole: boolean): string => (whole ? id : id.slice(0, 12));
 
-const rowOf = (network: Network, whole: boolean): Row => ({
+const rowOf = (network: AnyNetwork, whole: boolean): Row => ({
   ID: shownId(network.id, whole),
   Name: network.name,
   Driver: network.driver,

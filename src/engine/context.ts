@@ -1,6 +1,7 @@
 import type { Registries } from "../images/remote/types.ts";
 import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import type { CniNetworks } from "../networks/cni/index.ts";
 import type { DnsService } from "../networks/dns/index.ts";
 import type { Networks } from "../networks/types.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
@@ -34,6 +35,7 @@ export interface Context {
   /** What may come from registries. */
   readonly policy: Policy;
   readonly networks: Networks;
+  readonly cni: CniNetworks;
   /** Names in networks other than the default one. */
   readonly dns: DnsService;
   /** Sandboxes of others in our networks. */

@@ -165,7 +165,7 @@ export function makeFiles(context: Context, record: ContainerRecord): void {
   }
   if (owner !== 0) chownSync(paths.upper, owner, owner);
   const hostname = record.request.hostname ?? record.id.slice(0, 12);
-  const { hosts, resolvConf } = networkFiles(context, record, []);
+  const { hosts, resolvConf } = networkFiles(context, record, { endpoints: [], resolv: null });
   const files: [string, string][] = [
     [paths.hostname, `${hostname}\n`],
     [paths.hosts, hosts],

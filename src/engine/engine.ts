@@ -7,6 +7,7 @@ import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
+import { CniNetworks, type CniOptions } from "../networks/cni/index.ts";
 import { DnsService } from "../networks/dns/index.ts";
 import { openNetworks } from "../networks/index.ts";
 import { explain, explainJson } from "../plan/print.ts";
@@ -27,7 +28,8 @@ import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
 import { GuestTable } from "./guest-table.ts";
-import { guestsOf, watchGuests } from "./guests.ts";
+import { watchGuests } from "./guest-watch.ts";
+import { guestsOf } from "./guests.ts";
 import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { imagesOf } from "./image-commands.ts";
@@ -86,6 +88,8 @@ export interface EngineOptions {
   readonly registries?: string | undefined;
   /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
   readonly policy?: string | undefined;
+  /** Where CNI networks and plugins are, and how long a plugin may take. */
+  readonly cni?: Pick<CniOptions, "configDir" | "binDirs" | "timeoutMs"> | undefined;
   /** How onggi is called again: for the resolver of names, which outlives the engine. */
   readonly self: readonly string[];
   /** Where the engine's own messages go. */
@@ -157,6 +161,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       cluster: clusterListener(() => context),
     }),
     guests: new GuestTable(layout.database),
+    cni: new CniNetworks({
+      ...{ directory: layout.cni, run: layout.run, log: options.log, ...options.cni },
+      nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+    }),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
@@ -490,6 +498,7 @@ export class Engine {
     await context.dns.close();
     await context.networks.withdraw();
     await context.networks.close();
+    context.cni.close();
     context.table.close();
     context.guests.close();
     context.imageMounts.close();

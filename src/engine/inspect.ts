@@ -4,6 +4,7 @@ import type { Context } from "./context.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
 import { linkTexts } from "./links.ts";
+import { endpointsOf, publishedBy } from "./networking.ts";
 import { BUILT_IN } from "./runtimes.ts";
 import type { ContainerInfo } from "./types.ts";
 
@@ -27,7 +28,7 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     cgroupPath: record.cgroupPath,
     runtime: record.runtime?.name ?? BUILT_IN,
     links: linkTexts(context, record),
-    networks: [...context.networks.endpointsOf(record.id)].sort((a, b) => (a.networkName < b.networkName ? -1 : 1)),
-    ports: [...context.networks.publishedBy(record.id)],
+    networks: [...endpointsOf(context, record)].sort((a, b) => (a.networkName < b.networkName ? -1 : 1)),
+    ports: [...publishedBy(context, record)],
   };
 }

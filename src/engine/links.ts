@@ -26,7 +26,8 @@ export function resolveLinks(context: Context, request: ContainerRequest): Conta
   }
   if (links.length === 0) return request;
   if (mode.kind !== "networks") {
-    const kind = mode.kind === "container" ? "container type network" : "host type networking";
+    const kinds = { container: "container type network", cni: "networks of CNI plugins" };
+    const kind = mode.kind === "container" || mode.kind === "cni" ? kinds[mode.kind] : "host type networking";
     throw invalid(mode.kind === "host" ? HOST : `conflicting options: ${kind} can't be used with links`);
   }
   const [first, ...others] = mode.endpoints;

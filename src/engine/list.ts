@@ -5,7 +5,7 @@ import { humanDuration } from "../lib/units.ts";
 import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
-import { networkNames } from "./networking.ts";
+import { endpointsOf, networkNames, publishedBy } from "./networking.ts";
 import { isActive } from "./state.ts";
 import type { ContainerStatus, ContainerSummary } from "./types.ts";
 
@@ -47,7 +47,7 @@ const summary = (context: Context, record: ContainerRecord): ContainerSummary =>
   status: statusText(record),
   labels: record.request.labels ?? {},
   networks: networkNames(context, record),
-  ports: [...context.networks.publishedBy(record.id)],
+  ports: [...publishedBy(context, record)],
 });
 
 type Test = (record: ContainerRecord) => boolean;
@@ -114,7 +114,7 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
   },
   network: (context, value) => (record) =>
     networkNames(context, record).includes(value) ||
-    context.networks.endpointsOf(record.id).some(({ network }) => network.startsWith(value)),
+    endpointsOf(context, record).some(({ network }) => network.startsWith(value)),
 };
 
 function filterTest(context: Context, wanted: Record<string, string[]>): Test {

@@ -118,6 +118,19 @@ test("a log that was cleared, and one that has lost what was to be sent, go on w
   expect(got).toEqual([1, 2, 3, 4]);
 });
 
+test("a file that is emptied and has grown beyond what was read, in between", async () => {
+  write(1, 2);
+  const first = forwards();
+  first.follow(job(), Promise.resolve());
+  await first.finish("c", 5000);
+  truncateSync(path);
+  write(3, 4, 5, 6);
+  const second = forwards();
+  second.follow(job(), Promise.resolve());
+  await second.finish("c", 5000);
+  expect(got).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
 test("whatever is written, rotated and stopped in whatever order: each line once, in order", async () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant("write" as const), count: fc.integer({ min: 1, max: 40 }) }),

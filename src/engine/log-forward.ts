@@ -27,16 +27,23 @@ const BATCH = 256 * 1024;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 30_000;
 
-/** A place in the log: a file, whatever its name is meanwhile, and an offset. */
+/**
+ * A place in the log: a file, whatever its name is meanwhile, an offset, and the bytes before it, in hexadecimal. They have a time in
+ * them: where others are found, the file was emptied and written anew, or its number was given to another one.
+ */
 interface Position {
   readonly inode: number;
   readonly offset: number;
+  readonly before: string;
 }
+
+const BEFORE = 64;
 
 function readPosition(path: string): Position | undefined {
   try {
-    const { inode, offset } = JSON.parse(readFileSync(path, "utf8")) as Position;
-    return Number.isSafeInteger(inode) && Number.isSafeInteger(offset) && offset >= 0 ? { inode, offset } : undefined;
+    const { inode, offset, before } = JSON.parse(readFileSync(path, "utf8")) as Position;
+    const sound = Number.isSafeInteger(inode) && Number.isSafeInteger(offset) && offset >= 0 && typeof before === "string";
+    return sound ? { inode, offset, before } : undefined;
   } catch {
     return undefined;
   }
@@ -54,27 +61,41 @@ const inodeOf = (path: string): number | undefined => {
 class Cursor {
   readonly fd: number;
   readonly inode: number;
-  offset: number;
+  private offset: number;
+  private before: string;
 
-  constructor(path: string, offset = 0) {
+  constructor(path: string, { offset, before }: Pick<Position, "offset" | "before"> = { offset: 0, before: "" }) {
     this.fd = openSync(path, "r");
     this.inode = fstatSync(this.fd).ino;
     this.offset = offset;
+    this.before = before;
   }
 
-  /** Whether a line begins there, which is not so in a file that another one's number was given to. */
+  get position(): Position {
+    return { inode: this.inode, offset: this.offset, before: this.before };
+  }
+
+  /** Whether what has been read is still what it was. */
   get isSound(): boolean {
-    const before = Buffer.alloc(1);
-    return this.offset === 0 || (readSync(this.fd, before, 0, 1, this.offset - 1) === 1 && before[0] === 10);
+    return this.bytesBefore(this.offset) === this.before;
   }
 
-  /** The lines that come next, and where they end. */
-  next(buffer: Buffer): { lines: string[]; end: number } {
-    if (fstatSync(this.fd).size < this.offset) this.offset = 0;
+  private bytesBefore(offset: number): string {
+    const bytes = Buffer.alloc(Math.min(BEFORE, offset));
+    return bytes.toString("hex", 0, readSync(this.fd, bytes, 0, bytes.length, offset - bytes.length));
+  }
+
+  /** The lines that come next; `take` says that they were taken. */
+  next(buffer: Buffer): { lines: string[]; take: () => void } {
+    if (!this.isSound) Object.assign(this, { offset: 0, before: "" });
     const length = readSync(this.fd, buffer, 0, buffer.length, this.offset);
-    const whole = buffer.lastIndexOf(10, length - 1) + 1;
-    if (length === 0 || whole === 0) return { lines: [], end: this.offset };
-    return { lines: buffer.toString("utf8", 0, whole - 1).split("\n"), end: this.offset + whole };
+    const whole = length === 0 ? 0 : buffer.lastIndexOf(10, length - 1) + 1;
+    const take = () => {
+      this.offset += whole;
+      const from = Math.max(0, whole - BEFORE);
+      this.before = whole < BEFORE ? this.bytesBefore(this.offset) : buffer.toString("hex", from, whole);
+    };
+    return { lines: whole === 0 ? [] : buffer.toString("utf8", 0, whole - 1).split("\n"), take };
   }
 
   close(): void {
@@ -85,7 +106,7 @@ class Cursor {
 function openAt(path: string, position: Position | undefined): Cursor | undefined {
   for (const file of logFiles(path)) {
     if (!position || inodeOf(file) !== position.inode) continue;
-    const cursor = new Cursor(file, position.offset);
+    const cursor = new Cursor(file, position);
     if (cursor.inode === position.inode && cursor.isSound) return cursor;
     cursor.close();
   }
@@ -184,12 +205,12 @@ class Forward {
 
   /** Sends what comes next, and writes down that it is sent. Whether there was something. */
   private async pass(cursor: Cursor, buffer: Buffer): Promise<boolean> {
-    const { lines, end } = cursor.next(buffer);
-    if (end === cursor.offset) return false;
+    const { lines, take } = cursor.next(buffer);
+    if (lines.length === 0) return false;
     const entries = lines.map(parseJsonLine).filter((entry) => entry !== undefined);
     if (!(await this.deliver(entries))) return false;
-    cursor.offset = end;
-    const text = JSON.stringify({ inode: cursor.inode, offset: end } satisfies Position);
+    take();
+    const text = JSON.stringify(cursor.position);
     try {
       writeFileSync(`${this.job.positionPath}.new`, text, { mode: 0o600 });
       renameSync(`${this.job.positionPath}.new`, this.job.positionPath);

@@ -5,23 +5,43 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
-import type { Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
+import type { Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
+import { cniMaker, refuseCni } from "./cni.ts";
 import type { Container } from "./container.ts";
-import { type Context, findContainer } from "./context.ts";
+import { type Context, findContainer, inBackground } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
 import { linkedTo, linkHosts } from "./links.ts";
 import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
-import { bandwidthOf, refuseLimits } from "./network-limits.ts";
+import { refuseLimits, withLimits } from "./network-limits.ts";
+import type { MadeNetworks, NetworkMaker, ResolvDefaults } from "./network-maker.ts";
 import { DEFAULT_NETWORK, networkMode } from "./network-mode.ts";
 import type { ContainerRequest, NetworkEndpoint, PortRequest } from "./types.ts";
 
+/** Null for a container that has no networks of its own. */
+function makerOf(request: ContainerRequest): { maker: NetworkMaker; places: readonly NetworkEndpoint[] } | null {
+  const mode = networkMode(request);
+  if (mode.kind !== "networks" && mode.kind !== "cni") return null;
+  return { maker: makers[mode.kind], places: mode.endpoints.map((place) => withLimits(request, place)) };
+}
+
+/** Whether something is made for a container between its namespace and its first instruction. */
+export const hasOwnNetworks = (request: ContainerRequest): boolean => makerOf(request) !== null;
+
+/** A container's places in networks, with what it has there while it runs. */
+export function endpointsOf(context: Context, { id, request }: ContainerRecord): readonly Endpoint[] {
+  const made = makerOf(request);
+  return made === null ? [] : made.maker.endpointsOf(context, id, made.places);
+}
+
+export const publishedBy = (context: Context, { id, request }: ContainerRecord): readonly Published[] =>
+  makerOf(request)?.maker.publishedBy(context, id) ?? [];
+
 /** The networks a container is in, or its mode, as `ps` shows them. */
 export const networkNames = (context: Context, record: ContainerRecord): string[] => {
-  const mode = networkMode(record.request);
-  if (mode.kind !== "networks") return [record.request.network ?? "none"];
-  return context.networks.endpointsOf(record.id).map(({ networkName }) => networkName);
+  if (!hasOwnNetworks(record.request)) return [record.request.network ?? "none"];
+  return endpointsOf(context, record).map(({ networkName }) => networkName);
 };
 
 const hostResolvConf = (): string => {
@@ -45,8 +65,9 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
     if (request.publish?.length || request.publishAll) refuse("--publish", why);
     if (request.dns?.length || request.extraHosts?.length) refuse("--dns and --add-host", why);
   }
-  if (mode.kind === "networks") for (const { network } of mode.endpoints) context.networks.get(network);
-  else refuseLimits(request, request.resources);
+  const own = makerOf(request);
+  if (own === null) refuseLimits(request, request.resources);
+  else own.maker.check(context, request, own.places);
   for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
 }
 
@@ -54,16 +75,13 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
 const hostGateway = (context: Context): string | null =>
   context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
 
-function connect(context: Context, { id, request }: ContainerRecord, endpoint: NetworkEndpoint): Endpoint {
-  const bandwidth = { ...bandwidthOf(request.resources), ...endpoint.bandwidth };
-  const limits = Object.keys(bandwidth).length > 0 ? { bandwidth } : {};
-  return context.networks.connect({ ...endpoint, ...limits, container: id, transient: !!request.autoRemove });
-}
+const connect = (context: Context, { id, request }: ContainerRecord, place: NetworkEndpoint): Endpoint =>
+  context.networks.connect({ ...withLimits(request, place), container: id, transient: !!request.autoRemove });
 
 /** Gives a container its places. */
 export function joinNetworks(context: Context, record: ContainerRecord): void {
-  const mode = networkMode(record.request);
-  if (mode.kind === "networks") for (const endpoint of mode.endpoints) connect(context, record, endpoint);
+  const own = makerOf(record.request);
+  own?.maker.join(context, record, own.places);
 }
 
 /** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
@@ -111,15 +129,42 @@ const withNamespace = async <T>(
 
 /** Makes a container's networks in the namespace of its first process, which waits, and writes its files. Throws what Networks.attach throws. */
 export async function attachNetworks(context: Context, record: ContainerRecord, pid: number): Promise<void> {
-  if (networkMode(record.request).kind !== "networks") return;
+  const own = makerOf(record.request);
+  if (own === null) return;
   const publish = publicationsOf(context, record);
-  await withNamespace(record, pid, async (sandbox) => {
+  const made = await withNamespace(record, pid, (sandbox) => own.maker.attach(context, record, own.places, { sandbox, publish }));
+  writeNetworkFiles(context, record, made);
+  tellLinked(context, record.id);
+}
+
+/** Networks of ours. */
+const ownMaker: NetworkMaker = {
+  check(context, _request, places) {
+    for (const place of places) {
+      context.networks.get(place.network);
+      refuseOptions(place);
+    }
+  },
+  join(context, record, places) {
+    for (const place of places) connect(context, record, place);
+  },
+  async attach(context, record, _places, { sandbox, publish }) {
     const { endpoints } = await context.networks.attach(sandbox, publish);
     await nameContainer(context, record, endpoints, sandbox.netns);
-    writeNetworkFiles(context, record, endpoints);
-    tellLinked(context, record.id);
-  });
+    return { endpoints, resolv: null };
+  },
+  endpointsOf: (context, id) => context.networks.endpointsOf(id),
+  publishedBy: (context, id) => context.networks.publishedBy(id),
+};
+
+/** Throws "network_invalid". */
+function refuseOptions({ network, driverOptions = {} }: NetworkEndpoint): void {
+  const [option] = Object.keys(driverOptions);
+  if (option === undefined) return;
+  throw new OnggiError("network_invalid", `network ${network}: driver option ${option} is for networks of CNI plugins, cni:NAME`);
 }
+
+const makers = { networks: ownMaker, cni: cniMaker };
 
 /** A container that runs has another name now. Never throws. */
 export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
@@ -186,7 +231,7 @@ export function networkFilePaths(context: Context, { id, request }: ContainerRec
 export function networkFiles(
   context: Context,
   record: ContainerRecord,
-  endpoints: readonly Endpoint[],
+  { endpoints, resolv }: MadeNetworks,
 ): { hosts: string; resolvConf: string } {
   const { request, id } = record;
   const { kind } = networkMode(request);
@@ -202,32 +247,50 @@ export function networkFiles(
   });
   if (kind === "none") return { hosts, resolvConf: "# no network: nothing to resolve names with\n" };
   const host = hostResolvConf();
+  if (kind === "cni") return { hosts, resolvConf: resolvText(withDefaults(request, resolv), host, null) };
   const resolver = endpoints.some(hasNames) ? RESOLVER_ADDRESS : null;
   return { hosts, resolvConf: kind === "networks" ? resolvText(request, host, resolver) : hostResolvText(request, host) };
 }
 
-function writeNetworkFiles(context: Context, record: ContainerRecord, endpoints: readonly Endpoint[]): void {
+/** What the container's networks say of names is used where its request says nothing. */
+const withDefaults = ({ dns, dnsSearch, dnsOptions }: ContainerRequest, resolv: ResolvDefaults | null) => ({
+  dns: [...(dns?.length ? dns : (resolv?.nameservers ?? []))],
+  dnsSearch: [...(dnsSearch?.length ? dnsSearch : (resolv?.search ?? []))],
+  dnsOptions: [...(dnsOptions?.length ? dnsOptions : (resolv?.options ?? []))],
+});
+
+function writeNetworkFiles(context: Context, record: ContainerRecord, made: MadeNetworks): void {
   const paths = containerPaths(context.layout, record.id);
-  const { hosts, resolvConf } = networkFiles(context, record, endpoints);
+  const { hosts, resolvConf } = networkFiles(context, record, made);
   writeFileSync(paths.hosts, hosts);
   writeFileSync(paths.resolvConf, resolvConf);
 }
+
+/** Those of a container that runs already. */
+const rewriteNetworkFiles = (context: Context, record: ContainerRecord): void =>
+  writeNetworkFiles(context, record, { endpoints: endpointsOf(context, record), resolv: null });
 
 /** A container has come, has gone, or has another address: those that are linked to it know. Never throws. */
 function tellLinked(context: Context, id: string): void {
   for (const record of linkedTo(context, id)) {
     try {
-      writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+      rewriteNetworkFiles(context, record);
     } catch (error) {
       context.log(`links of ${record.id}: ${messageOf(error)}`);
     }
   }
 }
 
+/** Collects what goes wrong: networks never keep a container from its end. */
+async function logged(context: Context, id: string, ...works: readonly Promise<void>[]): Promise<void> {
+  for (const done of await Promise.allSettled(works))
+    if (done.status === "rejected") context.log(`networks of ${id}: ${messageOf(done.reason)}`);
+}
+
 /** The container has ended: what others can have again, they can have at once. Never throws. */
 export async function detachNetworks(context: Context, id: string): Promise<void> {
   unname(context, id);
-  await context.networks.detach(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+  await logged(context, id, context.networks.detach(id), context.cni.detach(id));
   tellLinked(context, id);
 }
 
@@ -239,7 +302,7 @@ function unname(context: Context, id: string): void {
 
 /** The container is removed. Never throws. */
 export const forgetNetworks = (context: Context, id: string): Promise<void> =>
-  context.networks.forget(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
+  logged(context, id, context.networks.forget(id), context.cni.detach(id));
 
 /** After a start of the engine, when it is known who runs. `guests`: sandboxes of others, which are there; their descriptors are closed. */
 export async function reconcileNetworks(
@@ -253,6 +316,9 @@ export async function reconcileNetworks(
     for (const { id } of networks.list())
       for (const { container } of networks.endpointsIn(id))
         if (!containers.has(container) && !known.has(container)) await forgetNetworks(context, container);
+    const running = new Set([...containers.values()].filter(({ isUp }) => isUp).map(({ id }) => id));
+    // plugins take their time: who is in networks of ours does not wait for that
+    inBackground(context, "CNI", () => context.cni.recover(running));
     for (const { record, isUp } of containers.values())
       if (isUp && networkMode(record.request).kind === "networks")
         netns.push({
@@ -269,7 +335,7 @@ export async function reconcileNetworks(
       const record = containers.get(container)?.record;
       if (!record) continue;
       await nameContainer(context, record, networks.endpointsOf(container), fd);
-      if (record.request.links) writeNetworkFiles(context, record, networks.endpointsOf(container));
+      if (record.request.links) rewriteNetworkFiles(context, record);
     }
     await context.dns.settled();
   } finally {
@@ -280,6 +346,8 @@ export async function reconcileNetworks(
 /** Puts a container into one more network, at once if it runs. */
 export async function connectNetwork(context: Context, container: Container, endpoint: NetworkEndpoint): Promise<void> {
   const { record } = container;
+  refuseCni(context, endpoint.network, "they make it when a container starts; give --network to run or create");
+  refuseOptions(endpoint);
   await container.lock.run(async () => {
     refuseSharing(record);
     const { network, networkName } = connect(context, record, endpoint);
@@ -293,7 +361,7 @@ export async function connectNetwork(context: Context, container: Container, end
       await context.networks.disconnect(record.id, network, null);
       throw error;
     }
-    writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+    rewriteNetworkFiles(context, record);
     tellLinked(context, record.id);
     context.events.emit("network", "connect", network, { container: record.id, name: networkName });
   });
@@ -310,7 +378,7 @@ export async function disconnectNetwork(context: Context, container: Container, 
         await context.networks.disconnect(record.id, id, sandbox);
         await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
       });
-      writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
+      rewriteNetworkFiles(context, record);
       tellLinked(context, record.id);
     } else {
       await context.networks.disconnect(record.id, id, null);
@@ -322,6 +390,7 @@ export async function disconnectNetwork(context: Context, container: Container, 
 const refuseSharing = ({ name, request }: ContainerRecord): void => {
   const { kind } = networkMode(request);
   if (kind === "networks") return;
-  const what = kind === "host" ? "the host's network" : kind === "none" ? "no network" : "a network namespace of others";
+  const words = { host: "the host's network", none: "no network", cni: "networks of CNI plugins" };
+  const what = kind === "container" || kind === "path" ? "a network namespace of others" : words[kind];
   throw new OnggiError("network_mode_invalid", `container ${name} was made with ${what}; it cannot be in other networks`);
 };

@@ -20,9 +20,7 @@ import { containerPaths } from "./layout.ts";
 import { checkLinks, withLinkVariables } from "./links.ts";
 import { describe } from "./list.ts";
 import { forwardLog } from "./log-drivers.ts";
-import { networkMode } from "./network-mode.ts";
-import { attachNetworks, detachNetworks } from "./networking.ts";
-
+import { attachNetworks, detachNetworks, hasOwnNetworks } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { afterExit } from "./restart-policy.ts";
@@ -77,7 +75,7 @@ function begin(context: Context, record: ContainerRecord, shim: Shim): Promise<S
 }
 
 async function startByShim(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
-  if (networkMode(record.request).kind === "networks") {
+  if (hasOwnNetworks(record.request)) {
     const { pid } = await shim.main.created;
     await attachNetworks(context, record, pid);
   }

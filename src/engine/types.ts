@@ -16,6 +16,7 @@ export type {
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
+export type { CniNetwork } from "../networks/cni/types.ts";
 export type { ClusterStatus, Endpoint, JoinRequest, Network, NetworkRequest, Node, Pool, Published } from "../networks/types.ts";
 export type {
   ContainerLink,
@@ -41,6 +42,7 @@ import type {
   ListPlatform,
   Referrer,
 } from "../images/types.ts";
+import type { CniNetwork } from "../networks/cni/types.ts";
 import type { Bandwidth, Endpoint, InterfaceCounters, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest, HealthCheck, PortRequest } from "../runtime/request-types.ts";
 
@@ -157,11 +159,14 @@ export interface ContainerInfo {
   ports: Published[];
 }
 
+/** One of ours, or of CNI plugins. */
+export type AnyNetwork = Network | CniNetwork;
+
 /** One network as `network inspect` shows it. */
-export interface NetworkInfo extends Network {
+export type NetworkInfo = AnyNetwork & {
   /** Those that run. */
   containers: { id: string; name: string; endpoint: Endpoint }[];
-}
+};
 
 /** An interface of somebody else's sandbox, as CNI names it. */
 export interface GuestReference {

@@ -6,6 +6,7 @@ import type { FirewallNetwork, FirewallPort } from "./firewall/index.ts";
 import type { Gateways } from "./inside.ts";
 import { hostEndName } from "./kernel.ts";
 import { parseOptions } from "./options.ts";
+import { isPassthru, sharesMac } from "./parent.ts";
 import { familyOf } from "./prefixes.ts";
 import { byPriority, type EndpointEntry, type NetworkState } from "./state.ts";
 import type { Attachment, Publication, Published } from "./types.ts";
@@ -65,9 +66,16 @@ function planOne(
   names: Set<string>,
 ): Attachment {
   const { network, record } = entry;
-  const { interfacePrefix, mode } = parseOptions(network.driver, network.options);
+  const { interfacePrefix } = parseOptions(network.driver, network.options);
   const name = record.interface ?? freeName(interfacePrefix, names);
-  const passthru = network.driver === "macvlan" && mode === "passthru" ? parentMac(network.interface) : undefined;
+  const shared = sharesMac(network) ? parentMac(network.interface) : undefined;
+  const holder = isPassthru(network) ? state.endpointsIn(network.id).find(({ attached }) => attached !== null) : undefined;
+  if (holder !== undefined) {
+    throw new NetworkError(
+      "network_in_use",
+      `network ${network.name} passes ${network.interface} through to one container at a time, and ${holder.record.container.slice(0, 12)} has it`,
+    );
+  }
   if (names.has(name)) {
     throw new NetworkError("network_invalid", `network ${network.name}: the container has an interface ${name} already`);
   }
@@ -87,7 +95,7 @@ function planOne(
     return {
       interface: name,
       hostInterface: hasBridge(network) ? hostEndName(tag) : "",
-      mac: passthru ?? record.fixed.mac ?? derivedMac(ipv4, ipv6),
+      mac: shared ?? record.fixed.mac ?? derivedMac(ipv4, ipv6),
       ipv4,
       ipv4PrefixLength: ipv4 === null ? 0 : lengthOf(pool(4)!.subnet),
       ipv4Gateway: gateway(4),

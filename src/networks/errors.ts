@@ -8,6 +8,7 @@ export type NetworkErrorCode =
   | "network_in_use"
   | "network_invalid"
   | "network_failed"
+  | "encryption_unavailable"
   | "address_invalid"
   | "address_in_use"
   | "addresses_exhausted"

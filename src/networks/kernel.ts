@@ -1,6 +1,15 @@
 /** All that networks have in the kernel but rules: bridges, cables, interfaces of containers. */
 import { OnggiError } from "../lib/errors.ts";
-import { type Link, NetlinkError, type NetlinkRequest, Rtnetlink, sendFrames, setLink, settleLink } from "../sys/index.ts";
+import {
+  isErrno,
+  type Link,
+  NetlinkError,
+  type NetlinkRequest,
+  Rtnetlink,
+  sendFrames,
+  setLink,
+  settleLink,
+} from "../sys/index.ts";
 import { arpAnnouncement, neighbourAdvertisement } from "./announce.ts";
 import { cableName, limitRequests, setLimits, shaperName } from "./bandwidth.ts";
 import {
@@ -17,11 +26,18 @@ import {
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { type Gateways, Inside } from "./inside.ts";
-import { macvlanRequest, requireParent } from "./macvlan.ts";
-import { parseOptions } from "./options.ts";
+import { hasParent } from "./options.ts";
+import { childRequest, disownParent, ensureParent } from "./parent.ts";
 import { removeAside } from "./removal.ts";
 import { NamespaceSysctls } from "./sysctls.ts";
 import type { Attachment, Bandwidth } from "./types.ts";
+
+/**
+ * On a parent no two interfaces have one hardware address, and in passthru mode there is one: that of a container which has ended
+ * keeps others from it until the kernel has taken its namespace apart. Milliseconds, and between attempts.
+ */
+const FORMER_MS = 3000;
+const AGAIN_MS = 20;
 
 /** An attachment that is to be made. */
 export interface Wanted {
@@ -58,10 +74,9 @@ export class KernelNetworks {
 
   /** Makes a network's bridge, or what is missing of it. @returns the index of what its endpoints lie on */
   ensure(network: NetworkRecord): number {
-    const { driver } = network;
     const index = hasBridge(network)
       ? ensureBridge(this.net, network, this.#tag, this.#log)
-      : requireParent(this.net, parseOptions(driver, network.options).parent).index;
+      : ensureParent(this.net, network, this.#tag);
     if (hasBridge(network)) this.#bridged(network, index);
     this.#below.set(network.id, index);
     this.#hairpin = needsHairpin();
@@ -82,6 +97,7 @@ export class KernelNetworks {
    * @throws NetworkError network_failed
    */
   async attach(netns: number, wanted: readonly Wanted[], gateways: Gateways): Promise<void> {
+    const deadline = wanted.some(({ network }) => hasParent(network)) ? Date.now() + FORMER_MS : 0;
     for (let attempt = 0; ; attempt++) {
       try {
         this.#make(netns, wanted, gateways);
@@ -91,6 +107,10 @@ export class KernelNetworks {
         for (const { network } of wanted) this.forget(network);
         // A bridge that somebody removed is made again, a number that was taken chosen anew.
         if (attempt < 1 && error instanceof NetlinkError) continue;
+        if (isErrno(error, "EADDRINUSE", "EINVAL") && Date.now() < deadline) {
+          await Bun.sleep(AGAIN_MS);
+          continue;
+        }
         if (error instanceof OnggiError) throw error;
         const names = wanted.map(({ network }) => network.name).join(", ");
         throw new NetworkError("network_failed", `attaching to ${names}: ${error instanceof Error ? error.message : error}`, {
@@ -105,7 +125,7 @@ export class KernelNetworks {
     const interfaces = wanted.map((one) => ({ ...one, index: randomIndex(), news: this.#isNews(one) }));
     const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, bandwidth, index, news }) => {
       const below = this.#below.get(network.id) ?? this.ensure(network);
-      if (!hasBridge(network)) return [macvlanRequest(network, attachment, { parent: below, index, netns })];
+      if (!hasBridge(network)) return [childRequest(network, attachment, { parent: below, index, netns })];
       return [
         ...cableRequests({ network, attachment, bridge: below, index, news, hairpin: this.#hairpin }, netns),
         ...limitRequests({ name: attachment.hostInterface, index }, bandwidth ?? {}),
@@ -146,7 +166,7 @@ export class KernelNetworks {
   async detach(netns: number, wanted: readonly Wanted[]): Promise<void> {
     const host = wanted.map(({ attachment }) => attachment.hostInterface).filter((name) => name !== "");
     host.push(...shapersOf(wanted));
-    const inside = wanted.filter(({ network }) => network.driver === "macvlan").map(({ attachment }) => attachment.interface);
+    const inside = wanted.filter(({ network }) => hasParent(network)).map(({ attachment }) => attachment.interface);
     // The namespace's first: its descriptor may be closed once somebody else runs.
     const ends = [removeAside(inside, netns), removeAside(host)];
     await Promise.all(ends);
@@ -168,6 +188,13 @@ export class KernelNetworks {
     this.forget(network);
     const link = this.net.linkByName(network.interface);
     if (link?.kind === "bridge" && link.alias === bridgeAlias(network, this.#tag)) await removeAside([link.name]);
+  }
+
+  /** Removes a VLAN that was made for a network, unless others lie on it. */
+  async removeParent(network: NetworkRecord, others: readonly NetworkRecord[]): Promise<void> {
+    this.forget(network);
+    const name = disownParent(this.net, network, this.#tag, others);
+    if (name !== null) await removeAside([name]);
   }
 
   /** Puts the host's end of a cable back where it belongs, with its limits. False if it is not there any more. */
@@ -198,7 +225,7 @@ export class KernelNetworks {
       .filter((link) => {
         if (link.kind === "veth") return isHostEnd(link.name, this.#tag) && !attached.has(link.name);
         if (link.kind === "ifb") return isShaper(link.name, this.#tag) && !attached.has(cableName(link.name));
-        if (link.kind !== "bridge" && link.kind !== "vxlan") return false;
+        if (link.kind !== "bridge" && link.kind !== "vxlan" && link.kind !== "vlan") return false;
         return link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
       })
       .map(({ name }) => name);

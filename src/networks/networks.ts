@@ -10,7 +10,9 @@ import { explainNetwork } from "./explain.ts";
 import { Firewall } from "./firewall/index.ts";
 import { KernelNetworks } from "./kernel.ts";
 import { currentDefault, newId, newNetwork, predefinedNetworks } from "./making.ts";
+import { hasParent } from "./options.ts";
 import { ClusterNodes } from "./overlay/nodes.ts";
+import { ownsVlan, sharesMac } from "./parent.ts";
 import { PortClaims } from "./ports.ts";
 import { type CheckedRequest, checkFixed, checkRequest } from "./request.ts";
 import { Sandboxes } from "./sandboxes.ts";
@@ -84,7 +86,7 @@ export class LocalNetworks implements Networks {
   async create(request: NetworkRequest): Promise<Network> {
     const checked = checkRequest(request);
     // An interface that is about to go may have the name that this one is to have.
-    if (checked.parsed.bridgeName !== undefined) await this.#removals.get(checked.parsed.bridgeName);
+    await this.#removals.get(checked.parsed.bridgeName ?? checked.parsed.parent);
     if (this.#state.byName(checked.name) !== undefined) {
       throw new NetworkError("network_exists", `there is a network ${checked.name} already; remove it, or choose another name`);
     }
@@ -245,8 +247,12 @@ export class LocalNetworks implements Networks {
 
   /** What is left to do for a network that is marked as removed: its rules now, its link in the background. */
   #finishRemoval(network: NetworkRecord): void {
+    const { interface: name } = network;
+    const before = this.#removals.get(name);
     const removal = async (): Promise<void> => {
       try {
+        if (before !== undefined) await before;
+        if (hasParent(network)) await this.#kernel.removeParent(network, this.#state.networks());
         if (hasBridge(network)) {
           if (this.#hasTable) this.#firewall.removeNetwork(network.id);
           await this.nodes.overlay?.closeNetwork(network);
@@ -257,10 +263,11 @@ export class LocalNetworks implements Networks {
       } catch (error) {
         this.#log(`networks: removing ${network.interface} of network ${network.name}: ${messageOf(error)}`);
       } finally {
-        this.#removals.delete(network.interface);
+        if (this.#removals.get(name) === running) this.#removals.delete(name);
       }
     };
-    this.#removals.set(network.interface, removal());
+    const running = removal();
+    this.#removals.set(name, running);
   }
 
   connect(request: EndpointRequest): Endpoint {
@@ -278,6 +285,12 @@ export class LocalNetworks implements Networks {
     }
     if (network.predefined && links.length > 0) {
       throw new NetworkError("network_invalid", `network ${network.name} knows no names: make a network for links in it`);
+    }
+    if (fixed.mac !== undefined && sharesMac(network)) {
+      throw new NetworkError(
+        "address_invalid",
+        `address ${fixed.mac}: containers of network ${network.name} have the hardware address of ${network.interface}`,
+      );
     }
     for (const [family, address] of [[4, fixed.ipv4] as const, [6, fixed.ipv6] as const]) {
       if (address === undefined) continue;
@@ -366,7 +379,7 @@ export class LocalNetworks implements Networks {
       // These are made when somebody needs them.
       const isLate = driver === "overlay" || (driver === "bridge" && predefined);
       if (isLate) return this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
-      return driver === "bridge" || driver === "macvlan";
+      return driver === "bridge" || hasParent({ driver });
     });
     const spanning = networks.filter(({ driver }) => driver === "overlay");
     for (const network of networks) if (!spanning.includes(network)) this.#remake(network);
@@ -401,8 +414,9 @@ export class LocalNetworks implements Networks {
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
+    const ownsParent = hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag);
     return explainNetwork(network, attached, {
-      ...{ tag: this.#tag, hairpin: needsHairpin(), rules, obstacles },
+      ...{ tag: this.#tag, ownsParent, hairpin: needsHairpin(), rules, obstacles },
       spanning: network.driver === "overlay" ? this.nodes.member.explain(network) : [],
     });
   }
@@ -422,6 +436,8 @@ export class LocalNetworks implements Networks {
       this.#firewall.remove();
       this.#hasTable = false;
     }
+    const lans = this.#state.networks().filter(hasParent);
+    for (const network of lans.filter((one) => !isUsed(one))) await this.#kernel.removeParent(network, lans.filter(isUsed));
     for (const network of bridges.filter((one) => !isUsed(one))) {
       if (this.#hasTable) this.#firewall.removeNetwork(network.id);
       await this.nodes.overlay?.closeNetwork(network);

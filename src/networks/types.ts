@@ -1,7 +1,7 @@
 /** What others know of networks. Addresses are texts as formatIp gives them, prefixes "10.0.0.0/24", MACs "02:42:ac:11:00:02". */
 
 /** host and none are networks too: nothing is made for them. */
-export type NetworkDriver = "bridge" | "overlay" | "macvlan" | "host" | "null";
+export type NetworkDriver = "bridge" | "overlay" | "macvlan" | "ipvlan" | "host" | "null";
 
 /** A range of addresses of a network. */
 export interface Pool {
@@ -173,7 +173,8 @@ export interface Published extends Publication {
 /**
  * All networks of one data root. What it says is done is durable; what it makes in the kernel can be made again from what is durable.
  * Errors have the codes network_not_found, network_ambiguous, network_exists, network_in_use, network_invalid, address_invalid, address_in_use,
- * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed.
+ * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed,
+ * encryption_unavailable.
  */
 export interface Networks {
   readonly nodes: Nodes;

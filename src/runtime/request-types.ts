@@ -116,6 +116,8 @@ export interface NetworkEndpoint {
   links?: ContainerLink[];
   /** Bytes per second, instead of what holds for all of the container's networks; 0: no limit. */
   bandwidth?: { receive?: number; send?: number };
+  /** For CNI plugins: "cni.arg.NAME". */
+  driverOptions?: Record<string, string>;
 }
 
 /** A port that the host answers on. */

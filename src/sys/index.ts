@@ -36,4 +36,5 @@ export * from "./socket.ts";
 export * from "./stat.ts";
 export * from "./tcmessages.ts";
 export * from "./verity.ts";
+export * from "./wireguard.ts";
 export * from "./xattr.ts";

@@ -87,6 +87,12 @@ export const MACVLAN = {
   IFLA_MACVLAN_MODE: 1, MACVLAN_MODE_PRIVATE: 1, MACVLAN_MODE_VEPA: 2, MACVLAN_MODE_BRIDGE: 4, MACVLAN_MODE_PASSTHRU: 8,
 } as const;
 
+/** Attributes of a VLAN's and of an ipvlan's data, and the latter's modes and flags. */
+// biome-ignore format: a table
+export const VLAN = {
+  IFLA_VLAN_ID: 1, IFLA_IPVLAN_MODE: 1, IFLA_IPVLAN_FLAGS: 2, IPVLAN_MODE_L2: 0, IPVLAN_F_PRIVATE: 1, IPVLAN_F_VEPA: 2,
+} as const;
+
 /** Attributes of a vxlan link's data. */
 // biome-ignore format: a table
 export const IFLA_VXLAN = {
@@ -140,4 +146,20 @@ export const TC = {
   TCA_KIND: 1, TCA_OPTIONS: 2, TCA_TBF_PARMS: 1, TCA_TBF_RATE64: 4, TCA_TBF_BURST: 6, TC_H_ROOT: 0xffff_ffff,
   TC_H_INGRESS: 0xffff_fff1, TC_LINKLAYER_ETHERNET: 1, TCA_U32_SEL: 5, TCA_U32_ACT: 7, TC_U32_TERMINAL: 1, TCA_ACT_KIND: 1,
   TCA_ACT_OPTIONS: 2, TC_ACT_STOLEN: 4, TCA_MIRRED_PARMS: 2, TCA_EGRESS_REDIR: 1,
+} as const;
+
+/** Generic netlink: how a family's number is asked for by its name. */
+// biome-ignore format: a table
+export const GENL = {
+  GENL_ID_CTRL: 16, CTRL_CMD_GETFAMILY: 3, CTRL_ATTR_FAMILY_ID: 1, CTRL_ATTR_FAMILY_NAME: 2,
+} as const;
+
+/** WireGuard: commands, attributes of a link, of its peers and of their allowed addresses. */
+// biome-ignore format: a table
+export const WG = {
+  WG_GENL_VERSION: 1, WG_CMD_GET_DEVICE: 0, WG_CMD_SET_DEVICE: 1,
+  WGDEVICE_A_IFINDEX: 1, WGDEVICE_A_PUBLIC_KEY: 4, WGDEVICE_A_PRIVATE_KEY: 3, WGDEVICE_A_LISTEN_PORT: 6, WGDEVICE_A_PEERS: 8,
+  WGPEER_F_REMOVE_ME: 1, WGPEER_F_REPLACE_ALLOWEDIPS: 2, WGPEER_A_PUBLIC_KEY: 1, WGPEER_A_FLAGS: 3, WGPEER_A_ENDPOINT: 4,
+  WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL: 5, WGPEER_A_ALLOWEDIPS: 9, WGALLOWEDIP_A_FAMILY: 1, WGALLOWEDIP_A_IPADDR: 2,
+  WGALLOWEDIP_A_CIDR_MASK: 3,
 } as const;

@@ -20,6 +20,7 @@ import {
   RTA,
   RTM,
   VETH,
+  VLAN,
 } from "./netconstants.ts";
 import { attr, concat, type NetlinkRequest } from "./netlink.ts";
 
@@ -135,6 +136,15 @@ export const macvlanData = (mode: "private" | "vepa" | "bridge" | "passthru"): U
     passthru: MACVLAN.MACVLAN_MODE_PASSTHRU,
   };
   return [attr.u32(MACVLAN.IFLA_MACVLAN_MODE, modes[mode])];
+};
+
+/** Data of a VLAN: its number, IEEE 802.1Q. */
+export const vlanData = (id: number): Uint8Array[] => [attr.u16(VLAN.IFLA_VLAN_ID, id)];
+
+/** Data of an ipvlan in mode l2; the flag says who of those on one parent reaches whom, as with a macvlan. */
+export const ipvlanData = ({ flag = "bridge" }: { readonly flag?: "bridge" | "private" | "vepa" }): Uint8Array[] => {
+  const flags = { bridge: 0, private: VLAN.IPVLAN_F_PRIVATE, vepa: VLAN.IPVLAN_F_VEPA };
+  return [attr.u16(VLAN.IFLA_IPVLAN_MODE, VLAN.IPVLAN_MODE_L2), attr.u16(VLAN.IFLA_IPVLAN_FLAGS, flags[flag])];
 };
 
 export interface VxlanOptions {

@@ -96,6 +96,8 @@ export interface Neighbour {
   readonly flags: number;
   /** Index of the bridge that a forwarding entry is the bridge's and not the link's own of; 0 if there is none. */
   readonly master: number;
+  /** A bridge keeps an entry once more for each VLAN of its port; 0: without one. */
+  readonly vlan: number;
 }
 
 /** What a vxlan link is. */
@@ -203,6 +205,7 @@ export function decodeNeighbour(body: Uint8Array): Neighbour | null {
     state: view.getUint16(8, true),
     flags: body[10]!,
     master: payload.u32(has.get(NDA.NDA_MASTER)) ?? 0,
+    vlan: payload.u16(has.get(NDA.NDA_VLAN)) ?? 0,
   };
 }
 

@@ -117,7 +117,8 @@ class TestEngine implements Engine {
     this.root = join(base, "root");
     this.run = join(base, "run");
     this.#driver = env.ONGGI_CGROUP_DRIVER ?? process.env.ONGGI_CGROUP_DRIVER;
-    const own = { ONGGI_ROOT: this.root, ONGGI_RUN: this.run, NO_COLOR: "1" };
+    // the machine has CNI networks, if it has podman
+    const own = { ONGGI_ROOT: this.root, ONGGI_RUN: this.run, ONGGI_CNI_CONFIG_DIR: join(base, "net.d"), NO_COLOR: "1" };
     this.#command = new CommandLine([...under, ...onggiCommand], { cwd: base, env: { ...own, ...env } });
   }
 

@@ -104,7 +104,7 @@ describe("the table", () => {
   });
 
   test("keeps the nodes of tunnels, by changes back and forth and through all else", async () => {
-    const nodes = { ports: [4789], addresses: ["192.0.2.7", "192.0.2.8", "2001:db8::7"] };
+    const nodes = { ports: [4789], addresses: ["192.0.2.7", "192.0.2.8", "2001:db8::7"], carriers: ["wg-0a1b2c3d"] };
     const without = normal(await list());
     firewall.setNodes({ ports: [4789, 8472], addresses: ["192.0.2.8", "192.0.2.9", "2001:db8::9"] });
     firewall.setNodes(nodes);

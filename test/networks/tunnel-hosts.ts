@@ -10,7 +10,20 @@ import type { NetworkRecord } from "../../src/networks/database.ts";
 import { Firewall } from "../../src/networks/firewall/index.ts";
 import { hostEndName, KernelNetworks, type Wanted } from "../../src/networks/kernel.ts";
 import { type Peer, type Tunnel, Tunnels, tunnelMtu, VXLAN_PORT } from "../../src/networks/overlay/tunnel.ts";
-import { AF, close, MSG, NTF, NUD, parseMac, SOCK, sys, sysRaw } from "../../src/sys/index.ts";
+import {
+  AF,
+  close,
+  connectSocket,
+  MSG,
+  NTF,
+  NUD,
+  parseIp,
+  parseMac,
+  SOCK,
+  socketAddress,
+  sys,
+  sysRaw,
+} from "../../src/sys/index.ts";
 import { Netns } from "../kit/netns.ts";
 
 export const TAG = "0a1b2c3d";
@@ -71,8 +84,9 @@ export interface TestContainer {
 export class TunnelHost {
   readonly netns: Netns;
   readonly network: NetworkRecord;
-  readonly address: string;
-  readonly tunnel: Tunnel;
+  /** That tunnels lead to. */
+  address: string;
+  tunnel: Tunnel;
   readonly kernel: KernelNetworks;
   readonly tunnels: Tunnels;
   readonly firewall: Firewall;
@@ -148,7 +162,9 @@ export class TunnelHost {
   entries(): string[] {
     const { net } = this.netns;
     const vxlan = net.requireLink(`vx-${this.network.id.slice(0, 12)}`);
-    const port = net.neighbourList({ index: vxlan.index, fdb: true }).filter(({ mac }) => mac !== vxlan.address);
+    const port = net
+      .neighbourList({ index: vxlan.index, fdb: true })
+      .filter(({ mac, vlan }) => mac !== vxlan.address && vlan === 0);
     const neighbours = net.neighbourList({ index: this.bridge }).filter(({ state }) => state === NUD.NUD_PERMANENT);
     return [
       ...port.map(({ mac, ip, state, flags, master }) => {
@@ -189,14 +205,18 @@ export class Sniffer implements Disposable {
     this.#fd = netns.inside(() => sys("socket", "packet", AF.AF_PACKET, type, all));
   }
 
-  /** What has been seen since the last call. */
+  /** VXLAN packets that have been seen since the last call. */
   take(): Seen[] {
-    const seen: Seen[] = [];
+    return this.takeFrames().flatMap((frame) => decodeVxlanPacket(frame) ?? []);
+  }
+
+  /** All that has been seen since the last call. */
+  takeFrames(): Uint8Array[] {
+    const frames: Uint8Array[] = [];
     for (;;) {
       const length = sysRaw("recvfrom", this.#fd, this.#buffer, this.#buffer.length, MSG.MSG_TRUNC, null, null);
-      if (length < 0) return seen;
-      const packet = decodeVxlanPacket(this.#buffer.subarray(0, length));
-      if (packet !== null) seen.push(packet);
+      if (length < 0) return frames;
+      frames.push(this.#buffer.slice(0, length));
     }
   }
 
@@ -256,4 +276,23 @@ export function forgedPacket(vni: number, to: TestContainer, from: string, port:
   ip.set([0x30, 0x39, port >> 8, port & 255, 0, 8 + body.length, 0, 0], 20);
   ip.set(body, 28);
   return bytes;
+}
+
+/** A UDP socket of a namespace that gathers what it is sent. */
+export async function listen(where: Netns, port: number, hostname = "0.0.0.0"): Promise<string[]> {
+  const got: string[] = [];
+  where.keep(
+    await where.inside(() => Bun.udpSocket({ hostname, port, socket: { data: (_, bytes) => void got.push(`${bytes}`) } })),
+  );
+  return got;
+}
+
+/** Sends a datagram to an address. False if the kernel does not let it out. */
+export function send(from: Netns, ip: string, port: number, bytes: Uint8Array): boolean {
+  const fd = from.inside(() => connectSocket(socketAddress(parseIp(ip), port), SOCK.SOCK_DGRAM));
+  try {
+    return sysRaw("sendto", fd, bytes, bytes.length, 0, null, 0) === bytes.length;
+  } finally {
+    close(fd);
+  }
 }

@@ -15,30 +15,23 @@ import {
   sys,
   sysRaw,
 } from "../../src/sys/index.ts";
+import { slowness } from "../kit/command.ts";
 import { ask, Netns, serve, tryTcp } from "../kit/netns.ts";
 import { refusal, until } from "./networks-host.ts";
-import { forgedPacket, Lan, overlayNetwork, Sniffer, TAG, type TestContainer, TunnelHost, VNI } from "./tunnel-hosts.ts";
+import {
+  forgedPacket,
+  Lan,
+  listen,
+  overlayNetwork,
+  Sniffer,
+  send,
+  TAG,
+  type TestContainer,
+  TunnelHost,
+  VNI,
+} from "./tunnel-hosts.ts";
 
 const isRoot = process.geteuid?.() === 0;
-
-/** A UDP socket of a namespace that gathers what it is sent. */
-async function listen(where: Netns, port: number, hostname = "0.0.0.0"): Promise<string[]> {
-  const got: string[] = [];
-  where.keep(
-    await where.inside(() => Bun.udpSocket({ hostname, port, socket: { data: (_, bytes) => void got.push(`${bytes}`) } })),
-  );
-  return got;
-}
-
-/** Sends a datagram to an address. False if the kernel does not let it out. */
-function send(from: Netns, ip: string, port: number, bytes: Uint8Array): boolean {
-  const fd = from.inside(() => connectSocket(socketAddress(parseIp(ip), port), SOCK.SOCK_DGRAM));
-  try {
-    return sysRaw("sendto", fd, bytes, bytes.length, 0, null, 0) === bytes.length;
-  } finally {
-    close(fd);
-  }
-}
 
 describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) => {
   const network = overlayNetwork(family);
@@ -315,11 +308,12 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
     expect(one.entries()).toEqual(before);
   });
 
-  test("ten thousand peers", () => {
+  test("thousands of peers", () => {
     const host = hosts[2]!;
     const before = host.entries();
     const hex = (index: number, byte: number): string => ((index >> (byte * 8)) & 255).toString(16).padStart(2, "0");
-    const many = Array.from({ length: 10_000 }, (_, index) => ({
+    const count = slowness > 1 ? 1000 : 10_000;
+    const many = Array.from({ length: count }, (_, index) => ({
       mac: `02:01:00:00:${hex(index, 1)}:${hex(index, 0)}`,
       ipv4: `10.1.${100 + (index >> 8)}.${index & 255}`,
       ipv6: `fd00:1::100:${index.toString(16)}`,
@@ -328,8 +322,8 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
     for (const round of ["first", "again"]) {
       const start = Bun.nanoseconds();
       host.tunnels.setPeers(network, [...peersOf(host), ...many]);
-      console.log(`10,000 peers, ${round}: ${((Bun.nanoseconds() - start) / 1e6).toFixed(0)} ms`);
-      expect(host.entries()).toHaveLength(before.length + 40_000);
+      console.log(`${count} peers, ${round}: ${((Bun.nanoseconds() - start) / 1e6).toFixed(0)} ms`);
+      expect(host.entries()).toHaveLength(before.length + count * 4);
     }
     host.tunnels.setPeers(network, peersOf(host));
     expect(host.entries()).toEqual(before);
@@ -474,7 +468,10 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
     other.net.createVeth({ name: "x" }, { name: "eth0" });
     other.address("eth0", `${one.address}/${family === 4 ? 24 : 64}`);
     const lines = [...tunnelLines(network, TAG, one.tunnel), ...peersOf(one).flatMap((peer) => peerLines(network, peer))];
-    await other.output("sh", "-ec", lines.join("\n").replaceAll(/^sysctl /gm, "sysctl -q -w "));
+    for (const line of lines) {
+      const words = line.replace(/^sysctl /, "sysctl -q -w ").match(/"[^"]*"|\S+/g)!;
+      await other.output(...words.map((word) => word.replaceAll('"', "")));
+    }
     const name = `vx-${"a".repeat(12)}`;
     const shown = async (netns: Netns): Promise<string> =>
       JSON.stringify(

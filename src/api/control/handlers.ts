@@ -211,6 +211,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     networkCreate: async ({ request }) => engine.networks.create(request),
     networkInspect: async ({ request }) => engine.networks.inspect(request.network),
     networkList: async ({ request }) => ({ networks: engine.networks.list(request.filters) }),
+    networkCheck: async ({ request }) => ({ problems: await engine.networks.check(request.network) }),
     networkRemove: async ({ request }) => engine.networks.remove(request.network),
     networkPrune: async ({ request }) => engine.networks.prune(request.filters),
     networkExplain: async ({ request }) => ({ text: await engine.networks.explain(request.network) }),

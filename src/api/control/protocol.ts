@@ -17,6 +17,7 @@
  * that the container does not read.
  */
 import type {
+  AnyNetwork,
   AttachRequest,
   ClonedVolume,
   ClusterStatus,
@@ -303,7 +304,9 @@ export interface Calls {
   };
   networkCreate: { request: NetworkRequest; result: Network; item: never };
   networkInspect: { request: { network: string }; result: NetworkInfo; item: never };
-  networkList: { request: { filters?: Record<string, string[]> }; result: { networks: Network[] }; item: never };
+  networkList: { request: { filters?: Record<string, string[]> }; result: { networks: AnyNetwork[] }; item: never };
+  /** Asks the plugins of a CNI network whether they are content with it and with the containers in it. */
+  networkCheck: { request: { network: string }; result: { problems: string[] }; item: never };
   networkRemove: { request: { network: string }; result: Network; item: never };
   networkPrune: { request: { filters?: Record<string, string[]> }; result: { deleted: string[] }; item: never };
   /** What the network is in the kernel, in the words of ip(8) and nft(8). */

@@ -1,6 +1,7 @@
 /** What the layers above see of the engine's values. Types only. */
 
 export type {
+  AnyNetwork,
   AttachFile,
   ContainerInfo,
   ContainerLink,

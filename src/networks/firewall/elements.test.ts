@@ -56,10 +56,13 @@ test("a network is in the sets that its properties say", () => {
 
 test("nodes are in the sets of their families, each once", () => {
   const addresses = ["192.0.2.1", "2001:DB8::1", "192.0.2.1", "2001:db8:0::1"];
-  expect(nodeElements({ ports: [4789, 4789], addresses }).map(({ set, key, text }) => `${set} ${text} ${hex(key)}`)).toEqual([
+  expect(
+    nodeElements({ ports: [4789, 4789], addresses, carriers: ["wg0"] }).map(({ set, key, text }) => `${set} ${text} ${hex(key)}`),
+  ).toEqual([
     "tunnels 4789 12b5",
     "nodes4 192.0.2.1 c0000201",
     "nodes6 2001:db8::1 20010db8000000000000000000000001",
+    `carriers "wg0" ${hex(Buffer.from("wg0")).padEnd(32, "0")}`,
   ]);
   expect(() => nodeElements({ ports: [0], addresses: [] })).toThrow(TypeError);
   expect(() => nodeElements({ ports: [], addresses: ["node1"] })).toThrow(TypeError);

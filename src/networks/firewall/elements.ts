@@ -61,12 +61,13 @@ const portBytes = (port: number): Uint8Array => {
   return Uint8Array.of(port >> 8, port);
 };
 
-/** @throws TypeError for what is no address or port */
-export function nodeElements({ ports, addresses }: FirewallNodes): Element[] {
+/** @throws TypeError for what is no address, port or name */
+export function nodeElements({ ports, addresses, carriers = [] }: FirewallNodes): Element[] {
   const keys = new Set(addresses.map((address) => formatIp(parseIp(address))));
   return [
     ...[...new Set(ports)].map((port): Element => ({ set: "tunnels", key: portBytes(port), text: `${port}` })),
     ...[...keys].map((text): Element => ({ set: text.includes(":") ? "nodes6" : "nodes4", key: parseIp(text), text })),
+    ...[...new Set(carriers)].map((name): Element => ({ set: "carriers", key: interfaceKey(name), text: JSON.stringify(name) })),
   ];
 }
 

@@ -39,6 +39,7 @@ export const sets = [
   { name: "tunnels", key: ["inet_service"] },
   { name: "nodes4", key: ["ipv4_addr"] },
   { name: "nodes6", key: ["ipv6_addr"] },
+  { name: "carriers", key: ["ifname"] },
 ] as const satisfies readonly SetSpec[];
 
 export type SetName = (typeof sets)[number]["name"];
@@ -109,6 +110,16 @@ const makeChains = (): readonly Chain[] => [
       ),
       // Or a container would speak as this host does: with its address, when it is masqueraded.
       rule("udp dport @tunnels iifname @bridges drop", toTunnel(), meta(IN), lookup("bridges"), verdict.drop()),
+      rule("iifname @carriers goto from_carrier", meta(IN), lookup("carriers"), verdict.goto("from_carrier")),
+    ],
+  },
+  {
+    // A way to the host that nobody has asked for leads to nothing but tunnels.
+    name: "from_carrier",
+    rules: [
+      rule("udp dport @tunnels accept", toTunnel(), verdict.accept()),
+      rule("meta l4proto ipv6-icmp accept", meta(NFT_META_L4PROTO), compare(Uint8Array.of(ICMPV6)), verdict.accept()),
+      rule("drop", verdict.drop()),
     ],
   },
   {
@@ -229,6 +240,7 @@ const makeChains = (): readonly Chain[] => [
   {
     name: "from_tunnel",
     rules: [
+      rule("iifname @carriers accept", meta(IN), lookup("carriers"), verdict.accept()),
       rule("ip saddr @nodes4 accept", family(4), source4, lookup("nodes4"), verdict.accept()),
       rule("ip6 saddr @nodes6 accept", family(6), source6, lookup("nodes6"), verdict.accept()),
       rule("drop", verdict.drop()),

@@ -23,6 +23,8 @@ export interface FirewallNodes {
   readonly ports: readonly number[];
   /** Addresses of hosts that tunnels come from. */
   readonly addresses: readonly string[];
+  /** Interfaces that only nodes can send by, whatever their addresses, and by which nothing but tunnels comes: links of WireGuard. */
+  readonly carriers?: readonly string[];
 }
 
 export interface FirewallPort {

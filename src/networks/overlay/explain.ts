@@ -1,8 +1,20 @@
-/** A tunnel and its peers in the words of `ip` and `bridge`. Pure. */
+/** A tunnel, its peers and the link that seals them in the words of `ip`, `bridge` and `wg`. Pure. */
 import { bridgeAlias } from "../bridge.ts";
 import type { NetworkRecord } from "../database.ts";
 import type { Peer } from "./peers.ts";
 import { type Tunnel, tunnelName } from "./tunnel.ts";
+import {
+  LEFTOVER_METRIC,
+  type Node,
+  PREFIX_BITS,
+  publicKeyOf,
+  type Seal,
+  sealedAddress,
+  sealedAlias,
+  sealedMtu,
+  sealedName,
+  sealedPrefix,
+} from "./wireguard.ts";
 
 /** To follow those that make the network's bridge. */
 export function tunnelLines(network: NetworkRecord, tag: string, { vni, local, port }: Tunnel): string[] {
@@ -25,5 +37,25 @@ export function peerLines(network: NetworkRecord, { mac, ipv4, ipv6, host }: Pee
     ...[ipv4, ipv6].flatMap((ip) =>
       ip === null ? [] : [`ip neigh replace ${ip} lladdr ${mac} dev ${network.interface} nud permanent`],
     ),
+  ];
+}
+
+/** To come before tunnels over it. The private key stays out of it. */
+export function sealedLines(tag: string, { privateKey, port, cluster, underlay }: Seal, nodes: readonly Node[]): string[] {
+  const name = sealedName(tag);
+  const address = sealedAddress(cluster, publicKeyOf(privateKey));
+  return [
+    `ip link add ${name} type wireguard`,
+    `ip link set ${name} alias "${sealedAlias(tag)}"`,
+    `wg set ${name} private-key FILE listen-port ${port}`,
+    `ip route replace unreachable ${sealedPrefix(address)} metric ${LEFTOVER_METRIC}`,
+    `ip link set ${name} mtu ${sealedMtu(underlay)} up`,
+    `ip address add ${address}/${PREFIX_BITS} nodad dev ${name}`,
+    ...nodes.map((node) => {
+      const endpoint = node.address.includes(":") ? `[${node.address}]` : node.address;
+      const allowed = `${sealedAddress(cluster, node.publicKey)}/128`;
+      const keepalive = node.keepalive ? ` persistent-keepalive ${node.keepalive}` : "";
+      return `wg set ${name} peer ${node.publicKey} endpoint ${endpoint}:${node.port}${keepalive} allowed-ips ${allowed}`;
+    }),
   ];
 }

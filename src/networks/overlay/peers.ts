@@ -126,8 +126,9 @@ export function entriesDifference(ends: Ends, { byMac: peers }: PeerSet, found: 
   const remotes = new Set(peers.keys());
   const ports = new Set(peers.keys());
   const drops: NetlinkRequest[] = [];
-  for (const { mac, ip, master, state, flags } of found) {
-    if (mac === undefined) continue;
+  for (const { mac, ip, master, vlan, state, flags } of found) {
+    // Those of VLANs come and go with the one without.
+    if (mac === undefined || vlan !== 0) continue;
     const isPermanent = (state & NUD.NUD_PERMANENT) !== 0;
     if (master === 0) {
       if (ip === undefined || peers.get(mac)?.host !== ip) drops.push(dropRemote(ends, mac, ip));

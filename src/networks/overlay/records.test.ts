@@ -25,6 +25,7 @@ test.each<[string, object]>([
   ["of no container", { container: "web" }],
   ["with the hardware address of a group", { mac: "01:42:0a:32:00:07" }],
   ["with no hardware address", { mac: "x" }],
+  ["with nobody's hardware address", { mac: "00:00:00:00:00:00" }],
   ["with names that are none", { names: "db" }],
   ["with an address of the other family", { ipv4: "fd00::7" }],
 ])("a claim %s is none", (_, change) => {

@@ -102,9 +102,11 @@ export function parseNode(value: string): NodeRecord | null {
   return { id, name, address, joined: typeof joined === "number" ? joined : 0 };
 }
 
+/** True for one that a container can have: neither a group's nor nobody's, which no tunnel takes. */
 const isMac = (text: unknown): text is string => {
   try {
-    return typeof text === "string" && (parseMac(text)[0]! & 1) === 0;
+    const bytes = typeof text === "string" ? parseMac(text) : new Uint8Array(6);
+    return (bytes[0]! & 1) === 0 && bytes.some((byte) => byte !== 0);
   } catch {
     return false;
   }

@@ -113,7 +113,7 @@ export class Etcd {
     return keys;
   }
 
-  /** Of the member that answers. */
+  /** Of the member that answers. One that has lost the cluster does not. */
   async status(): Promise<MemberStatus> {
     return this.#cluster.ask("/v3/maintenance/status", {}, again, decodeMemberStatus);
   }

@@ -135,12 +135,7 @@ describe("answers", () => {
     expect(() => decodeLease({ header })).toThrow("the lease has no id");
     expect(decodeToken({ header, token: "hVjzdfbDoRQFjqRN.32" })).toBe("hVjzdfbDoRQFjqRN.32");
     expect(() => decodeToken({ token: "a\r\nb: c" })).toThrow("the token is no text");
-    expect(decodeMemberStatus({ header, version: "3.4.23", leader: "15985099378392235387" })).toEqual({
-      version: "3.4.23",
-      revision: 3,
-      hasLeader: true,
-    });
-    expect(decodeMemberStatus({ header, version: "3.4.23" }).hasLeader).toBe(false);
+    expect(decodeMemberStatus({ header, version: "3.4.23" })).toEqual({ version: "3.4.23", revision: 3 });
   });
 
   test("a watch's message", () => {

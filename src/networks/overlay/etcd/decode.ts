@@ -179,13 +179,11 @@ export interface MemberStatus {
   /** "3.4.23" */
   readonly version: string;
   readonly revision: number;
-  readonly hasLeader: boolean;
 }
 
 export const decodeMemberStatus = (answer: Fields): MemberStatus => ({
   version: text(answer.version, "the version"),
   revision: headerRevision(answer),
-  hasLeader: text(answer.leader, "the leader") !== "" && answer.leader !== "0",
 });
 
 export interface WatchMessage {

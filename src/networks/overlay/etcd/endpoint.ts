@@ -64,8 +64,8 @@ export function failureOfText(status: number, text: string): EndpointFailure {
         uncertain: false,
       },
     );
-  const what = status === 404 ? "onggi needs etcd 3.4 or newer" : `"${printable(text, 100)}"`;
-  const message = `answers with HTTP status ${status} and no JSON: ${what}`;
+  const what = status === 404 ? "onggi needs etcd 3.4 or newer, with its gateway" : `not as etcd does: "${printable(text, 100)}"`;
+  const message = `answers with HTTP status ${status}: ${what}`;
   return new EndpointFailure(message, { code: "etcd_invalid_answer", uncertain: status < 400 });
 }
 

@@ -66,7 +66,7 @@ async function* batches({ messages, url }: OpenWatch, signal: AbortSignal): Asyn
     if (end && mayPass(end)) throw new EtcdError("etcd_unavailable", `etcd at ${url} has ended the watch: ${end.message}`);
     if (end) throw refusal(end);
     const { events: more, fragment } = message as WatchMessage;
-    events.push(...more);
+    for (const event of more) events.push(event);
     size += text.length;
     if (size > MAX_ANSWER) throw new EtcdError("etcd_invalid_answer", "etcd tells of more changes at once than onggi keeps");
     if (fragment) continue;
