@@ -63,11 +63,10 @@ export async function publishing(rounds: number): Promise<Row[]> {
 /** The same of real ones: `run -d` of some at the beginning, and of as many at the end. */
 async function containers(): Promise<Row> {
   using host = new Netns("onggi");
-  const inside = ["/usr/bin/nsenter", `--net=/proc/${process.pid}/fd/${host.fd}`];
-  const engine = startEngine({ under: inside });
+  const engine = startEngine({ under: host.enter });
   try {
     await bootstrapBusybox(engine);
-    const command = [...inside, ...onggiCommand, "run", "-d", "-p", "80", "-p", "81", "busybox", "sleep", "100000"];
+    const command = [...host.enter, ...onggiCommand, "run", "-d", "-p", "80", "-p", "81", "busybox", "sleep", "100000"];
     const env = { ...(process.env as Record<string, string>), ONGGI_ROOT: engine.root, ONGGI_RUN: engine.run };
     time(command, { env, runs: 10 });
     const some = (): number[] => Array.from({ length: 20 }, () => time(command, { env }));

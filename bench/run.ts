@@ -2,7 +2,7 @@
 /**
  * `make bench`: onggi against Debian's runc, crun, docker.io and podman on this machine, as ratios; see README.md here.
  *
- *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,networks,traffic,publish,memory,load,images,runtime,dns,stages] [--files N] [--json FILE]
+ *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,networks,traffic,publish,memory,load,images,runtime,dns,cni,stages] [--files N] [--json FILE]
  *
  * Prints the table and writes every sample to build/bench.json. Exits with 0 whether targets are met or not.
  */
@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import { type Docker, dockerUnavailable, startDocker } from "../test/kit/docker.ts";
 import { type Engine, onggiCommand, startEngine } from "../test/kit/engine.ts";
 import { bootstrapBusybox, busyboxArchive } from "../test/kit/images.ts";
+import { cni } from "./cni.ts";
 import * as dns from "./dns.ts";
 import * as images from "./images.ts";
 import { repository } from "./measure.ts";
@@ -28,7 +29,7 @@ import { traffic } from "./traffic.ts";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "30" },
-    only: { type: "string", default: "run,exec,throughput,networks,traffic,publish,memory,load,images,runtime,dns,stages" },
+    only: { type: "string", default: "run,exec,throughput,networks,traffic,publish,memory,load,images,runtime,dns,cni,stages" },
     files: { type: "string", default: "20000" },
     json: { type: "string", default: join(repository, "build/bench.json") },
   },
@@ -67,6 +68,7 @@ try {
   });
   await measure("runtime", () => ociRuntime(base, rounds));
   await measure("dns", () => dns.names(base, Math.max(3, Math.round(rounds / 6))));
+  await measure("cni", () => cni(field, rounds));
   const stages = wanted.has("stages") ? await sections.stages(field, rounds) : [];
   print({ machine: { ...machine(), ...versions }, rows, stages, floors });
 } finally {

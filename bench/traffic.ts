@@ -88,8 +88,6 @@ function makeHost(name: string): Netns {
   return host;
 }
 
-const inside = (host: Netns): string[] => ["/usr/bin/nsenter", `--net=/proc/${process.pid}/fd/${host.fd}`];
-
 /** Loads the image and starts both containers. */
 async function prepare(name: string, words: readonly string[], env: Record<string, string>, host: Netns): Promise<Side> {
   const call = (...args: string[]): string => sh([...words, ...args], { env }).trim();
@@ -100,14 +98,14 @@ async function prepare(name: string, words: readonly string[], env: Record<strin
   call(...run, "--name", "client", IMAGE, "sleep", "100000");
   const server = call("inspect", "-f", "{{.NetworkSettings.Networks.bench.IPAddress}}", "server");
   await eventually(`${name}'s server answers`, () => {
-    const asked = Bun.spawnSync([...inside(host), "wget", "-q", "-O", "/dev/null", `http://${server}:${REQUESTS_PORT}/`]);
+    const asked = Bun.spawnSync([...host.enter, "curl", "-fso", "/dev/null", `http://${server}:${REQUESTS_PORT}/`]);
     return asked.exitCode === 0;
   });
   return { name, words, env, host, server };
 }
 
 function client({ words, env, host }: Side, from: Way["from"], command: readonly string[]): string {
-  if (from === "host") return sh([...inside(host), ...command]);
+  if (from === "host") return sh([...host.enter, ...command]);
   return sh([...words, "exec", "client", ...command], { env });
 }
 
@@ -143,11 +141,11 @@ export async function traffic(rounds: number): Promise<Row[]> {
   if (missing.length > 0)
     return [{ ...row("traffic", "", {}), note: `${missing.join(", ")}: not installed (scripts/setup test)` }];
   const [ours, theirs] = [makeHost("onggi"), makeHost("docker")];
-  const engine = startEngine({ under: inside(ours) });
-  const daemon = dockerUnavailable() ? null : await startDocker({ bridge: true, within: () => inside(theirs) });
+  const engine = startEngine({ under: ours.enter });
+  const daemon = dockerUnavailable() ? null : await startDocker({ bridge: true, within: () => theirs.enter });
   try {
     const env = { ...(process.env as Record<string, string>), ONGGI_ROOT: engine.root, ONGGI_RUN: engine.run };
-    const sides = [await prepare("onggi", [...inside(ours), ...onggiCommand], env, ours)];
+    const sides = [await prepare("onggi", [...ours.enter, ...onggiCommand], env, ours)];
     if (daemon) sides.push(await prepare("docker", [daemon.cli], daemon.env, theirs));
     const rows: Row[] = [];
     for (const [what, unit, measure] of [

@@ -17,6 +17,7 @@ export const command = define({
     key: text("", "FILE", "its key, PEM"),
     "password-stdin": bool("", "read the user's password from standard input"),
     port: text("", "PORT", "UDP port of VXLAN, on all hosts the same (4789)", { rare: true }),
+    "wireguard-port": text("", "PORT", "UDP port that encrypted networks use on this host (51820)", { rare: true }),
     "alive-for": text("", "SECONDS", "how long this host counts as up once it is silent (30)", { rare: true }),
     "addresses-for": text("", "SECONDS", "how long its addresses stay its own then (86400)", { rare: true }),
   },
@@ -37,6 +38,7 @@ export const command = define({
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
       ...(values.port === undefined ? {} : { port: numberOf("--port", values.port) }),
+      ...(values["wireguard-port"] === undefined ? {} : { sealPort: numberOf("--wireguard-port", values["wireguard-port"]) }),
       ...(values["alive-for"] === undefined ? {} : { aliveSeconds: numberOf("--alive-for", values["alive-for"]) }),
       ...(values["addresses-for"] === undefined ? {} : { addressSeconds: numberOf("--addresses-for", values["addresses-for"]) }),
     });

@@ -11,6 +11,7 @@ import type { CgroupRoots } from "./cgroups.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
+import type { GuestTable } from "./guest-table.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
 import type { LogForwards } from "./log-forward.ts";
@@ -37,6 +38,8 @@ export interface Context {
   readonly cni: CniNetworks;
   /** Names in networks other than the default one. */
   readonly dns: DnsService;
+  /** Sandboxes of others in our networks. */
+  readonly guests: GuestTable;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;

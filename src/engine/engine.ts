@@ -27,6 +27,8 @@ import { diskUsage } from "./disk-usage.ts";
 import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
+import { GuestTable } from "./guest-table.ts";
+import { guestsOf, watchGuests } from "./guests.ts";
 import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { imagesOf } from "./image-commands.ts";
@@ -156,13 +158,14 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       root: layout.root,
       tag: rootTag(layout.root),
       log: options.log,
-      nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+      nameOf: (id) => (context.containers.get(id) ?? context.guests.get(id))?.name ?? id.slice(0, 12),
       cluster: clusterListener(() => context),
     }),
     cni: new CniNetworks({
       ...{ directory: layout.cni, run: layout.run, log: options.log, ...options.cni },
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
+    guests: new GuestTable(layout.database),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
@@ -198,6 +201,8 @@ export class Engine {
   readonly networks: ReturnType<typeof networksOf>;
   readonly nodes: ReturnType<typeof nodesOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
+  readonly guests: ReturnType<typeof guestsOf>;
+  private readonly unwatchGuests: () => void;
 
   constructor(context: Context, lock: number) {
     this.context = context;
@@ -209,6 +214,8 @@ export class Engine {
     this.networks = networksOf(context);
     this.nodes = nodesOf(context);
     this.volumes = volumesOf(context);
+    this.guests = guestsOf(context);
+    this.unwatchGuests = watchGuests(context);
   }
 
   get layout(): Layout {
@@ -472,6 +479,7 @@ export class Engine {
   async close(): Promise<void> {
     const { context } = this;
     context.closing = true;
+    this.unwatchGuests();
     context.restarts.close();
     context.probes.close();
     context.packs.close();
@@ -495,6 +503,7 @@ export class Engine {
     await context.networks.close();
     context.cni.close();
     context.table.close();
+    context.guests.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

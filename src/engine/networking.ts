@@ -7,9 +7,8 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
 import type { Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
-import { cniMaker, refuseCni } from "./cni.ts";
-import type { Container } from "./container.ts";
-import { type Context, findContainer, inBackground } from "./context.ts";
+import { cniMaker } from "./cni.ts";
+import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
 import { linkedTo, linkHosts } from "./links.ts";
@@ -75,7 +74,7 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
 const hostGateway = (context: Context): string | null =>
   context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
 
-const connect = (context: Context, { id, request }: ContainerRecord, place: NetworkEndpoint): Endpoint =>
+export const connect = (context: Context, { id, request }: ContainerRecord, place: NetworkEndpoint): Endpoint =>
   context.networks.connect({ ...withLimits(request, place), container: id, transient: !!request.autoRemove });
 
 /** Gives a container its places. */
@@ -111,10 +110,10 @@ export function publicationsOf(context: Context, { request, imageId }: Container
 }
 
 /** Without an address a port is published on every address of either family. */
-const everyFamily = (port: PortRequest): Publication[] =>
+export const everyFamily = (port: PortRequest): Publication[] =>
   port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port];
 
-const withNamespace = async <T>(
+export const withNamespace = async <T>(
   { id, name }: ContainerRecord,
   pid: number,
   work: (sandbox: Sandbox) => Promise<T>,
@@ -158,7 +157,7 @@ const ownMaker: NetworkMaker = {
 };
 
 /** Throws "network_invalid". */
-function refuseOptions({ network, driverOptions = {} }: NetworkEndpoint): void {
+export function refuseOptions({ network, driverOptions = {} }: NetworkEndpoint): void {
   const [option] = Object.keys(driverOptions);
   if (option === undefined) return;
   throw new OnggiError("network_invalid", `network ${network}: driver option ${option} is for networks of CNI plugins, cni:NAME`);
@@ -173,15 +172,23 @@ export async function nameAnew(context: Context, record: ContainerRecord): Promi
   await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
     (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
   );
+  tellLinked(context, record.id);
 }
 
 /** As with Docker, the default network has no names. */
-const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+export const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+
+/** What the resolver is told of a container. */
+export interface Named {
+  readonly id: string;
+  readonly name: string;
+  readonly request: Pick<ContainerRequest, "dns" | "extraHosts">;
+}
 
 /** Tells the resolver where a container that runs is, and gives the container its name server, if one of its networks has names. */
-async function nameContainer(
+export async function nameContainer(
   context: Context,
-  { id, name, request }: ContainerRecord,
+  { id, name, request }: Named,
   endpoints: readonly Endpoint[],
   netns: number,
 ): Promise<void> {
@@ -201,7 +208,7 @@ async function nameContainer(
 }
 
 /** Says all containers of other hosts to the resolver. */
-function nameRemote({ networks, dns }: Context): void {
+export function nameRemote({ networks, dns }: Context): void {
   for (const { id, driver } of networks.list()) {
     if (driver === "overlay") for (const endpoint of networks.nodes.remote(id)) dns.join(id, endpoint);
   }
@@ -260,11 +267,11 @@ function writeNetworkFiles(context: Context, record: ContainerRecord, made: Made
 }
 
 /** Those of a container that runs already. */
-const rewriteNetworkFiles = (context: Context, record: ContainerRecord): void =>
+export const rewriteNetworkFiles = (context: Context, record: ContainerRecord): void =>
   writeNetworkFiles(context, record, { endpoints: endpointsOf(context, record), resolv: null });
 
-/** A container has come, has gone, or has another address: those that are linked to it know. Never throws. */
-function tellLinked(context: Context, id: string): void {
+/** A container has come, has gone, or has another address or name: those that are linked to it know. Never throws. */
+export function tellLinked(context: Context, id: string): void {
   for (const record of linkedTo(context, id)) {
     try {
       rewriteNetworkFiles(context, record);
@@ -296,88 +303,3 @@ function unname(context: Context, id: string): void {
 /** The container is removed. Never throws. */
 export const forgetNetworks = (context: Context, id: string): Promise<void> =>
   logged(context, id, context.networks.forget(id), context.cni.detach(id));
-
-/** After a start of the engine, when it is known who runs. */
-export async function reconcileNetworks(context: Context): Promise<void> {
-  const { networks, containers } = context;
-  for (const { id } of networks.list())
-    for (const { container } of networks.endpointsIn(id))
-      if (!containers.has(container)) await forgetNetworks(context, container);
-  const netns: Sandbox[] = [];
-  try {
-    const running = new Set([...containers.values()].filter(({ isUp }) => isUp).map(({ id }) => id));
-    // plugins take their time: who is in networks of ours does not wait for that
-    inBackground(context, "CNI", () => context.cni.recover(running));
-    for (const { record, isUp } of containers.values())
-      if (isUp && networkMode(record.request).kind === "networks")
-        netns.push({
-          container: record.id,
-          name: record.name,
-          netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC),
-        });
-    await networks.reconcile(netns);
-    for (const network of networks.list()) nameNetwork(context, network);
-    nameRemote(context);
-    for (const { container, netns: fd } of netns) {
-      const record = containers.get(container)?.record;
-      if (!record) continue;
-      await nameContainer(context, record, networks.endpointsOf(container), fd);
-      if (record.request.links) rewriteNetworkFiles(context, record);
-    }
-    await context.dns.settled();
-  } finally {
-    for (const { netns: fd } of netns) close(fd);
-  }
-}
-
-/** Puts a container into one more network, at once if it runs. */
-export async function connectNetwork(context: Context, container: Container, endpoint: NetworkEndpoint): Promise<void> {
-  const { record } = container;
-  refuseCni(context, endpoint.network, "they make it when a container starts; give --network to run or create");
-  refuseOptions(endpoint);
-  await container.lock.run(async () => {
-    refuseSharing(record);
-    const { network, networkName } = connect(context, record, endpoint);
-    if (!container.isUp) return;
-    try {
-      await withNamespace(record, record.state.pid, async (sandbox) => {
-        await context.networks.attachOne(sandbox, network);
-        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
-      });
-    } catch (error) {
-      await context.networks.disconnect(record.id, network, null);
-      throw error;
-    }
-    rewriteNetworkFiles(context, record);
-    tellLinked(context, record.id);
-    context.events.emit("network", "connect", network, { container: record.id, name: networkName });
-  });
-}
-
-/** Takes a container out of a network. */
-export async function disconnectNetwork(context: Context, container: Container, reference: string): Promise<void> {
-  const { record } = container;
-  await container.lock.run(async () => {
-    const { id, name } = context.networks.get(reference);
-    if (container.isUp) {
-      context.dns.leave(id, record.id);
-      await withNamespace(record, record.state.pid, async (sandbox) => {
-        await context.networks.disconnect(record.id, id, sandbox);
-        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
-      });
-      rewriteNetworkFiles(context, record);
-      tellLinked(context, record.id);
-    } else {
-      await context.networks.disconnect(record.id, id, null);
-    }
-    context.events.emit("network", "disconnect", id, { container: record.id, name });
-  });
-}
-
-const refuseSharing = ({ name, request }: ContainerRecord): void => {
-  const { kind } = networkMode(request);
-  if (kind === "networks") return;
-  const words = { host: "the host's network", none: "no network", cni: "networks of CNI plugins" };
-  const what = kind === "container" || kind === "path" ? "a network namespace of others" : words[kind];
-  throw new OnggiError("network_mode_invalid", `container ${name} was made with ${what}; it cannot be in other networks`);
-};

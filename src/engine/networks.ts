@@ -5,7 +5,9 @@ import type { Network, NetworkRequest } from "../networks/types.ts";
 import { checkCniNetwork, inspectCniNetwork, refuseCni } from "./cni.ts";
 import { type Context, findContainer } from "./context.ts";
 import { isLabelled, pruneTest } from "./filters.ts";
-import { connectNetwork, disconnectNetwork, forgetNetworks, nameNetwork } from "./networking.ts";
+import { disconnectGuest, findGuest } from "./guests.ts";
+import { connectNetwork, disconnectNetwork } from "./network-changes.ts";
+import { forgetNetworks, nameNetwork } from "./networking.ts";
 import type { AnyNetwork, NetworkEndpoint, NetworkInfo } from "./types.ts";
 
 async function create(context: Context, request: NetworkRequest): Promise<Network> {
@@ -16,15 +18,17 @@ async function create(context: Context, request: NetworkRequest): Promise<Networ
 }
 
 function inspect(context: Context, reference: string): NetworkInfo {
-  const { networks, containers, cni } = context;
+  const { networks, containers, guests, cni } = context;
   if (cni.owns(reference)) return inspectCniNetwork(context, reference);
   const network = networks.get(reference);
-  const running = networks.endpointsIn(network.id).filter(({ container }) => containers.get(container)?.isUp);
+  const there = networks
+    .endpointsIn(network.id)
+    .filter(({ container }) => containers.get(container)?.isUp || guests.get(container) !== undefined);
   return {
     ...network,
-    containers: running.map((endpoint) => ({
+    containers: there.map((endpoint) => ({
       id: endpoint.container,
-      name: containers.get(endpoint.container)?.name ?? "",
+      name: (containers.get(endpoint.container) ?? guests.get(endpoint.container))?.name ?? "",
       endpoint,
     })),
   };
@@ -105,10 +109,22 @@ async function prune(context: Context, wanted: Record<string, string[]> = {}): P
   return { deleted };
 }
 
+/** Containers go before guests of the same name. */
+function isContainer(context: Context, reference: string): boolean {
+  try {
+    findContainer(context, reference);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** `force` takes a container out of a network although it is not there any more. */
 async function disconnect(context: Context, network: string, container: string, force: boolean): Promise<void> {
   refuseCni(context, network, "they take it away when the container ends");
   const { id } = context.networks.get(network);
+  const guest = findGuest(context, container);
+  if (guest && !isContainer(context, container)) return disconnectGuest(context, guest, id);
   const gone = context.networks
     .endpointsIn(id)
     .find((endpoint) => endpoint.container === container && !context.containers.has(container));

@@ -129,18 +129,26 @@ export class AddressAllocator {
 
   /** An address of the range that is free and that `avoid` does not hold. @throws NetworkError addresses_exhausted */
   take(avoid: ReadonlySet<string> = new Set()): string {
+    const number = this.#free(avoid);
+    this.#taken.add(number);
+    this.#next = number === this.#range.last ? this.#range.first : number + 1n;
+    return addressText(this.#range.family, number);
+  }
+
+  /** @throws NetworkError addresses_exhausted where `take` would */
+  requireFree(avoid: ReadonlySet<string>): void {
+    this.#free(avoid);
+  }
+
+  #free(avoid: ReadonlySet<string>): bigint {
     const { family, first, last } = this.#range;
     const size = last - first + 1n;
     // Among so many in a row at least one is free.
     const most = BigInt(this.#taken.size + this.#reserved.size + avoid.size + 1);
     for (let step = 0n; step < size && step < most; step++) {
       const number = first + ((this.#next - first + step) % size);
-      if (this.#taken.has(number) || this.#reserved.has(number)) continue;
-      const text = addressText(family, number);
-      if (avoid.has(text)) continue;
-      this.#taken.add(number);
-      this.#next = number === last ? first : number + 1n;
-      return text;
+      if (this.#taken.has(number) || this.#reserved.has(number) || avoid.has(addressText(family, number))) continue;
+      return number;
     }
     throw new NetworkError(
       "addresses_exhausted",

@@ -89,7 +89,8 @@ function planOne(
     const ipv4 = take(4);
     const ipv6 = take(6);
     const pool = (family: 4 | 6) => network.pools.find(({ subnet }) => familyOf(subnet) === family);
-    const gateway = (family: 4 | 6): string | null => (network.internal ? null : (pool(family)?.gateway ?? null));
+    const gateway = (family: 4 | 6): string | null =>
+      network.internal || record.withoutGateway ? null : (pool(family)?.gateway ?? null);
     names.add(name);
     return {
       interface: name,

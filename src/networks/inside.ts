@@ -137,6 +137,23 @@ export function takeAddresses(netns: number, attachment: Attachment): void {
   });
 }
 
+/** Where a namespace's default routes lead. */
+export const defaultRoutes = (netns: number): Gateways =>
+  within(netns, (net) => {
+    const gateway = (version: 4 | 6): string | null =>
+      net.routeList(undefined, version).find(({ to, gateway }) => to === "default" && gateway !== undefined)?.gateway ?? null;
+    return { ipv4: gateway(4), ipv6: gateway(6) };
+  });
+
+/** Whether an interface is there and up, with its addresses. */
+export const isConfigured = (netns: number, { interface: name, ipv4, ipv6 }: Attachment): boolean =>
+  within(netns, (net) => {
+    const link = net.linkByName(name);
+    if (link === null || !link.up) return false;
+    const has = new Set(net.addressList(link.index).map(({ ip }) => ip));
+    return [ipv4, ipv6].every((address) => address === null || has.has(address));
+  });
+
 /** A container that may make interfaces may make many. */
 const COUNTED_MOST = 100;
 

@@ -104,18 +104,14 @@ export class LocalNetworks implements Networks {
 
   /** Nothing is made in the kernel before a container is in it. */
   async #createOverlay(checked: CheckedRequest): Promise<NetworkRecord> {
-    const { cluster, mtu } = this.nodes.member;
-    if (checked.parsed.encrypted) {
-      throw new NetworkError(
-        "network_invalid",
-        `network ${checked.name}: encryption needs WireGuard, which this kernel does not have`,
-      );
-    }
+    const { cluster, underlay } = this.nodes.member;
+    const { encrypted } = checked.parsed;
+    if (encrypted) underlay.checkEncryption();
     const { id } = await cluster.createNetwork(checked.name, (others) => {
       const local = this.#state.networks();
       const known = new Set(local.map((network) => network.id));
       const network = newNetwork(this.#kernel, [...local, ...others.filter((other) => !known.has(other.id))], checked, this.#tag);
-      return { ...network, mtu: checked.parsed.mtu ?? mtu };
+      return { ...network, mtu: checked.parsed.mtu ?? underlay.mtuOf(encrypted) };
     });
     return this.#state.find(id);
   }
@@ -188,6 +184,11 @@ export class LocalNetworks implements Networks {
 
   list(): readonly Network[] {
     return this.#state.networks().map(networkView);
+  }
+
+  requireAddresses(reference: string): void {
+    const network = this.#state.find(reference);
+    for (const family of [4, 6] as const) this.#state.allocator(network, family)?.requireFree(this.#state.fixedIn(network));
   }
 
   async remove(reference: string): Promise<Network> {
@@ -307,6 +308,7 @@ export class LocalNetworks implements Networks {
       ...(request.interface === undefined ? {} : { interface: request.interface }),
       ...(request.bandwidth === undefined ? {} : { bandwidth: checkBandwidth(network, request.bandwidth) }),
       gatewayPriority,
+      ...(request.withoutGateway ? { withoutGateway: true } : {}),
       transient,
     };
     return endpointView(this.#state.addEndpoint(record, network));
@@ -350,8 +352,12 @@ export class LocalNetworks implements Networks {
     return { endpoints: this.endpointsOf(sandbox.container), published: this.publishedBy(sandbox.container) };
   }
 
-  async attachOne(sandbox: Sandbox, network: string): Promise<Endpoint> {
-    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network)));
+  async attachOne(sandbox: Sandbox, network: string, publish: readonly Publication[] = []): Promise<Endpoint> {
+    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network), publish));
+  }
+
+  async settle(sandbox: Sandbox): Promise<void> {
+    await this.#sandboxes.settle(sandbox);
   }
 
   async detach(container: string): Promise<void> {
@@ -408,9 +414,9 @@ export class LocalNetworks implements Networks {
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
-    const ownsParent = hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag);
     return explainNetwork(network, attached, {
-      ...{ tag: this.#tag, ownsParent, hairpin: needsHairpin(), rules, obstacles },
+      ...{ tag: this.#tag, hairpin: needsHairpin(), rules, obstacles },
+      ownsParent: hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag),
       spanning: network.driver === "overlay" ? this.nodes.member.explain(network) : [],
     });
   }

@@ -14,7 +14,7 @@ import {
 import type { NetworkRecord, PublicationRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import type { Firewall, FirewallPort } from "./firewall/index.ts";
-import { linksInside, moveDefaultRoutes, takeAddresses } from "./inside.ts";
+import { defaultRoutes, isConfigured, linksInside, moveDefaultRoutes, takeAddresses } from "./inside.ts";
 import type { KernelNetworks, Wanted } from "./kernel.ts";
 import { checkPublication, type PortClaims } from "./ports.ts";
 import { familyOf } from "./prefixes.ts";
@@ -68,7 +68,7 @@ export class Sandboxes {
   }
 
   /** One endpoint more of a running container. It takes the default route and the published ports over if it comes first. */
-  async attachOne(sandbox: Sandbox, network: NetworkRecord): Promise<EndpointEntry> {
+  async attachOne(sandbox: Sandbox, network: NetworkRecord, publish: readonly Publication[]): Promise<EndpointEntry> {
     const { state } = this.#parts;
     const entry = this.#entry(sandbox.container, network);
     const names = new Set(linksInside(sandbox.netns).map(({ name }) => name));
@@ -77,7 +77,8 @@ export class Sandboxes {
       state.clearAttachment(entry);
     }
     this.#parts.ensure(network);
-    await this.#make(sandbox, [entry], names, state.publication(sandbox.container).requests);
+    const { requests } = state.publication(sandbox.container);
+    await this.#make(sandbox, [entry], names, [...requests, ...newRequests(publish.map(checkPublication), requests)]);
     return entry;
   }
 
@@ -204,7 +205,12 @@ export class Sandboxes {
     const network = ({ hostIp }: Publication): string => publisher(attached, familyOf(hostIp))!.entry.network.id;
     const kept = before.published.filter(({ hostIp }) => publisher(attached, familyOf(hostIp)) !== undefined);
     const wanted =
-      before.published.length === 0 ? publishable(attached, requests) : newlyPublishable(attached, requests, before.published);
+      before.published.length === 0
+        ? publishable(attached, requests)
+        : [
+            ...newlyPublishable(attached, before.requests, before.published),
+            ...publishable(attached, newRequests(requests, before.requests)),
+          ];
     const claimed = this.#parts.ports.claim(container, wanted);
     return { container, requests, published: [...kept, ...claimed].map((port) => ({ ...port, network: network(port) })) };
   }
@@ -344,6 +350,27 @@ export class Sandboxes {
     }
   }
 
+  /** A running container that was connected or disconnected when an engine died has all that it should have. */
+  async settle(sandbox: Sandbox): Promise<void> {
+    const { state, kernel, log } = this.#parts;
+    const { container, netns } = sandbox;
+    for (const entry of state.endpointsOf(container).filter(({ attached }) => attached === null)) {
+      try {
+        await this.attachOne(sandbox, entry.network, []);
+      } catch (error) {
+        log(
+          `networks: container ${container.slice(0, 12)} was to be connected to ${entry.network.name}, and is not: ${messageOf(error)}`,
+        );
+        state.removeEndpoints([entry]);
+      }
+    }
+    const attached = attachedOf(state.endpointsOf(container));
+    const half = wantedOf(attached).filter(({ attachment }) => !isConfigured(netns, attachment));
+    await kernel.detach(netns, half);
+    await kernel.attach(netns, half, { ipv4: null, ipv6: null });
+    moveDefaultRoutes(netns, defaultRoutes(netns), gatewaysOf(attached));
+  }
+
   /** Removes links that carry our tag and that nobody knows, some time from now; no such look is done twice. */
   sweepSoon(delay = SWEEP_AFTER): void {
     if (delay === 0) {
@@ -385,6 +412,12 @@ export class Sandboxes {
 /** Ports that the one has and the other has not. */
 const newPorts = (one: PublicationRecord, other: PublicationRecord): Published[] =>
   one.published.filter((port) => !other.published.some((published) => isSamePort(published, port)));
+
+/** Requests that are not among those of before. */
+function newRequests(requests: readonly Publication[], before: readonly Publication[]): Publication[] {
+  const known = new Set(before.map((request) => JSON.stringify(request)));
+  return requests.filter((request) => !known.has(JSON.stringify(request)));
+}
 
 const isSamePort = (one: Publication, other: Publication): boolean =>
   one.protocol === other.protocol && one.hostIp === other.hostIp && one.hostPort === other.hostPort;

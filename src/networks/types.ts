@@ -65,6 +65,8 @@ export interface Publication {
   /** In a request: first and last of the ports to choose from; 0 and 0 for any of the ephemeral ones. In what has been published both are the port. */
   readonly hostPort: number;
   readonly hostPortEnd: number;
+  /** The port is claimed among containers alone: a process of the host may have it, and hears nothing. */
+  readonly unreserved?: true;
 }
 
 /** How fast a container sends and receives in a network: bytes per second. Absent: as fast as it can. */
@@ -95,6 +97,8 @@ export interface EndpointRequest {
   readonly interface?: string;
   /** The endpoint with the highest has the default route; 0 by default. */
   readonly gatewayPriority?: number;
+  /** No default route leads by it. */
+  readonly withoutGateway?: boolean;
   /** Refused where packets do not pass the host, as with macvlan; 0 is no limit. */
   readonly bandwidth?: Bandwidth;
   /** The container removes itself: the endpoint survives the engine's death, but not the machine's, and costs no wait for the disk. */
@@ -114,6 +118,7 @@ export interface Endpoint {
   readonly fixed: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
   readonly interface?: string;
   readonly gatewayPriority: number;
+  readonly withoutGateway?: boolean;
   /** Absent: it has never been limited. */
   readonly bandwidth?: Bandwidth;
   /** What it has while its container runs; null otherwise. */
@@ -177,6 +182,8 @@ export interface Networks {
   /** By name, id or unique prefix of an id. */
   get(reference: string): Network;
   list(): readonly Network[];
+  /** Whether an endpoint could be attached now. Throws network_not_found, addresses_exhausted. */
+  requireAddresses(reference: string): void;
   /** Refused while a container has an endpoint in it. */
   remove(reference: string): Promise<Network>;
 
@@ -200,8 +207,13 @@ export interface Networks {
     sandbox: Sandbox,
     publish: readonly Publication[],
   ): Promise<{ endpoints: readonly Endpoint[]; published: readonly Published[] }>;
-  /** One endpoint more, of a container that runs. */
-  attachOne(sandbox: Sandbox, network: string): Promise<Endpoint>;
+  /** One endpoint more, of a container that runs. `publish`: what it publishes besides what it asked for before. */
+  attachOne(sandbox: Sandbox, network: string, publish?: readonly Publication[]): Promise<Endpoint>;
+  /**
+   * After `reconcile`, for a container that was being connected or disconnected when its engine died: every endpoint it has is made, whole,
+   * and its default routes lead where they should. One that cannot be made is taken from it, and that is logged.
+   */
+  settle(sandbox: Sandbox): Promise<void>;
   /** The container has ended: addresses, rules and ports are free again at once; its links went with its namespace. Idempotent. */
   detach(container: string): Promise<void>;
   publishedBy(container: string): readonly Published[];
@@ -251,6 +263,8 @@ export interface JoinRequest {
   readonly address?: string;
   /** UDP port of VXLAN, on all hosts the same; absent: 4789. */
   readonly port?: number;
+  /** UDP port of WireGuard, for encrypted networks; absent: 51820. */
+  readonly sealPort?: number;
   /** PEM texts: who signed etcd's certificate; certificate and key of this host. */
   readonly ca?: string;
   readonly cert?: string;

@@ -129,6 +129,8 @@ export interface PortRequest {
   /** First and last to choose from; 0 and 0: any that is free. */
   hostPort: number;
   hostPortEnd: number;
+  /** A process of the host may have the port, and hears nothing. */
+  unreserved?: true;
 }
 
 /** What `create` is asked for. Absent means the image's value, then Docker's default. */

@@ -17,7 +17,7 @@ export * from "./mountinfo.ts";
 export * from "./namespace.ts";
 export * from "./netconstants.ts";
 export { attr, decodeAttributes, NetlinkError, type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "./netlink.ts";
-export { tryBatchAside } from "./netlink-aside.ts";
+export { commitAside, tryBatchAside } from "./netlink-aside.ts";
 export * from "./netlink-events.ts";
 export * from "./nfconstants.ts";
 export * from "./nfnetlink.ts";

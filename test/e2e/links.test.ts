@@ -46,6 +46,10 @@ test("in the default network: a line in /etc/hosts that follows the address, and
   const second = await address("db");
   expect(second).not.toBe(first);
   expect(await hosts("web")).toEqual([`${second}\tsql store db`, `${second}\tdb store`, own]);
+  await engine.ok(["rename", "db", "base"]);
+  expect(await hosts("web")).toEqual([`${second}\tsql store base`, `${second}\tdb store base`, own]);
+  expect(await inspect("web", "{{json .HostConfig.Links}}")).toBe('["/base:/web/sql","/base:/web/db"]');
+  await engine.ok(["rename", "base", "db"]);
   // an engine that was not there when it went
   await engine.murder();
   const pid = Number(await inspect("db", "{{.State.Pid}}"));

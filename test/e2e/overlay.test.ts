@@ -7,6 +7,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join as joinPath } from "node:path";
+import { Wireguard } from "../../src/sys/index.ts";
 import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import { type EtcdServer, startEtcd } from "../kit/etcd.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
@@ -277,6 +278,30 @@ describe("containers of several hosts", () => {
   }, 60_000);
 });
 
+test("an encrypted network, where the kernel has WireGuard; an error that says so where it has not", async () => {
+  using wireguard = new Wireguard();
+  const create = () => a().onggi("network", "create", "-d", "overlay", "--opt", "encrypted=true", "secret");
+  if (!wireguard.exists()) {
+    const { code, stderr } = await create();
+    expect(code).toBe(1);
+    expect(stderr).toContain("this kernel has no WireGuard");
+    expect(await a().ok("network", "ls", "-q", "-f", "name=secret")).toBe("");
+    return;
+  }
+  expect((await create()).code).toBe(0);
+  await eventually("it is there", async () => (await b().onggi("network", "inspect", "secret")).code === 0);
+  await a().run("on-a", "secret", ...SERVER);
+  await b().run("on-b", "secret", "sleep", "inf");
+  const id = (await a().ok("inspect", "-f", "{{.Id}}", "on-a")).slice(0, 12);
+  expect(await reached(b(), "on-b", "on-a")).toBe(id);
+  const explained = await b().ok("network", "explain", "secret");
+  expect(explained).toMatch(/^ip link add wg-[0-9a-f]{8} type wireguard$/m);
+  expect(explained).toMatch(/ type vxlan id \d+ local fd[0-9a-f:]+ dstport 4789 /);
+  expect(await b().ns.output("wg", "show", "all", "transfer")).toMatch(/^wg-\S+\s+\S+\s+[1-9]/m);
+  await Promise.all([a().ok("rm", "-f", "on-a"), b().ok("rm", "-f", "on-b")]);
+  await eventually("it can be removed", async () => (await a().onggi("network", "rm", "secret")).code === 0);
+}, 60_000);
+
 describe("faults", () => {
   beforeAll(async () => {
     await a().ok("network", "create", "-d", "overlay", "--subnet", "10.60.0.0/24", "hard");
@@ -289,7 +314,7 @@ describe("faults", () => {
 
   /** A connection from a container of b to one of a, that goes on as long as bytes come back. */
   async function connection(): Promise<{ alive(): Promise<boolean>; end(): void }> {
-    await a().run("server", "hard", "sh", "-c", "while :; do nc -l -p 7 -e cat; done");
+    await a().run("server", "hard", "nc", "-ll", "-p", "7", "-e", "cat");
     await b().run("client", "hard", "sleep", "inf");
     await eventually("there is a way", async () => {
       const { stdout } = await b().onggi("exec", "client", "sh", "-c", "echo hi | nc -w 1 server 7");

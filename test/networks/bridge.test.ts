@@ -334,7 +334,7 @@ describe.skipIf(process.geteuid?.() !== 0)("bridge networks", () => {
     await networks.withdraw();
     expect(bridges()).toEqual([]);
     expect(await host.netns.output("nft", "list", "ruleset")).toBe("");
-    host.restart();
+    await host.restart();
     await host.networks.reconcile([]);
     expect(bridges()).toContain(host.networks.get("six").interface);
   });

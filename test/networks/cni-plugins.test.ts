@@ -259,6 +259,26 @@ describe.skipIf(process.geteuid?.() !== 0)("CNI plugins", () => {
     expect(await host.cni.explain("cni:web")).toContain(`# main: ${join(host.bin, "main")}, knows 0.3.1, 0.4.0`);
   });
 
+  test("of the versions a network is written for, the newest that all its plugins know", async () => {
+    const knows = (...versions: string[]): string =>
+      `[ $CNI_COMMAND != VERSION ] || echo '${JSON.stringify({ cniVersion: "1.1.0", supportedVersions: versions })}'`;
+    host.plugin("new", `${knows("0.4.0", "1.0.0", "1.1.0")}\n${printing(result("10.9.0.5/24"))}`);
+    host.plugin("older", `${knows("0.4.0", "1.0.0")}\n${printing(result("10.9.0.5/24"))}`);
+    host.network({
+      name: "web",
+      cniVersion: "1.1.0",
+      cniVersions: ["0.4.0", "1.0.0"],
+      plugins: [{ type: "new" }, { type: "older" }],
+    });
+    await host.cni.attach(host.request(host.container("a"), ["web"]));
+    await host.cni.detach("a");
+    const seen = host.calls().filter(({ env }) => env.CNI_COMMAND !== "VERSION");
+    expect(seen.map(({ plugin, env, config }) => `${env.CNI_COMMAND} ${plugin} ${config.cniVersion}`)).toEqual([
+      ...["ADD new 1.0.0", "ADD older 1.0.0", "DEL older 1.0.0", "DEL new 1.0.0"],
+    ]);
+    expect(await host.cni.explain("cni:web")).toContain("cniVersion 1.0.0");
+  });
+
   test("STATUS before ADD, from 1.1 on", async () => {
     const status = (code: number): string =>
       `[ "$CNI_COMMAND" != STATUS ] || { echo '{"code":${code},"msg":"no uplink"}'; exit 1; }`;

@@ -189,24 +189,12 @@ describe.skipIf(!isThere)("CNI networks", () => {
     rmSync(join(configs, "dual.conflist"));
   });
 
-  test("CHECK tells what somebody has taken away", async () => {
-    writeFileSync(
-      join(configs, "plain.conflist"),
-      JSON.stringify({ cniVersion: "1.0.0", name: "plain", plugins: [bridge("cni-plain", "10.91.0.0/24")] }),
-    );
+  test("CHECK tells what somebody has taken away; plugins that do not know the newest version of a network", async () => {
+    network("plain", { cniVersion: "1.1.0", cniVersions: ["0.4.0", "1.0.0"], plugins: [bridge("cni-plain", "10.91.0.0/24")] });
     const id = await engine.ok([
-      "run",
-      "-d",
-      "--name",
-      "a",
-      "--network",
-      "cni:plain",
-      "--cap-add",
-      "NET_ADMIN",
-      "busybox",
-      "sleep",
-      "1000",
+      ...["run", "-d", "--name", "a", "--network", "cni:plain", "--cap-add", "NET_ADMIN", "busybox", "sleep", "1000"],
     ]);
+    expect(readFileSync(join(engine.root, "cni", `${id}.eth0.json`), "utf8")).toContain('"cniVersion":"1.0.0"');
     await engine.ok(["network", "inspect", "--check", "cni:plain"]);
     await engine.ok(["exec", "a", "ip", "route", "del", "default"]);
     const { code, stderr } = await engine.onggi(["network", "inspect", "--check", "-f", "{{.Name}}", "cni:plain"]);

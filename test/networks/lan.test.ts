@@ -196,7 +196,7 @@ test("a VLAN is made with the first network that lies on it, and goes with the l
   expect(await ask(a!.netns, "10.91.0.1", 80)).toStartWith("outside ");
   // and one that somebody has removed is made again
   host.netns.net.deleteLink({ name: "phys0.50" });
-  host.restart();
+  await host.restart();
   await host.networks.reconcile([]);
   expect(host.netns.net.requireLink("phys0.50").alias).toBe(`onggi ${TAG} ${host.networks.get("second").id}`);
   const [c] = await start("second", "c");

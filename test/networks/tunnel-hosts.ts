@@ -120,8 +120,8 @@ export class TunnelHost {
     this.ensure();
   }
 
-  ensure(tunnel = this.tunnel): number {
-    return this.netns.inside(() => this.tunnels.ensure(this.network, this.bridge, tunnel));
+  ensure(tunnel = this.tunnel, isCut = false): number {
+    return this.netns.inside(() => this.tunnels.ensure(this.network, this.bridge, tunnel, isCut));
   }
 
   /** A container with the addresses that end in `number`. */

@@ -17,6 +17,7 @@ import {
 } from "../../src/sys/index.ts";
 import { slowness } from "../kit/command.ts";
 import { ask, Netns, serve, tryTcp } from "../kit/netns.ts";
+import { seededRandom } from "../kit/random.ts";
 import { refusal, until } from "./networks-host.ts";
 import {
   forgedPacket,
@@ -261,6 +262,55 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
     expect(host.entries()).toEqual(before);
   });
 
+  test("whoever comes, moves and goes, the kernel has what a new engine would make it", () => {
+    const host = hosts[0]!;
+    const before = host.entries();
+    const random = seededRandom("peers");
+    const pick = (count: number): number => Math.floor(random() * count);
+    const some = (): Peer => ({
+      mac: `02:00:00:00:01:0${pick(6)}`,
+      ipv4: pick(4) === 0 ? null : `10.1.8.${pick(6)}`,
+      ipv6: pick(4) === 0 ? null : `fd00:1::8:${pick(6)}`,
+      host: hosts[1 + pick(2)]!.address,
+    });
+    // What is to be: the last that was put of each hardware address, in the order of their coming.
+    let wanted: Peer[] = [];
+    for (let round = 0; round < 300; round++) {
+      const peer = some();
+      if (pick(3) === 0) {
+        host.tunnels.removePeer(network, peer);
+        wanted = wanted.filter(({ mac, host: at }) => mac !== peer.mac || at !== peer.host);
+      } else {
+        host.tunnels.putPeer(network, peer);
+        wanted = [...wanted.filter(({ mac }) => mac !== peer.mac), peer];
+      }
+      if (round % 10 !== 9) continue;
+      const found = host.entries();
+      const owners = new Map(
+        wanted.flatMap(({ mac, ipv4, ipv6 }) => [ipv4, ipv6].flatMap((ip) => (ip === null ? [] : [[ip, mac] as const]))),
+      );
+      for (const entry of found.filter((one) => one.startsWith("neighbour") && !before.includes(one))) {
+        const [, ip, mac] = entry.split(" ") as [string, string, string];
+        expect([ip, mac]).toEqual([ip, owners.get(ip) ?? "nobody's"]);
+      }
+      const hostsOf = wanted.map((one) => `self ${one.mac} ${one.host} permanent`);
+      expect(found.filter((one) => one.startsWith("self") && !before.includes(one))).toEqual(hostsOf.sort());
+      // What a new engine is told of is what each peer has by now.
+      const later = new Tunnels(host.netns.net, TAG);
+      host.netns.inside(() => later.ensure(network, host.bridge, host.tunnel));
+      const have = new Set(found);
+      const has = (ip: string | null, mac: string): string | null =>
+        ip !== null && have.has(`neighbour ${ip} ${mac}`) ? ip : null;
+      later.setPeers(network, [
+        ...peersOf(host),
+        ...wanted.map((one) => ({ ...one, ipv4: has(one.ipv4, one.mac), ipv6: has(one.ipv6, one.mac) })),
+      ]);
+      expect(host.entries()).toEqual(found);
+    }
+    host.tunnels.setPeers(network, peersOf(host));
+    expect(host.entries()).toEqual(before);
+  });
+
   test("what others did is repaired by the difference", async () => {
     const [one] = hosts as [TunnelHost];
     const { netns, tunnels } = one;
@@ -341,6 +391,14 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
     expect(sniffer.take()).toEqual([]);
     expect(await tryTcp(b.netns, a.ipv4, 80)).toBe("silence");
     expect(one.entries()).toEqual(before);
+    // So is one that is made while it may not say anything.
+    one.netns.net.deleteLink({ name: `vx-${"a".repeat(12)}` });
+    one.ensure(one.tunnel, true);
+    expect(one.netns.net.requireLink(`vx-${"a".repeat(12)}`).up).toBe(false);
+    expect(await tryTcp(a.netns, b.ipv4, 80)).toBe("silence");
+    one.ensure();
+    one.ensure(one.tunnel, true);
+    expect(one.netns.net.requireLink(`vx-${"a".repeat(12)}`).up).toBe(false);
     one.ensure();
     expect(await ask(a.netns, b.ipv4, 80)).toBe(`c12 ${a.ipv4}`);
     expect(await ask(b.netns, a.ipv6, 80)).toBe(`c11 ${b.ipv6}`);
@@ -459,6 +517,33 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
       'network_failed: the tunnel of network overlay-b cannot be made: UDP port 4800 is in use by a program of this host; "ss -lunp" lists them',
     );
     netns.net.deleteLink({ name: `vx-${"b".repeat(12)}` });
+  });
+
+  test("without inter-container communication other hosts' containers are no more reached than this one's", async () => {
+    const options = { "com.docker.network.bridge.enable_icc": "false" };
+    const apart = { ...overlayNetwork(family, "c"), options };
+    const others = [5, 6].map((number) => new TunnelHost(lan, number, apart));
+    try {
+      const [a, b] = others.map((host, index) => host.start(21 + index)) as [TestContainer, TestContainer];
+      serve(b.netns, 80);
+      for (const [index, host] of others.entries()) {
+        const other = others[1 - index]!;
+        host.tunnels.setPeers(apart, [other.peerOf(other.containers[0]!)]);
+        serve(host.netns, 81);
+      }
+      expect(await ask(a.netns, "10.1.0.1", 81)).toBe(`host5 ${a.ipv4}`);
+      expect(await tryTcp(a.netns, b.ipv4, 80)).toBe("silence");
+      expect(await tryTcp(a.netns, b.ipv6, 80)).toBe("silence");
+      expect(tunnelLines(apart, TAG, others[0]!.tunnel).join("\n")).toContain("neigh_suppress on isolated on");
+      // It is this alone that keeps them apart.
+      await others[0]!.netns.output("bridge", "link", "set", "dev", `vx-${"c".repeat(12)}`, "isolated", "off");
+      await others[1]!.netns.output("bridge", "link", "set", "dev", `vx-${"c".repeat(12)}`, "isolated", "off");
+      expect(await ask(a.netns, b.ipv4, 80)).toBe(`c22 ${a.ipv4}`);
+      for (const host of others) host.ensure();
+      expect(await tryTcp(a.netns, b.ipv4, 80)).toBe("silence");
+    } finally {
+      for (const host of others) host.close();
+    }
   });
 
   test("what is explained makes what is made", async () => {

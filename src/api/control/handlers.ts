@@ -228,6 +228,17 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       await engine.networks.disconnect(request.network, request.container, !!request.force);
       return {};
     },
+    guestAttach: async ({ request }) => engine.guests.attach(request),
+    guestDetach: async ({ request }) => {
+      await engine.guests.detach(request);
+      return {};
+    },
+    guestCheck: async ({ request }) => engine.guests.check(request),
+    guestStatus: async ({ request }) => {
+      engine.guests.status(request.network);
+      return {};
+    },
+    guestCollect: async ({ request }) => ({ count: await engine.guests.collect(request) }),
     volumeCreate: async ({ request }) => engine.volumes.create(request),
     volumes: async ({ request }) => ({ volumes: engine.volumes.list(request.filters ?? {}) }),
     volumeInspect: async ({ request }) => engine.volumes.inspect(request.volume),

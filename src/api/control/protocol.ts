@@ -31,6 +31,9 @@ import type {
   ExecRequest,
   FetchedFile,
   FetchRequest,
+  GuestAttachment,
+  GuestReference,
+  GuestRequest,
   HistoryEntry,
   Image,
   ImageSummary,
@@ -314,6 +317,13 @@ export interface Calls {
     result: Record<never, never>;
     item: never;
   };
+  guestAttach: { request: GuestRequest; result: GuestAttachment; item: never };
+  guestDetach: { request: GuestReference; result: Record<never, never>; item: never };
+  guestCheck: { request: GuestReference & { readonly netns: string }; result: GuestAttachment; item: never };
+  /** Ends with an error where guestAttach would. */
+  guestStatus: { request: { network: string }; result: Record<never, never>; item: never };
+  /** Of what the CNI configuration has asked for all goes but `valid`. */
+  guestCollect: { request: { configuration: string; valid: GuestReference[] }; result: { count: number }; item: never };
   nodeJoin: { request: JoinRequest; result: Node; item: never };
   nodeLeave: { request: Record<never, never>; result: Node; item: never };
   nodeList: { request: Record<never, never>; result: { nodes: readonly Node[] }; item: never };

@@ -61,6 +61,22 @@ export async function versionsOf(
   throw new PluginFailed(`CNI plugin ${type} (VERSION) does not say which versions it knows: ${printable(text, 100)}`);
 }
 
+/**
+ * The network in the newest version that it is written for and all its plugins know; as it is where that is only one, or where they do
+ * not say: then they are to refuse it themselves.
+ */
+export async function negotiate(host: PluginHost, network: NetworkConfig): Promise<NetworkConfig> {
+  if (network.versions.length < 2) return network;
+  try {
+    const known = await Promise.all(network.plugins.map((plugin) => versionsOf(host, network, plugin)));
+    const version = network.versions.find((one) => known.every((versions) => versions.includes(one)));
+    return version === undefined ? network : { ...network, version };
+  } catch (error) {
+    host.log(`network cni:${network.name}: ${messageOf(error)}`);
+    return network;
+  }
+}
+
 /** An incompatible version is told with those that would do. */
 async function explained(host: PluginHost, network: NetworkConfig, plugin: PluginConfig, error: unknown): Promise<unknown> {
   if (!(error instanceof PluginFailed) || error.pluginCode !== INCOMPATIBLE_VERSION) return error;

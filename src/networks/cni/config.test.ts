@@ -28,6 +28,7 @@ test("a list", () => {
   expect(parseConflist(text)).toEqual({
     name: "web",
     version: "1.0.0",
+    versions: ["1.0.0"],
     disableCheck: true,
     disableGC: true,
     onlyInlined: false,
@@ -61,6 +62,11 @@ test.each([
   [{ cniVersion: undefined, cniVersions: ["0.4.0", "9.9.9"] }, "0.4.0"],
 ])("the newest version of %j that there is: %s", (fields, version) => {
   expect(parseConflist(list(fields)).version).toBe(version as never);
+});
+
+test("all versions it is written for, newest first", () => {
+  const { versions } = parseConflist(list({ cniVersion: "1.0.0", cniVersions: ["0.3.1", "1.1.0", "1.0.0", "2.0.0"] }));
+  expect(versions).toEqual(["1.1.0", "1.0.0", "0.3.1"]);
 });
 
 test.each([

@@ -6,7 +6,7 @@ import { messageOf } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
 import { NetworkError } from "../errors.ts";
 import { isObject, isText, type JsonObject, parseJson } from "./json.ts";
-import { newestKnown, type SpecVersion, VERSIONS } from "./versions.ts";
+import { known, type SpecVersion, VERSIONS } from "./versions.ts";
 
 /** One plugin of a network. */
 export interface PluginConfig {
@@ -20,8 +20,10 @@ export interface PluginConfig {
 
 export interface NetworkConfig {
   readonly name: string;
-  /** The newest that the configuration is written for and we know. */
+  /** What is spoken: the newest that the configuration is written for and we know. */
   readonly version: SpecVersion;
+  /** All of those, newest first: where plugins do not know the newest, another may do. */
+  readonly versions: readonly SpecVersion[];
   readonly disableCheck: boolean;
   readonly disableGC: boolean;
   /** Plugins of the folder beside the file do not count. */
@@ -40,13 +42,14 @@ const isProgramName = (text: unknown): text is string =>
   isText(text) && text !== "" && text !== "." && text !== ".." && !/[/\\\0]/.test(text);
 
 /** @throws NetworkError network_invalid */
-function versionOf({ cniVersion, cniVersions = [] }: JsonObject): SpecVersion {
+function versionsOf({ cniVersion, cniVersions = [] }: JsonObject): Pick<NetworkConfig, "version" | "versions"> {
   if (cniVersion !== undefined && !isText(cniVersion)) throw invalid("cniVersion is not a text");
   if (!Array.isArray(cniVersions) || !cniVersions.every(isText)) throw invalid("cniVersions is not a list of texts");
   const given = [...(cniVersion === undefined ? [] : [cniVersion]), ...cniVersions];
   // one that says nothing is older than the field
-  const known = given.length === 0 || cniVersion === "" ? newestKnown(["0.1.0", ...given]) : newestKnown(given);
-  if (known !== undefined) return known;
+  const versions = known(given.length === 0 || cniVersion === "" ? ["0.1.0", ...given] : given);
+  const [version] = versions;
+  if (version !== undefined) return { version, versions };
   const texts = printable(given.join(", "), 80);
   throw invalid(`it is written for version ${texts} of the CNI specification; known are ${VERSIONS.join(", ")}`);
 }
@@ -93,8 +96,8 @@ export const parsePlugin = (text: string): PluginConfig => pluginOf(objectOf(tex
 /** The text of a `.conf` or `.json`: a network of one plugin. @throws NetworkError network_invalid */
 export function parseConf(text: string): NetworkConfig {
   const fields = objectOf(text);
-  const [name, version, plugin] = [nameOf(fields), versionOf(fields), pluginOf(fields, "the network")];
-  return { name, version, disableCheck: false, disableGC: false, onlyInlined: true, plugins: [plugin] };
+  const [name, versions, plugin] = [nameOf(fields), versionsOf(fields), pluginOf(fields, "the network")];
+  return { name, ...versions, disableCheck: false, disableGC: false, onlyInlined: true, plugins: [plugin] };
 }
 
 /** The text of a `.conflist`. @throws NetworkError network_invalid */
@@ -108,7 +111,7 @@ export function parseConflist(text: string): NetworkConfig {
   if (list.length > MOST_PLUGINS) throw invalid(`it has ${list.length} plugins; at most ${MOST_PLUGINS} are run`);
   return {
     name: nameOf(fields),
-    version: versionOf(fields),
+    ...versionsOf(fields),
     disableCheck: flagOf(fields, "disableCheck"),
     disableGC: flagOf(fields, "disableGC"),
     onlyInlined,

@@ -8,7 +8,16 @@ import { PortClaims } from "../ports.ts";
 import type { Endpoint, Publication, Published } from "../types.ts";
 import { type AttachmentRecord, Attachments } from "./attachments.ts";
 import { argumentsOf, capabilitiesOf, checkEndpoint, has } from "./capabilities.ts";
-import { addChain, type ChainAttachment, checkChain, collectChain, deleteChain, statusChain, versionsOf } from "./chain.ts";
+import {
+  addChain,
+  type ChainAttachment,
+  checkChain,
+  collectChain,
+  deleteChain,
+  negotiate,
+  statusChain,
+  versionsOf,
+} from "./chain.ts";
 import { requestConfig } from "./config.ts";
 import { type ConfigFile, findConfig, readConfigs } from "./config-files.ts";
 import { NamespacePins } from "./pin.ts";
@@ -156,9 +165,10 @@ export class CniNetworks {
   }
 
   async #add({ container, netns, endpoints, publish, dns }: CniAttachRequest): Promise<AttachmentRecord[]> {
-    const networks = endpoints.map(({ network }) => this.#find(network).network);
+    const found = endpoints.map(({ network }) => this.#find(network).network);
     // what is missing is told before anything is made: then nothing has to be taken back
-    for (const { type } of networks.flatMap(({ plugins }) => plugins)) findPlugin(type, this.#host.binDirs);
+    for (const { type } of found.flatMap(({ plugins }) => plugins)) findPlugin(type, this.#host.binDirs);
+    const networks = await Promise.all(found.map((network) => negotiate(this.#host, network)));
     for (const network of networks) await statusChain(this.#host, network);
     const claimed = this.#ports.claim(container, publish);
     const publisher = networks.findIndex((network) => has(network, "portMappings"));
@@ -265,7 +275,7 @@ export class CniNetworks {
     for (const { network } of networks.filter((file) => used.has(file.network.name))) {
       const records = this.#attachments.all().filter((record) => record.network.name === network.name);
       const valid = records.map(({ container, ifname }) => ({ containerID: container, ifname }));
-      for (const problem of await collectChain(this.#host, network, valid))
+      for (const problem of await collectChain(this.#host, await negotiate(this.#host, network), valid))
         this.#host.log(`network cni:${network.name}: ${problem}`);
     }
   }
@@ -282,8 +292,8 @@ export class CniNetworks {
 
   /** Asks a network's plugins, by STATUS and CHECK, whether they are content. None of them: all are, as far as they can be asked. */
   async examine(reference: string): Promise<readonly CniProblem[]> {
-    const { network } = this.#find(reference);
     await this.#recovery;
+    const network = await negotiate(this.#host, this.#find(reference).network);
     const problems: CniProblem[] = [];
     const attempt = (container: string, work: Promise<unknown>): Promise<unknown> =>
       work.catch((error: unknown) => problems.push({ container, problem: messageOf(error) }));
@@ -301,7 +311,8 @@ export class CniNetworks {
 
   /** A network's plugins: where they are, which versions they know, what they are told. */
   async explain(reference: string): Promise<string> {
-    const { path, network } = this.#find(reference);
+    const { path, network: found } = this.#find(reference);
+    const network = await negotiate(this.#host, found);
     const parts = [`# ${path}: cniVersion ${network.version}, CNI_PATH=${this.#host.binDirs.join(":")}`];
     for (const plugin of network.plugins) {
       const told = JSON.stringify(requestConfig(network, plugin), null, 2);

@@ -10,6 +10,6 @@ export const isSpecVersion = (text: unknown): text is SpecVersion => VERSIONS.so
 export const isAtLeast = (version: SpecVersion, other: SpecVersion): boolean =>
   VERSIONS.indexOf(version) >= VERSIONS.indexOf(other);
 
-/** The newest one of those given that we know; undefined if we know none. */
-export const newestKnown = (versions: readonly string[]): SpecVersion | undefined =>
-  VERSIONS.findLast((version) => versions.includes(version));
+/** Those of the given ones that we know, newest first. */
+export const known = (versions: readonly string[]): SpecVersion[] =>
+  VERSIONS.filter((version) => versions.includes(version)).reverse();

@@ -2,6 +2,7 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import type { NetworkRecord } from "../database.ts";
 import { NetworkError } from "../errors.ts";
+import { EtcdError } from "./etcd/index.ts";
 import { Membership, type MembershipParts, type MembershipStatus } from "./membership.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Claim, claimValues, type Keys, type NodeRecord, parseClaim, parseNetwork, VNI_MOST } from "./records.ts";
@@ -155,7 +156,9 @@ export class Cluster {
         try {
           return await this.#claim(claim, keys, network);
         } catch (error) {
-          if (!(error instanceof OnggiError) || error.code !== "etcd_lease_gone") throw error;
+          // What may have been written after all is taken back.
+          if (error instanceof EtcdError && error.uncertain) this.#membership.again(error.message);
+          if (!(error instanceof EtcdError) || error.code !== "etcd_lease_gone") throw error;
         }
         // The host has slept, or was removed: it takes a new lease first.
         this.#membership.again("the lease of this host's addresses has ended");

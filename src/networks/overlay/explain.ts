@@ -1,6 +1,7 @@
 /** A tunnel, its peers and the link that seals them in the words of `ip`, `bridge` and `wg`. Pure. */
 import { bridgeAlias } from "../bridge.ts";
 import type { NetworkRecord } from "../database.ts";
+import { parseOptions } from "../options.ts";
 import type { Peer } from "./peers.ts";
 import { type Tunnel, tunnelName } from "./tunnel.ts";
 import {
@@ -19,12 +20,13 @@ import {
 /** To follow those that make the network's bridge. */
 export function tunnelLines(network: NetworkRecord, tag: string, { vni, local, port }: Tunnel): string[] {
   const name = tunnelName(network.id);
+  const isolated = parseOptions(network.driver, network.options).icc ? "" : " isolated on";
   return [
     `ip link add ${name} mtu ${network.mtu} type vxlan id ${vni} local ${local} dstport ${port} nolearning`,
     `ip link set ${name} alias "${bridgeAlias(network, tag)}"`,
     `sysctl net.ipv6.conf.${name}.disable_ipv6=1`,
     `ip link set ${name} master ${network.interface}`,
-    `bridge link set dev ${name} learning off flood off mcast_flood off bcast_flood off neigh_suppress on`,
+    `bridge link set dev ${name} learning off flood off mcast_flood off bcast_flood off neigh_suppress on${isolated}`,
     `ip link set ${name} up`,
   ];
 }

@@ -244,7 +244,8 @@ export class Membership {
       this.#believe(this.#addressLease, before, ttl);
       // A connection may be dead without anybody having said so.
       const { revision } = mirror;
-      const { changed, keys: count } = await etcd.changedSince(keys.prefix, revision);
+      const { changed, keys: count, revision: now } = await etcd.changedSince(keys.prefix, revision);
+      if (now < revision) throw new OnggiError("cluster_unavailable", "etcd has lost what it had");
       if ((changed > 0 || count !== mirror.size) && mirror.revision === revision) {
         if (behind === revision) throw new OnggiError("cluster_unavailable", "etcd tells no changes any more");
         behind = revision;

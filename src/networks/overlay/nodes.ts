@@ -9,6 +9,7 @@ import { Overlay, type OverlayParts } from "./overlay.ts";
 import { Keys, type NodeRecord, nodeName, parseNode } from "./records.ts";
 import { sourceAddress } from "./source-address.ts";
 import { ClusterStore, type Joined } from "./store.ts";
+import { generatePrivateKey, publicKeyOf, WIREGUARD_PORT } from "./wireguard.ts";
 
 /** RFC 7348 section 5. */
 const VXLAN_PORT = 4789;
@@ -105,8 +106,10 @@ export class ClusterNodes implements Nodes {
       }
     }
     const id = Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex");
-    const node = { id, name, address, joined: Math.floor(Date.now() / 1000) };
-    return { node, etcd, prefix, port, leases: { alive, addresses } };
+    const privateKey = generatePrivateKey();
+    const seal = { key: publicKeyOf(privateKey), sealPort: request.sealPort ?? WIREGUARD_PORT };
+    const node = { id, name, address, ...seal, joined: Math.floor(Date.now() / 1000) };
+    return { node, privateKey, etcd, prefix, port, leases: { alive, addresses } };
   }
 
   async #othersIn(options: Joined["etcd"], prefix: string): Promise<NodeRecord[]> {

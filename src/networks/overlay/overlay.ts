@@ -9,6 +9,7 @@ import type { NetworkRecord } from "../database.ts";
 import { NetworkError } from "../errors.ts";
 import type { Firewall } from "../firewall/index.ts";
 import type { KernelNetworks } from "../kernel.ts";
+import { parseOptions } from "../options.ts";
 import { familyOf } from "../prefixes.ts";
 import { type EndpointEntry, type NetworkState, networkView } from "../state.ts";
 import type { Attachment, ClusterListener, RemoteEndpoint } from "../types.ts";
@@ -18,7 +19,8 @@ import { peerLines, tunnelLines } from "./explain.ts";
 import { type Changes, Mirror } from "./mirror.ts";
 import { type Claim, Keys } from "./records.ts";
 import type { ClusterStore } from "./store.ts";
-import { type Peer, type Tunnel, Tunnels, tunnelMtu } from "./tunnel.ts";
+import { type Peer, Tunnels } from "./tunnel.ts";
+import { Underlay } from "./underlay.ts";
 
 export interface OverlayParts {
   readonly tag: string;
@@ -36,7 +38,7 @@ export class Overlay {
   readonly #parts: OverlayParts;
   readonly #store: ClusterStore;
   readonly #tunnels: Tunnels;
-  readonly #port: number;
+  readonly underlay: Underlay;
   readonly cluster: Cluster;
   /** Networks that have a tunnel on this host. */
   readonly #open = new Map<string, NetworkRecord>();
@@ -47,10 +49,11 @@ export class Overlay {
     this.#parts = parts;
     this.#store = store;
     this.#tunnels = new Tunnels(parts.kernel.net, parts.tag);
-    const { node, etcd, prefix, port, leases } = store.joined();
-    this.#port = port;
+    const { node, etcd, prefix, privateKey, port, leases } = store.joined();
     const keys = new Keys(prefix);
     const mirror = new Mirror(keys, store);
+    const { tag, kernel, firewall } = parts;
+    this.underlay = new Underlay({ tag, kernel, firewall, mirror, node, privateKey, port, cluster: prefix });
     this.cluster = new Cluster({
       ...{ keys, mirror, node, leases, kept: store.kept(), etcd: new Etcd(etcd), log: parts.log },
       held: () => this.#held(),
@@ -63,14 +66,6 @@ export class Overlay {
     const { networks, taken } = mirror.everything();
     for (const network of networks) this.#attempt(`network ${network.name}`, () => this.#learn(network));
     for (const one of taken.filter((one) => one.node !== node.id)) this.#take(one);
-  }
-
-  /** How large packets in overlay networks can be on this host. */
-  get mtu(): number {
-    const { net } = this.#parts.kernel;
-    const { address } = this.cluster.node;
-    const index = net.addressList().find(({ ip }) => ip === address)?.index;
-    return tunnelMtu((index === undefined ? undefined : net.linkByIndex(index)?.mtu) ?? 1500, familyOf(address));
   }
 
   /** What local containers have, as claims. */
@@ -143,46 +138,34 @@ export class Overlay {
 
   /** A network's bridge has been made on this host, or made again: now its tunnel and all that is known of its other hosts. */
   ensure(network: NetworkRecord, bridge: number): void {
-    const { firewall } = this.#parts;
-    firewall.setNodes({ ports: [this.#port], addresses: this.#otherAddresses() });
-    this.#tunnels.ensure(network, bridge, this.#tunnelOf(network));
-    this.#tunnels.setPeers(network, this.#peers(network.id));
+    this.#tunnels.ensure(network, bridge, this.underlay.open(network), this.cluster.status.fenced);
+    this.#tunnels.setPeers(network, this.#peers(network));
     this.#open.set(network.id, network);
-    if (this.cluster.status.fenced) this.#tunnels.cut(network);
-  }
-
-  #tunnelOf(network: NetworkRecord): Tunnel {
-    return { vni: network.vni!, local: this.cluster.node.address, port: this.#port };
   }
 
   /** A network's tunnel and who is behind it, in the words of ip(8) and bridge(8). */
   explain(network: NetworkRecord): string[] {
-    const peers = this.#peers(network.id).flatMap((peer) => peerLines(network, peer));
-    return [...tunnelLines(network, this.#parts.tag, this.#tunnelOf(network)), ...peers];
+    const peers = this.#peers(network).flatMap((peer) => peerLines(network, peer));
+    const tunnel = tunnelLines(network, this.#parts.tag, this.underlay.tunnelOf(network));
+    return [...this.underlay.explain(network), ...tunnel, ...peers];
   }
 
-  #otherAddresses(): string[] {
-    const { cluster } = this;
-    return cluster.mirror.nodes().flatMap(({ id, address }) => (id === cluster.node.id ? [] : [address]));
+  #peers(network: NetworkRecord): Peer[] {
+    return this.cluster.mirror.claims(network.id).flatMap((claim) => this.#peerOf(network, claim) ?? []);
   }
 
-  #peers(network: string): Peer[] {
-    return this.cluster.mirror.claims(network).flatMap((claim) => this.#peerOf(claim) ?? []);
-  }
-
-  /** Null for a container of this host, and of one that is not known or reached by another kind of address. */
-  #peerOf({ node, mac, ipv4, ipv6 }: Claim): Peer | null {
-    const { cluster } = this;
-    const host = node === cluster.node.id ? undefined : cluster.mirror.node(node)?.address;
-    if (host === undefined || familyOf(host) !== familyOf(cluster.node.address)) return null;
-    return { mac, ipv4, ipv6, host };
+  /** Null for a container of this host, and of one that is not known or cannot be reached. */
+  #peerOf(network: NetworkRecord, { node, mac, ipv4, ipv6 }: Claim): Peer | null {
+    const record = node === this.cluster.node.id ? undefined : this.cluster.mirror.node(node);
+    const host = record === undefined ? null : this.underlay.hostOf(network, record);
+    return host === null ? null : { mac, ipv4, ipv6, host };
   }
 
   /** A network has nobody on this host any more, and its bridge goes. */
   async closeNetwork(network: NetworkRecord): Promise<void> {
     if (!this.#open.delete(network.id)) return;
-    if (this.#open.size === 0) this.#parts.firewall.setNodes({ ports: [], addresses: [] });
     await this.#tunnels.remove(network);
+    await this.underlay.close(network);
   }
 
   /** Containers of an overlay network on hosts that are up. */
@@ -235,7 +218,10 @@ export class Overlay {
       log(`cluster: its network ${network.name} is not seen here while this host has another one of that name`);
       return undefined;
     }
-    const here = { ...network, mtu: Math.min(network.mtu, this.mtu) };
+    const here = {
+      ...network,
+      mtu: Math.min(network.mtu, this.underlay.mtuOf(parseOptions("overlay", network.options).encrypted)),
+    };
     state.putNetwork(here);
     return here;
   }
@@ -272,21 +258,21 @@ export class Overlay {
   /** Where packets for containers of other hosts go, in the networks that are open here. */
   #forward(gone: readonly Claim[], there: readonly Claim[], nodesChanged: boolean): void {
     if (this.#open.size === 0) return;
-    if (nodesChanged) this.#parts.firewall.setNodes({ ports: [this.#port], addresses: this.#otherAddresses() });
+    if (nodesChanged) this.underlay.refresh();
     for (const network of this.#open.values()) {
       const [left, came] = [gone, there].map((claims) => claims.filter((claim) => claim.network === network.id));
       if (nodesChanged || left!.length + came!.length > FEW) {
-        this.#tunnels.setPeers(network, this.#peers(network.id));
+        this.#tunnels.setPeers(network, this.#peers(network));
         continue;
       }
       const isSame = (one: Claim) => (other: Claim) =>
         one.mac === other.mac && one.ipv4 === other.ipv4 && one.ipv6 === other.ipv6;
       for (const claim of left!) {
-        const peer = came!.some(isSame(claim)) ? null : this.#peerOf(claim);
+        const peer = came!.some(isSame(claim)) ? null : this.#peerOf(network, claim);
         if (peer !== null) this.#tunnels.removePeer(network, peer);
       }
       for (const claim of came!) {
-        const peer = this.#peerOf(claim);
+        const peer = this.#peerOf(network, claim);
         if (peer !== null) this.#tunnels.putPeer(network, peer);
       }
     }
@@ -327,6 +313,7 @@ export class Overlay {
   /** The engine ends: what is in the kernel and in etcd stays. */
   async close(): Promise<void> {
     await this.cluster.close();
+    this.underlay.dispose();
     this.#store.close();
   }
 
@@ -334,6 +321,7 @@ export class Overlay {
   async leave(): Promise<void> {
     await this.idle();
     await this.cluster.leave();
+    this.underlay.dispose();
     this.#store.remove();
   }
 

@@ -78,10 +78,14 @@ test.each<[string, object]>([
 });
 
 test("a node has a name and an address", () => {
-  const node = { id: "0123456789abcdef", name: "a.example", address: "10.0.0.1", joined: 1 };
+  const seal = { key: Buffer.alloc(32, 7).toString("base64"), sealPort: 51820 };
+  const node = { id: "0123456789abcdef", name: "a.example", address: "10.0.0.1", ...seal, joined: 1 };
   expect(parseNode(JSON.stringify(node))).toEqual(node);
   for (const change of [{ id: "x" }, { name: "a b" }, { address: "here" }]) {
     expect(parseNode(JSON.stringify({ ...node, ...change }))).toBeNull();
+  }
+  for (const change of [{ key: "AAAA" }, { key: 1 }, { sealPort: 0 }]) {
+    expect(parseNode(JSON.stringify({ ...node, ...change }))).toEqual({ ...node, key: "", sealPort: 0 });
   }
 });
 

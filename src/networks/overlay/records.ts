@@ -21,6 +21,10 @@ export interface NodeRecord {
   readonly name: string;
   /** Where it takes VXLAN packets. */
   readonly address: string;
+  /** Its public key of WireGuard, in base64; "" for none. */
+  readonly key: string;
+  /** UDP port that sealed packets go to. */
+  readonly sealPort: number;
   /** Seconds since 1970. */
   readonly joined: number;
 }
@@ -94,12 +98,16 @@ const nodeId = /^[0-9a-f]{16}$/;
 const longId = /^[0-9a-f]{64}$/;
 /** Of RFC 1123, and underscores. */
 export const nodeName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,252}$/;
+/** 32 bytes in base64. */
+const publicKey = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 const anyName = /^[^\s\0]{1,255}$/;
 
 export function parseNode(value: string): NodeRecord | null {
-  const { id, name, address, joined } = fieldsOf(value) ?? {};
+  const { id, name, address, key, sealPort, joined } = fieldsOf(value) ?? {};
   if (!isText(id, nodeId) || !isText(name, nodeName) || typeof address !== "string" || !isIp(address)) return null;
-  return { id, name, address, joined: typeof joined === "number" ? joined : 0 };
+  const hasKey = isText(key, publicKey) && isWithin(sealPort, 1, 65_535);
+  const seal = hasKey ? { key, sealPort } : { key: "", sealPort: 0 };
+  return { id, name, address, ...seal, joined: typeof joined === "number" ? joined : 0 };
 }
 
 /** True for one that a container can have: neither a group's nor nobody's, which no tunnel takes. */

@@ -11,6 +11,8 @@ export interface Joined {
   readonly node: NodeRecord;
   readonly etcd: EtcdOptions;
   readonly prefix: string;
+  /** Of the node's public key. */
+  readonly privateKey: string;
   /** UDP port of VXLAN. */
   readonly port: number;
   readonly leases: Leases;

@@ -33,6 +33,7 @@ import { bridgeAlias } from "../bridge.ts";
 import type { NetworkRecord } from "../database.ts";
 import { NetworkError } from "../errors.ts";
 import { writeSysctl } from "../host.ts";
+import { parseOptions } from "../options.ts";
 import { removeAside } from "../removal.ts";
 import {
   canonical,
@@ -87,10 +88,11 @@ export class Tunnels {
    * Makes a network's tunnel, or what is missing or other of it; one that is made anew has the peers that were set before.
    * Idempotent. One that was cut is joined again.
    * @param bridge the index of the network's bridge
+   * @param isCut as after `cut`, from the start
    * @returns the tunnel's index
    * @throws NetworkError network_failed if the VNI, the port or the name is another's, or the kernel refuses
    */
-  ensure(network: NetworkRecord, bridge: number, tunnel: Tunnel): number {
+  ensure(network: NetworkRecord, bridge: number, tunnel: Tunnel, isCut = false): number {
     const name = tunnelName(network.id);
     const link = this.#net.linkByName(name);
     if (link !== null && !this.#isOurs(network, link)) {
@@ -104,7 +106,7 @@ export class Tunnels {
     try {
       if (found !== null && !isAs(found, tunnel)) this.#net.deleteLink(found.link);
       const index = found !== null && isAs(found, tunnel) ? found.link.index : this.#make(network, tunnel);
-      this.#complete(network, { vxlan: index, bridge });
+      this.#complete(network, { vxlan: index, bridge }, !isCut);
       this.#remember(network, { vxlan: index, bridge });
       return index;
     } catch (error) {
@@ -127,17 +129,19 @@ export class Tunnels {
     return this.#net.requireLink(name).index;
   }
 
-  #complete({ mtu }: NetworkRecord, { vxlan: index, bridge: master }: Ends): void {
+  #complete(network: NetworkRecord, { vxlan: index, bridge: master }: Ends, up: boolean): void {
     this.#net.batch([
-      setLink({ index, master, mtu }),
+      setLink({ index, master, mtu: network.mtu, ...(up ? {} : { up }) }),
       setBridgePort(index, {
         learning: false,
         flood: false,
         multicastFlood: false,
         broadcastFlood: false,
         neighbourSuppression: true,
+        // As containers' own ports: those of other hosts are no more reached than those of this one.
+        isolated: !parseOptions(network.driver, network.options).icc,
       }),
-      setLink({ index, up: true }),
+      ...(up ? [setLink({ index, up })] : []),
     ]);
   }
 
