@@ -13,7 +13,9 @@ import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
+import { resolveLinks } from "./links.ts";
 import { describe } from "./list.ts";
+import { checkLog } from "./log-options.ts";
 import { mountPoints } from "./mount-points.ts";
 import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
@@ -116,10 +118,12 @@ function byId(context: Context, request: ContainerRequest): ContainerRequest {
 }
 
 /** The record of a container that does not exist yet; makes and reserves nothing. */
-export function draft(context: Context, request: ContainerRequest): ContainerRecord {
-  checkNetworking(context, request);
+export function draft(context: Context, asked: ContainerRequest): ContainerRecord {
+  checkNetworking(context, asked);
+  const request = resolveLinks(context, asked);
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
+  checkLog(request.log);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);
@@ -161,7 +165,7 @@ export function makeFiles(context: Context, record: ContainerRecord): void {
   }
   if (owner !== 0) chownSync(paths.upper, owner, owner);
   const hostname = record.request.hostname ?? record.id.slice(0, 12);
-  const { hosts, resolvConf } = networkFiles(context, record, []);
+  const { hosts, resolvConf } = networkFiles(context, record, { endpoints: [], resolv: null });
   const files: [string, string][] = [
     [paths.hostname, `${hostname}\n`],
     [paths.hosts, hosts],

@@ -27,6 +27,8 @@ import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
+import { withLinkVariables } from "./links.ts";
+import { logFormat } from "./log-options.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
@@ -140,14 +142,12 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
 
 export function supervisionOf(record: ContainerRecord): Supervision {
   const { tty, openStdin, stdinOnce, autoRemove, log } = record.request;
+  const format = logFormat(log);
   return {
     tty: !!tty,
     openStdin: !!openStdin,
     stdinOnce: !!stdinOnce,
-    log:
-      !log || log.driver === "none"
-        ? null
-        : { format: log.driver, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles },
+    log: log && format ? { format, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles } : null,
     exitPath: EXIT_RECORD,
     durable: !autoRemove,
   };
@@ -257,7 +257,7 @@ function execUser(context: Context, { record }: Container, request: ExecRequest)
 /** What an exec is, however it is made: the container's specification, the process, its supervision. */
 export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
-  const spec = specOf(context, record);
+  const spec = withLinkVariables(context, record, specOf(context, record));
   const process = execProcess({
     container: spec.process as NonNullable<Spec["process"]>,
     command: request.command,

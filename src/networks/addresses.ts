@@ -102,7 +102,8 @@ export class AddressAllocator {
   readonly #taken = new Set<bigint>();
   #next: bigint;
 
-  constructor(pool: GatewayPool) {
+  /** @param anywhere begin somewhere in the range, not at its first address */
+  constructor(pool: GatewayPool, anywhere = false) {
     this.#pool = pool;
     this.#subnet = parseSubnet(pool.subnet);
     this.#usable = usableAddresses(this.#subnet);
@@ -117,7 +118,9 @@ export class AddressAllocator {
     this.#reserved = new Set(
       [pool.gateway, ...Object.values(pool.reserved ?? {})].map((text) => parseAddress(text, "address").number),
     );
-    this.#next = this.#range.first;
+    const size = this.#range.last - this.#range.first + 1n;
+    this.#next =
+      this.#range.first + (anywhere ? BigInt(Math.floor(Math.random() * Number(size < 65_536n ? size : 65_536n))) : 0n);
   }
 
   get prefixLength(): number {
@@ -126,18 +129,26 @@ export class AddressAllocator {
 
   /** An address of the range that is free and that `avoid` does not hold. @throws NetworkError addresses_exhausted */
   take(avoid: ReadonlySet<string> = new Set()): string {
+    const number = this.#free(avoid);
+    this.#taken.add(number);
+    this.#next = number === this.#range.last ? this.#range.first : number + 1n;
+    return addressText(this.#range.family, number);
+  }
+
+  /** @throws NetworkError addresses_exhausted where `take` would */
+  requireFree(avoid: ReadonlySet<string>): void {
+    this.#free(avoid);
+  }
+
+  #free(avoid: ReadonlySet<string>): bigint {
     const { family, first, last } = this.#range;
     const size = last - first + 1n;
     // Among so many in a row at least one is free.
     const most = BigInt(this.#taken.size + this.#reserved.size + avoid.size + 1);
     for (let step = 0n; step < size && step < most; step++) {
       const number = first + ((this.#next - first + step) % size);
-      if (this.#taken.has(number) || this.#reserved.has(number)) continue;
-      const text = addressText(family, number);
-      if (avoid.has(text)) continue;
-      this.#taken.add(number);
-      this.#next = number === last ? first : number + 1n;
-      return text;
+      if (this.#taken.has(number) || this.#reserved.has(number) || avoid.has(addressText(family, number))) continue;
+      return number;
     }
     throw new NetworkError(
       "addresses_exhausted",

@@ -1,7 +1,7 @@
 /** What somebody asks for of a network, checked. Pure. */
 import { completePool, type GatewayPool } from "./addresses.ts";
 import { NetworkError } from "./errors.ts";
-import { type DriverOptions, isInterfaceName, parseOptions } from "./options.ts";
+import { type DriverOptions, hasParent, isInterfaceName, parseOptions } from "./options.ts";
 import { addressText, type Family, familyOf, parseAddress } from "./prefixes.ts";
 import type { EndpointRequest, NetworkDriver, NetworkRequest } from "./types.ts";
 
@@ -23,11 +23,11 @@ export interface CheckedRequest {
 }
 
 function checkDriver(driver: string): NetworkDriver {
-  if (driver === "bridge" || driver === "macvlan") return driver;
+  if (driver === "bridge" || driver === "overlay" || driver === "macvlan" || driver === "ipvlan") return driver;
   if (driver === "host" || driver === "null" || driver === "none") {
     throw invalid(`there is one network of driver ${driver}, and it is there already`);
   }
-  throw invalid(`no network driver "${driver}"; there are bridge and macvlan`);
+  throw invalid(`no network driver "${driver}"; there are bridge, overlay, macvlan and ipvlan`);
 }
 
 /** @throws NetworkError network_invalid, address_invalid */
@@ -41,8 +41,10 @@ export function checkRequest(request: NetworkRequest): CheckedRequest {
   if (parsed.hostBinding !== undefined && parseAddress(parsed.hostBinding, "option host_binding_ipv4").family !== 4) {
     throw invalid(`option host_binding_ipv4=${parsed.hostBinding}: it is no address of IPv4`);
   }
-  if (driver === "macvlan" && parsed.parent === "") {
-    throw invalid("a macvlan network lies on an interface of this host: give it by --opt parent=NAME");
+  if (hasParent({ driver }) && parsed.parent === "") {
+    throw invalid(
+      `${driver === "ipvlan" ? "an" : "a"} ${driver} network lies on an interface of this host: give it by --opt parent=NAME`,
+    );
   }
   const pools = (request.pools ?? []).map(completePool);
   const families = pools.map(({ subnet }) => familyOf(subnet));

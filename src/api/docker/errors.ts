@@ -28,13 +28,13 @@ const byStatus: Readonly<Record<number, string>> = {
     cgroup_limit_unsupported duplicate_mount idmap_unsupported layer_too_large decompression_limit manifest_unsupported
     mount_source_missing mount_unsupported platform_unsupported runtime_not_found target_exists too_many_layers too_many_mounts
     unknown_group unknown_user unmapped_id unsupported_here unsupported_spec volume_driver_unknown container_ambiguous
-    image_ambiguous network_ambiguous init_unsupported invalid_ps_arguments invalid_health_check command_not_found command_not_executable volume_not_empty`,
+    dns_invalid link_invalid namespace_invalid invalid_log_options image_ambiguous network_ambiguous init_unsupported invalid_ps_arguments invalid_health_check command_not_found command_not_executable volume_not_empty`,
   401: "registry_unauthorized",
   403: "policy_refused signature_missing signature_invalid",
   404: `bootstrap_unknown container_not_found device_not_found endpoint_not_found exec_not_found file_not_found image_not_found
     manifest_list_member_not_found manifest_list_not_found manifest_unknown mount_not_found network_not_found no_image
     node_not_found platform_not_found volume_not_found`,
-  409: `address_in_use endpoint_exists image_in_use manifest_list_exists mount_busy mount_covered mount_exists name_in_use
+  409: `interface_exists address_in_use endpoint_exists image_in_use manifest_list_exists mount_busy mount_covered mount_exists name_in_use
     network_exists network_in_use node_exists node_in_use not_running paused volume_exists volume_in_use wrong_state not_attached
     exec_running subnet_overlap`,
   501: "no_logs",

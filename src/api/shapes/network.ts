@@ -1,11 +1,15 @@
-import type { Network, NetworkInfo } from "../../engine/types.ts";
+import type { AnyNetwork, NetworkInfo } from "../../engine/types.ts";
+
+/** As Go writes maps. */
+const sorted = (map: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(map).sort(([one], [other]) => (one < other ? -1 : 1)));
 
 /** Docker Engine API v1.54, Network: what lists say of one. */
-export const networkSummary = (network: Network): Record<string, unknown> => ({
+export const networkSummary = (network: AnyNetwork): Record<string, unknown> => ({
   Name: network.name,
   Id: network.id,
   Created: network.created,
-  Scope: "local",
+  Scope: network.driver === "overlay" ? "global" : "local",
   Driver: network.driver,
   EnableIPv4: network.ipv4,
   EnableIPv6: network.ipv6,
@@ -20,12 +24,12 @@ export const networkSummary = (network: Network): Record<string, unknown> => ({
     })),
   },
   Internal: network.internal,
-  Attachable: false,
+  Attachable: network.driver === "overlay",
   Ingress: false,
   ConfigFrom: { Network: "" },
   ConfigOnly: false,
-  Options: network.options,
-  Labels: network.labels,
+  Options: sorted(network.options),
+  Labels: sorted(network.labels),
 });
 
 /** NetworkInspect: also who is in it, those that run. */
@@ -43,5 +47,10 @@ export const dockerNetwork = (network: NetworkInfo): Record<string, unknown> => 
       },
     ]),
   ),
-  Onggi: { Interface: network.interface, Mtu: network.mtu },
+  Onggi: {
+    Interface: network.interface,
+    Mtu: network.mtu,
+    ...(network.vni === undefined ? {} : { Vni: network.vni }),
+    ...(network.driver === "cni" ? { Cni: { Path: network.path, Config: network.config } } : {}),
+  },
 });
