@@ -42,7 +42,7 @@ export const create = operation({
     ClusterVolumeSpec: anything("of a swarm: refused"),
   }),
   bodyOptional: true,
-  answers: { 201: "the volume", 409: "there is one of that name with other options" },
+  answers: { 201: "the volume", 409: "there is one of that name with other options", 503: "one of a swarm" },
   differs: "other options than those of the volume that is there are 409: Docker passes them over",
   run: async ({ engine, body, version }) => {
     const { Name, Driver, DriverOpts, Labels, ClusterVolumeSpec } = body;
