@@ -50,6 +50,8 @@ export interface Context {
   /** Starts by restart policies, and health checks, that are to come. */
   readonly restarts: Timers;
   readonly probes: Timers;
+  /** Looks at logs that are compressed when they are rotated. */
+  readonly packs: Timers;
   readonly forwards: LogForwards;
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */

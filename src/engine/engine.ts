@@ -28,17 +28,20 @@ import { EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
 import { explainContainer } from "./explain.ts";
 import { GuestTable } from "./guest-table.ts";
-import { guestsOf, watchGuests } from "./guests.ts";
+import { watchGuests } from "./guest-watch.ts";
+import { guestsOf } from "./guests.ts";
 import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
+import { compressLog } from "./log-compress.ts";
 import { attributesOf, forwardRests } from "./log-drivers.ts";
+import { clearLog } from "./log-files.ts";
 import { LogForwards } from "./log-forward.ts";
 import { logFormat } from "./log-options.ts";
-import { clearLog, type LogEntry, readLog } from "./logs.ts";
+import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
@@ -173,6 +176,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     runtimes,
     restarts: new Timers(withContainer("restart", startByPolicy), true),
     probes: new Timers(withContainer("health check of", checkHealth)),
+    packs: new Timers(withContainer("compress the log of", compressLog)),
     forwards: new LogForwards(options.log),
     containers: new Map(),
     background: new Set(),
@@ -479,6 +483,7 @@ export class Engine {
     this.unwatchGuests();
     context.restarts.close();
     context.probes.close();
+    context.packs.close();
     for (const container of context.containers.values()) {
       await container.lock.run(() => {
         container.shim?.disconnect();

@@ -5,7 +5,8 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { messageOf } from "../lib/errors.ts";
-import { change, type LogEntry, logFiles, parseJsonLine } from "./logs.ts";
+import { change, logFiles } from "./log-files.ts";
+import { type LogEntry, parseJsonLine } from "./logs.ts";
 
 export interface LogSink {
   /** Sends all of them, in order; throws when they, or some of them, have to be sent again. */

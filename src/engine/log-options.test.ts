@@ -13,7 +13,7 @@ describe("options", () => {
     ["fluentd", {}, "no such log driver: fluentd"],
     ["json-file", { "syslog-address": "x" }, "unknown log opt 'syslog-address' for json-file log driver"],
     ["none", { "max-size": "1" }, "unknown log opt 'max-size' for none log driver"],
-    ["json-file", { compress: "true" }, "not compressed here"],
+    ["json-file", { compress: "true" }, "compress cannot be true when max-file is less than 2 or max-size is not set"],
     ["json-file", { "labels-regex": "(" }, "not a regular expression"],
     ["json-file", { tag: "{{.Name" }, "template"],
     ["syslog", { "syslog-facility": "nobody" }, 'invalid syslog facility "nobody"'],

@@ -40,8 +40,8 @@ export function checkLog(log: LogConfig | undefined): void {
     if (name.endsWith("-regex")) regex(name, value);
   }
   const { compress, mode, tag, "cache-disabled": disabled } = log.options ?? {};
-  if (compress === "true")
-    refuse("log opt compress=true: rotated files are not compressed here; bound them with max-size and max-file");
+  if (compress === "true" && (log.maxSize <= 0 || log.maxFiles < 2))
+    refuse("compress cannot be true when max-file is less than 2 or max-size is not set");
   if (disabled === "true")
     refuse("log opt cache-disabled=true: what is forwarded is taken from the local log; bound it with cache-max-size");
   if (mode !== undefined && mode !== "blocking" && mode !== "non-blocking")

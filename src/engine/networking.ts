@@ -7,13 +7,12 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
 import type { Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
-import { isIp } from "../sys/ipaddress.ts";
 import { cniMaker } from "./cni.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
 import { linkedTo, linkHosts } from "./links.ts";
-import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
+import { checkNameServer, hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
 import { refuseLimits, withLimits } from "./network-limits.ts";
 import type { MadeNetworks, NetworkMaker, ResolvDefaults } from "./network-maker.ts";
 import { DEFAULT_NETWORK, networkMode } from "./network-mode.ts";
@@ -68,9 +67,7 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
   const own = makerOf(request);
   if (own === null) refuseLimits(request, request.resources);
   else own.maker.check(context, request, own.places);
-  for (const text of request.dns ?? []) {
-    if (!isIp(text.split("%")[0] ?? "")) throw new OnggiError("dns_server_invalid", `--dns ${text}: it is no IP address`);
-  }
+  for (const text of request.dns ?? []) checkNameServer(text);
   for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
 }
 

@@ -19,6 +19,7 @@ import { startingHealth, untilNextCheck } from "./health-check.ts";
 import { containerPaths } from "./layout.ts";
 import { checkLinks, withLinkVariables } from "./links.ts";
 import { describe } from "./list.ts";
+import { watchRotation } from "./log-compress.ts";
 import { forwardLog } from "./log-drivers.ts";
 import { attachNetworks, detachNetworks, hasOwnNetworks } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
@@ -176,11 +177,12 @@ export function startContainer(context: Context, container: Container, options: 
   });
 }
 
-/** Records the container's end when it comes, and until then looks at its health and forwards its log. Also for a shim that an earlier engine spawned. */
+/** Records the container's end when it comes, and until then looks at its health, forwards and compresses its log. Also for a shim that an earlier engine spawned. */
 export function watchExit(context: Context, container: Container, shim: Shim): void {
   const { health, healthcheck, state } = container.record;
   if (health && healthcheck) context.probes.after(container.id, untilNextCheck(health, healthcheck, state.startedAt, nowNs()));
   forwardLog(context, container, container.nextExit());
+  watchRotation(context, container, shim);
   inBackground(context, `exit of ${container.id}`, async () => {
     const told = await shim.main.exited.catch(() => null);
     if (context.closing) return;
@@ -253,6 +255,7 @@ function restartAfter(record: ContainerRecord, exitCode: number, at: bigint): Re
 async function finish(context: Context, container: Container): Promise<void> {
   const { record } = container;
   context.probes.cancel(record.id);
+  context.packs.cancel(record.id);
   container.shim?.release();
   container.shim = null;
   await detachNetworks(context, record.id);

@@ -1,7 +1,7 @@
 /** Logs that are passed on: to syslog and the journal, by whichever engine there is. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -171,3 +171,20 @@ describe("logs that stay", () => {
     expect(await engine.ok(["logs", "-n", "1", "wordy"])).toBe("the end");
   });
 });
+
+test("compress: what was rotated is compressed while it is written, and nothing is lost or told twice", async () => {
+  const script = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; [ $((i % 20)) = 0 ] && sleep 0.05; done; sleep 3";
+  await run("packed", script, "--log-opt", "max-size=20k", "--log-opt", "max-file=30", "--log-opt", "compress=true");
+  const follower = engine.spawn(["logs", "-f", "packed"]);
+  await follower.done;
+  const all = Array.from({ length: 2000 }, (_, index) => `line ${index + 1}\n`).join("");
+  expect(follower.output()).toBe(all);
+  expect(`${await engine.ok(["logs", "packed"])}\n`).toBe(all);
+  const { LogPath } = await engine.inspect("packed");
+  const magic = Array.from({ length: 5 }, (_, index) =>
+    readFileSync(`${LogPath}.${index + 2}`)
+      .subarray(0, 2)
+      .toString("hex"),
+  );
+  expect(magic).toEqual(Array(5).fill("1f8b"));
+}, 60_000);

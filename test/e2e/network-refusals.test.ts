@@ -68,7 +68,7 @@ test.each<[words: string[], code: number, message: string | RegExp]>([
   [run("-p", "80/dccp"), 125, 'protocol "dccp"'],
   [run("-p", "192.0.2.99:80:80"), 125, "this host has no address 192.0.2.99"],
   [run("-p", "8000-8001:80-82"), 125, "as many of each"],
-  [run("--dns", "here"), 125, "--dns here: it is no IP address"],
+  [run("--dns", "here"), 125, "--dns here: write the address of a name server"],
   [run("--add-host", "here"), 125, "NAME:ADDRESS"],
   [run("--network", "container:nobody"), 125, "no such container: nobody"],
 ])("%j: %i", async (words, code, message) => {

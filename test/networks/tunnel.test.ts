@@ -17,6 +17,7 @@ import {
 } from "../../src/sys/index.ts";
 import { slowness } from "../kit/command.ts";
 import { ask, Netns, serve, tryTcp } from "../kit/netns.ts";
+import { seededRandom } from "../kit/random.ts";
 import { refusal, until } from "./networks-host.ts";
 import {
   forgedPacket,
@@ -258,6 +259,55 @@ describe.skipIf(!isRoot).each([4, 6] as const)("tunnels over IPv%d", (family) =>
     expect(told()).toEqual(now);
     host.tunnels.removePeer(network, peer(11));
     host.tunnels.removePeer(network, peer(11));
+    expect(host.entries()).toEqual(before);
+  });
+
+  test("whoever comes, moves and goes, the kernel has what a new engine would make it", () => {
+    const host = hosts[0]!;
+    const before = host.entries();
+    const random = seededRandom("peers");
+    const pick = (count: number): number => Math.floor(random() * count);
+    const some = (): Peer => ({
+      mac: `02:00:00:00:01:0${pick(6)}`,
+      ipv4: pick(4) === 0 ? null : `10.1.8.${pick(6)}`,
+      ipv6: pick(4) === 0 ? null : `fd00:1::8:${pick(6)}`,
+      host: hosts[1 + pick(2)]!.address,
+    });
+    // What is to be: the last that was put of each hardware address, in the order of their coming.
+    let wanted: Peer[] = [];
+    for (let round = 0; round < 300; round++) {
+      const peer = some();
+      if (pick(3) === 0) {
+        host.tunnels.removePeer(network, peer);
+        wanted = wanted.filter(({ mac, host: at }) => mac !== peer.mac || at !== peer.host);
+      } else {
+        host.tunnels.putPeer(network, peer);
+        wanted = [...wanted.filter(({ mac }) => mac !== peer.mac), peer];
+      }
+      if (round % 10 !== 9) continue;
+      const found = host.entries();
+      const owners = new Map(
+        wanted.flatMap(({ mac, ipv4, ipv6 }) => [ipv4, ipv6].flatMap((ip) => (ip === null ? [] : [[ip, mac] as const]))),
+      );
+      for (const entry of found.filter((one) => one.startsWith("neighbour") && !before.includes(one))) {
+        const [, ip, mac] = entry.split(" ") as [string, string, string];
+        expect([ip, mac]).toEqual([ip, owners.get(ip) ?? "nobody's"]);
+      }
+      const hostsOf = wanted.map((one) => `self ${one.mac} ${one.host} permanent`);
+      expect(found.filter((one) => one.startsWith("self") && !before.includes(one))).toEqual(hostsOf.sort());
+      // What a new engine is told of is what each peer has by now.
+      const later = new Tunnels(host.netns.net, TAG);
+      host.netns.inside(() => later.ensure(network, host.bridge, host.tunnel));
+      const have = new Set(found);
+      const has = (ip: string | null, mac: string): string | null =>
+        ip !== null && have.has(`neighbour ${ip} ${mac}`) ? ip : null;
+      later.setPeers(network, [
+        ...peersOf(host),
+        ...wanted.map((one) => ({ ...one, ipv4: has(one.ipv4, one.mac), ipv6: has(one.ipv6, one.mac) })),
+      ]);
+      expect(host.entries()).toEqual(found);
+    }
+    host.tunnels.setPeers(network, peersOf(host));
     expect(host.entries()).toEqual(before);
   });
 
