@@ -54,7 +54,8 @@ test("curl: by both families, by the host's addresses, by localhost, from outsid
 test("nc: datagrams to a published port, and the answers", async () => {
   const server = Bun.spawn([...(await inside("server")), "sh", "-c", "echo pong | nc -u -l -w 3 53"], { stdin: "ignore" });
   // It may not listen yet: then the kernel says so, and nothing comes.
-  const ask = (): Promise<string> => host.output("sh", "-c", "{ echo ping; sleep 0.5; } | nc -u -W 1 -w 10 127.0.0.1 5353 || true");
+  const ask = (): Promise<string> =>
+    host.output("sh", "-c", "{ echo ping; sleep 0.5; } | nc -u -W 1 -w 10 127.0.0.1 5353 || true");
   await eventually("the answer", async () => (await ask()) === "pong\n");
   expect(await server.stdout.text()).toStartWith("ping\n");
 });
