@@ -3,13 +3,15 @@
  * plugin asks for it. A guest lasts as long as the namespace that it was made with; who makes and ends that is its runtime's matter.
  */
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { ADDRESS as RESOLVER_ADDRESS, removeRules } from "../networks/dns/index.ts";
-import { checkAttachment, enterPremises, isSameNamespace, openForeign } from "../networks/foreign-namespace.ts";
-import { type Endpoint, NetworkError, type Sandbox } from "../networks/index.ts";
+import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
+import { checkAttachment, enterPremises, openForeign } from "../networks/foreign-namespace.ts";
+import { NetworkError, type Sandbox } from "../networks/index.ts";
 import { close } from "../sys/index.ts";
-import { type Context, inBackground } from "./context.ts";
+import type { Context } from "./context.ts";
+import { detachIn, detachOne, forgetGuest, namedOf } from "./guest-removal.ts";
 import type { GuestInterface, GuestRecord } from "./guest-table.ts";
-import { everyFamily, forgetNetworks, hasNames, type Named, nameContainer } from "./networking.ts";
+import { collectGone } from "./guest-watch.ts";
+import { everyFamily, hasNames, nameContainer } from "./networking.ts";
 import type { GuestAttachment, GuestReference, GuestRequest } from "./types.ts";
 
 /** No container's id begins so. */
@@ -19,20 +21,11 @@ const guestId = (containerId: string): string => `cni-${containerId}`;
 const nameOf = ({ name, containerId }: GuestRequest): string =>
   name ?? (containerId.length > 63 ? containerId.slice(0, 12) : containerId);
 
-/** How often it is looked for guests whose namespace has gone without a word, in milliseconds. */
-const LOOK_EVERY = 30_000;
-
 class GuestNotFound extends OnggiError {
   constructor(containerId: string, name: string) {
     super("guest_not_found", `sandbox ${containerId} has no interface ${name} in a network of this engine`);
   }
 }
-
-/** What the resolver is told of a guest. */
-const namedOf = ({ id, name, dns }: GuestRecord): Named => ({ id, name, request: { dns: [...dns] } });
-
-const isHere = (context: Context, { bootId, netns, identity }: GuestRecord): boolean =>
-  bootId === context.bootId && isSameNamespace(netns, identity);
 
 /** By the runtime's id, ours, a name, or the unique beginning of an id. */
 export function findGuest({ guests }: Context, reference: string): GuestRecord | undefined {
@@ -41,25 +34,6 @@ export function findGuest({ guests }: Context, reference: string): GuestRecord |
   if (exact || reference === "") return exact;
   const found = all.filter(({ id, containerId }) => id.startsWith(reference) || containerId.startsWith(reference));
   return found.length === 1 ? found[0] : undefined;
-}
-
-/** Runs `work` in sight of a guest's namespace, or of null if it has gone. */
-async function inSandbox<T>(
-  { id, name, netns, identity }: GuestRecord,
-  work: (sandbox: Sandbox | null) => Promise<T>,
-): Promise<T> {
-  let found: ReturnType<typeof openForeign>;
-  try {
-    found = openForeign(netns);
-  } catch (error) {
-    if (error instanceof NetworkError) return work(null);
-    throw error;
-  }
-  try {
-    return await work(found.identity === identity ? { container: id, netns: found.fd, name } : null);
-  } finally {
-    close(found.fd);
-  }
 }
 
 /**
@@ -149,36 +123,6 @@ function attachmentOf({ networks }: Context, { id }: GuestRecord, { network }: G
   };
 }
 
-/** Takes an interface away, and the guest itself with the last one. Removals that the kernel refuses are logged. */
-async function detachIn(context: Context, guest: GuestRecord, gone: GuestInterface, sandbox: Sandbox | null): Promise<void> {
-  const { networks, guests, dns } = context;
-  const { id } = guest;
-  const left: GuestRecord = { ...guest, interfaces: guest.interfaces.filter((one) => one !== gone) };
-  dns.leave(gone.network, id);
-  // its name server keeps the namespace alive
-  if (left.interfaces.length === 0) dns.forget(id);
-  if (networks.endpointsOf(id).some(({ network }) => network === gone.network)) {
-    await networks.disconnect(id, gone.network, sandbox);
-  }
-  if (left.interfaces.length === 0) guests.delete(id);
-  else guests.put(left);
-  if (sandbox && left.interfaces.length > 0) await nameContainer(context, namedOf(left), networks.endpointsOf(id), sandbox.netns);
-  if (!sandbox) return;
-  const isNamed = networks.endpointsOf(id).some(hasNames);
-  const rules = isNamed ? undefined : removeRules(sandbox.netns);
-  // what has been taken away is gone when that has been said
-  await Promise.all([
-    networks.idle(),
-    rules?.catch((error: unknown) => context.log(`sandbox ${guest.containerId}: rules of its name server: ${messageOf(error)}`)),
-  ]);
-}
-
-async function detachOne(context: Context, guest: GuestRecord, gone: GuestInterface): Promise<void> {
-  await inSandbox(guest, (sandbox) => detachIn(context, guest, gone, sandbox));
-  const name = context.networks.list().find(({ id }) => id === gone.network)?.name ?? "";
-  context.events.emit("network", "disconnect", gone.network, { container: guest.id, name });
-}
-
 /** Takes an interface of a sandbox away. Idempotent: nothing there is no error, and neither is a namespace that has gone. */
 function detach(context: Context, { containerId, interface: name }: GuestReference): Promise<void> {
   const id = guestId(containerId);
@@ -234,81 +178,6 @@ async function collect(
   }
   if (failures.length > 0) throw new OnggiError("guest_collect_failed", failures.join("; "));
   return count;
-}
-
-/** A guest has gone, with its namespace: nothing is left to remove but what it had here. Never throws. */
-async function forgetGuest(context: Context, { id, interfaces }: GuestRecord): Promise<void> {
-  for (const { network } of interfaces) context.dns.leave(network, id);
-  context.dns.forget(id);
-  await forgetNetworks(context, id);
-  context.guests.delete(id);
-}
-
-/** Forgets all guests whose namespace has gone without a word. Returns how many interfaces that were. */
-async function collectGone(context: Context): Promise<number> {
-  let count = 0;
-  for (const { id } of context.guests.all()) {
-    await context.guests.locked(id, async () => {
-      const guest = context.guests.get(id);
-      if (!guest || isHere(context, guest)) return;
-      context.log(`sandbox ${guest.containerId} has gone without a word: its interfaces are given back`);
-      await forgetGuest(context, guest);
-      count += guest.interfaces.length;
-    });
-  }
-  return count;
-}
-
-/** Looks from time to time for guests that have gone. Returns what ends that. */
-export function watchGuests(context: Context): () => void {
-  const timer = setInterval(() => {
-    if (context.guests.all().length > 0) inBackground(context, "guests", () => collectGone(context));
-  }, LOOK_EVERY);
-  timer.unref();
-  return () => clearInterval(timer);
-}
-
-/** A guest that is there, for the reconciliation of networks; the caller closes the descriptor. */
-export interface OpenGuest {
-  readonly sandbox: Sandbox;
-  readonly named: Named;
-}
-
-/**
- * After a start of the engine: the guests that are there. Those that have gone are forgotten, and so are interfaces that an earlier
- * engine died over: whoever asked for them was told of no success.
- */
-export async function openGuests(context: Context): Promise<OpenGuest[]> {
-  const open: OpenGuest[] = [];
-  for (const guest of context.guests.all()) {
-    const { id } = guest;
-    const attached = (endpoints: readonly Endpoint[]) => new Set(endpoints.flatMap((one) => (one.attached ? [one.network] : [])));
-    const made = attached(context.networks.endpointsOf(id));
-    const interfaces = guest.interfaces.filter(({ network }) => made.has(network));
-    const found = interfaces.length > 0 && guest.bootId === context.bootId ? openSame(guest) : undefined;
-    if (found === undefined) {
-      // its endpoints are then nobody's, and go as such
-      context.guests.delete(id);
-      continue;
-    }
-    for (const { network } of context.networks.endpointsOf(id)) {
-      if (!made.has(network)) await context.networks.disconnect(id, network, null);
-    }
-    if (interfaces.length < guest.interfaces.length) context.guests.put({ ...guest, interfaces });
-    open.push({ sandbox: { container: id, netns: found, name: guest.name }, named: namedOf(guest) });
-  }
-  return open;
-}
-
-function openSame({ netns, identity }: GuestRecord): number | undefined {
-  try {
-    const found = openForeign(netns);
-    if (found.identity === identity) return found.fd;
-    close(found.fd);
-  } catch (error) {
-    if (!(error instanceof NetworkError)) throw error;
-  }
-  return undefined;
 }
 
 /** Takes a guest out of a network, as `network disconnect` does. Throws endpoint_not_found. */

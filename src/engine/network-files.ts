@@ -26,6 +26,12 @@ export function parseExtraHost(text: string, hostGateway: string | null): { name
   throw new OnggiError("extra_host_invalid", `--add-host ${text}: write NAME:ADDRESS or NAME:host-gateway`);
 }
 
+/** The address of a name server, with an interface of the host after "%" if it is link-local. Throws "dns_invalid". */
+export function checkNameServer(text: string): void {
+  if (isIp(text.replace(/%[^%\s]+$/, ""))) return;
+  throw new OnggiError("dns_invalid", `--dns ${text}: write the address of a name server, such as 9.9.9.9`);
+}
+
 export interface HostsInput {
   readonly hostname: string;
   readonly domainname?: string | undefined;

@@ -12,7 +12,7 @@ import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
 import { linkedTo, linkHosts } from "./links.ts";
-import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
+import { checkNameServer, hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
 import { refuseLimits, withLimits } from "./network-limits.ts";
 import type { MadeNetworks, NetworkMaker, ResolvDefaults } from "./network-maker.ts";
 import { DEFAULT_NETWORK, networkMode } from "./network-mode.ts";
@@ -67,6 +67,7 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
   const own = makerOf(request);
   if (own === null) refuseLimits(request, request.resources);
   else own.maker.check(context, request, own.places);
+  for (const text of request.dns ?? []) checkNameServer(text);
   for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
 }
 

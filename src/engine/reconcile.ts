@@ -15,7 +15,7 @@ import { volumesOfContainer } from "./container-volumes.ts";
 import { type Context, inBackground } from "./context.ts";
 import { deleteByRuntime } from "./foreign.ts";
 import { forgetExecs } from "./foreign-exec.ts";
-import { openGuests } from "./guests.ts";
+import { openGuests } from "./guest-watch.ts";
 import { reconcileImageMounts } from "./image-mounts.ts";
 import { killSession } from "./kill-session.ts";
 import { containerPaths } from "./layout.ts";

@@ -87,6 +87,9 @@ describe("the default network", () => {
       "/etc/resolv.conf",
     ]);
     expect(text).toContain("nameserver 192.0.2.53\nsearch a.test");
+    const refused = await engine.onggi(["create", "--dns", "dns.example", "busybox"]);
+    expect(refused).toMatchObject({ code: 125, stderr: expect.stringContaining("--dns dns.example") });
+    expect(await engine.ok(["ps", "-aq"])).toBe("");
   });
 });
 

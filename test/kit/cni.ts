@@ -72,3 +72,12 @@ export class CniPlugin {
 
 /** "10.1.0.2", the first address of a result. */
 export const addressOf = ({ ips }: CniResult): string => ips[0]!.address.replace(/\/\d+$/, "");
+
+/** A shell command for a container: the last line of what a web server answers, which may have just been started. */
+export const httpGet = (host: string): string =>
+  `for i in $(seq 50); do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${host} 80 | tail -1 | grep . && break; sleep 0.1; done`;
+
+/** The command of a container that answers with a text. */
+export const httpServer = (text: string): string[] => [
+  ...["sh", "-c", `mkdir -p /w; echo ${text} > /w/index.html; exec httpd -f -p 80 -h /w`],
+];

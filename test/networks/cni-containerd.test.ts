@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CniPlugin, PLUGIN } from "../kit/cni.ts";
+import { CniPlugin, httpGet, httpServer, PLUGIN } from "../kit/cni.ts";
 import { CommandLine } from "../kit/command.ts";
 import { type Containerd, containerdUnavailable, startContainerd } from "../kit/containerd.ts";
 import { type Engine, eventually, startEngine } from "../kit/engine.ts";
@@ -16,10 +16,6 @@ const IMAGE = "docker.io/onggi-test/busybox:latest";
 const places = ["/opt", "/etc/cni/net.d"].find((path) => !existsSync(path));
 const reason = containerdUnavailable() ?? (places === undefined ? null : `there is no ${places}`);
 if (reason) skipLoudly(`the CNI plugin under containerd: ${reason}`);
-
-const get = (host: string): string =>
-  `for i in $(seq 50); do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${host} 80 | tail -1 | grep . && break; sleep 0.1; done`;
-const SERVER = (text: string): string[] => ["sh", "-c", `mkdir -p /w; echo ${text} > /w/index.html; exec httpd -f -p 80 -h /w`];
 
 /** Runs the words after it where /opt/cni/bin and /etc/cni/net.d are those two directories. */
 const elsewhere = (plugins: string, configurations: string): string[] => [
@@ -39,7 +35,7 @@ describe.skipIf(reason !== null)("containerd's containers", () => {
     engine = startEngine();
     await bootstrapBusybox(engine);
     await engine.ok(["network", "create", "--subnet", "10.184.0.0/24", "web"]);
-    await engine.ok(["run", "-d", "--name", "peer", "--network", "web", "busybox", ...SERVER("from-onggi")]);
+    await engine.ok(["run", "-d", "--name", "peer", "--network", "web", "busybox", ...httpServer("from-onggi")]);
     containerd = await startContainerd("/usr/bin/runc");
     const [plugins, configurations] = [containerd.base.at("plugins"), containerd.base.at("configurations")];
     for (const directory of [plugins, configurations]) mkdirSync(directory);
@@ -63,13 +59,13 @@ describe.skipIf(reason !== null)("containerd's containers", () => {
     ctr.ok(["run", "--cni", "--snapshotter", "native", ...containerd.runFlags(id), ...flags, IMAGE, id, ...command]);
 
   test("reach the engine's, and are reached, until they are removed", async () => {
-    expect(await run("c1", ["--rm"], "sh", "-c", get("$(nslookup peer 127.0.0.11 | grep -o '10.184.0.[0-9]*')"))).toBe(
+    expect(await run("c1", ["--rm"], "sh", "-c", httpGet("$(nslookup peer 127.0.0.11 | grep -o '10.184.0.[0-9]*')"))).toBe(
       "from-onggi",
     );
     expect(await guests()).not.toContain("cni-");
-    await run("c2", ["-d"], ...SERVER("from-containerd"));
+    await run("c2", ["-d"], ...httpServer("from-containerd"));
     const [, id = ""] = /(cni-\S+)/.exec(await guests()) ?? [];
-    expect(await engine.ok(["exec", "peer", "sh", "-c", get(id.slice(4))])).toBe("from-containerd");
+    expect(await engine.ok(["exec", "peer", "sh", "-c", httpGet(id.slice(4))])).toBe("from-containerd");
     await ctr.ok(["tasks", "kill", "-s", "SIGKILL", "c2"]);
     await eventually("it has ended", async () => (await ctr.ok(["tasks", "ls"])).includes("STOPPED"));
     await ctr.ok(["tasks", "rm", "c2"]);

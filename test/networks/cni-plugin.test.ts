@@ -1,23 +1,15 @@
 /** Sandboxes of others in networks of a real engine, by the CNI plugin. As root. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { addressOf, CniPlugin, PLUGIN, type Pod, podOf } from "../kit/cni.ts";
 import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { ask, Netns, serve, tryTcp } from "../kit/netns.ts";
+import { freePort } from "../kit/registry.ts";
 
 /** The namespace of this process, for what asks in a namespace. */
 const machine = { inside: <T>(work: () => T): T => work() } as Netns;
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 
 let engine: Engine;
 let cni: CniPlugin;

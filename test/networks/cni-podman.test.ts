@@ -1,29 +1,17 @@
 /** Containers of podman, with its CNI backend, in a network of a real engine. As root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { httpGet, httpServer } from "../kit/cni.ts";
 import { type Engine, eventually, onggiCommand, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox, busyboxArchive } from "../kit/images.ts";
 import { makePodman, type Podman, podmanUnavailable } from "../kit/podman.ts";
+import { freePort } from "../kit/registry.ts";
 import { skipLoudly } from "../kit/skip.ts";
 
 const IMAGE = "onggi-test/busybox";
 const reason = podmanUnavailable();
 if (reason) skipLoudly(`the CNI plugin under podman: ${reason}`);
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-
-/** One HTTP answer's last line, asked for in a container; a server may have just been started. */
-const get = (host: string): string =>
-  `for i in $(seq 50); do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${host} 80 | tail -1 | grep . && break; sleep 0.1; done`;
-const SERVER = (text: string): string[] => ["sh", "-c", `mkdir -p /w; echo ${text} > /w/index.html; exec httpd -f -p 80 -h /w`];
 
 let engine: Engine;
 let podman: Podman;
@@ -35,7 +23,7 @@ describe.skipIf(reason !== null)("podman's containers", () => {
     engine = startEngine();
     await bootstrapBusybox(engine);
     await engine.ok(["network", "create", "--subnet", "10.183.0.0/24", "web"]);
-    await engine.ok(["run", "-d", "--name", "peer", "--network", "web", "busybox", ...SERVER("from-onggi")]);
+    await engine.ok(["run", "-d", "--name", "peer", "--network", "web", "busybox", ...httpServer("from-onggi")]);
     podman = makePodman("/usr/bin/runc", (base) => {
       const [plugins, networks] = [base.at("plugins"), base.at("networks")];
       for (const directory of [plugins, networks]) mkdirSync(directory);
@@ -67,13 +55,13 @@ describe.skipIf(reason !== null)("podman's containers", () => {
     const port = await freePort();
     const id = await podman.client.ok([
       ...["run", "-d", ...flags(), "--name", "web1", "--network-alias", "www", "-p", `127.0.0.1:${port}:80`, IMAGE],
-      ...SERVER("from-podman"),
+      ...httpServer("from-podman"),
     ]);
     expect(await guests()).toContain("web1");
     expect(await podman.client.ok(["exec", id, "cat", "/etc/resolv.conf"])).toContain("nameserver 127.0.0.11");
-    expect(await podman.client.ok(["exec", id, "sh", "-c", get("peer")])).toBe("from-onggi");
-    expect(await engine.ok(["exec", "peer", "sh", "-c", get("web1")])).toBe("from-podman");
-    expect(await engine.ok(["exec", "peer", "sh", "-c", get("www")])).toBe("from-podman");
+    expect(await podman.client.ok(["exec", id, "sh", "-c", httpGet("peer")])).toBe("from-onggi");
+    expect(await engine.ok(["exec", "peer", "sh", "-c", httpGet("web1")])).toBe("from-podman");
+    expect(await engine.ok(["exec", "peer", "sh", "-c", httpGet("www")])).toBe("from-podman");
     await eventually("the port answers", async () => {
       const answer = await fetch(`http://127.0.0.1:${port}/`).catch(() => null);
       return (await answer?.text())?.trim() === "from-podman";
@@ -94,11 +82,11 @@ describe.skipIf(reason !== null)("podman's containers", () => {
   });
 
   test("live through the engine's death", async () => {
-    const id = await podman.client.ok(["run", "-d", ...flags(), "--name", "web2", IMAGE, ...SERVER("still-there")]);
+    const id = await podman.client.ok(["run", "-d", ...flags(), "--name", "web2", IMAGE, ...httpServer("still-there")]);
     await engine.murder();
-    expect(await podman.client.ok(["exec", id, "sh", "-c", get("peer")])).toBe("from-onggi");
+    expect(await podman.client.ok(["exec", id, "sh", "-c", httpGet("peer")])).toBe("from-onggi");
     await engine.pid();
-    expect(await engine.ok(["exec", "peer", "sh", "-c", get("web2")])).toBe("still-there");
+    expect(await engine.ok(["exec", "peer", "sh", "-c", httpGet("web2")])).toBe("still-there");
     await podman.client.ok(["rm", "-f", "-t", "0", id]);
     expect(await guests()).toBe("peer ");
   });

@@ -116,7 +116,7 @@ describe("the table", () => {
     expect(() => firewall.setNodes({ ports: [70_000], addresses: [] })).toThrow(TypeError);
     firewall.ensure(all, []);
     firewall.restore();
-    await nft("delete", "element", "inet", TABLE, "nodes4", "{ 192.0.2.7 }");
+    await nft("delete", "element", "inet", TABLE, "nodes4", "{ 192.0.2.7 . 4789 }");
     expect(firewall.isWhole()).toBe(false);
     firewall.setNodes({ ...nodes, addresses: [] });
     firewall.setNodes(nodes);

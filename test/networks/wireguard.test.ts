@@ -85,7 +85,7 @@ describe.skipIf(!isRoot || !exists).each([4, 6] as const)("sealed tunnels over I
         host.network,
         others.flatMap((other) => other.containers.map((one) => other.peerOf(one))),
       );
-      host.firewall.setNodes({ ports: [4789], addresses: [], carriers: [host.sealed.interface] });
+      host.firewall.setNodes({ ports: [], sealedPorts: [4789], addresses: [], carriers: [host.sealed.interface] });
     }
   };
   const contains = (frames: readonly Uint8Array[], text: string): boolean =>

@@ -60,9 +60,12 @@ test("nodes are in the sets of their families, each once", () => {
     nodeElements({ ports: [4789, 4789], addresses, carriers: ["wg0"] }).map(({ set, key, text }) => `${set} ${text} ${hex(key)}`),
   ).toEqual([
     "tunnels 4789 12b5",
-    "nodes4 192.0.2.1 c0000201",
-    "nodes6 2001:db8::1 20010db8000000000000000000000001",
+    "nodes4 192.0.2.1 . 4789 c000020112b50000",
+    "nodes6 2001:db8::1 . 4789 20010db800000000000000000000000112b50000",
     `carriers "wg0" ${hex(Buffer.from("wg0")).padEnd(32, "0")}`,
+  ]);
+  expect(nodeElements({ ports: [], sealedPorts: [4790], addresses }).map(({ set, text }) => `${set} ${text}`)).toEqual([
+    "tunnels 4790",
   ]);
   expect(() => nodeElements({ ports: [0], addresses: [] })).toThrow(TypeError);
   expect(() => nodeElements({ ports: [], addresses: ["node1"] })).toThrow(TypeError);

@@ -62,11 +62,18 @@ const portBytes = (port: number): Uint8Array => {
 };
 
 /** @throws TypeError for what is no address, port or name */
-export function nodeElements({ ports, addresses, carriers = [] }: FirewallNodes): Element[] {
-  const keys = new Set(addresses.map((address) => formatIp(parseIp(address))));
+export function nodeElements({ ports, sealedPorts = [], addresses, carriers = [] }: FirewallNodes): Element[] {
+  const texts = new Set(addresses.map((address) => formatIp(parseIp(address))));
+  const open = new Set(ports);
+  const pairs = [...texts].flatMap((address) => [...open].map((port) => ({ address, port })));
   return [
-    ...[...new Set(ports)].map((port): Element => ({ set: "tunnels", key: portBytes(port), text: `${port}` })),
-    ...[...keys].map((text): Element => ({ set: text.includes(":") ? "nodes6" : "nodes4", key: parseIp(text), text })),
+    ...[...new Set([...open, ...sealedPorts])].map(
+      (port): Element => ({ set: "tunnels", key: portBytes(port), text: `${port}` }),
+    ),
+    ...pairs.map(({ address, port }): Element => {
+      const key = setKey(parseIp(address), portBytes(port));
+      return { set: address.includes(":") ? "nodes6" : "nodes4", key, text: `${address} . ${port}` };
+    }),
     ...[...new Set(carriers)].map((name): Element => ({ set: "carriers", key: interfaceKey(name), text: JSON.stringify(name) })),
   ];
 }

@@ -37,8 +37,8 @@ export const sets = [
   { name: "any4", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
   { name: "any6", key: ["inet_proto", "inet_service"], value: ["ipv6_addr", "inet_service"] },
   { name: "tunnels", key: ["inet_service"] },
-  { name: "nodes4", key: ["ipv4_addr"] },
-  { name: "nodes6", key: ["ipv6_addr"] },
+  { name: "nodes4", key: ["ipv4_addr", "inet_service"] },
+  { name: "nodes6", key: ["ipv6_addr", "inet_service"] },
   { name: "carriers", key: ["ifname"] },
 ] as const satisfies readonly SetSpec[];
 
@@ -61,7 +61,7 @@ const rule = (text: string, ...expressions: readonly (Uint8Array | readonly Uint
 });
 
 const { NFT_META_IIFNAME: IN, NFT_META_OIFNAME: OUT, NFT_META_L4PROTO, NFT_CMP_EQ, NFT_CMP_NEQ } = NFT;
-const { NFT_REG32_01, NFT_REG32_02, NFT_REG32_05, NFT_CT_STATE, NFT_CT_STATUS } = NFT;
+const { NFT_REG32_01, NFT_REG32_02, NFT_REG32_04, NFT_REG32_05, NFT_CT_STATE, NFT_CT_STATUS } = NFT;
 const { NFTA_FIB_F_DADDR, NFTA_FIB_F_SADDR, NFTA_FIB_F_IIF } = NFT;
 const network = (offset: number, length: number, register?: number) =>
   header(NFT.NFT_PAYLOAD_NETWORK_HEADER, offset, length, register);
@@ -241,8 +241,22 @@ const makeChains = (): readonly Chain[] => [
     name: "from_tunnel",
     rules: [
       rule("iifname @carriers accept", meta(IN), lookup("carriers"), verdict.accept()),
-      rule("ip saddr @nodes4 accept", family(4), source4, lookup("nodes4"), verdict.accept()),
-      rule("ip6 saddr @nodes6 accept", family(6), source6, lookup("nodes6"), verdict.accept()),
+      rule(
+        "ip saddr . th dport @nodes4 accept",
+        family(4),
+        source4,
+        destinationPort(NFT_REG32_01),
+        lookup("nodes4"),
+        verdict.accept(),
+      ),
+      rule(
+        "ip6 saddr . th dport @nodes6 accept",
+        family(6),
+        source6,
+        destinationPort(NFT_REG32_04),
+        lookup("nodes6"),
+        verdict.accept(),
+      ),
       rule("drop", verdict.drop()),
     ],
   },

@@ -19,8 +19,10 @@ export interface FirewallNetwork {
 
 /** Who may send by tunnels of overlay networks. */
 export interface FirewallNodes {
-  /** UDP ports of tunnels. None: all that comes to any port is left alone. */
+  /** UDP ports of tunnels that come from these addresses. None of either kind: all that comes to any port is left alone. */
   readonly ports: readonly number[];
+  /** UDP ports of tunnels that come by carriers alone. */
+  readonly sealedPorts?: readonly number[];
   /** Addresses of hosts that tunnels come from. */
   readonly addresses: readonly string[];
   /** Interfaces that only nodes can send by, whatever their addresses, and by which nothing but tunnels comes: links of WireGuard. */

@@ -72,7 +72,7 @@ export class ClusterNodes implements Nodes {
     if (!nodeName.test(name))
       throw invalid(`node name "${name}": it has letters, digits, "_", "." and "-", and begins with one of the first two`);
     if ((cert === undefined) !== (key === undefined)) throw invalid("a certificate and its key go together: give both or none");
-    if (!(port > 0 && port < 65_536)) throw invalid(`port ${port}: give 1 to 65535`);
+    if (!(port > 0 && port < 65_535)) throw invalid(`port ${port}: give 1 to 65534`);
     if (!(alive >= 2 && addresses >= alive))
       throw invalid("a node counts as up for 2 seconds at least, and keeps its addresses as long or longer");
     const credentials = { ...(user === undefined ? {} : { user }), ...(password === undefined ? {} : { password }) };

@@ -193,7 +193,7 @@ export class Overlay {
     const gone = claimsGone.filter(isOthers);
     const there = claims.filter(isOthers);
     this.#name(gone, there, new Set(nodes));
-    this.#attempt("forwarding entries", () => this.#forward(gone, there, nodes.length > 0));
+    this.#attempt("forwarding entries", () => this.#forward(gone, there, nodes));
   }
 
   #attempt(what: string, work: () => void): void {
@@ -256,12 +256,13 @@ export class Overlay {
   }
 
   /** Where packets for containers of other hosts go, in the networks that are open here. */
-  #forward(gone: readonly Claim[], there: readonly Claim[], nodesChanged: boolean): void {
+  #forward(gone: readonly Claim[], there: readonly Claim[], nodes: readonly string[]): void {
     if (this.#open.size === 0) return;
-    if (nodesChanged) this.underlay.refresh();
+    const hasMoved = this.underlay.haveMoved(nodes);
+    if (hasMoved) this.underlay.refresh();
     for (const network of this.#open.values()) {
       const [left, came] = [gone, there].map((claims) => claims.filter((claim) => claim.network === network.id));
-      if (nodesChanged || left!.length + came!.length > FEW) {
+      if (hasMoved || left!.length + came!.length > FEW) {
         this.#tunnels.setPeers(network, this.#peers(network));
         continue;
       }

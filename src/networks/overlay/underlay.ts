@@ -21,7 +21,7 @@ export interface UnderlayParts {
   readonly node: NodeRecord;
   /** Of `node.key`. */
   readonly privateKey: string;
-  /** UDP port of VXLAN. */
+  /** UDP port of VXLAN; sealed tunnels have the next one. */
   readonly port: number;
   /** Told apart from others that have nothing to do with it. */
   readonly cluster: string;
@@ -34,6 +34,8 @@ export class Underlay {
   readonly #sealed: Sealed;
   /** Networks with a tunnel; whether it is sealed. */
   readonly #open = new Map<string, boolean>();
+  /** How nodes were reached when that was last looked at. */
+  readonly #where = new Map<string, string>();
 
   constructor(parts: UnderlayParts) {
     this.#parts = parts;
@@ -74,11 +76,23 @@ export class Underlay {
     try {
       const local = encrypted ? this.#sealed.ensure(this.#seal) : this.#parts.node.address;
       this.refresh();
-      return { vni: network.vni!, local, port: this.#parts.port };
+      return { ...this.tunnelOf(network), local };
     } catch (error) {
       this.#open.delete(network.id);
       throw error;
     }
+  }
+
+  /** Whether some of these nodes are reached otherwise than when it was last asked: most changes are that a node is up or down. */
+  haveMoved(nodes: readonly string[]): boolean {
+    const moved = nodes.filter((id) => {
+      const node = this.#parts.mirror.node(id);
+      const where = node === undefined ? "" : `${node.address} ${node.key} ${node.sealPort}`;
+      const before = this.#where.get(id) ?? "";
+      this.#where.set(id, where);
+      return where !== before;
+    });
+    return moved.length > 0;
   }
 
   /** Nodes have come, gone or changed, or the first network of a kind has: who is listened to, and what is sealed for whom. */
@@ -90,7 +104,8 @@ export class Underlay {
     firewall.setNodes({
       ports: [port],
       addresses: others.map(({ address }) => address),
-      carriers: this.#hasSealed ? [this.#sealed.interface] : [],
+      // In the clear nobody is believed there, whatever address a packet has.
+      ...(this.#hasSealed ? { sealedPorts: [port + 1], carriers: [this.#sealed.interface] } : {}),
     });
   }
 
@@ -114,7 +129,7 @@ export class Underlay {
     if (wasSealed && !this.#hasSealed) await this.#sealed.remove();
   }
 
-  /** In the words of ip(8) and wg(8); none where tunnels go over the hosts' own addresses. */
+  /** In the words of ip(8) and wg(8); nothing where tunnels go over the hosts' own addresses. */
   explain(network: NetworkRecord): string[] {
     if (!isEncrypted(network)) return [];
     return sealedLines(
@@ -127,8 +142,10 @@ export class Underlay {
   /** As the tunnel would be made. */
   tunnelOf(network: NetworkRecord): Tunnel {
     const { node, port, cluster } = this.#parts;
-    const local = isEncrypted(network) ? sealedAddress(cluster, node.key) : node.address;
-    return { vni: network.vni!, local, port };
+    const vni = network.vni!;
+    return isEncrypted(network)
+      ? { vni, local: sealedAddress(cluster, node.key), port: port + 1 }
+      : { vni, local: node.address, port };
   }
 
   dispose(): void {
