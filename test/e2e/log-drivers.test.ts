@@ -151,6 +151,13 @@ describe("syslog", () => {
     await eventually("it came", () => got.push(...log.take()) > 0);
     expect(got).toHaveLength(1);
     expect(got[0]).toMatch(/^<30>... .. ..:..:.. [0-9a-f]{12}\[\d+\]: bye\n$/);
+    // and what it wrote when there was no engine
+    const id = await engine.ok(["run", "-d", "--rm", ...flags, "busybox", "sh", "-c", "sleep 1; echo alone"]);
+    const { Pid } = (await engine.inspect(id)).State;
+    await engine.murder();
+    await gone(Pid);
+    await engine.ok(["ps"]);
+    expect(log.take().join("")).toMatch(/: alone\n$/);
     log.close();
   });
 });
