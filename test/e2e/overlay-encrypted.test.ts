@@ -7,7 +7,7 @@ import { eventually } from "../kit/engine.ts";
 let cluster: Cluster;
 const [a, b] = [0, 1].map((at) => () => cluster.hosts[at]!) as [() => Host, () => Host];
 beforeAll(async () => {
-  cluster = await Cluster.start("a", "b");
+  cluster = await Cluster.start(["a", "b"], { alive: 30, addresses: 600 });
 }, 120_000);
 afterAll(() => cluster.close(), 60_000);
 
@@ -29,7 +29,7 @@ test("an encrypted network, where the kernel has WireGuard; an error that says s
   expect(await reached(b(), "on-b", "on-a")).toBe(id);
   const explained = await b().ok("network", "explain", "secret");
   expect(explained).toMatch(/^ip link add wg-[0-9a-f]{8} type wireguard$/m);
-  expect(explained).toMatch(/ type vxlan id \d+ local fd[0-9a-f:]+ dstport 4789 /);
+  expect(explained).toMatch(/ type vxlan id \d+ local fd[0-9a-f:]+ dstport 4790 /);
   const [link] = JSON.parse(await b().ns.output("ip", "-j", "-s", "link", "show", "type", "wireguard"));
   expect(link.stats64.rx.bytes).toBeGreaterThan(0);
   await Promise.all([a().ok("rm", "-f", "on-a"), b().ok("rm", "-f", "on-b")]);

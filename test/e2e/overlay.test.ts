@@ -14,7 +14,7 @@ let hosts: readonly Host[];
 const [a, b, c] = [0, 1, 2].map((at) => () => hosts[at]!) as [() => Host, () => Host, () => Host];
 
 beforeAll(async () => {
-  cluster = await Cluster.start("a", "b", "c");
+  cluster = await Cluster.start(["a", "b", "c"]);
   ({ fabric, etcd, hosts } = cluster);
 }, 120_000);
 afterEach(() => cluster.expectClean(), 60_000);

@@ -9,7 +9,7 @@ let etcd: EtcdServer;
 let hosts: readonly Host[];
 const [a, b, c] = [0, 1, 2].map((at) => () => hosts[at]!) as [() => Host, () => Host, () => Host];
 beforeAll(async () => {
-  cluster = await Cluster.start("a", "b", "c");
+  cluster = await Cluster.start(["a", "b", "c"]);
   ({ etcd, hosts } = cluster);
   await a().ok("network", "create", "-d", "overlay", "--subnet", "10.60.0.0/24", "hard");
   for (const host of hosts)
@@ -134,7 +134,7 @@ test("a host without etcd keeps its connections, and cuts itself off before its 
 
 test("a host that dies: its names go, its addresses stay its own until it is removed", async () => {
   await a().ok("node", "leave");
-  await a().join(600);
+  await a().join({ alive: 3, addresses: 600 });
   await eventually("it is there", async () => (await a().onggi("network", "inspect", "hard")).code === 0);
   const going = await connection();
   going.end();

@@ -10,8 +10,7 @@ import { bootstrapBusybox } from "./images.ts";
 import { Netns } from "./netns.ts";
 
 /** A host that has been silent for so long counts as down; its addresses are free after so long. */
-const ALIVE = 3;
-const ADDRESSES = 8;
+const SHORT = { alive: 3, addresses: 8 };
 export const ETCD = "10.99.0.9";
 
 export class Cluster {
@@ -25,13 +24,14 @@ export class Cluster {
     this.hosts = names.map((name, at) => new Host(fabric, name, `10.99.0.${at + 1}`));
   }
 
-  /** All hosts have busybox and are nodes. */
-  static async start(...names: readonly string[]): Promise<Cluster> {
+  /** All hosts have busybox and are nodes, by leases of so many seconds. */
+  static async start(names: readonly string[], leases = SHORT): Promise<Cluster> {
     const fabric = new Netns("fabric");
     fabric.bridge("fabric", `${ETCD}/24`);
     const cluster = new Cluster(fabric, await startEtcd({ netns: fabric, address: ETCD, port: 2379 }), names);
-    await Promise.all(cluster.hosts.map((host) => host.ns.inside(() => bootstrapBusybox(host.engine))));
-    await Promise.all(cluster.hosts.map((host) => host.join()));
+    // One after the other: an engine that starts is waited for ten seconds, which is little in an emulated machine.
+    for (const host of cluster.hosts) await host.ns.inside(() => bootstrapBusybox(host.engine));
+    await Promise.all(cluster.hosts.map((host) => host.join(leases)));
     return cluster;
   }
 
@@ -71,8 +71,8 @@ export class Host {
     return this.ns.inside(() => this.engine.onggi(args));
   }
 
-  join(addresses = ADDRESSES): Promise<string> {
-    const leases = ["--alive-for", String(ALIVE), "--addresses-for", String(addresses)];
+  join({ alive, addresses } = SHORT): Promise<string> {
+    const leases = ["--alive-for", String(alive), "--addresses-for", String(addresses)];
     return this.ok("node", "join", "--name", this.name, ...leases, `etcd://${ETCD}:2379`);
   }
 

@@ -154,6 +154,7 @@ export class Cluster {
     return this.#membership.guarding(keys, () =>
       this.#ask(`an address of network ${network}`, async () => {
         try {
+          await this.#membership.connected();
           return await this.#claim(claim, keys, network);
         } catch (error) {
           // What may have been written after all is taken back.
