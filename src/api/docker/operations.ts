@@ -10,6 +10,7 @@ import { stats } from "./containers/stats.ts";
 import { wait } from "./containers/wait.ts";
 import { execCreate, execInspect, execResize, execStart } from "./exec/exec.ts";
 import type { Operation } from "./operation.ts";
+import { pluginList, swarm } from "./swarm/swarm.ts";
 import { df } from "./system/df.ts";
 import { events } from "./system/events.ts";
 import { info } from "./system/info.ts";
@@ -26,4 +27,4 @@ const containers: readonly Operation[] = [
 
 const execs: readonly Operation[] = [execCreate, execStart, execResize, execInspect];
 
-export const operations: readonly Operation[] = [...system, ...containers, ...execs];
+export const operations: readonly Operation[] = [...system, ...containers, ...execs, ...swarm, pluginList];
