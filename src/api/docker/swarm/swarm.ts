@@ -6,7 +6,7 @@ import { type Operation, operation } from "../operation.ts";
 export const NOT_A_MANAGER =
   'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 const NOT_IN_ONE = "This node is not part of a swarm";
-const NONE = "swarm mode is not supported: this engine is no orchestrator";
+const NONE = "swarm mode is not supported: networks reach across hosts without it (onggi node join)";
 
 const refusal = (id: string, target: string, status: 501 | 503, message: string, since?: string): Operation => {
   const [method = "", path = ""] = target.split(" ");
