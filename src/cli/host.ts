@@ -75,6 +75,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
           cniConfigDir: flags.cniConfigDir ?? (env.ONGGI_CNI_CONFIG_DIR || undefined),
           cniBinDir: flags.cniBinDir ?? (env.ONGGI_CNI_BIN_DIR || undefined),
           cniTimeout: flags.cniTimeout ?? (env.ONGGI_CNI_TIMEOUT || undefined),
+          dockerSocket: flags.dockerSocket ?? (env.ONGGI_DOCKER_SOCKET || undefined),
         }),
     };
   };
@@ -84,7 +85,7 @@ const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable
 
 /** Flags as the background engine's command line. */
 function words(flags: EngineFlags): string[] {
-  const { runtimes, defaultRuntime, cgroupDriver, registries, policy, cniConfigDir, cniBinDir, cniTimeout } = flags;
+  const { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket, cniConfigDir, cniBinDir, cniTimeout } = flags;
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
   return [
     ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
@@ -95,6 +96,7 @@ function words(flags: EngineFlags): string[] {
     ...option("--cni-config-dir", cniConfigDir),
     ...option("--cni-bin-dir", cniBinDir),
     ...option("--cni-timeout", cniTimeout),
+    ...option("--docker-socket", dockerSocket),
   ];
 }
 

@@ -1,0 +1,30 @@
+/** Every operation of Docker's API that is served. Another one: see README.md. */
+import { attach, resize } from "./containers/attach.ts";
+import { create, update } from "./containers/create.ts";
+import { changes, exportFiles, top } from "./containers/files.ts";
+import { inspect } from "./containers/inspect.ts";
+import { kill, pause, prune, remove, rename, restart, start, stop, unpause } from "./containers/lifecycle.ts";
+import { list } from "./containers/list.ts";
+import { logs } from "./containers/logs.ts";
+import { stats } from "./containers/stats.ts";
+import { wait } from "./containers/wait.ts";
+import { execCreate, execInspect, execResize, execStart } from "./exec/exec.ts";
+import type { Operation } from "./operation.ts";
+import { pluginList, swarm } from "./swarm/swarm.ts";
+import { df } from "./system/df.ts";
+import { events } from "./system/events.ts";
+import { info } from "./system/info.ts";
+import { ping, pingHead } from "./system/ping.ts";
+import { version } from "./system/version.ts";
+
+const system: readonly Operation[] = [ping, pingHead, version, info, events, df];
+
+const containers: readonly Operation[] = [
+  ...[list, create, prune, inspect, remove, update, rename],
+  ...[start, stop, restart, kill, pause, unpause, wait],
+  ...[attach, resize, logs, stats, top, changes, exportFiles],
+];
+
+const execs: readonly Operation[] = [execCreate, execStart, execResize, execInspect];
+
+export const operations: readonly Operation[] = [...system, ...containers, ...execs, ...swarm, pluginList];
