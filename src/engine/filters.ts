@@ -21,6 +21,15 @@ export function pattern(value: string): RegExp {
   }
 }
 
+export const invalidValue = (key: string, value: string, possible: string): OnggiError =>
+  new OnggiError("invalid_filter", `invalid filter ${key}=${value}: give ${possible}`);
+
+/** Yes or no, as Docker writes it in filters. Throws "invalid_filter". */
+export function isTrue(key: string, value: string): boolean {
+  if (!/^(?:1|0|true|false)$/.test(value)) throw invalidValue(key, value, "true (or 1) or false (or 0)");
+  return value === "1" || value === "true";
+}
+
 /** Unix seconds, with a fraction, of a moment or of a duration before now. Throws "invalid_filter". */
 export function momentOf(filter: string, value: string): number {
   const moment = parseMoment(value);

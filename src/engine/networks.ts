@@ -4,7 +4,7 @@ import { lookUp } from "../lib/tables.ts";
 import type { Network, NetworkRequest } from "../networks/types.ts";
 import { checkCniNetwork, inspectCniNetwork, refuseCni } from "./cni.ts";
 import { type Context, findContainer } from "./context.ts";
-import { isLabelled, pattern, pruneTest } from "./filters.ts";
+import { invalidValue, isLabelled, isTrue, pattern, pruneTest } from "./filters.ts";
 import { disconnectGuest, findGuest } from "./guests.ts";
 import { connectNetwork, disconnectNetwork } from "./network-changes.ts";
 import { forgetNetworks, nameNetwork } from "./networking.ts";
@@ -36,9 +36,6 @@ function inspect(context: Context, reference: string): NetworkInfo {
 
 type Test = (network: AnyNetwork) => boolean;
 
-const invalidValue = (key: string, value: string, possible: string): OnggiError =>
-  new OnggiError("invalid_filter", `invalid filter ${key}=${value}: give ${possible}`);
-
 /** Values of one key are alternatives, keys and labels add up. */
 const filters: Record<string, (context: Context, value: string) => Test> = {
   id: (_, value) => {
@@ -62,8 +59,7 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
     ({ driver }) =>
       value === (driver === "overlay" ? "global" : "local"),
   dangling: (context, value) => {
-    if (!/^(?:1|0|true|false)$/.test(value)) throw invalidValue("dangling", value, "true (or 1) or false (or 0)");
-    const wanted = value === "1" || value === "true";
+    const wanted = isTrue("dangling", value);
     return ({ id, name, driver, predefined }) => {
       const endpoints = driver === "cni" ? context.cni.endpointsIn(name) : context.networks.endpointsIn(id);
       return wanted === (!predefined && endpoints.length === 0);

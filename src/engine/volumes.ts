@@ -8,7 +8,7 @@ import { parseRfc3339 } from "../lib/time.ts";
 import type { Volume, VolumeRequest } from "../volumes/index.ts";
 import { volumeUsers } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
-import { isLabelled, pruneTest } from "./filters.ts";
+import { isLabelled, isTrue, pruneTest } from "./filters.ts";
 import type { ClonedVolume, VolumeInfo } from "./types.ts";
 
 type Filters = Readonly<Record<string, readonly string[]>>;
@@ -33,7 +33,7 @@ const tests: Readonly<Record<string, (volume: VolumeInfo, value: string) => bool
   name: ({ name }, value) => name.includes(value),
   driver: ({ driver }, value) => driver === value,
   label: ({ labels }, value) => isLabelled(labels, value),
-  dangling: ({ containers }, value) => (containers.length === 0) === /^(1|true)$/i.test(value),
+  dangling: ({ containers }, value) => (containers.length === 0) === isTrue("dangling", value),
 };
 
 /** Values of one key are alternatives, but labels all count. Throws `invalid_filter`. */

@@ -130,6 +130,15 @@ test("what is refused, in Docker's words", async () => {
     expect([field, status, message]).toEqual([field, 400, expect.stringContaining(field)]);
   }
   expect((await create({}))[0]).toBe(400);
+  await engine.ok(["network", "create", "--subnet", "10.231.12.0/30", "small"]);
+  expect((await create({ Name: "x", IPAM: { Config: [{ Subnet: "10.231.12.0/24" }] } }))[0]).toBe(403);
+  await engine.ok(["run", "-d", "--name", "one", "--network", "name=small,ip=10.231.12.2", "busybox", "sleep", "1000"]);
+  await engine.ok(["run", "-d", "--name", "two", "busybox", "sleep", "1000"]);
+  const connect = (EndpointConfig: object) =>
+    refusalOf(engine, "POST", "/networks/small/connect", { Container: "two", EndpointConfig });
+  expect((await connect({}))[0]).toBe(503);
+  expect((await connect({ IPAMConfig: { IPv4Address: "10.231.12.2" } }))[0]).toBe(403);
+  expect((await connect({ IPAMConfig: { IPv4Address: "10.9.9.9" } }))[0]).toBe(400);
   expect(await refusalOf(engine, "DELETE", "/networks/nothing")).toEqual([404, "network nothing not found"]);
   expect(await refusalOf(engine, "POST", "/networks/bridge/connect", {})).toEqual([
     400,

@@ -23,12 +23,12 @@ const byStatus: Readonly<Record<number, string>> = {
     too_many_layers too_many_mounts unknown_group unknown_user unmapped_id unsupported_here unsupported_spec usage
     volume_driver_unknown volume_not_empty`,
   401: "registry_unauthorized",
-  403: "policy_refused signature_invalid signature_missing subnet_overlap",
+  403: "address_in_use policy_refused signature_invalid signature_missing subnet_overlap",
   404: "bootstrap_unknown manifest_unknown no_image",
   409: "exec_running mount_busy mount_covered not_attached not_running paused wrong_state",
   500: `cgroup_not_found invalid_cgroup_driver policy_invalid port_in_use registry_answer_invalid registry_config_invalid`,
   501: "no_logs",
-  503: "cluster_unavailable",
+  503: "addresses_exhausted cluster_unavailable",
   507: "out_of_disk",
 };
 

@@ -22,7 +22,7 @@ export const connect = operation({
   method: "POST",
   path: "/networks/{id}/connect",
   body: object({ Container: text("name or id"), EndpointConfig: endpointConfig }),
-  answers: { 200: "it is in it", 403: "it is in it already", ...gone },
+  answers: { 200: "it is in it", 403: "it is in it already, or the address is taken", 503: "no address is free", ...gone },
   differs: "LinkLocalIPs and driver options other than com.docker.network.endpoint.ifname are refused",
   run: async ({ engine, path, body, version }) => {
     const { MacAddress, ...rest } = body.EndpointConfig ?? {};

@@ -69,7 +69,11 @@ export const create = operation({
   method: "POST",
   path: "/networks/create",
   body: request,
-  answers: { 201: "its id", 403: "a predefined network, or one of a swarm", 409: "there is one of that name" },
+  answers: {
+    201: "its id",
+    403: "a predefined network, one of a swarm, or a subnet that overlaps another",
+    409: "there is one of that name",
+  },
   differs:
     "ConfigOnly, ConfigFrom, Ingress, other IPAM drivers and options of a driver that onggi's has not are refused; Attachable is not kept, for every network is",
   run: async ({ engine, body, version }) => {
