@@ -9,13 +9,18 @@ import { logs } from "./containers/logs.ts";
 import { stats } from "./containers/stats.ts";
 import { wait } from "./containers/wait.ts";
 import { execCreate, execInspect, execResize, execStart } from "./exec/exec.ts";
+import { connect, disconnect, prune as pruneNetworks, remove as removeNetwork } from "./networks/change.ts";
+import { create as createNetwork } from "./networks/create.ts";
+import { inspect as inspectNetwork, list as listNetworks } from "./networks/list.ts";
 import type { Operation } from "./operation.ts";
-import { pluginList, swarm } from "./swarm/swarm.ts";
+import { plugins } from "./plugins/plugins.ts";
+import { swarm } from "./swarm/swarm.ts";
 import { df } from "./system/df.ts";
 import { events } from "./system/events.ts";
 import { info } from "./system/info.ts";
 import { ping, pingHead } from "./system/ping.ts";
 import { version } from "./system/version.ts";
+import * as volume from "./volumes/volumes.ts";
 
 const system: readonly Operation[] = [ping, pingHead, version, info, events, df];
 
@@ -27,4 +32,17 @@ const containers: readonly Operation[] = [
 
 const execs: readonly Operation[] = [execCreate, execStart, execResize, execInspect];
 
-export const operations: readonly Operation[] = [...system, ...containers, ...execs, ...swarm, pluginList];
+const networks: readonly Operation[] = [
+  ...[listNetworks, inspectNetwork, createNetwork, removeNetwork],
+  ...[connect, disconnect, pruneNetworks],
+];
+
+const volumes: readonly Operation[] = [
+  ...[volume.list, volume.inspect, volume.create, volume.update],
+  ...[volume.remove, volume.prune],
+];
+
+export const operations: readonly Operation[] = [
+  ...[...system, ...containers, ...execs],
+  ...[...networks, ...volumes, ...swarm, ...plugins],
+];
