@@ -414,6 +414,12 @@ export interface LoginRequest {
   auth: RegistryAuth;
 }
 
+/** What a registry has under a name. */
+export interface DistributionInfo {
+  readonly descriptor: { readonly mediaType: string; readonly digest: string; readonly size: number };
+  readonly platforms: readonly { readonly os: string; readonly architecture: string; readonly variant?: string }[];
+}
+
 /** How registries are spoken to. */
 export interface RegistryRequest {
   /** By registry. */

@@ -9,6 +9,15 @@ import { logs } from "./containers/logs.ts";
 import { stats } from "./containers/stats.ts";
 import { wait } from "./containers/wait.ts";
 import { execCreate, execInspect, execResize, execStart } from "./exec/exec.ts";
+import { get, getAll, load } from "./images/archives.ts";
+import { build, buildPrune, session } from "./images/build.ts";
+import { commit } from "./images/commit.ts";
+import { history, inspect as inspectImage } from "./images/inspect.ts";
+import { list as listImages } from "./images/list.ts";
+import { create as createImage } from "./images/pull.ts";
+import { push } from "./images/push.ts";
+import { auth, distribution, search } from "./images/registry.ts";
+import { prune as pruneImages, remove as removeImage, tag } from "./images/remove.ts";
 import type { Operation } from "./operation.ts";
 import { df } from "./system/df.ts";
 import { events } from "./system/events.ts";
@@ -26,4 +35,10 @@ const containers: readonly Operation[] = [
 
 const execs: readonly Operation[] = [execCreate, execStart, execResize, execInspect];
 
-export const operations: readonly Operation[] = [...system, ...containers, ...execs];
+const images: readonly Operation[] = [
+  ...[listImages, search, getAll, load, createImage, pruneImages],
+  ...[inspectImage, history, get, push, tag, removeImage, commit],
+  ...[auth, distribution, build, buildPrune, session],
+];
+
+export const operations: readonly Operation[] = [...system, ...containers, ...execs, ...images];
