@@ -222,8 +222,15 @@ export class Engine {
     return createContainer(this.context, request);
   }
 
-  start(reference: string, size?: Size): Promise<void> {
-    return startContainer(this.context, this.find(reference), { size });
+  /** A container that removes itself is gone if it cannot start. */
+  async start(reference: string, size?: Size): Promise<void> {
+    const container = this.find(reference);
+    try {
+      await startContainer(this.context, container, { size });
+    } catch (error) {
+      await removeUnstarted(this.context, container);
+      throw error;
+    }
   }
 
   startAttached(reference: string, client: ClientStreams, size?: Size): Promise<ExitStatus | undefined> {

@@ -1,6 +1,6 @@
 /** From conditions of the engine to Docker's answers: `{"message": ...}` with a status. */
 import { OnggiError } from "../../lib/errors.ts";
-import { HttpError } from "../http/head.ts";
+import { HttpError } from "../http/errors.ts";
 import type { HttpAnswer } from "../http/types.ts";
 
 /** What the API itself finds wrong with a request. */
@@ -28,7 +28,7 @@ const byStatus: Readonly<Record<number, string>> = {
     cgroup_limit_unsupported duplicate_mount idmap_unsupported layer_too_large decompression_limit manifest_unsupported
     mount_source_missing mount_unsupported platform_unsupported runtime_not_found target_exists too_many_layers too_many_mounts
     unknown_group unknown_user unmapped_id unsupported_here unsupported_spec volume_driver_unknown container_ambiguous
-    image_ambiguous network_ambiguous bootstrap_unknown command_not_found command_not_executable volume_not_empty`,
+    image_ambiguous network_ambiguous init_unsupported invalid_ps_arguments invalid_health_check command_not_found command_not_executable volume_not_empty`,
   401: "registry_unauthorized",
   403: "policy_refused signature_missing signature_invalid",
   404: `bootstrap_unknown container_not_found device_not_found endpoint_not_found exec_not_found file_not_found image_not_found

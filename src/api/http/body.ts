@@ -1,4 +1,4 @@
-import { HttpError } from "./head.ts";
+import { HttpError } from "./errors.ts";
 
 /** Takes the body of a request out of the bytes behind its head, however they were cut. */
 export interface BodyDecoder {

@@ -1,7 +1,8 @@
 import { Outbox } from "../../lib/outbox.ts";
 import { headOf, isBodiless } from "./answer.ts";
 import { type BodyDecoder, bodyDecoder } from "./body.ts";
-import { HttpError, headLength, MAX_HEAD, parseHead } from "./head.ts";
+import { HttpError } from "./errors.ts";
+import { headLength, MAX_HEAD, parseHead } from "./head.ts";
 import { ByteSource } from "./source.ts";
 import type { Chunks, HttpAnswer, HttpHandler, RawStream, RequestHead } from "./types.ts";
 

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { bodyDecoder } from "./body.ts";
-import { HttpError, headLength, parseHead } from "./head.ts";
+import { HttpError } from "./errors.ts";
+import { headLength, parseHead } from "./head.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text, "latin1");
 const parse = (text: string) => parseHead(bytes(text));

@@ -1,3 +1,4 @@
+import { HttpError } from "./errors.ts";
 import type { RequestHead } from "./types.ts";
 
 /**
@@ -10,17 +11,6 @@ import type { RequestHead } from "./types.ts";
 /** Bytes of a head, and headers in it. */
 export const MAX_HEAD = 64 * 1024;
 const MAX_HEADERS = 128;
-
-/** The client broke the protocol, or asked for more than is given; the connection ends behind the answer. */
-export class HttpError extends Error {
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.name = "HttpError";
-    this.status = status;
-  }
-}
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Of printable ASCII and bytes above it, with tabs and spaces inside. */

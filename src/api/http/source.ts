@@ -1,4 +1,4 @@
-import { HttpError } from "./head.ts";
+import { HttpError } from "./errors.ts";
 
 /** Bytes held for a reader before the sender is stopped, and when it may go on. */
 const HIGH = 256 * 1024;

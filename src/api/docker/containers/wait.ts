@@ -25,8 +25,7 @@ export const wait = operation({
       try {
         const status = await Promise.race([waited, gone]);
         if (!status) return;
-        const error = status.error === "" ? null : { Message: status.error };
-        yield `${JSON.stringify({ StatusCode: status.exitCode, Error: error })}\n`;
+        yield `${JSON.stringify({ StatusCode: status.exitCode, Error: null })}\n`;
       } catch (error) {
         yield `${JSON.stringify({ StatusCode: -1, Error: { Message: messageOf(error) } })}\n`;
       }
