@@ -12,6 +12,7 @@ export type {
   ListMember,
   ListPlatform,
   ManifestList,
+  Progress,
   Referrer,
   StoreProblem,
   StoreReport,

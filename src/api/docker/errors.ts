@@ -55,6 +55,7 @@ export const statusOfCode = (code: string): number | undefined => statuses.get(c
 const spoken: Readonly<Record<string, (message: string) => string>> = {
   container_not_found: (message) => message.replace(/^no such container/, "No such container").replace(/; see .*$/, ""),
   image_not_found: (message) => message.replace(/^no such image/, "No such image").replace(/; ".*$/, ""),
+  registry_unauthorized: (message) => message.replace('"onggi login"', '"docker login"'),
 };
 
 export interface Failure {

@@ -15,16 +15,20 @@ export const authConfig = object({
   registrytoken: text("sent to the registry as it is, as a bearer token"),
 });
 
-/** Undefined where nothing is said. */
+/** Undefined where nothing is said. Throws ApiError 400. */
 export function authOf(given: Of<typeof authConfig>): RegistryAuth | undefined {
   const [, name, word] = given.auth ? (/^([^:]*):(.*)$/s.exec(Buffer.from(given.auth, "base64").toString("utf8")) ?? []) : [];
+  const { identitytoken, registrytoken } = given;
+  // no header could carry it
+  if (/[^\x21-\x7e]/.test(`${identitytoken ?? ""}${registrytoken ?? ""}`))
+    throw new ApiError(400, "a token has characters that none has");
   const username = given.username || name;
   const password = given.password || word;
   const found: RegistryAuth = {
     ...(username ? { username } : {}),
     ...(password ? { password } : {}),
-    ...(given.identitytoken ? { identityToken: given.identitytoken } : {}),
-    ...(given.registrytoken ? { registryToken: given.registrytoken } : {}),
+    ...(identitytoken ? { identityToken: identitytoken } : {}),
+    ...(registrytoken ? { registryToken: registrytoken } : {}),
   };
   return Object.keys(found).length > 0 ? found : undefined;
 }

@@ -1,5 +1,5 @@
 /** Work that tells how it goes: a JSON object a line, as Docker's clients draw it. */
-import type { Progress } from "../../../images/types.ts";
+import type { Progress } from "../../../engine/types.ts";
 import { begun } from "../../../lib/streams.ts";
 import type { HttpAnswer } from "../../http/types.ts";
 import { failureOf } from "../errors.ts";

@@ -97,7 +97,11 @@ export const create = operation({
     changes: q.strings("of fromSrc: instructions of a Dockerfile"),
   },
   takes: "application/octet-stream",
-  answers: { 200: { description: "how it goes, a JSON object a line", content: "application/json" }, 404: "no such image there" },
+  answers: {
+    200: { description: "how it goes, a JSON object a line", content: "application/json" },
+    404: "no such image there",
+    500: "the registry cannot be reached",
+  },
   run: ({ engine, query, request }) => {
     const { fromImage, fromSrc, tag, repo, platform, message, changes } = query;
     if (fromImage !== undefined) return pull(engine, joined(fromImage, tag), platform, request);

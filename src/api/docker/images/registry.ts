@@ -1,4 +1,5 @@
 /** What is asked of registries. */
+import { OnggiError } from "../../../lib/errors.ts";
 import { registryOf } from "../../../oci/reference.ts";
 import { ApiError } from "../errors.ts";
 import { json, operation } from "../operation.ts";
@@ -12,12 +13,15 @@ export const auth = operation({
   method: "POST",
   path: "/auth",
   body: authConfig,
-  answers: { 200: "it does; with a token where it hands one out", 401: "it does not" },
+  answers: { 200: "it does; with a token where it hands one out", 401: "it does not", 500: "it cannot be reached" },
   run: async ({ engine, body, signal }) => {
     const given = authOf(body);
     if (!given) throw new ApiError(400, "a name and a password, or a token, are needed to log in");
     const server = registryOf(body.serveraddress || "docker.io");
-    const { identityToken = "" } = await engine.images.login({ server, auth: given }, signal);
+    const { identityToken = "" } = await engine.images.login({ server, auth: given }, signal).catch((error: unknown) => {
+      if (!(error instanceof OnggiError && error.code === "registry_unauthorized")) throw error;
+      throw new ApiError(401, `login attempt to ${server} failed with status: 401 Unauthorized`);
+    });
     return json(200, { Status: "Login Succeeded", IdentityToken: identityToken });
   },
 });
@@ -29,7 +33,12 @@ export const distribution = operation({
   method: "GET",
   path: "/distribution/{name...}/json",
   since: "1.30",
-  answers: { 200: "descriptor and platforms", 401: "the registry refuses", 404: "it has nothing of that name" },
+  answers: {
+    200: "descriptor and platforms",
+    401: "the registry refuses",
+    404: "it has nothing of that name",
+    500: "it cannot be reached",
+  },
   run: async ({ engine, path, request, signal }) => {
     const found = await engine.images.distribution({ image: path.name, auth: credentialsIn(request) }, signal);
     return json(200, { Descriptor: found.descriptor, Platforms: found.platforms });
