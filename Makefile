@@ -14,11 +14,13 @@ setup-test:
 
 include native/native.mk
 
-# One executable that carries the shim, and the OCI runtime: the shim's program again, which starts onggi beside it.
+# One executable that carries the shim, and the OCI runtime: the shim's program again, which starts onggi beside it. The CNI plugin
+# is the executable under another name.
 dist/onggi: $(SOURCES) build/onggi-shim package-lock.json | setup
 	@mkdir -p dist
 	$(BUN) build src/main.ts --compile --no-compile-autoload-dotenv --no-compile-autoload-bunfig --format=esm --splitting --minify --sourcemap=none --bytecode --outfile dist/onggi
 	@install -m 755 build/onggi-shim dist/onggi-runtime
+	@ln -sf onggi dist/onggi-cni
 
 build: setup
 	@$(MAKE) --no-print-directory dist/onggi

@@ -53,7 +53,7 @@ for (const [what, list] of Object.entries(samples)) {
   const columns = [median(list), median(list.slice(0, 50)), median(list.slice(-50))];
   console.log(`${what.padEnd(20)} ${columns.map((value) => value.toFixed(0).padStart(6)).join("   ")}`);
 }
-networks.close();
+await networks.close();
 rmSync(root, { recursive: true });
 setns(home, CLONE.CLONE_NEWNET);
 process.exit(0);

@@ -14,6 +14,8 @@ export interface Row {
   /** Why a figure is missing, or what to know when reading it. */
   readonly note?: string;
   readonly samples?: Readonly<Record<string, readonly number[]>>;
+  /** Their unit, if not milliseconds. */
+  readonly samplesIn?: string;
 }
 
 export interface Report {
@@ -80,7 +82,9 @@ export function spread(rows: readonly Row[]): string {
       if (seen.has(values) || values.length === 0) continue;
       seen.add(values);
       const [low, middle, high] = [0.25, 0.5, 0.75].map((at) => quantile(values, at).toFixed(2));
-      lines.push(`  ${`${row.what}: ${name}`.padEnd(60)} median ${middle} ms, middle half ${low} to ${high}, n ${values.length}`);
+      lines.push(
+        `  ${`${row.what}: ${name}`.padEnd(60)} median ${middle} ${row.samplesIn ?? "ms"}, middle half ${low} to ${high}, n ${values.length}`,
+      );
     }
   }
   return lines.join("\n");

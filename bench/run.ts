@@ -2,7 +2,7 @@
 /**
  * `make bench`: onggi against Debian's runc, crun, docker.io and podman on this machine, as ratios; see README.md here.
  *
- *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,networks,memory,load,images,runtime,dns,stages] [--files N] [--json FILE]
+ *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,networks,traffic,publish,memory,load,images,runtime,dns,cni,stages] [--files N] [--json FILE]
  *
  * Prints the table and writes every sample to build/bench.json. Exits with 0 whether targets are met or not.
  */
@@ -13,20 +13,23 @@ import { parseArgs } from "node:util";
 import { type Docker, dockerUnavailable, startDocker } from "../test/kit/docker.ts";
 import { type Engine, onggiCommand, startEngine } from "../test/kit/engine.ts";
 import { bootstrapBusybox, busyboxArchive } from "../test/kit/images.ts";
+import { cni } from "./cni.ts";
 import * as dns from "./dns.ts";
 import * as images from "./images.ts";
 import { repository } from "./measure.ts";
 import { networks } from "./networks.ts";
+import { publishing } from "./publish.ts";
 import { kernelFloors, met, type Report, type Row, spread, table } from "./report.ts";
 import { podman, runcBundle } from "./rivals.ts";
 import { ociRuntime } from "./runtime.ts";
 import * as sections from "./sections.ts";
 import * as store from "./store.ts";
+import { traffic } from "./traffic.ts";
 
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "30" },
-    only: { type: "string", default: "run,exec,throughput,networks,memory,load,images,runtime,dns,stages" },
+    only: { type: "string", default: "run,exec,throughput,networks,traffic,publish,memory,load,images,runtime,dns,cni,stages" },
     files: { type: "string", default: "20000" },
     json: { type: "string", default: join(repository, "build/bench.json") },
   },
@@ -49,6 +52,8 @@ try {
   await measure("exec", () => sections.execTrue(field, rounds));
   await measure("throughput", () => sections.throughput(field, 50, 8, Math.max(3, Math.round(rounds / 6))));
   await measure("networks", () => networks(field, rounds));
+  await measure("traffic", () => traffic(Math.max(3, Math.round(rounds / 8))));
+  await measure("publish", () => publishing(rounds));
   await measure("memory", () => sections.memory(field));
   await measure("load", () => sections.loadFiles(field, Number(values.files), rounds));
   await measure("images", async () => {
@@ -63,6 +68,7 @@ try {
   });
   await measure("runtime", () => ociRuntime(base, rounds));
   await measure("dns", () => dns.names(base, Math.max(3, Math.round(rounds / 6))));
+  await measure("cni", () => cni(field, rounds));
   const stages = wanted.has("stages") ? await sections.stages(field, rounds) : [];
   print({ machine: { ...machine(), ...versions }, rows, stages, floors });
 } finally {
@@ -80,7 +86,8 @@ async function assemble(): Promise<{ field: sections.Field; versions: Record<str
   const versions: Record<string, string> = { bun: Bun.version };
   const runc = existsSync("/usr/sbin/runc") ? runcBundle(base) : null;
   if (runc) versions.runc = runc.version;
-  if ([...wanted].every((name) => name === "runtime" || name === "dns")) return { field: nobody(runc), versions };
+  if ([...wanted].every((name) => ["runtime", "dns", "traffic", "publish"].includes(name)))
+    return { field: nobody(runc), versions };
   let engine: Engine | null = null;
   let onggiNote = "";
   try {

@@ -1,14 +1,11 @@
 import { availableParallelism } from "node:os";
 import { version } from "../package.json";
 import type { HttpServer } from "./api/http/server.ts";
-import { main } from "./cli/cli.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
-import { hostContext } from "./cli/host.ts";
 import type { Engine } from "./engine/index.ts";
 
 /**
- * The composition root: the only module that knows every layer. What a command does not need is not loaded: everything but the
- * command line itself comes by dynamic import.
+ * The composition root: the only module that knows every layer. What is not needed is not loaded: everything comes by dynamic import.
  */
 
 /** The terminal by system calls. */
@@ -40,7 +37,7 @@ async function terminal(): Promise<Terminal> {
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
-  { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket }: EngineFlags,
+  { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket, ...cniFlags }: EngineFlags,
 ): Promise<void> {
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
@@ -52,7 +49,9 @@ async function serveEngine(
   const named = { named: runtimes, defaultName: defaultRuntime };
   const { selfCommand } = await import("./cli/engine-process.ts");
   const self = selfCommand(process.execPath, process.argv[1]);
-  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, log, runtimes: named, self });
+  const { cniOptions } = await import("./cli/engine-cni.ts");
+  const cni = cniOptions(cniFlags);
+  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, cni, log, runtimes: named, self });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine
@@ -107,12 +106,33 @@ async function runtime(): Promise<void> {
   process.exit(code);
 }
 
+/** The CNI plugin: this program, called by that name. */
+async function cni(): Promise<void> {
+  const { cniMain } = await import("./cli/cni/main.ts");
+  const { writeSync } = await import("node:fs");
+  const { isNamespace, readStdin } = await import("./cli/cni/files.ts");
+  const code = await cniMain({
+    env: process.env,
+    version,
+    stdin: async (most) => readStdin(most),
+    stdout: (text) => writeWhole(writeSync, 1, text),
+    stderr: (text) => writeWhole(writeSync, 2, text),
+    call: async (socket, name, request) => (await import("./api/control/client.ts")).call(socket, name, request),
+    isNamespace,
+  });
+  process.exit(code);
+}
+
 function writeWhole(write: (fd: number, data: Uint8Array) => number, fd: number, text: string): void {
   for (let rest: Uint8Array = new TextEncoder().encode(text); rest.length > 0; ) rest = rest.subarray(write(fd, rest));
 }
 
 async function commandLine(): Promise<void> {
+  const { main } = await import("./cli/cli.ts");
+  const { hostContext } = await import("./cli/host.ts");
   process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver })));
 }
 
-await (process.env.ONGGI_FRONT === undefined ? commandLine() : runtime());
+const calledAs = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
+
+await (calledAs === "onggi-cni" ? cni() : process.env.ONGGI_FRONT === undefined ? commandLine() : runtime());

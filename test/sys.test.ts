@@ -190,6 +190,21 @@ describe.skipIf(!isRoot)("namespaces", () => {
     expect(failure(() => sys.mountSetattr(tmpfs, "", 0, { userns })).code).toBe("EPERM");
   });
 
+  test("a network namespace has a number of its own", () => {
+    using open = new Descriptors();
+    const own = open.keep(sys.open("/proc/thread-self/ns/net", O.O_RDONLY));
+    const cookies = [own, own].map(sys.networkNamespaceCookie);
+    for (let round = 0; round < 20; round++) {
+      sys.unshare(CLONE.CLONE_NEWNET);
+      const fd = sys.open("/proc/thread-self/ns/net", O.O_RDONLY);
+      sys.setns(own, CLONE.CLONE_NEWNET);
+      cookies.push(sys.networkNamespaceCookie(fd));
+      sys.close(fd);
+    }
+    expect(cookies[0]).toBe(cookies[1]!);
+    expect(new Set(cookies).size).toBe(21);
+  });
+
   test("many, one after the other", () => {
     const pids = new Set<number>();
     for (let round = 0; round < 50; round++) {

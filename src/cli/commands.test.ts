@@ -55,6 +55,7 @@ const info: ContainerInfo = {
   idMap: { hostId: 100000, size: 65536 },
   cgroupPath: "/onggi/x",
   runtime: "runc",
+  links: [],
   networks: [],
   ports: [],
 };

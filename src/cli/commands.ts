@@ -76,6 +76,11 @@ const networkRm = entry("remove networks", async () => (await import("./network-
 const networkPrune = entry("remove networks that nobody is in", async () => (await import("./network-prune.ts")).command);
 const networkConnect = entry("put a container into a network", async () => (await import("./network-connect.ts")).command);
 const networkDisconnect = entry("take a container out of one", async () => (await import("./network-disconnect.ts")).command);
+const nodeJoin = entry("share overlay networks with other hosts", async () => (await import("./node-join.ts")).command);
+const nodeLeave = entry("share them no longer", async () => (await import("./node-leave.ts")).command);
+const nodeLs = entry("list the hosts that share them", async () => (await import("./node-ls.ts")).command);
+const nodeRm = entry("forget hosts that are down for good", async () => (await import("./node-rm.ts")).command);
+const nodeStatus = entry("show how this host stands with them", async () => (await import("./node-status.ts")).command);
 const networkExplain = entry("show what a network is in the kernel", async () => (await import("./network-explain.ts")).command);
 const port = entry("show where the host answers for a container", async () => (await import("./port.ts")).command);
 const volumeCreate = entry("make a volume", async () => (await import("./volume-create.ts")).command);
@@ -198,6 +203,10 @@ export const groups: Readonly<Record<string, Group>> = {
       disconnect: networkDisconnect,
       explain: networkExplain,
     },
+  },
+  node: {
+    summary: "hosts that share overlay networks",
+    commands: { join: nodeJoin, leave: nodeLeave, ls: nodeLs, rm: nodeRm, status: nodeStatus, list: { ...nodeLs, hidden: true } },
   },
   image: {
     summary: "images",

@@ -207,17 +207,26 @@ function parseDeviceRule(rule: string): string {
   throw new UsageError(`--device-cgroup-rule "${rule}": write TYPE MAJOR:MINOR ACCESS, as in 'c 42:* rmw'`);
 }
 
-/** Throws UsageError for options nobody knows. */
+/** Bounds that hold where none are given: of what one container wrote. */
+const MOST_BYTES = 100 * 2 ** 20;
+const MOST_FILES = 3;
+
+/** What belongs to which driver the engine knows. Throws UsageError for bounds that are none. */
 export function logConfig(
   driver: LogConfig["driver"] | undefined,
   options: readonly string[] | undefined,
 ): LogConfig | undefined {
   if (!driver && !options) return undefined;
-  const log: LogConfig = { driver: driver ?? "json-file", maxSize: 0, maxFiles: 1 };
-  for (const [key, value] of Object.entries(pairs(options, "--log-opt") ?? {})) {
-    if (key === "max-size") log.maxSize = value === "-1" ? 0 : parseBytes(value, "--log-opt max-size");
-    else if (key === "max-file" && /^[1-9]\d*$/.test(value)) log.maxFiles = Number(value);
-    else throw new UsageError(`--log-opt ${key}=${value}: known are max-size=SIZE and max-file=N`);
-  }
-  return log;
+  const given = pairs(options, "--log-opt") ?? {};
+  const size = given["max-size"] ?? given["cache-max-size"];
+  const files = given["max-file"] ?? given["cache-max-file"];
+  if (files !== undefined && !/^[1-9]\d*$/.test(files))
+    throw new UsageError(`--log-opt max-file=${files}: give a number from 1 on`);
+  return {
+    driver: driver ?? "json-file",
+    maxSize: size === undefined ? MOST_BYTES : size === "-1" ? 0 : parseBytes(size, "--log-opt max-size"),
+    // as with Docker, a size alone means one file
+    maxFiles: files === undefined ? (size === undefined ? MOST_FILES : 1) : Number(files),
+    ...(Object.keys(given).length > 0 ? { options: given } : {}),
+  };
 }

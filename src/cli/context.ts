@@ -31,6 +31,10 @@ export interface EngineFlags {
   readonly registries: string | undefined;
   /** Path of policy.toml. */
   readonly policy: string | undefined;
+  /** Directories of CNI networks and, separated by colons, of plugins; seconds that a plugin may take. */
+  readonly cniConfigDir: string | undefined;
+  readonly cniBinDir: string | undefined;
+  readonly cniTimeout: string | undefined;
   /** Path of the socket of Docker's API, or "none"; absent: below the run directory. */
   readonly dockerSocket: string | undefined;
 }

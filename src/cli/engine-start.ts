@@ -3,25 +3,26 @@ import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import { type Context, type EngineFlags, line } from "./context.ts";
 import { UsageError } from "./errors.ts";
-import { bool, choice, list, text } from "./flags.ts";
+import { bool, choice, list, text, type Values } from "./flags.ts";
+
+const flags = {
+  "cgroup-driver": choice("", ["cgroupfs", "systemd"], "who makes the cgroups (ONGGI_CGROUP_DRIVER, or cgroupfs)"),
+  foreground: bool("", "serve in this process until it is told to stop"),
+  runtime: list("", "NAME=PATH", "an OCI runtime that containers may name (ONGGI_RUNTIMES, comma-separated)"),
+  "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
+  registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
+  policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
+  "docker-socket": text("", "PATH", "Docker's API; none: nowhere (ONGGI_DOCKER_SOCKET, or RUN/docker.sock)"),
+  "cni-config-dir": text("", "DIRECTORY", "CNI networks (ONGGI_CNI_CONFIG_DIR, or /etc/cni/net.d)"),
+  "cni-bin-dir": text("", "DIRECTORY[:...]", "CNI plugins (ONGGI_CNI_BIN_DIR, or /opt/cni/bin:/usr/lib/cni)"),
+  "cni-timeout": text("", "SECONDS", "how long a CNI plugin may take (ONGGI_CNI_TIMEOUT, or 30)"),
+  "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
+};
 
 export const command = define({
   usage: "[flags]",
   summary: "start the engine, unless one runs",
-  flags: {
-    "cgroup-driver": choice("", ["cgroupfs", "systemd"], "who makes the cgroups (ONGGI_CGROUP_DRIVER, or cgroupfs)"),
-    foreground: bool("", "serve in this process until it is told to stop"),
-    runtime: list("", "NAME=PATH", "an OCI runtime that containers may name (ONGGI_RUNTIMES, comma-separated)"),
-    "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
-    registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
-    policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
-    "docker-socket": text(
-      "",
-      "PATH",
-      "where Docker's API is served, none: nowhere (ONGGI_DOCKER_SOCKET, or docker.sock in the run directory)",
-    ),
-    "if-absent": bool("", "in the foreground: end quietly when another engine has the data root", { rare: true }),
-  },
+  flags,
   args: [0, 0],
   examples: [
     ["engine start --foreground", "for a service manager"],
@@ -29,34 +30,20 @@ export const command = define({
     ["engine start --cgroup-driver systemd", "cgroups as systemd scopes (cgroup v2)"],
   ],
   async run(context, values) {
-    const { ONGGI_RUNTIMES, ONGGI_DEFAULT_RUNTIME } = context.env;
-    const flags: EngineFlags = {
-      runtimes: runtimesOf(values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : [])),
-      defaultRuntime: values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
-      cgroupDriver: values["cgroup-driver"],
-      registries: values.registries === undefined ? undefined : resolve(context.cwd, values.registries),
-      policy: values.policy === undefined ? undefined : resolve(context.cwd, values.policy),
-      dockerSocket: dockerSocketOf(values["docker-socket"], context.cwd),
-    };
+    const given = flagsOf(context, values);
     if (!values.foreground) {
       const driver = values["cgroup-driver"];
-      const started = await context.startEngine(flags);
+      const started = await context.startEngine(given);
       const { pid } = await context.callRunning("ping", {});
       if (!started && driver !== undefined) await checkDriver(context, driver);
       await line(context.stdout, started ? `engine started, pid ${pid}` : `engine runs already, pid ${pid}`);
-      const kept = values.policy
-        ? "policy"
-        : values.registries
-          ? "registries.toml"
-          : values.runtime || values["default-runtime"]
-            ? "runtimes"
-            : null;
+      const kept = settingsOf(values);
       if (!started && kept)
         throw new OnggiError("engine_running", `it keeps the ${kept} it was started with; stop it first: onggi engine stop`);
       return 0;
     }
     try {
-      await context.serveEngine(flags);
+      await context.serveEngine(given);
     } catch (error) {
       if (values["if-absent"] && error instanceof OnggiError && error.code === "engine_running") {
         await line(context.stderr, error.message);
@@ -68,8 +55,33 @@ export const command = define({
   },
 });
 
-const dockerSocketOf = (given: string | undefined, cwd: string): string | undefined =>
-  given === undefined || given === "none" ? given : resolve(cwd, given);
+type Given = Values<typeof flags>;
+
+/** Throws UsageError. */
+function flagsOf({ env, cwd }: Context, values: Given): EngineFlags {
+  const { ONGGI_RUNTIMES, ONGGI_DEFAULT_RUNTIME } = env;
+  const path = (given: string | undefined) => (given === undefined ? undefined : resolve(cwd, given));
+  return {
+    runtimes: runtimesOf(values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : [])),
+    defaultRuntime: values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
+    cgroupDriver: values["cgroup-driver"],
+    registries: path(values.registries),
+    policy: path(values.policy),
+    dockerSocket: values["docker-socket"] === "none" ? "none" : path(values["docker-socket"]),
+    cniConfigDir: path(values["cni-config-dir"]),
+    cniBinDir: values["cni-bin-dir"]?.split(":").map(path).join(":"),
+    cniTimeout: values["cni-timeout"],
+  };
+}
+
+/** What was given that an engine which runs already does not take; null: nothing. */
+function settingsOf(values: Given): string | null {
+  if (values.policy) return "policy";
+  if (values.registries) return "registries.toml";
+  if (values.runtime || values["default-runtime"]) return "runtimes";
+  if (values["docker-socket"]) return "socket of Docker's API";
+  return values["cni-config-dir"] || values["cni-bin-dir"] || values["cni-timeout"] ? "CNI settings" : null;
+}
 
 /** Throws UsageError. */
 function runtimesOf(runtimes: readonly string[]): Record<string, string> {

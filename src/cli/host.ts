@@ -72,6 +72,9 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
           cgroupDriver: flags.cgroupDriver ?? env.ONGGI_CGROUP_DRIVER,
           registries: flags.registries ?? (env.ONGGI_REGISTRIES || undefined),
           policy: flags.policy ?? (env.ONGGI_POLICY || undefined),
+          cniConfigDir: flags.cniConfigDir ?? (env.ONGGI_CNI_CONFIG_DIR || undefined),
+          cniBinDir: flags.cniBinDir ?? (env.ONGGI_CNI_BIN_DIR || undefined),
+          cniTimeout: flags.cniTimeout ?? (env.ONGGI_CNI_TIMEOUT || undefined),
           dockerSocket: flags.dockerSocket ?? (env.ONGGI_DOCKER_SOCKET || undefined),
         }),
     };
@@ -81,7 +84,8 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
 
 /** Flags as the background engine's command line. */
-function words({ runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket }: EngineFlags): string[] {
+function words(flags: EngineFlags): string[] {
+  const { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket, cniConfigDir, cniBinDir, cniTimeout } = flags;
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
   return [
     ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
@@ -89,6 +93,9 @@ function words({ runtimes, defaultRuntime, cgroupDriver, registries, policy, doc
     ...option("--cgroup-driver", cgroupDriver),
     ...option("--registries", registries),
     ...option("--policy", policy),
+    ...option("--cni-config-dir", cniConfigDir),
+    ...option("--cni-bin-dir", cniBinDir),
+    ...option("--cni-timeout", cniTimeout),
     ...option("--docker-socket", dockerSocket),
   ];
 }

@@ -11,12 +11,19 @@ export const command = define({
     since: text("", "TIME", "from a time on: RFC 3339, seconds, or 10m ago"),
     until: text("", "TIME", "up to a time"),
     timestamps: bool("t", "with the time of every line"),
+    details: bool("", "with the labels and variables that its --log-opt names"),
+    clear: bool("", "empty the log instead of showing it"),
   },
   args: [1, 1],
   complete: "container",
   examples: [["logs -f -n 20 web", "the last lines and what follows"]],
   async run(context, values, [container = ""]) {
-    const { tail, since, until, follow, timestamps } = values;
+    const { tail, since, until, follow, timestamps, details, clear } = values;
+    if (clear) {
+      if (Object.keys(values).length > 1) throw new UsageError("--clear goes with no other flag");
+      await context.call("logsClear", { container });
+      return 0;
+    }
     await context.call(
       "logs",
       {
@@ -26,6 +33,7 @@ export const command = define({
         ...(since === undefined ? {} : { since }),
         ...(until === undefined ? {} : { until }),
         ...(timestamps ? { timestamps } : {}),
+        ...(details ? { details } : {}),
       },
       { stdout: (chunk) => context.stdout.write(chunk), stderr: (chunk) => context.stderr.write(chunk) },
     );

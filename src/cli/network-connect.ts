@@ -7,6 +7,7 @@ export const command = define({
   summary: "put a container into one more network",
   flags: {
     alias: list("", "NAME", "another name of it there"),
+    link: list("", "CONTAINER[:ALIAS]", "a name for another container there that it alone knows", { complete: "container" }),
     ip: text("", "ADDRESS", "IPv4 address"),
     ip6: text("", "ADDRESS", "IPv6 address"),
     "mac-address": text("", "ADDRESS", "hardware address", { rare: true }),
@@ -22,6 +23,7 @@ export const command = define({
     const words = [
       `name=${network}`,
       ...(values.alias ?? []).map((name) => `alias=${name}`),
+      ...(values.link ?? []).map((link) => `link=${link}`),
       ...(values.ip === undefined ? [] : [`ip=${values.ip}`]),
       ...(values.ip6 === undefined ? [] : [`ip6=${values.ip6}`]),
       ...(values["mac-address"] === undefined ? [] : [`mac-address=${values["mac-address"]}`]),

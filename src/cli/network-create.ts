@@ -3,28 +3,30 @@ import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { bool, list, text } from "./flags.ts";
+import { labelsOf } from "./labels.ts";
 import { pairs } from "./pairs.ts";
 
 export const command = define({
   usage: "[flags] NAME",
   summary: "make a network",
   flags: {
-    driver: text("d", "DRIVER", "bridge or macvlan (bridge)"),
+    driver: text("d", "DRIVER", "bridge, overlay, macvlan or ipvlan (bridge)"),
     subnet: list("", "PREFIX", "its addresses, as in 10.1.0.0/24; one for IPv4, one for IPv6"),
     gateway: list("", "ADDRESS", "the host's address in it"),
     "ip-range": list("", "PREFIX", "part of the subnet to give addresses from"),
     "aux-address": list("", "NAME=ADDRESS", "address that is somebody else's"),
     internal: bool("", "no way out and none in"),
     ipv6: bool("", "IPv6, also without a subnet"),
-    ipv4: bool("", "IPv4 (true)"),
+    ipv4: bool("", "IPv4 (true)", { rare: true }),
     opt: list("o", "KEY=VALUE", "option of the driver, as in com.docker.network.driver.mtu=1400"),
-    label: list("", "KEY=VALUE", "label"),
+    label: list("", "KEY[=VALUE]", "label"),
     attachable: bool("", "for Docker's sake: every network is", { rare: true }),
   },
   args: [1, 1],
   examples: [
     ["network create web", "a bridge, its subnet chosen"],
     ["network create --subnet 10.1.0.0/24 --internal back", "without a way out"],
+    ["network create -d overlay web", "for all nodes"],
     ["network create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 lan", "in the network of an interface"],
   ],
   async run(context, values, [name = ""]) {
@@ -36,7 +38,7 @@ export const command = define({
       ...(values.ipv6 === undefined ? {} : { ipv6: values.ipv6 }),
       ...(values.ipv4 === undefined ? {} : { ipv4: values.ipv4 }),
       ...(values.opt ? { options: pairs(values.opt, "--opt") ?? {} } : {}),
-      ...(values.label ? { labels: pairs(values.label, "--label") ?? {} } : {}),
+      ...(values.label ? { labels: labelsOf(values.label) ?? {} } : {}),
     });
     await line(context.stdout, id);
     return 0;

@@ -1,4 +1,5 @@
-import type { ContainerRequest, NetworkEndpoint } from "../api/control/types.ts";
+import type { ContainerLink, ContainerRequest, NetworkEndpoint } from "../api/control/types.ts";
+import { messageOf } from "../lib/errors.ts";
 import { parseRate } from "../lib/units.ts";
 import type { containerFlags } from "./container-flags.ts";
 import { UsageError } from "./errors.ts";
@@ -10,12 +11,12 @@ import { parseExpose, parsePublish } from "./ports.ts";
 type Given = Values<typeof containerFlags>;
 type NetworkRequest = Pick<
   ContainerRequest,
-  "network" | "networks" | "publish" | "publishAll" | "expose" | "dns" | "dnsSearch" | "dnsOptions" | "extraHosts"
+  "network" | "networks" | "links" | "publish" | "publishAll" | "expose" | "dns" | "dnsSearch" | "dnsOptions" | "extraHosts"
 >;
 
 const isMode = (text: string): boolean => text === "none" || text === "host" || /^(container|ns):/.test(text);
 
-/** "name=NET,alias=A,ip=ADDRESS,ip6=ADDRESS,mac-address=MAC,gw-priority=N,receive=RATE,send=RATE,driver-opt=...", or a name. Throws UsageError. */
+/** "name=NET,alias=A,link=CONTAINER:ALIAS,ip=ADDRESS,ip6=ADDRESS,mac-address=MAC,gw-priority=N,receive=RATE,send=RATE,driver-opt=...", or a name. Throws UsageError. */
 export function parseNetwork(spec: string): NetworkEndpoint {
   if (!spec.includes("=")) return { network: spec };
   const endpoint: NetworkEndpoint = { network: "" };
@@ -41,27 +42,49 @@ export function parseNetwork(spec: string): NetworkEndpoint {
         if (!/^-?\d+$/.test(value)) throw new UsageError(`--network ${spec}: gw-priority must be a number`);
         endpoint.gatewayPriority = Number(value);
         break;
+      case "link":
+        endpoint.links = [...(endpoint.links ?? []), parseLink(value)];
+        break;
       case "receive":
       case "send":
-        endpoint.bandwidth = { ...endpoint.bandwidth, [key]: parseRate(value, `--network ${spec}: ${key}`) };
+        endpoint.bandwidth = { ...endpoint.bandwidth, [key]: rateOf(value, `--network ${spec}: ${key}`) };
         break;
       case "driver-opt": {
         const [option = "", name = ""] = value.split(/=(.*)/s);
+        if (option.startsWith("cni.arg.")) {
+          endpoint.driverOptions = { ...endpoint.driverOptions, [option]: name };
+          break;
+        }
         if (option !== "com.docker.network.endpoint.ifname")
           throw new UsageError(
-            `--network ${spec}: driver option "${option}" is not known; com.docker.network.endpoint.ifname is`,
+            `--network ${spec}: driver option "${option}" is not known; com.docker.network.endpoint.ifname and cni.arg.NAME are`,
           );
         endpoint.interface = name;
         break;
       }
       default:
         throw new UsageError(
-          `--network ${spec}: unknown key "${key}"; known are name, alias, ip, ip6, mac-address, gw-priority, receive, send, driver-opt`,
+          `--network ${spec}: unknown key "${key}"; known are name, alias, link, ip, ip6, mac-address, gw-priority, receive, send, driver-opt`,
         );
     }
   }
   if (endpoint.network === "") throw new UsageError(`--network ${spec}: needs name=NETWORK`);
   return endpoint;
+}
+
+function rateOf(text: string, name: string): number {
+  try {
+    return parseRate(text, name);
+  } catch (error) {
+    throw new UsageError(messageOf(error));
+  }
+}
+
+/** "CONTAINER:ALIAS", "CONTAINER"; also as inspect shows it: "/CONTAINER:/WHO/ALIAS". Throws UsageError. */
+export function parseLink(text: string): ContainerLink {
+  const [container = "", alias = container, ...more] = text.split(":");
+  if (container === "" || alias === "" || more.length > 0) throw new UsageError(`bad format for links: ${text}`);
+  return container.startsWith("/") ? { container: container.slice(1), alias: alias.replace(/^.*\//, "") } : { container, alias };
 }
 
 /** `--ip` and its like are the first network's. */
@@ -88,6 +111,7 @@ export function networkRequest(given: Given): NetworkRequest {
   return {
     ...(mode === undefined ? {} : { network: mode }),
     ...(endpoints.length > 0 ? { networks: endpoints } : {}),
+    ...(given.link ? { links: given.link.map(parseLink) } : {}),
     ...(publish.length > 0 ? { publish } : {}),
     ...(given["publish-all"] ? { publishAll: true } : {}),
     ...(expose.length > 0 ? { expose } : {}),

@@ -32,7 +32,10 @@ export const command = define({
   },
   args: [0, Number.POSITIVE_INFINITY],
   complete: "running",
-  examples: [["stats --no-stream", "one look"]],
+  examples: [
+    ["stats --no-stream", "one look"],
+    ["stats --format '{{range $name, $one := .Networks}}{{$name}} {{$one.rx_bytes}} {{end}}'", "by interface"],
+  ],
   async run(context, values, args) {
     const screen = new Screen(context, values.format, values["no-trunc"] ?? false);
     const stop = new AbortController();
@@ -128,6 +131,18 @@ export function cpuPercent(now: StatsSample, before: StatsSample | undefined): n
   return used > 0 && all > 0 ? (used / all) * now.cpu.onlineCpus * 100 : 0;
 }
 
+/** Under the names of Docker's API (v1.41, ContainerStats). */
+const apiCounters = (counters: StatsSample["network"][string]): object => ({
+  rx_bytes: counters.rxBytes,
+  rx_packets: counters.rxPackets,
+  rx_errors: counters.rxErrors,
+  rx_dropped: counters.rxDropped,
+  tx_bytes: counters.txBytes,
+  tx_packets: counters.txPackets,
+  tx_errors: counters.txErrors,
+  tx_dropped: counters.txDropped,
+});
+
 export function rowOf(sample: StatsSample, before: StatsSample | undefined, whole: boolean): Row {
   const { memory, io, pids } = sample;
   const networks = Object.values(sample.network);
@@ -144,5 +159,6 @@ export function rowOf(sample: StatsSample, before: StatsSample | undefined, whol
     NetIO: `${decimalSize(received)} / ${decimalSize(sent)}`,
     BlockIO: `${decimalSize(io.readBytes)} / ${decimalSize(io.writeBytes)}`,
     PIDs: String(pids.current),
+    Networks: Object.fromEntries(Object.entries(sample.network).map(([name, counters]) => [name, apiCounters(counters)])),
   };
 }

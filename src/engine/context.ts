@@ -1,6 +1,7 @@
 import type { Registries } from "../images/remote/types.ts";
 import type { ImageStore, Policy } from "../images/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import type { CniNetworks } from "../networks/cni/index.ts";
 import type { DnsService } from "../networks/dns/index.ts";
 import type { Networks } from "../networks/types.ts";
 import type { CgroupManager } from "../runtime/cgroups/types.ts";
@@ -10,8 +11,10 @@ import type { CgroupRoots } from "./cgroups.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
+import type { GuestTable } from "./guest-table.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { LogForwards } from "./log-forward.ts";
 import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
 import type { Timers } from "./timers.ts";
@@ -32,8 +35,11 @@ export interface Context {
   /** What may come from registries. */
   readonly policy: Policy;
   readonly networks: Networks;
+  readonly cni: CniNetworks;
   /** Names in networks other than the default one. */
   readonly dns: DnsService;
+  /** Sandboxes of others in our networks. */
+  readonly guests: GuestTable;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;
@@ -44,6 +50,9 @@ export interface Context {
   /** Starts by restart policies, and health checks, that are to come. */
   readonly restarts: Timers;
   readonly probes: Timers;
+  /** Looks at logs that are compressed when they are rotated. */
+  readonly packs: Timers;
+  readonly forwards: LogForwards;
   readonly containers: Map<string, Container>;
   /** Work nobody waits for (deleting trash, removing a cgroup); the engine's stop waits for it. */
   readonly background: Set<Promise<unknown>>;

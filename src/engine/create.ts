@@ -13,9 +13,12 @@ import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
+import { resolveLinks } from "./links.ts";
 import { describe } from "./list.ts";
+import { checkLog } from "./log-options.ts";
 import { mountPoints } from "./mount-points.ts";
 import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
+import { checkModes, containerOfMode } from "./pid-mode.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
@@ -35,6 +38,8 @@ export function noUserNamespaceReason(
   if (request.userns === "host") return "--userns host was asked for";
   if (request.privileged) return "--privileged was asked for";
   if (request.pid === "host") return "--pid host was asked for";
+  // its /proc shows a pid namespace that belongs to the other one's user namespace
+  if (containerOfMode(request.pid) !== undefined) return "--pid container:... was asked for";
   if (request.ipc === "host") return "--ipc host was asked for";
   if (request.uts === "host") return "--uts host was asked for";
   if (request.rootfs !== undefined) return "a plain root directory keeps its owners";
@@ -109,17 +114,23 @@ export function checkName(context: Context, name: string): void {
   }
 }
 
-/** Who shares another container's network names it by id from then on: names change. */
+/** Who shares another container's network or processes names it by id from then on: names change. */
 function byId(context: Context, request: ContainerRequest): ContainerRequest {
-  const [, reference] = /^container:(.+)$/s.exec(request.network ?? "") ?? [];
-  return reference === undefined ? request : { ...request, network: `container:${findContainer(context, reference).id}` };
+  const [network, pid] = [request.network, request.pid].map((mode) => {
+    const shared = containerOfMode(mode);
+    return shared === undefined ? mode : `container:${findContainer(context, shared).id}`;
+  });
+  return { ...request, ...(network === undefined ? {} : { network }), ...(pid === undefined ? {} : { pid }) };
 }
 
 /** The record of a container that does not exist yet; makes and reserves nothing. */
-export function draft(context: Context, request: ContainerRequest): ContainerRecord {
-  checkNetworking(context, request);
+export function draft(context: Context, asked: ContainerRequest): ContainerRecord {
+  checkNetworking(context, asked);
+  const request = resolveLinks(context, asked);
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
+  checkModes(context, request);
+  checkLog(request.log);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);
@@ -161,7 +172,7 @@ export function makeFiles(context: Context, record: ContainerRecord): void {
   }
   if (owner !== 0) chownSync(paths.upper, owner, owner);
   const hostname = record.request.hostname ?? record.id.slice(0, 12);
-  const { hosts, resolvConf } = networkFiles(context, record, []);
+  const { hosts, resolvConf } = networkFiles(context, record, { endpoints: [], resolv: null });
   const files: [string, string][] = [
     [paths.hostname, `${hostname}\n`],
     [paths.hosts, hosts],

@@ -48,6 +48,8 @@ export interface ContainerRecord {
   probing?: number;
   /** It is being ended because it was unhealthy; its policy starts it again. */
   foundUnhealthy?: boolean;
+  /** It runs, and is being put into a network or taken out of one: an engine that finds this so has to finish it. */
+  networksChange?: boolean;
   /** The boot in which it was last started: after another boot nothing of it can be alive. */
   bootId: string;
 }

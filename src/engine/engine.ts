@@ -7,6 +7,7 @@ import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { nowNs, parseMoment, rfc3339 } from "../lib/time.ts";
 import { shimInMemory } from "../native/embed.ts";
+import { CniNetworks, type CniOptions } from "../networks/cni/index.ts";
 import { DnsService } from "../networks/dns/index.ts";
 import { openNetworks } from "../networks/index.ts";
 import { explain, explainJson } from "../plan/print.ts";
@@ -27,16 +28,25 @@ import { checkEventQuery, EventBus, type EventQuery, followEvents } from "./even
 import { execInContainer } from "./exec.ts";
 import { ExecSessions } from "./exec-sessions.ts";
 import { explainContainer } from "./explain.ts";
+import { GuestTable } from "./guest-table.ts";
+import { watchGuests } from "./guest-watch.ts";
+import { guestsOf } from "./guests.ts";
 import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout, layoutOf, makeLayout } from "./layout.ts";
 import { type ListQuery, listContainers } from "./list.ts";
+import { compressLog } from "./log-compress.ts";
+import { attributesOf, forwardRests } from "./log-drivers.ts";
+import { clearLog } from "./log-files.ts";
+import { LogForwards } from "./log-forward.ts";
+import { logFormat } from "./log-options.ts";
 import { type LogEntry, readLog } from "./logs.ts";
 import { manifestsOf } from "./manifest.ts";
 import { MountTable } from "./mount-table.ts";
 import { networksOf } from "./networks.ts";
+import { clusterListener, nodesOf } from "./nodes.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
@@ -67,6 +77,7 @@ import type {
   RuntimeInfo,
   StatsSample,
 } from "./types.ts";
+import { removeLink } from "./unlink.ts";
 import { updateContainer } from "./update.ts";
 import { volumesOf } from "./volumes.ts";
 
@@ -81,6 +92,8 @@ export interface EngineOptions {
   readonly registries?: string | undefined;
   /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
   readonly policy?: string | undefined;
+  /** Where CNI networks and plugins are, and how long a plugin may take. */
+  readonly cni?: Pick<CniOptions, "configDir" | "binDirs" | "timeoutMs"> | undefined;
   /** How onggi is called again: for the resolver of names, which outlives the engine. */
   readonly self: readonly string[];
   /** Where the engine's own messages go. */
@@ -148,8 +161,14 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       root: layout.root,
       tag: rootTag(layout.root),
       log: options.log,
+      nameOf: (id) => (context.containers.get(id) ?? context.guests.get(id))?.name ?? id.slice(0, 12),
+      cluster: clusterListener(() => context),
+    }),
+    cni: new CniNetworks({
+      ...{ directory: layout.cni, run: layout.run, log: options.log, ...options.cni },
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
+    guests: new GuestTable(layout.database),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
@@ -159,6 +178,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     runtimes,
     restarts: new Timers(withContainer("restart", startByPolicy), true),
     probes: new Timers(withContainer("health check of", checkHealth)),
+    packs: new Timers(withContainer("compress the log of", compressLog)),
+    forwards: new LogForwards(options.log),
     containers: new Map(),
     background: new Set(),
     deletions: new Set(),
@@ -166,6 +187,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     closing: false,
   };
   await reconcile(context);
+  forwardRests(context);
   restartAtEngineStart(context);
   return new Engine(context, lock);
 }
@@ -181,7 +203,10 @@ export class Engine {
   readonly artifacts: ReturnType<typeof artifactsOf>;
   readonly images: ReturnType<typeof imagesOf>;
   readonly networks: ReturnType<typeof networksOf>;
+  readonly nodes: ReturnType<typeof nodesOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
+  readonly guests: ReturnType<typeof guestsOf>;
+  private readonly unwatchGuests: () => void;
 
   constructor(context: Context, lock: number) {
     this.context = context;
@@ -192,7 +217,10 @@ export class Engine {
     this.artifacts = artifactsOf(context);
     this.images = imagesOf(context);
     this.networks = networksOf(context);
+    this.nodes = nodesOf(context);
     this.volumes = volumesOf(context);
+    this.guests = guestsOf(context);
+    this.unwatchGuests = watchGuests(context);
   }
 
   /** The same for every engine of this data root, and for no other. */
@@ -332,6 +360,10 @@ export class Engine {
   }
 
   /** `volumes`: with its anonymous volumes. */
+  removeLink(name: string): Promise<void> {
+    return removeLink(this.context, name);
+  }
+
   async remove(reference: string, force: boolean, volumes = false): Promise<string> {
     const container = this.find(reference);
     await removeContainer(this.context, container, { force, volumes });
@@ -377,8 +409,8 @@ export class Engine {
   ): AsyncGenerator<LogEntry> {
     const container = this.find(reference);
     const { record } = container;
-    const driver = record.request.log?.driver ?? "json-file";
-    if (driver === "none") {
+    const format = logFormat(record.request.log);
+    if (format === null) {
       throw new OnggiError("no_logs", `container ${record.name} has log driver none; there is nothing to read`);
     }
     const moment = (name: string, text: string | undefined) => {
@@ -395,7 +427,23 @@ export class Engine {
     const range = { since: moment("since", query.since), until: moment("until", query.until) };
     const ended = container.isUp ? container.nextExit() : Promise.resolve();
     const { log } = containerPaths(this.context.layout, record.id, record.logFile);
-    return readLog(log, driver, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+    return readLog(log, format, { follow: !!query.follow, tail: query.tail, ...range }, ended, signal);
+  }
+
+  /** What goes with each of a container's entries, "a=1,b=2", as its log options say. */
+  logDetails(reference: string): string {
+    const { record } = this.find(reference);
+    const pairs = Object.entries(attributesOf(this.context, record)).sort(([a], [b]) => (a < b ? -1 : 1));
+    return pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join(",");
+  }
+
+  /** Empties a container's log, also while it runs. */
+  clearLog(reference: string): string {
+    const container = this.find(reference);
+    const { log } = containerPaths(this.context.layout, container.id, container.record.logFile);
+    clearLog(log);
+    container.shim?.reopenLogs();
+    return container.id;
   }
 
   /** A sample of each container named, or of all that run (with `all`: of every one). */
@@ -469,14 +517,17 @@ export class Engine {
   async close(): Promise<void> {
     const { context } = this;
     context.closing = true;
+    this.unwatchGuests();
     context.restarts.close();
     context.probes.close();
+    context.packs.close();
     for (const container of context.containers.values()) {
       await container.lock.run(() => {
         container.shim?.disconnect();
         container.shim = null;
       });
     }
+    await context.forwards.close();
     await Promise.allSettled(context.background);
     if (![...context.containers.values()].some(({ isUp }) => isUp)) {
       for (const group of Object.values(context.cgroupRoots)) {
@@ -487,8 +538,10 @@ export class Engine {
     context.images.close();
     await context.dns.close();
     await context.networks.withdraw();
-    context.networks.close();
+    await context.networks.close();
+    context.cni.close();
     context.table.close();
+    context.guests.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

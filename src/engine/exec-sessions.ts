@@ -70,14 +70,10 @@ export class ExecSessions {
     };
     const request = { ...session.request, detach: options.detach };
     try {
-      const { process, pid, exited, served } = await startExec(
-        this.context,
-        session.container,
-        request,
-        client,
-        options.size,
+      const { process, pid, exited, served } = await startExec(this.context, session.container, request, client, {
+        size: options.size,
         id,
-      );
+      });
       Object.assign(session, { number: process.number, pid });
       const ended = exited.then(end, () => end(137));
       if ((await served) === "ended") await ended;

@@ -61,14 +61,20 @@ export interface StartedExec {
   readonly served?: Promise<"ended" | "detached">;
 }
 
-/** Starts a further process in a running container; `id` is that of an exec that was made before. It lives and dies with the container, whatever the client does. */
+/**
+ * Starts a further process in a running container. It lives and dies with the container, whatever the client does. `numbered` is told
+ * its number before it runs: one that does not run yet does not outlive the engine. `id` is that of an exec that was made before.
+ */
 export async function startExec(
   context: Context,
   container: Container,
   request: ExecRequest,
   client: ClientStreams,
-  size?: Size,
-  id?: string,
+  {
+    size,
+    numbered,
+    id,
+  }: { readonly size?: Size | undefined; readonly numbered?: (number: number) => void; readonly id?: string } = {},
 ): Promise<StartedExec> {
   const { record, shim } = container;
   if (!shim || !container.isUp) {
@@ -88,6 +94,7 @@ export async function startExec(
   const served = attachment ? serve(shim, attachment, client) : undefined;
   let pid = 0;
   try {
+    numbered?.(process.number);
     shim.start(process.number);
     ({ pid } = await (record.runtime ? inTime(`${record.runtime.name} exec`, process.started) : process.started));
   } catch (error) {
@@ -119,6 +126,6 @@ export async function execInContainer(
   client: ClientStreams,
   size?: Size,
 ): Promise<number | undefined> {
-  const { exited, served } = await startExec(context, container, request, client, size);
+  const { exited, served } = await startExec(context, container, request, client, { size });
   return (await served) === "ended" ? exited : undefined;
 }

@@ -71,9 +71,12 @@ async function probe(context: Context, container: Container, check: Check): Prom
   });
   const shell = record.imageId === "" ? undefined : context.images.get(record.imageId).config.config.Shell;
   try {
-    const exec = await startExec(context, container, { command: probeCommand(check, shell) }, clientOf(output, done.signal));
-    record.probing = exec.process.number;
-    note(context, record, false);
+    const request = { command: probeCommand(check, shell) };
+    const numbered = (number: number) => {
+      record.probing = number;
+      note(context, record, false);
+    };
+    const exec = await startExec(context, container, request, clientOf(output, done.signal), { numbered });
     const { pid } = await exec.process.started;
     const ended = Promise.all([exec.exited, exec.served]);
     if (await inTime(container, pid, ended, check.timeout / 1e6)) return result(await exec.exited, output.text);

@@ -3,6 +3,8 @@ import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
+import { linkTexts } from "./links.ts";
+import { endpointsOf, publishedBy } from "./networking.ts";
 import { BUILT_IN } from "./runtimes.ts";
 import type { ContainerInfo, ImageConfig } from "./types.ts";
 
@@ -35,7 +37,8 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     idMap: record.slot === null ? null : rangeOf(record.slot),
     cgroupPath: record.cgroupPath,
     runtime: record.runtime?.name ?? BUILT_IN,
-    networks: [...context.networks.endpointsOf(record.id)].sort((a, b) => (a.networkName < b.networkName ? -1 : 1)),
-    ports: [...context.networks.publishedBy(record.id)],
+    links: linkTexts(context, record),
+    networks: [...endpointsOf(context, record)].sort((a, b) => (a.networkName < b.networkName ? -1 : 1)),
+    ports: [...publishedBy(context, record)],
   };
 }

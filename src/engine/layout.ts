@@ -12,6 +12,8 @@ export interface Layout {
   readonly images: string;
   readonly volumes: string;
   readonly volumeDatabase: string;
+  /** What containers have by CNI plugins: one file per attachment. */
+  readonly cni: string;
   /** Directories that `image mount` makes. */
   readonly mounts: string;
   /** Files that can be made again: compiled seccomp programs. */
@@ -31,6 +33,7 @@ export function layoutOf(root: string, run: string): Layout {
     images: join(root, "images"),
     volumes: join(root, "volumes"),
     volumeDatabase: join(root, "volumes.db"),
+    cni: join(root, "cni"),
     mounts: join(root, "mounts"),
     cache: join(root, "cache"),
     database: join(root, "engine.db"),

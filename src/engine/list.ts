@@ -5,7 +5,8 @@ import { humanDuration } from "../lib/units.ts";
 import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
-import { networkNames } from "./networking.ts";
+import { pattern } from "./filters.ts";
+import { endpointsOf, networkNames, publishedBy } from "./networking.ts";
 import { isActive } from "./state.ts";
 import type { ContainerStatus, ContainerSummary } from "./types.ts";
 
@@ -47,7 +48,7 @@ const summary = (context: Context, record: ContainerRecord): ContainerSummary =>
   status: statusText(record),
   labels: record.request.labels ?? {},
   networks: networkNames(context, record),
-  ports: [...context.networks.publishedBy(record.id)],
+  ports: [...publishedBy(context, record)],
 });
 
 type Test = (record: ContainerRecord) => boolean;
@@ -96,15 +97,6 @@ function exposedBy(context: Context, { id, request, imageId }: ContainerRecord):
   ];
 }
 
-/** A pattern anywhere in the text; text that is no pattern is looked for as it stands. */
-function pattern(value: string): RegExp {
-  try {
-    return new RegExp(value);
-  } catch {
-    return new RegExp(value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  }
-}
-
 /** Each filter key: from its value to a test. Values of one key are alternatives, keys add up; labels add up too. */
 const filters: Record<string, (context: Context, value: string) => Test> = {
   id: (_, value) => (record) => record.id.startsWith(value),
@@ -147,7 +139,7 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
   "is-task": (_, value) => () => /^(false|0)$/i.test(value),
   network: (context, value) => (record) =>
     networkNames(context, record).includes(value) ||
-    context.networks.endpointsOf(record.id).some(({ network }) => network.startsWith(value)),
+    endpointsOf(context, record).some(({ network }) => network.startsWith(value)),
 };
 
 function filterTest(context: Context, wanted: Record<string, string[]>): Test {

@@ -1,6 +1,7 @@
 /** Reads back what the shim logged, in either form, across rotated files, following on request. */
-import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, watch } from "node:fs";
+import { existsSync } from "node:fs";
 import { nowNs, parseRfc3339 } from "../lib/time.ts";
+import { change, LineReader, openNext, openOldest } from "./log-files.ts";
 
 export interface LogEntry {
   /** RFC 3339 with nanoseconds, as written. */
@@ -35,82 +36,6 @@ export function parseCriLine(line: string): LogEntry | undefined {
   if (!match) return undefined;
   const [, time, stream, tag, text] = match as unknown as [string, string, "stdout" | "stderr", string, string];
   return { time, stream, text: tag === "F" ? `${text}\n` : text };
-}
-
-/** The files of one log, oldest first. */
-export function logFiles(path: string): string[] {
-  const files = [path];
-  for (let n = 1; existsSync(`${path}.${n}`); n++) files.unshift(`${path}.${n}`);
-  return files.filter((file) => existsSync(file));
-}
-
-const CHUNK = 256 * 1024;
-const decoder = new TextDecoder();
-
-/** Cuts a file into lines as it grows. Keeps its place when the file is renamed by rotation: it reads by descriptor. */
-class LineReader {
-  private readonly fd: number;
-  private offset = 0;
-  private rest: Buffer<ArrayBuffer> = Buffer.alloc(0);
-  private readonly buffer = Buffer.alloc(CHUNK);
-
-  private readonly inode: number;
-
-  constructor(path: string) {
-    this.fd = openSync(path, "r");
-    this.inode = fstatSync(this.fd).ino;
-  }
-
-  /** The whole lines that are there now. */
-  *lines(): Generator<string> {
-    for (;;) {
-      const count = readSync(this.fd, this.buffer, 0, CHUNK, this.offset);
-      if (count === 0) return;
-      this.offset += count;
-      const data =
-        this.rest.length === 0 ? this.buffer.subarray(0, count) : Buffer.concat([this.rest, this.buffer.subarray(0, count)]);
-      let start = 0;
-      for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, start)) {
-        yield decoder.decode(data.subarray(start, end));
-        start = end + 1;
-      }
-      this.rest = Buffer.from(data.subarray(start));
-    }
-  }
-
-  /** Whether `path` names the file being read; true when it names nothing, as it does for a moment during a rotation. */
-  reads(path: string): boolean {
-    try {
-      return statSync(path).ino === this.inode;
-    } catch {
-      return true;
-    }
-  }
-
-  close(): void {
-    closeSync(this.fd);
-  }
-}
-
-/** Wakes when the file at `path` changes, `done` resolves, or half a second has passed; at once where it is being rotated. */
-function change(path: string, done: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    let watcher: ReturnType<typeof watch> | undefined;
-    let patience = 500;
-    const finish = () => {
-      clearTimeout(timer);
-      watcher?.close();
-      resolve();
-    };
-    try {
-      watcher = watch(path, finish);
-      watcher.on("error", finish);
-    } catch {
-      patience = 2;
-    }
-    const timer = setTimeout(finish, patience);
-    void done.then(finish);
-  });
 }
 
 /** Keeps the last `count` values, or all. */
@@ -154,13 +79,6 @@ function* entries(reader: LineReader, want: Wanted): Generator<LogEntry> {
   }
 }
 
-/** The file that was begun after the one `reader` reads, which has been renamed; the current one if that is unknown. */
-function successor(path: string, reader: LineReader): string {
-  const files = logFiles(path);
-  const index = files.findIndex((file) => reader.reads(file));
-  return files[index + 1] ?? path;
-}
-
 /** Reads on from `reader`, through rotations, until `over` says that nothing more will come. */
 async function* followLog(
   path: string,
@@ -177,11 +95,11 @@ async function* followLog(
     for (;;) {
       // asked before reading: what is read after the end, or after a rotation, is all there will be in this file
       const last = ended;
-      reader ??= existsSync(path) ? new LineReader(path) : undefined;
+      reader ??= existsSync(path) ? await LineReader.open(path) : undefined;
       const moved = reader !== undefined && !reader.reads(path);
       if (reader) yield* entries(reader, want);
       if (reader && moved) {
-        const next = openNext(path, reader);
+        const next = await openNext(path, reader);
         reader.close();
         reader = next;
       } else if (last) {
@@ -193,32 +111,6 @@ async function* followLog(
   } finally {
     reader?.close();
   }
-}
-
-function openOldest(path: string): LineReader | undefined {
-  for (const file of logFiles(path)) {
-    try {
-      return new LineReader(file);
-    } catch {
-      // rotated away since it was listed: the next one is the oldest now
-    }
-  }
-  return undefined;
-}
-
-/** Rotation may rename a file between the look at its name and the open: looks again. */
-function openNext(path: string, reader: LineReader): LineReader | undefined {
-  for (let tries = 0; tries < 100; tries++) {
-    const name = successor(path, reader);
-    try {
-      const next = new LineReader(name);
-      if (next.reads(name) && successor(path, reader) === name) return next;
-      next.close();
-    } catch {
-      // renamed meanwhile
-    }
-  }
-  return undefined;
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>
@@ -240,7 +132,7 @@ export async function* readLog(
 ): AsyncGenerator<LogEntry> {
   const want = wanted(format, query);
   const kept = new Tail<LogEntry>(query.tail);
-  let reader = openOldest(path);
+  let reader = await openOldest(path);
   let complete = false;
   try {
     while (reader) {
@@ -252,7 +144,7 @@ export async function* readLog(
         else yield entry;
       }
       if (current) break;
-      const next = openNext(path, reader);
+      const next = await openNext(path, reader);
       reader.close();
       reader = next;
     }

@@ -26,24 +26,32 @@ export function parseExtraHost(text: string, hostGateway: string | null): { name
   throw new OnggiError("extra_host_invalid", `--add-host ${text}: write NAME:ADDRESS or NAME:host-gateway`);
 }
 
+/** The address of a name server, with an interface of the host after "%" if it is link-local. Throws "dns_invalid". */
+export function checkNameServer(text: string): void {
+  if (isIp(text.replace(/%[^%\s]+$/, ""))) return;
+  throw new OnggiError("dns_invalid", `--dns ${text}: write the address of a name server, such as 9.9.9.9`);
+}
+
 export interface HostsInput {
   readonly hostname: string;
   readonly domainname?: string | undefined;
   /** What the container answers to in its networks; none: the loopback device alone. */
   readonly addresses: readonly string[];
   readonly extraHosts: readonly string[];
+  readonly links?: readonly { readonly address: string; readonly names: readonly string[] }[];
   /** Address of the host as the container reaches it. */
   readonly hostGateway: string | null;
 }
 
-export function hostsText({ hostname, domainname, addresses, extraHosts, hostGateway }: HostsInput): string {
+export function hostsText({ hostname, domainname, addresses, extraHosts, links = [], hostGateway }: HostsInput): string {
   const extra = extraHosts.map((text) => {
     const { name, address } = parseExtraHost(text, hostGateway);
     return `${address}\t${name}\n`;
   });
   const names = domainname ? `${hostname}.${domainname} ${hostname}` : hostname;
   const own = (addresses.length > 0 ? addresses : ["127.0.1.1"]).map((address) => `${address}\t${names}\n`);
-  return [LOCAL, ...extra, ...own].join("");
+  const linked = links.map((link) => `${link.address}\t${link.names.join(" ")}\n`);
+  return [LOCAL, ...extra, ...linked, ...own].join("");
 }
 
 type DnsRequest = Pick<ContainerRequest, "dns" | "dnsSearch" | "dnsOptions">;

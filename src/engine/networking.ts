@@ -5,41 +5,42 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
-import type { Bandwidth, Endpoint, Network, Publication, Sandbox } from "../networks/types.ts";
+import type { Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
-import type { Container } from "./container.ts";
+import { cniMaker } from "./cni.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { type ContainerPaths, containerPaths } from "./layout.ts";
-import { hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
-import type { ContainerRequest, NetworkEndpoint, PortRequest, Resources } from "./types.ts";
+import { linkedTo, linkHosts } from "./links.ts";
+import { checkNameServer, hostResolvText, hostsText, parseExtraHost, resolvText } from "./network-files.ts";
+import { refuseLimits, withLimits } from "./network-limits.ts";
+import type { MadeNetworks, NetworkMaker, ResolvDefaults } from "./network-maker.ts";
+import { DEFAULT_NETWORK, networkMode } from "./network-mode.ts";
+import type { ContainerRequest, NetworkEndpoint, PortRequest } from "./types.ts";
 
-export const DEFAULT_NETWORK = "bridge";
-
-export type NetworkMode =
-  | { readonly kind: "none" | "host" }
-  /** Another container's namespace. */
-  | { readonly kind: "container"; readonly container: string }
-  | { readonly kind: "path"; readonly path: string }
-  | { readonly kind: "networks"; readonly endpoints: readonly NetworkEndpoint[] };
-
-/** What a request's words come to. Throws "network_mode_invalid". */
-export function networkMode({ network, networks = [] }: ContainerRequest): NetworkMode {
-  if (network === undefined || network === "default")
-    return { kind: "networks", endpoints: networks.length > 0 ? networks : [{ network: DEFAULT_NETWORK }] };
-  const [, kind = "", rest = ""] = /^(container|ns):(.+)$/s.exec(network) ?? [];
-  if (networks.length > 0) throw new OnggiError("network_mode_invalid", `--network ${network} goes with no other network`);
-  if (network === "none" || network === "host") return { kind: network };
-  if (kind === "container") return { kind, container: rest };
-  if (kind === "ns" && rest.startsWith("/")) return { kind: "path", path: rest };
-  return { kind: "networks", endpoints: [{ network }] };
+/** Null for a container that has no networks of its own. */
+function makerOf(request: ContainerRequest): { maker: NetworkMaker; places: readonly NetworkEndpoint[] } | null {
+  const mode = networkMode(request);
+  if (mode.kind !== "networks" && mode.kind !== "cni") return null;
+  return { maker: makers[mode.kind], places: mode.endpoints.map((place) => withLimits(request, place)) };
 }
+
+/** Whether something is made for a container between its namespace and its first instruction. */
+export const hasOwnNetworks = (request: ContainerRequest): boolean => makerOf(request) !== null;
+
+/** A container's places in networks, with what it has there while it runs. */
+export function endpointsOf(context: Context, { id, request }: ContainerRecord): readonly Endpoint[] {
+  const made = makerOf(request);
+  return made === null ? [] : made.maker.endpointsOf(context, id, made.places);
+}
+
+export const publishedBy = (context: Context, { id, request }: ContainerRecord): readonly Published[] =>
+  makerOf(request)?.maker.publishedBy(context, id) ?? [];
 
 /** The networks a container is in, or its mode, as `ps` shows them. */
 export const networkNames = (context: Context, record: ContainerRecord): string[] => {
-  const mode = networkMode(record.request);
-  if (mode.kind !== "networks") return [record.request.network ?? "none"];
-  return context.networks.endpointsOf(record.id).map(({ networkName }) => networkName);
+  if (!hasOwnNetworks(record.request)) return [record.request.network ?? "none"];
+  return endpointsOf(context, record).map(({ networkName }) => networkName);
 };
 
 const hostResolvConf = (): string => {
@@ -63,8 +64,10 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
     if (request.publish?.length || request.publishAll) refuse("--publish", why);
     if (request.dns?.length || request.extraHosts?.length) refuse("--dns and --add-host", why);
   }
-  if (mode.kind === "networks") for (const { network } of mode.endpoints) context.networks.get(network);
-  else refuseLimits(request, request.resources);
+  const own = makerOf(request);
+  if (own === null) refuseLimits(request, request.resources);
+  else own.maker.check(context, request, own.places);
+  for (const text of request.dns ?? []) checkNameServer(text);
   for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
 }
 
@@ -72,44 +75,13 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
 const hostGateway = (context: Context): string | null =>
   context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
 
-/** Limits are set on what a container has of networks. Throws "network_mode_invalid" for one that has none of its own. */
-function refuseLimits(request: ContainerRequest, { networkReceive, networkSend }: Resources = {}): void {
-  if (!networkReceive && !networkSend) return;
-  throw new OnggiError(
-    "network_mode_invalid",
-    `--network-receive and --network-send are for containers with networks of their own, not for --network ${request.network}`,
-  );
-}
-
-/** What is said of all networks of a container. */
-const bandwidthOf = ({ networkReceive, networkSend }: Resources = {}): Bandwidth => ({
-  ...(networkReceive === undefined ? {} : { receive: networkReceive }),
-  ...(networkSend === undefined ? {} : { send: networkSend }),
-});
-
-function connect(context: Context, { id, request }: ContainerRecord, endpoint: NetworkEndpoint): Endpoint {
-  const bandwidth = { ...bandwidthOf(request.resources), ...endpoint.bandwidth };
-  const limits = Object.keys(bandwidth).length > 0 ? { bandwidth } : {};
-  return context.networks.connect({ ...endpoint, ...limits, container: id, transient: !!request.autoRemove });
-}
+export const connect = (context: Context, { id, request }: ContainerRecord, place: NetworkEndpoint): Endpoint =>
+  context.networks.connect({ ...withLimits(request, place), container: id, transient: !!request.autoRemove });
 
 /** Gives a container its places. */
 export function joinNetworks(context: Context, record: ContainerRecord): void {
-  const mode = networkMode(record.request);
-  if (mode.kind === "networks") for (const endpoint of mode.endpoints) connect(context, record, endpoint);
-}
-
-/** Limits all networks of a container anew in what is named. Returns what undoes it. Throws what Networks.limit throws. */
-export async function limitNetworks(
-  context: Context,
-  { id, request }: ContainerRecord,
-  resources: Resources,
-): Promise<() => Promise<void>> {
-  if (resources.networkReceive === undefined && resources.networkSend === undefined) return async () => {};
-  if (networkMode(request).kind !== "networks") refuseLimits(request, resources);
-  const before = new Map(context.networks.endpointsOf(id).map(({ network, bandwidth = {} }) => [network, bandwidth]));
-  await context.networks.limit(id, ({ bandwidth }) => ({ ...bandwidth, ...bandwidthOf(resources) }));
-  return () => context.networks.limit(id, ({ network }) => before.get(network) ?? {});
+  const own = makerOf(record.request);
+  own?.maker.join(context, record, own.places);
 }
 
 /** A namespace that the container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */
@@ -139,13 +111,17 @@ export function publicationsOf(context: Context, { request, imageId }: Container
 }
 
 /** Without an address a port is published on every address of either family. */
-const everyFamily = (port: PortRequest): Publication[] =>
+export const everyFamily = (port: PortRequest): Publication[] =>
   port.hostIp === "" ? ["0.0.0.0", "::"].map((hostIp) => ({ ...port, hostIp })) : [port];
 
-const withNamespace = async <T>(container: string, pid: number, work: (sandbox: Sandbox) => Promise<T>): Promise<T> => {
+export const withNamespace = async <T>(
+  { id, name }: ContainerRecord,
+  pid: number,
+  work: (sandbox: Sandbox) => Promise<T>,
+): Promise<T> => {
   const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
   try {
-    return await work({ container, netns });
+    return await work({ container: id, netns, name });
   } finally {
     close(netns);
   }
@@ -153,31 +129,68 @@ const withNamespace = async <T>(container: string, pid: number, work: (sandbox: 
 
 /** Makes a container's networks in the namespace of its first process, which waits, and writes its files. Throws what Networks.attach throws. */
 export async function attachNetworks(context: Context, record: ContainerRecord, pid: number): Promise<void> {
-  if (networkMode(record.request).kind !== "networks") return;
+  const own = makerOf(record.request);
+  if (own === null) return;
   const publish = publicationsOf(context, record);
-  await withNamespace(record.id, pid, async (sandbox) => {
+  const made = await withNamespace(record, pid, (sandbox) => own.maker.attach(context, record, own.places, { sandbox, publish }));
+  writeNetworkFiles(context, record, made);
+  tellLinked(context, record.id);
+}
+
+/** Networks of ours. */
+const ownMaker: NetworkMaker = {
+  check(context, _request, places) {
+    for (const place of places) {
+      context.networks.get(place.network);
+      refuseOptions(place);
+    }
+  },
+  join(context, record, places) {
+    for (const place of places) connect(context, record, place);
+  },
+  async attach(context, record, _places, { sandbox, publish }) {
     const { endpoints } = await context.networks.attach(sandbox, publish);
     await nameContainer(context, record, endpoints, sandbox.netns);
-    writeNetworkFiles(context, record, endpoints);
-  });
+    return { endpoints, resolv: null };
+  },
+  endpointsOf: (context, id) => context.networks.endpointsOf(id),
+  publishedBy: (context, id) => context.networks.publishedBy(id),
+};
+
+/** Throws "network_invalid". */
+export function refuseOptions({ network, driverOptions = {} }: NetworkEndpoint): void {
+  const [option] = Object.keys(driverOptions);
+  if (option === undefined) return;
+  throw new OnggiError("network_invalid", `network ${network}: driver option ${option} is for networks of CNI plugins, cni:NAME`);
 }
+
+const makers = { networks: ownMaker, cni: cniMaker };
 
 /** A container that runs has another name now. Never throws. */
 export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
   if (networkMode(record.request).kind !== "networks") return;
+  await context.networks.rename(record.id, record.name);
   const endpoints = context.networks.endpointsOf(record.id);
-  await withNamespace(record.id, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
+  await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
     (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),
   );
+  tellLinked(context, record.id);
 }
 
 /** As with Docker, the default network has no names. */
-const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+export const hasNames = ({ networkName }: Endpoint): boolean => networkName !== DEFAULT_NETWORK;
+
+/** What the resolver is told of a container. */
+export interface Named {
+  readonly id: string;
+  readonly name: string;
+  readonly request: Pick<ContainerRequest, "dns" | "extraHosts">;
+}
 
 /** Tells the resolver where a container that runs is, and gives the container its name server, if one of its networks has names. */
-async function nameContainer(
+export async function nameContainer(
   context: Context,
-  { id, name, request }: ContainerRecord,
+  { id, name, request }: Named,
   endpoints: readonly Endpoint[],
   netns: number,
 ): Promise<void> {
@@ -190,7 +203,17 @@ async function nameContainer(
   if (!endpoints.some(hasNames)) return context.dns.forget(id);
   const gateway = hostGateway(context);
   const extraHosts = (request.extraHosts ?? []).map((text) => parseExtraHost(text, gateway));
-  await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts });
+  const links = endpoints.flatMap(({ network, links: of = [] }) =>
+    of.map(({ container, alias }) => ({ name: alias, container, network })),
+  );
+  await context.dns.serve({ id, netns, upstreams: request.dns ?? [], extraHosts, links });
+}
+
+/** Says all containers of other hosts to the resolver. */
+export function nameRemote({ networks, dns }: Context): void {
+  for (const { id, driver } of networks.list()) {
+    if (driver === "overlay") for (const endpoint of networks.nodes.remote(id)) dns.join(id, endpoint);
+  }
 }
 
 /** Says a network to the resolver. */
@@ -209,9 +232,10 @@ export function networkFilePaths(context: Context, { id, request }: ContainerRec
 /** What a container's /etc/hosts and /etc/resolv.conf say. They are written in place: they are mounted. */
 export function networkFiles(
   context: Context,
-  { request, id }: ContainerRecord,
-  endpoints: readonly Endpoint[],
+  record: ContainerRecord,
+  { endpoints, resolv }: MadeNetworks,
 ): { hosts: string; resolvConf: string } {
+  const { request, id } = record;
   const { kind } = networkMode(request);
   const hosts = hostsText({
     hostname: request.hostname ?? id.slice(0, 12),
@@ -220,26 +244,57 @@ export function networkFiles(
       [attached?.ipv4, attached?.ipv6].filter((address) => typeof address === "string"),
     ),
     extraHosts: request.extraHosts ?? [],
+    links: linkHosts(context, record),
     hostGateway: hostGateway(context),
   });
   if (kind === "none") return { hosts, resolvConf: "# no network: nothing to resolve names with\n" };
   const host = hostResolvConf();
+  if (kind === "cni") return { hosts, resolvConf: resolvText(withDefaults(request, resolv), host, null) };
   const resolver = endpoints.some(hasNames) ? RESOLVER_ADDRESS : null;
   return { hosts, resolvConf: kind === "networks" ? resolvText(request, host, resolver) : hostResolvText(request, host) };
 }
 
-function writeNetworkFiles(context: Context, record: ContainerRecord, endpoints: readonly Endpoint[]): void {
+/** What the container's networks say of names is used where its request says nothing. */
+const withDefaults = ({ dns, dnsSearch, dnsOptions }: ContainerRequest, resolv: ResolvDefaults | null) => ({
+  dns: [...(dns?.length ? dns : (resolv?.nameservers ?? []))],
+  dnsSearch: [...(dnsSearch?.length ? dnsSearch : (resolv?.search ?? []))],
+  dnsOptions: [...(dnsOptions?.length ? dnsOptions : (resolv?.options ?? []))],
+});
+
+function writeNetworkFiles(context: Context, record: ContainerRecord, made: MadeNetworks): void {
   const paths = containerPaths(context.layout, record.id);
-  const { hosts, resolvConf } = networkFiles(context, record, endpoints);
+  const { hosts, resolvConf } = networkFiles(context, record, made);
   writeFileSync(paths.hosts, hosts);
   writeFileSync(paths.resolvConf, resolvConf);
 }
 
+/** Those of a container that runs already. */
+export const rewriteNetworkFiles = (context: Context, record: ContainerRecord): void =>
+  writeNetworkFiles(context, record, { endpoints: endpointsOf(context, record), resolv: null });
+
+/** A container has come, has gone, or has another address or name: those that are linked to it know. Never throws. */
+export function tellLinked(context: Context, id: string): void {
+  for (const record of linkedTo(context, id)) {
+    try {
+      rewriteNetworkFiles(context, record);
+    } catch (error) {
+      context.log(`links of ${record.id}: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** Collects what goes wrong: networks never keep a container from its end. */
+async function logged(context: Context, id: string, ...works: readonly Promise<void>[]): Promise<void> {
+  for (const done of await Promise.allSettled(works))
+    if (done.status === "rejected") context.log(`networks of ${id}: ${messageOf(done.reason)}`);
+}
+
 /** The container has ended: what others can have again, they can have at once. Never throws. */
-export const detachNetworks = (context: Context, id: string): Promise<void> => {
+export async function detachNetworks(context: Context, id: string): Promise<void> {
   unname(context, id);
-  return context.networks.detach(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
-};
+  await logged(context, id, context.networks.detach(id), context.cni.detach(id));
+  tellLinked(context, id);
+}
 
 /** Its name server keeps its namespace alive, so that goes first. */
 function unname(context: Context, id: string): void {
@@ -249,74 +304,4 @@ function unname(context: Context, id: string): void {
 
 /** The container is removed. Never throws. */
 export const forgetNetworks = (context: Context, id: string): Promise<void> =>
-  context.networks.forget(id).catch((error: unknown) => context.log(`networks of ${id}: ${messageOf(error)}`));
-
-/** After a start of the engine, when it is known who runs. */
-export async function reconcileNetworks(context: Context): Promise<void> {
-  const { networks, containers } = context;
-  for (const { id } of networks.list())
-    for (const { container } of networks.endpointsIn(id))
-      if (!containers.has(container)) await forgetNetworks(context, container);
-  const netns: Sandbox[] = [];
-  try {
-    for (const { record, isUp } of containers.values())
-      if (isUp && networkMode(record.request).kind === "networks")
-        netns.push({ container: record.id, netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) });
-    await networks.reconcile(netns);
-    for (const network of networks.list()) nameNetwork(context, network);
-    for (const { container, netns: fd } of netns) {
-      const record = containers.get(container)?.record;
-      if (record) await nameContainer(context, record, networks.endpointsOf(container), fd);
-    }
-    await context.dns.settled();
-  } finally {
-    for (const { netns: fd } of netns) close(fd);
-  }
-}
-
-/** Puts a container into one more network, at once if it runs. */
-export async function connectNetwork(context: Context, container: Container, endpoint: NetworkEndpoint): Promise<void> {
-  const { record } = container;
-  await container.lock.run(async () => {
-    refuseSharing(record);
-    const { network, networkName } = connect(context, record, endpoint);
-    if (!container.isUp) return;
-    try {
-      await withNamespace(record.id, record.state.pid, async (sandbox) => {
-        await context.networks.attachOne(sandbox, network);
-        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
-      });
-    } catch (error) {
-      await context.networks.disconnect(record.id, network, null);
-      throw error;
-    }
-    writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
-    context.events.emit("network", "connect", network, { container: record.id, name: networkName });
-  });
-}
-
-/** Takes a container out of a network. */
-export async function disconnectNetwork(context: Context, container: Container, reference: string): Promise<void> {
-  const { record } = container;
-  await container.lock.run(async () => {
-    const { id, name } = context.networks.get(reference);
-    if (container.isUp) {
-      context.dns.leave(id, record.id);
-      await withNamespace(record.id, record.state.pid, async (sandbox) => {
-        await context.networks.disconnect(record.id, id, sandbox);
-        await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
-      });
-      writeNetworkFiles(context, record, context.networks.endpointsOf(record.id));
-    } else {
-      await context.networks.disconnect(record.id, id, null);
-    }
-    context.events.emit("network", "disconnect", id, { container: record.id, name });
-  });
-}
-
-const refuseSharing = ({ name, request }: ContainerRecord): void => {
-  const { kind } = networkMode(request);
-  if (kind === "networks") return;
-  const what = kind === "host" ? "the host's network" : kind === "none" ? "no network" : "a network namespace of others";
-  throw new OnggiError("network_mode_invalid", `container ${name} was made with ${what}; it cannot be in other networks`);
-};
+  logged(context, id, context.networks.forget(id), context.cni.detach(id));

@@ -2,10 +2,13 @@
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import type { Network, NetworkRequest } from "../networks/types.ts";
+import { checkCniNetwork, inspectCniNetwork, refuseCni } from "./cni.ts";
 import { type Context, findContainer } from "./context.ts";
-import { isLabelled, pruneTest } from "./filters.ts";
-import { connectNetwork, disconnectNetwork, forgetNetworks, nameNetwork } from "./networking.ts";
-import type { NetworkEndpoint, NetworkInfo } from "./types.ts";
+import { isLabelled, pattern, pruneTest } from "./filters.ts";
+import { disconnectGuest, findGuest } from "./guests.ts";
+import { connectNetwork, disconnectNetwork } from "./network-changes.ts";
+import { forgetNetworks, nameNetwork } from "./networking.ts";
+import type { AnyNetwork, NetworkEndpoint, NetworkInfo } from "./types.ts";
 
 async function create(context: Context, request: NetworkRequest): Promise<Network> {
   const network = await context.networks.create(request);
@@ -14,44 +17,58 @@ async function create(context: Context, request: NetworkRequest): Promise<Networ
   return network;
 }
 
-function inspect({ networks, containers }: Context, reference: string): NetworkInfo {
+function inspect(context: Context, reference: string): NetworkInfo {
+  const { networks, containers, guests, cni } = context;
+  if (cni.owns(reference)) return inspectCniNetwork(context, reference);
   const network = networks.get(reference);
-  const running = networks.endpointsIn(network.id).filter(({ container }) => containers.get(container)?.isUp);
+  const there = networks
+    .endpointsIn(network.id)
+    .filter(({ container }) => containers.get(container)?.isUp || guests.get(container) !== undefined);
   return {
     ...network,
-    containers: running.map((endpoint) => ({
+    containers: there.map((endpoint) => ({
       id: endpoint.container,
-      name: containers.get(endpoint.container)?.name ?? "",
+      name: (containers.get(endpoint.container) ?? guests.get(endpoint.container))?.name ?? "",
       endpoint,
     })),
   };
 }
 
-type Test = (network: Network) => boolean;
+type Test = (network: AnyNetwork) => boolean;
+
+const invalidValue = (key: string, value: string, possible: string): OnggiError =>
+  new OnggiError("invalid_filter", `invalid filter ${key}=${value}: give ${possible}`);
 
 /** Values of one key are alternatives, keys and labels add up. */
 const filters: Record<string, (context: Context, value: string) => Test> = {
-  id:
-    (_, value) =>
-    ({ id }) =>
-      id.startsWith(value),
-  name:
-    (_, value) =>
-    ({ name }) =>
-      name.includes(value),
+  id: (_, value) => {
+    const wanted = pattern(value);
+    return ({ id }) => wanted.test(id);
+  },
+  name: (_, value) => {
+    const wanted = pattern(value);
+    return ({ name }) => wanted.test(name);
+  },
   driver:
     (_, value) =>
     ({ driver }) =>
       driver === value,
-  type:
+  type: (_, value) => {
+    if (value !== "builtin" && value !== "custom") throw invalidValue("type", value, "custom or builtin");
+    return ({ predefined }) => predefined === (value === "builtin");
+  },
+  scope:
     (_, value) =>
-    ({ predefined }) =>
-      predefined === (value === "builtin"),
-  scope: (_, value) => () => value === "local",
-  dangling:
-    (context, value) =>
-    ({ id, predefined }) =>
-      /^(1|true)$/i.test(value) === (!predefined && context.networks.endpointsIn(id).length === 0),
+    ({ driver }) =>
+      value === (driver === "overlay" ? "global" : "local"),
+  dangling: (context, value) => {
+    if (!/^(?:1|0|true|false)$/.test(value)) throw invalidValue("dangling", value, "true (or 1) or false (or 0)");
+    const wanted = value === "1" || value === "true";
+    return ({ id, name, driver, predefined }) => {
+      const endpoints = driver === "cni" ? context.cni.endpointsIn(name) : context.networks.endpointsIn(id);
+      return wanted === (!predefined && endpoints.length === 0);
+    };
+  },
   label:
     (_, value) =>
     ({ labels }) =>
@@ -59,7 +76,7 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
 };
 
 /** Throws "invalid_filter". */
-function list(context: Context, wanted: Record<string, string[]> = {}): Network[] {
+function list(context: Context, wanted: Record<string, string[]> = {}): AnyNetwork[] {
   const tests = Object.entries(wanted).map(([key, values]): Test => {
     const make = lookUp(filters, key);
     if (!make) throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(filters).join(", ")}`);
@@ -67,10 +84,13 @@ function list(context: Context, wanted: Record<string, string[]> = {}): Network[
     return (network) =>
       key === "label" ? alternatives.every((test) => test(network)) : alternatives.some((test) => test(network));
   });
-  return context.networks.list().filter((network) => tests.every((test) => test(network)));
+  const all: readonly AnyNetwork[] = [...context.networks.list(), ...context.cni.list()];
+  return all.filter((network) => tests.every((test) => test(network)));
 }
 
-async function remove({ networks, events, dns }: Context, reference: string): Promise<Network> {
+async function remove(context: Context, reference: string): Promise<Network> {
+  const { networks, events, dns } = context;
+  refuseCni(context, reference, "remove its file instead");
   const network = await networks.remove(reference);
   dns.removeNetwork(network.id);
   events.emit("network", "destroy", network.id, { name: network.name, type: network.driver });
@@ -94,9 +114,22 @@ async function prune(context: Context, wanted: Record<string, string[]> = {}): P
   return { deleted };
 }
 
+/** Containers go before guests of the same name. */
+function isContainer(context: Context, reference: string): boolean {
+  try {
+    findContainer(context, reference);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** `force` takes a container out of a network although it is not there any more. */
 async function disconnect(context: Context, network: string, container: string, force: boolean): Promise<void> {
+  refuseCni(context, network, "they take it away when the container ends");
   const { id } = context.networks.get(network);
+  const guest = findGuest(context, container);
+  if (guest && !isContainer(context, container)) return disconnectGuest(context, guest, id);
   const gone = context.networks
     .endpointsIn(id)
     .find((endpoint) => endpoint.container === container && !context.containers.has(container));
@@ -111,7 +144,8 @@ export const networksOf = (context: Context) => ({
   list: (wanted?: Record<string, string[]>) => list(context, wanted),
   remove: (reference: string) => remove(context, reference),
   prune: (wanted?: Record<string, string[]>) => prune(context, wanted),
-  explain: (reference: string) => context.networks.explain(reference),
+  explain: (reference: string) => (context.cni.owns(reference) ? context.cni : context.networks).explain(reference),
+  check: (reference: string) => checkCniNetwork(context, reference),
   connect: (container: string, endpoint: NetworkEndpoint) => connectNetwork(context, findContainer(context, container), endpoint),
   disconnect: (network: string, container: string, force: boolean) => disconnect(context, network, container, force),
 });

@@ -27,8 +27,11 @@ import type { ContainerRecord } from "./database.ts";
 import { resolveDevices } from "./devices.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
+import { withLinkVariables } from "./links.ts";
+import { logFormat } from "./log-options.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
+import { pidNamespaceOf } from "./pid-mode.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";
@@ -120,6 +123,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
   const config = imageConfig(context, record);
   const paths = networkFilePaths(context, record);
   const networkNamespace = networkNamespaceOf(context, record);
+  const pidNamespace = pidNamespaceOf(context, record);
   const spec = specFromRequest({
     request: record.mounts ? { ...request, mounts: bindRequests(record.mounts) } : request,
     image: config,
@@ -133,6 +137,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
     devices: resolveDevices(request),
     files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
     ...(networkNamespace === undefined ? {} : { networkNamespace }),
+    ...(pidNamespace === undefined ? {} : { pidNamespace }),
   });
   const seccomp = seccompSection(context, request, spec.process?.capabilities?.bounding ?? []);
   return seccomp ? { ...spec, linux: { ...spec.linux, seccomp } } : spec;
@@ -140,14 +145,12 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
 
 export function supervisionOf(record: ContainerRecord): Supervision {
   const { tty, openStdin, stdinOnce, autoRemove, log } = record.request;
+  const format = logFormat(log);
   return {
     tty: !!tty,
     openStdin: !!openStdin,
     stdinOnce: !!stdinOnce,
-    log:
-      !log || log.driver === "none"
-        ? null
-        : { format: log.driver, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles },
+    log: log && format ? { format, path: record.logFile, maxSize: log.maxSize, maxFiles: log.maxFiles } : null,
     exitPath: EXIT_RECORD,
     durable: !autoRemove,
   };
@@ -257,7 +260,7 @@ function execUser(context: Context, { record }: Container, request: ExecRequest)
 /** What an exec is, however it is made: the container's specification, the process, its supervision. */
 export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
-  const spec = specOf(context, record);
+  const spec = withLinkVariables(context, record, specOf(context, record));
   const process = execProcess({
     container: spec.process as NonNullable<Spec["process"]>,
     command: request.command,

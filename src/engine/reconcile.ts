@@ -15,10 +15,11 @@ import { volumesOfContainer } from "./container-volumes.ts";
 import { type Context, inBackground } from "./context.ts";
 import { deleteByRuntime } from "./foreign.ts";
 import { forgetExecs } from "./foreign-exec.ts";
+import { openGuests } from "./guest-watch.ts";
 import { reconcileImageMounts } from "./image-mounts.ts";
 import { killSession } from "./kill-session.ts";
 import { containerPaths } from "./layout.ts";
-import { reconcileNetworks } from "./networking.ts";
+import { reconcileNetworks } from "./network-changes.ts";
 import { settleFreezer } from "./pause.ts";
 import { deleteContainer } from "./remove.ts";
 import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";
@@ -30,7 +31,7 @@ export async function reconcile(context: Context): Promise<void> {
   }
   reconcileImageMounts(context);
   const adopted = await Promise.all([...context.containers.values()].map((container) => guarded(context, container)));
-  await reconcileNetworks(context);
+  await reconcileNetworks(context, await openGuests(context));
   await reconcileVolumes(context);
   await removeStrangers(context);
   await context.images.collectGarbage();

@@ -11,6 +11,7 @@ import { deleteByRuntime } from "./foreign.ts";
 import { giveUpRestart, markStopped } from "./hold-down.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
+import { finishForwarding } from "./log-drivers.ts";
 import { forgetNetworks } from "./networking.ts";
 import { next, WrongState } from "./state.ts";
 import { signalProcess } from "./stop.ts";
@@ -70,6 +71,7 @@ export async function deleteContainer(context: Context, container: Container, vo
   if (!record.request.autoRemove) note(context, record, true);
   await deleteByRuntime(context, record);
   await forgetNetworks(context, record.id);
+  await finishForwarding(context, container);
   throwAway(context, containerPaths(context.layout, record.id).directory);
   if (!volumes) keepAnonymous(context, record);
   await deleteRecord(context, record);

@@ -17,8 +17,11 @@ import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { startingHealth, untilNextCheck } from "./health-check.ts";
 import { containerPaths } from "./layout.ts";
+import { checkLinks, withLinkVariables } from "./links.ts";
 import { describe } from "./list.ts";
-import { attachNetworks, detachNetworks, networkMode } from "./networking.ts";
+import { watchRotation } from "./log-compress.ts";
+import { forwardLog } from "./log-drivers.ts";
+import { attachNetworks, detachNetworks, hasOwnNetworks } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { afterExit } from "./restart-policy.ts";
@@ -73,7 +76,7 @@ function begin(context: Context, record: ContainerRecord, shim: Shim): Promise<S
 }
 
 async function startByShim(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
-  if (networkMode(record.request).kind === "networks") {
+  if (hasOwnNetworks(record.request)) {
     const { pid } = await shim.main.created;
     await attachNetworks(context, record, pid);
   }
@@ -108,7 +111,8 @@ export function startContainer(context: Context, container: Container, options: 
       const { cgroups, cgroupRoots } = context;
       record.cgroupPath = containerCgroup(cgroups.driver, cgroupRoots.own, record.id, record.request.cgroupParent);
       if (record.mounts?.length) await acquireVolumes(context, container);
-      const spec = container.takeSpec() ?? specOf(context, record);
+      checkLinks(context, record);
+      const spec = withLinkVariables(context, record, container.takeSpec() ?? specOf(context, record));
       trace?.mark("specification");
       const join = cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
       trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
@@ -174,10 +178,12 @@ export function startContainer(context: Context, container: Container, options: 
   });
 }
 
-/** Records the container's end when it comes, and looks at its health until then. Also for a shim that an earlier engine spawned. */
+/** Records the container's end when it comes, and until then looks at its health, forwards and compresses its log. Also for a shim that an earlier engine spawned. */
 export function watchExit(context: Context, container: Container, shim: Shim): void {
   const { health, healthcheck, state } = container.record;
   if (health && healthcheck) context.probes.after(container.id, untilNextCheck(health, healthcheck, state.startedAt, nowNs()));
+  forwardLog(context, container, container.nextExit());
+  watchRotation(context, container, shim);
   inBackground(context, `exit of ${container.id}`, async () => {
     const told = await shim.main.exited.catch(() => null);
     if (context.closing) return;
@@ -250,6 +256,7 @@ function restartAfter(record: ContainerRecord, exitCode: number, at: bigint): Re
 async function finish(context: Context, container: Container): Promise<void> {
   const { record } = container;
   context.probes.cancel(record.id);
+  context.packs.cancel(record.id);
   container.shim?.release();
   container.shim = null;
   await detachNetworks(context, record.id);

@@ -1,22 +1,13 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { nowNs, rfc3339 } from "../lib/time.ts";
+import { countersInside } from "../networks/index.ts";
+import { close, O, open } from "../sys/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
+import type { ContainerRecord } from "./database.ts";
+import { networkMode } from "./network-mode.ts";
 import type { StatsSample } from "./types.ts";
-
-/** Counters by interface out of the text of /proc/PID/net/dev; the loopback interface is left out. */
-export function parseNetDev(text: string): StatsSample["network"] {
-  const network: StatsSample["network"] = {};
-  for (const line of text.split("\n").slice(2)) {
-    const match = /^\s*([^:\s]+):\s*(.*)$/.exec(line);
-    if (!match || match[1] === "lo") continue;
-    const fields = (match[2] as string).trim().split(/\s+/).map(Number);
-    const [rxBytes = 0, rxPackets = 0, , , , , , , txBytes = 0, txPackets = 0] = fields;
-    network[match[1] as string] = { rxBytes, rxPackets, txBytes, txPackets };
-  }
-  return network;
-}
 
 /** Nanoseconds of CPU time all processors of the host have spent, idle included, out of the text of /proc/stat. */
 export function parseSystemUsage(text: string): number {
@@ -25,11 +16,18 @@ export function parseSystemUsage(text: string): number {
   return ticks.reduce((sum, value) => sum + value, 0) * 10_000_000;
 }
 
-function networkOf(pid: number): StatsSample["network"] {
+/** As with Docker, a container in the host's network has no counters of its own. */
+function networkOf({ request, state }: ContainerRecord): StatsSample["network"] {
+  if (networkMode(request).kind === "host") return {};
   try {
-    return parseNetDev(readFileSync(`/proc/${pid}/net/dev`, "utf8"));
+    const netns = open(`/proc/${state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
+    try {
+      return countersInside(netns);
+    } finally {
+      close(netns);
+    }
   } catch {
-    return {};
+    return {}; // it has ended
   }
 }
 
@@ -79,6 +77,6 @@ export function sampleStats(context: Context, { record, isUp }: Container): Stat
     },
     pids,
     io,
-    network: networkOf(record.state.pid),
+    network: networkOf(record),
   };
 }

@@ -17,8 +17,10 @@ export type {
   StoreProblem,
   StoreReport,
 } from "../images/types.ts";
-export type { Endpoint, Network, NetworkRequest, Pool, Published } from "../networks/types.ts";
+export type { CniNetwork } from "../networks/cni/types.ts";
+export type { ClusterStatus, Endpoint, JoinRequest, Network, NetworkRequest, Node, Pool, Published } from "../networks/types.ts";
 export type {
+  ContainerLink,
   ContainerRequest,
   DeviceRequest,
   HealthCheck,
@@ -42,8 +44,9 @@ import type {
   ListPlatform,
   Referrer,
 } from "../images/types.ts";
-import type { Endpoint, Network, Published } from "../networks/types.ts";
-import type { ContainerRequest, HealthCheck } from "../runtime/request-types.ts";
+import type { CniNetwork } from "../networks/cni/types.ts";
+import type { Bandwidth, Endpoint, InterfaceCounters, Network, Published } from "../networks/types.ts";
+import type { ContainerRequest, HealthCheck, PortRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
 export type Isolation = "container" | "userns";
@@ -154,16 +157,61 @@ export interface ContainerInfo {
   cgroupPath: string;
   /** Name of the OCI runtime that makes it. */
   runtime: string;
+  /** Of the default network: "/db:/web/alias". */
+  links: string[];
   /** Its places in networks, in the order of their names; empty for one that shares a network or has none. */
   networks: Endpoint[];
   /** Ports of the host, while it runs. */
   ports: Published[];
 }
 
+/** One of ours, or of CNI plugins. */
+export type AnyNetwork = Network | CniNetwork;
+
 /** One network as `network inspect` shows it. */
-export interface NetworkInfo extends Network {
+export type NetworkInfo = AnyNetwork & {
   /** Those that run. */
   containers: { id: string; name: string; endpoint: Endpoint }[];
+};
+
+/** An interface of somebody else's sandbox, as CNI names it. */
+export interface GuestReference {
+  /** CNI_CONTAINERID */
+  readonly containerId: string;
+  /** CNI_IFNAME */
+  readonly interface: string;
+}
+
+/** What CNI's ADD asks for. */
+export interface GuestRequest extends GuestReference {
+  /** Path of the sandbox's network namespace. */
+  readonly netns: string;
+  /** Name or id of the network. */
+  readonly network: string;
+  /** The name of the CNI network configuration. */
+  readonly configuration: string;
+  /** The sandbox is found by it; absent: by its id, or the first 12 digits of a long one. */
+  readonly name?: string;
+  readonly aliases?: readonly string[];
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+  readonly mac?: string;
+  readonly publish?: readonly PortRequest[];
+  readonly bandwidth?: Bandwidth;
+  /** Name servers for what is no name of ours; absent: the host's. */
+  readonly dns?: readonly string[];
+  /** False: no default route. Absent: one, unless the sandbox has one of somebody else's. */
+  readonly defaultRoute?: boolean;
+}
+
+/** What a sandbox has got of a network. */
+export interface GuestAttachment {
+  readonly network: Network;
+  readonly endpoint: Endpoint;
+  /** Where the sandbox's default routes lead, those of them that lead through this network. */
+  readonly defaultGateways: readonly string[];
+  /** Address of the name server in the sandbox's namespace; null where the network has no names. */
+  readonly nameserver: string | null;
 }
 
 /** An OCI runtime that containers can be made by. */
@@ -339,12 +387,13 @@ export interface StatsSample {
   };
   pids: { current: number; limit: number };
   io: { readBytes: number; writeBytes: number; readOps: number; writeOps: number };
-  network: Record<string, { rxBytes: number; rxPackets: number; txBytes: number; txPackets: number }>;
+  /** By interface, without the loopback device; empty for one in the host's network. */
+  network: Record<string, InterfaceCounters>;
 }
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */
 export interface EngineEvent {
-  type: "container" | "image" | "network" | "volume";
+  type: "container" | "image" | "network" | "node" | "volume";
   action: string;
   id: string;
   attributes: Record<string, string>;

@@ -3,7 +3,7 @@ import { resourcesToLinux } from "../runtime/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import { describe } from "./list.ts";
-import { limitNetworks } from "./networking.ts";
+import { limitNetworks } from "./network-limits.ts";
 import { checkRestart } from "./restart-policy.ts";
 import type { Resources, RestartPolicy } from "./types.ts";
 

@@ -50,12 +50,29 @@ export function usableAddresses({ family, first, last, length }: Subnet): Addres
   return length < 31 ? { family, first: first + 1n, last: last - 1n } : { family, first, last };
 }
 
+/** Prefixes that mean the same on every host, RFC 6890; with an address of theirs on a bridge the host would lose its own. */
+const notForContainers = [
+  ["this host's own", "0.0.0.0/8"],
+  ["this host's own", "127.0.0.0/8"],
+  ["for groups of hosts", "224.0.0.0/4"],
+  ["this host's own", "::/127"],
+  ["of each link by itself", "fe80::/10"],
+  ["for groups of hosts", "ff00::/8"],
+] as const;
+
 /**
  * A pool with all its fields checked and in canonical text; the gateway, if it is not told, is the first address.
  * @throws NetworkError address_invalid
  */
 export function completePool(pool: Pool): GatewayPool {
   const subnet = parseSubnet(pool.subnet);
+  for (const [what, other] of notForContainers) {
+    if (!overlaps(subnet, parseSubnet(other))) continue;
+    throw new NetworkError(
+      "address_invalid",
+      `subnet ${pool.subnet} has addresses of ${other}, which are ${what}: choose another`,
+    );
+  }
   const usable = usableAddresses(subnet);
   const within = (text: string, what: string): string => {
     const address = parseAddress(text, what);
@@ -102,7 +119,8 @@ export class AddressAllocator {
   readonly #taken = new Set<bigint>();
   #next: bigint;
 
-  constructor(pool: GatewayPool) {
+  /** @param anywhere begin somewhere in the range, not at its first address */
+  constructor(pool: GatewayPool, anywhere = false) {
     this.#pool = pool;
     this.#subnet = parseSubnet(pool.subnet);
     this.#usable = usableAddresses(this.#subnet);
@@ -117,7 +135,9 @@ export class AddressAllocator {
     this.#reserved = new Set(
       [pool.gateway, ...Object.values(pool.reserved ?? {})].map((text) => parseAddress(text, "address").number),
     );
-    this.#next = this.#range.first;
+    const size = this.#range.last - this.#range.first + 1n;
+    this.#next =
+      this.#range.first + (anywhere ? BigInt(Math.floor(Math.random() * Number(size < 65_536n ? size : 65_536n))) : 0n);
   }
 
   get prefixLength(): number {
@@ -126,18 +146,26 @@ export class AddressAllocator {
 
   /** An address of the range that is free and that `avoid` does not hold. @throws NetworkError addresses_exhausted */
   take(avoid: ReadonlySet<string> = new Set()): string {
+    const number = this.#free(avoid);
+    this.#taken.add(number);
+    this.#next = number === this.#range.last ? this.#range.first : number + 1n;
+    return addressText(this.#range.family, number);
+  }
+
+  /** @throws NetworkError addresses_exhausted where `take` would */
+  requireFree(avoid: ReadonlySet<string>): void {
+    this.#free(avoid);
+  }
+
+  #free(avoid: ReadonlySet<string>): bigint {
     const { family, first, last } = this.#range;
     const size = last - first + 1n;
     // Among so many in a row at least one is free.
     const most = BigInt(this.#taken.size + this.#reserved.size + avoid.size + 1);
     for (let step = 0n; step < size && step < most; step++) {
       const number = first + ((this.#next - first + step) % size);
-      if (this.#taken.has(number) || this.#reserved.has(number)) continue;
-      const text = addressText(family, number);
-      if (avoid.has(text)) continue;
-      this.#taken.add(number);
-      this.#next = number === last ? first : number + 1n;
-      return text;
+      if (this.#taken.has(number) || this.#reserved.has(number) || avoid.has(addressText(family, number))) continue;
+      return number;
     }
     throw new NetworkError(
       "addresses_exhausted",

@@ -6,6 +6,7 @@ import type { FirewallNetwork, FirewallPort } from "./firewall/index.ts";
 import type { Gateways } from "./inside.ts";
 import { hostEndName } from "./kernel.ts";
 import { parseOptions } from "./options.ts";
+import { isPassthru, sharesMac } from "./parent.ts";
 import { familyOf } from "./prefixes.ts";
 import { byPriority, type EndpointEntry, type NetworkState } from "./state.ts";
 import type { Attachment, Publication, Published } from "./types.ts";
@@ -16,7 +17,12 @@ export interface Attached {
   readonly attachment: Attachment;
 }
 
-function takeAddress(state: NetworkState, { network, record }: EndpointEntry, family: 4 | 6): string | null {
+function takeAddress(
+  state: NetworkState,
+  { network, record }: EndpointEntry,
+  family: 4 | 6,
+  elsewhere: Surroundings["elsewhere"],
+): string | null {
   const allocator = state.allocator(network, family);
   if (allocator === undefined) return null;
   const fixed = family === 4 ? record.fixed.ipv4 : record.fixed.ipv6;
@@ -27,7 +33,7 @@ function takeAddress(state: NetworkState, { network, record }: EndpointEntry, fa
     .find(({ attached }) => attached !== null && (attached.ipv4 === fixed || attached.ipv6 === fixed));
   throw new NetworkError(
     "address_in_use",
-    `address ${fixed} of network ${network.name} is in use by container ${holder?.record.container.slice(0, 12) ?? "of another"}: choose another, or stop that container`,
+    `address ${fixed} of network ${network.name} is in use by ${holder ? `container ${holder.record.container.slice(0, 12)}` : elsewhere(network, fixed)}: choose another, or stop that container`,
   );
 }
 
@@ -43,42 +49,60 @@ function freeName(prefix: string, names: ReadonlySet<string>): string {
 /** What the attachments of a container are planned with. */
 export interface Surroundings {
   readonly tag: string;
+  /** The container's name. */
+  readonly name?: string | undefined;
   /** Interfaces that the namespace has. */
   readonly names: ReadonlySet<string>;
+  /** Who has an address that no container of this host has: "container web on host-b". */
+  elsewhere(network: NetworkRecord, ip: string): string;
   /** The hardware address of an interface of the host. */
   parentMac(parent: string): string | undefined;
 }
 
-function planOne(state: NetworkState, entry: EndpointEntry, { tag, parentMac }: Surroundings, names: Set<string>): Attachment {
+function planOne(
+  state: NetworkState,
+  entry: EndpointEntry,
+  { tag, name: called, parentMac, elsewhere }: Surroundings,
+  names: Set<string>,
+): Attachment {
   const { network, record } = entry;
-  const { interfacePrefix, mode } = parseOptions(network.driver, network.options);
+  const { interfacePrefix } = parseOptions(network.driver, network.options);
   const name = record.interface ?? freeName(interfacePrefix, names);
-  const passthru = network.driver === "macvlan" && mode === "passthru" ? parentMac(network.interface) : undefined;
+  const shared = sharesMac(network) ? parentMac(network.interface) : undefined;
+  const holder = isPassthru(network) ? state.endpointsIn(network.id).find(({ attached }) => attached !== null) : undefined;
+  if (holder !== undefined) {
+    throw new NetworkError(
+      "network_in_use",
+      `network ${network.name} passes ${network.interface} through to one container at a time, and ${holder.record.container.slice(0, 12)} has it`,
+    );
+  }
   if (names.has(name)) {
     throw new NetworkError("network_invalid", `network ${network.name}: the container has an interface ${name} already`);
   }
   const taken: (string | null)[] = [];
   try {
     const take = (family: 4 | 6): string | null => {
-      const address = takeAddress(state, entry, family);
+      const address = takeAddress(state, entry, family, elsewhere);
       taken.push(address);
       return address;
     };
     const ipv4 = take(4);
     const ipv6 = take(6);
     const pool = (family: 4 | 6) => network.pools.find(({ subnet }) => familyOf(subnet) === family);
-    const gateway = (family: 4 | 6): string | null => (network.internal ? null : (pool(family)?.gateway ?? null));
+    const gateway = (family: 4 | 6): string | null =>
+      network.internal || record.withoutGateway ? null : (pool(family)?.gateway ?? null);
     names.add(name);
     return {
       interface: name,
       hostInterface: hasBridge(network) ? hostEndName(tag) : "",
-      mac: passthru ?? record.fixed.mac ?? derivedMac(ipv4, ipv6),
+      mac: shared ?? record.fixed.mac ?? derivedMac(ipv4, ipv6),
       ipv4,
       ipv4PrefixLength: ipv4 === null ? 0 : lengthOf(pool(4)!.subnet),
       ipv4Gateway: gateway(4),
       ipv6,
       ipv6PrefixLength: ipv6 === null ? 0 : lengthOf(pool(6)!.subnet),
       ipv6Gateway: gateway(6),
+      ...(network.driver === "overlay" ? { names: [...(called === undefined ? [] : [called]), ...record.aliases] } : {}),
     };
   } catch (error) {
     releaseAddresses(state, network, taken);

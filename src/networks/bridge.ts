@@ -129,9 +129,12 @@ function completeBridge(net: Rtnetlink, network: NetworkRecord, link: Link): voi
 /** Numbers that both ends of a cable are to have: far from those that the kernel gives, so that one need not ask for them. */
 export const randomIndex = (): number => 2 ** 20 + Math.floor(Math.random() * (2 ** 30 - 2 ** 20));
 
-/** Frames for a container go to its port and no other, although one whose namespace is about to end had that address before. */
+/**
+ * Frames for a hardware address go to this port and no other, although one whose namespace is about to end had that address before.
+ * Sticky, for a static entry alone moves to the port of whoever sends with the address.
+ */
 export const portEntry = (index: number, mac: string): NetlinkRequest =>
-  addNeighbour({ index, mac, fdb: true, flags: NTF.NTF_MASTER, state: NUD.NUD_NOARP });
+  addNeighbour({ index, mac, fdb: true, flags: NTF.NTF_MASTER | NTF.NTF_STICKY, state: NUD.NUD_NOARP });
 
 /**
  * Where the kernel takes frames that a bridge forwards through the rules for packets (Docker turns that on), a container that asks for

@@ -156,7 +156,7 @@ export class NetworkDatabase {
   putNetworks(networks: readonly NetworkRecord[]): void {
     this.#write(true, () => {
       const put = this.#db.query(
-        "INSERT INTO networks (id, name, data) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
+        "INSERT INTO networks (id, name, data) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data, removed = 0",
       );
       for (const network of networks) put.run(network.id, network.name, JSON.stringify(network));
     });
@@ -169,10 +169,11 @@ export class NetworkDatabase {
     });
   }
 
+  /** Not one that has come again meanwhile, as an overlay network can. */
   dropNetwork(id: string): void {
     this.#write(false, () => {
-      this.#db.query("DELETE FROM endpoints WHERE network = ?").run(id);
-      this.#db.query("DELETE FROM networks WHERE id = ?").run(id);
+      this.#db.query("DELETE FROM endpoints WHERE network = (SELECT id FROM networks WHERE id = ? AND removed = 1)").run(id);
+      this.#db.query("DELETE FROM networks WHERE id = ? AND removed = 1").run(id);
     });
   }
 

@@ -4,8 +4,9 @@ import { gatewaysOf } from "./attachments.ts";
 import { shaperName, tokenBucket } from "./bandwidth.ts";
 import { bridgeAlias, hasBridge, lengthOf } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
-import { parseOptions } from "./options.ts";
-import type { Bandwidth } from "./types.ts";
+import { hasParent, parseOptions } from "./options.ts";
+import { sharesMac } from "./parent.ts";
+import type { Attachment, Bandwidth } from "./types.ts";
 
 function bridgeLines(network: NetworkRecord, tag: string): string[] {
   const { interface: name, mtu, pools, ipv6, internal } = network;
@@ -38,22 +39,39 @@ function limitLines(cable: string, { receive, send }: Bandwidth = {}): string[] 
   ];
 }
 
+/** A VLAN is ours if its name says that it is one, and nobody has made it before. */
+function parentLines(network: NetworkRecord, tag: string, isOurs: boolean): string[] {
+  const { interface: name, mtu } = network;
+  const [, base, id] = /^(.+)\.(\d+)$/.exec(name) ?? [];
+  if (!isOurs || base === undefined) return [`# lies on ${name}`];
+  return [
+    `ip link add ${name} link ${base} mtu ${mtu} type vlan id ${id}`,
+    `ip link set ${name} alias "${bridgeAlias(network, tag)}" up`,
+  ];
+}
+
+function childLine(network: NetworkRecord, { interface: name, mac }: Attachment): string {
+  const { mode, ipvlanFlag } = parseOptions(network.driver, network.options);
+  const link = `ip link add ${name} netns CONTAINER link ${network.interface} mtu ${network.mtu}`;
+  if (network.driver === "ipvlan") return `${link} type ipvlan mode l2 ${ipvlanFlag}`;
+  return `${link}${sharesMac(network) ? "" : ` address ${mac}`} type macvlan mode ${mode}`;
+}
+
 function endpointLines({ entry, attachment }: Attached, hairpin: boolean): string[] {
   const { network, record } = entry;
   const { interface: name, hostInterface, mac, ipv4, ipv6 } = attachment;
-  const { icc, parent, mode } = parseOptions(network.driver, network.options);
+  const { icc } = parseOptions(network.driver, network.options);
   const container = `CONTAINER ${record.container.slice(0, 12)}`;
-  const outside =
-    network.driver === "macvlan"
-      ? [`ip link add ${name} netns CONTAINER link ${parent} address ${mac} mtu ${network.mtu} type macvlan mode ${mode}`]
-      : [
-          `ip link add ${hostInterface} mtu ${network.mtu} type veth peer ${name} address ${mac} mtu ${network.mtu} netns CONTAINER`,
-          `ip link set ${hostInterface} master ${network.interface} up`,
-          `bridge fdb replace ${mac} dev ${hostInterface} master static`,
-          ...(hairpin ? [`bridge link set dev ${hostInterface} hairpin on`] : []),
-          ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
-          ...limitLines(hostInterface, record.bandwidth),
-        ];
+  const outside = hasParent(network)
+    ? [childLine(network, attachment)]
+    : [
+        `ip link add ${hostInterface} mtu ${network.mtu} type veth peer ${name} address ${mac} mtu ${network.mtu} netns CONTAINER`,
+        `ip link set ${hostInterface} master ${network.interface} up`,
+        `bridge fdb replace ${mac} dev ${hostInterface} master static sticky`,
+        ...(hairpin ? [`bridge link set dev ${hostInterface} hairpin on`] : []),
+        ...(icc ? [] : [`bridge link set dev ${hostInterface} isolated on`]),
+        ...limitLines(hostInterface, record.bandwidth),
+      ];
   const before = [
     `sysctl net.ipv6.conf.default.disable_ipv6=${ipv6 === null ? 1 : 0}`,
     ...(ipv6 === null ? [] : ["sysctl net.ipv6.conf.default.accept_ra=0"]),
@@ -73,8 +91,12 @@ function endpointLines({ entry, attachment }: Attached, hairpin: boolean): strin
 
 export interface Explained {
   readonly tag: string;
+  /** What the network lies on was made for it. */
+  readonly ownsParent: boolean;
   /** Ports of bridges are in hairpin mode. */
   readonly hairpin: boolean;
+  /** Of overlay: its tunnel and who is behind it. */
+  readonly spanning: readonly string[];
   /** The firewall's words for this network. */
   readonly rules: string;
   /** Chains of others that drop what they do not know. */
@@ -84,13 +106,14 @@ export interface Explained {
 export function explainNetwork(
   network: NetworkRecord,
   attached: readonly Attached[],
-  { tag, hairpin, rules, obstacles }: Explained,
+  { tag, ownsParent, hairpin, spanning, rules, obstacles }: Explained,
 ): string {
   if (network.driver === "host") return "# containers of this network are in the host's network namespace: nothing is made\n";
   if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
   const lines = [
     `# network ${network.name}, ${network.id}`,
-    ...(hasBridge(network) ? bridgeLines(network, tag) : [`# lies on ${network.interface}`]),
+    ...(hasBridge(network) ? bridgeLines(network, tag) : parentLines(network, tag, ownsParent)),
+    ...spanning,
     ...attached.flatMap((one) => endpointLines(one, hairpin)),
   ];
   if (rules !== "") lines.push("", `# nft list table inet onggi_${tag}`, rules.trimEnd());

@@ -28,4 +28,5 @@ import type { NetworkOptions, Networks } from "./types.ts";
 export const openNetworks = (options: NetworkOptions): Networks => new LocalNetworks(options);
 
 export { NetworkError, type NetworkErrorCode } from "./errors.ts";
+export { countersInside } from "./inside.ts";
 export * from "./types.ts";

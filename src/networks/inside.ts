@@ -9,6 +9,7 @@ import {
   CLONE,
   deleteAddress,
   deleteRoute,
+  IFF,
   inNamespace,
   isErrno,
   type Link,
@@ -21,7 +22,7 @@ import {
 import { addressRequest } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import type { NamespaceSysctls } from "./sysctls.ts";
-import type { Attachment } from "./types.ts";
+import type { Attachment, InterfaceCounters } from "./types.ts";
 
 /** An interface of a container that is there, and down. */
 export interface NewInterface {
@@ -134,6 +135,32 @@ export function takeAddresses(netns: number, attachment: Attachment): void {
     const failure = net.tryBatch(requests).find((result) => result !== undefined && !isErrno(result, "EADDRNOTAVAIL"));
     if (failure !== undefined) throw failure;
   });
+}
+
+/** Where a namespace's default routes lead. */
+export const defaultRoutes = (netns: number): Gateways =>
+  within(netns, (net) => {
+    const gateway = (version: 4 | 6): string | null =>
+      net.routeList(undefined, version).find(({ to, gateway }) => to === "default" && gateway !== undefined)?.gateway ?? null;
+    return { ipv4: gateway(4), ipv6: gateway(6) };
+  });
+
+/** Whether an interface is there and up, with its addresses. */
+export const isConfigured = (netns: number, { interface: name, ipv4, ipv6 }: Attachment): boolean =>
+  within(netns, (net) => {
+    const link = net.linkByName(name);
+    if (link === null || !link.up) return false;
+    const has = new Set(net.addressList(link.index).map(({ ip }) => ip));
+    return [ipv4, ipv6].every((address) => address === null || has.has(address));
+  });
+
+/** A container that may make interfaces may make many. */
+const COUNTED_MOST = 100;
+
+/** What has gone through the interfaces of a namespace, by name, without its loopback device. */
+export function countersInside(netns: number): Record<string, InterfaceCounters> {
+  const links = within(netns, (net) => net.linkCounters()).filter(({ flags }) => (flags & IFF.IFF_LOOPBACK) === 0);
+  return Object.fromEntries(links.slice(0, COUNTED_MOST).map(({ name, flags: _, ...counters }) => [name, counters]));
 }
 
 /** The interfaces that a namespace has. */

@@ -1,19 +1,14 @@
 /** All that networks have in the kernel but rules: bridges, cables, interfaces of containers. */
 import { OnggiError } from "../lib/errors.ts";
 import {
-  CLONE,
-  deleteLink,
-  inNamespace,
   isErrno,
   type Link,
-  NETLINK,
   NetlinkError,
   type NetlinkRequest,
   Rtnetlink,
   sendFrames,
   setLink,
   settleLink,
-  tryBatchAside,
 } from "../sys/index.ts";
 import { arpAnnouncement, neighbourAdvertisement } from "./announce.ts";
 import { cableName, limitRequests, setLimits, shaperName } from "./bandwidth.ts";
@@ -31,10 +26,18 @@ import {
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { type Gateways, Inside } from "./inside.ts";
-import { macvlanRequest, requireParent } from "./macvlan.ts";
-import { parseOptions } from "./options.ts";
+import { hasParent } from "./options.ts";
+import { childRequest, disownParent, ensureParent } from "./parent.ts";
+import { removeAside } from "./removal.ts";
 import { NamespaceSysctls } from "./sysctls.ts";
 import type { Attachment, Bandwidth } from "./types.ts";
+
+/**
+ * On a parent no two interfaces have one hardware address, and in passthru mode there is one: that of a container which has ended
+ * keeps others from it until the kernel has taken its namespace apart. Milliseconds, and between attempts.
+ */
+const FORMER_MS = 3000;
+const AGAIN_MS = 20;
 
 /** An attachment that is to be made. */
 export interface Wanted {
@@ -43,25 +46,13 @@ export interface Wanted {
   readonly bandwidth: Bandwidth | undefined;
 }
 
-/** Removes links on a thread of the pool, for it takes the kernel tens of milliseconds. Those that are gone already are no error. */
-async function removeAside(names: readonly string[], netns?: number): Promise<void> {
-  if (names.length === 0) return;
-  const remove = () =>
-    tryBatchAside(
-      NETLINK.NETLINK_ROUTE,
-      names.map((name) => deleteLink({ name })),
-    );
-  const results = await (netns === undefined ? remove() : inNamespace(netns, CLONE.CLONE_NEWNET, remove));
-  const failure = results.find((result) => result !== undefined && !isErrno(result, "ENODEV"));
-  if (failure !== undefined) throw failure;
-}
-
 /** Links are made, and stay, in the network namespace that the thread is in when this is. */
 export class KernelNetworks {
   readonly net = new Rtnetlink();
   readonly #sysctls = new NamespaceSysctls();
   readonly #tag: string;
   readonly #log: (message: string) => void;
+  readonly #bridged: (network: NetworkRecord, bridge: number) => void;
   /** Index of each network's bridge, or of what macvlan lies on, once it has been seen. */
   readonly #below = new Map<string, number>();
 
@@ -69,9 +60,11 @@ export class KernelNetworks {
   /** "network address" of all that have had a hardware address of somebody's choice. */
   readonly #chosenMacs = new Set<string>();
 
-  constructor(tag: string, log: (message: string) => void) {
+  /** @param bridged is told when a network's bridge is there, and may be new */
+  constructor(tag: string, log: (message: string) => void, bridged: (network: NetworkRecord, bridge: number) => void = () => {}) {
     this.#tag = tag;
     this.#log = log;
+    this.#bridged = bridged;
   }
 
   close(): void {
@@ -81,10 +74,10 @@ export class KernelNetworks {
 
   /** Makes a network's bridge, or what is missing of it. @returns the index of what its endpoints lie on */
   ensure(network: NetworkRecord): number {
-    const { driver } = network;
     const index = hasBridge(network)
       ? ensureBridge(this.net, network, this.#tag, this.#log)
-      : requireParent(this.net, parseOptions(driver, network.options).parent).index;
+      : ensureParent(this.net, network, this.#tag);
+    if (hasBridge(network)) this.#bridged(network, index);
     this.#below.set(network.id, index);
     this.#hairpin = needsHairpin();
     return index;
@@ -104,6 +97,7 @@ export class KernelNetworks {
    * @throws NetworkError network_failed
    */
   async attach(netns: number, wanted: readonly Wanted[], gateways: Gateways): Promise<void> {
+    const deadline = wanted.some(({ network }) => hasParent(network)) ? Date.now() + FORMER_MS : 0;
     for (let attempt = 0; ; attempt++) {
       try {
         this.#make(netns, wanted, gateways);
@@ -113,6 +107,10 @@ export class KernelNetworks {
         for (const { network } of wanted) this.forget(network);
         // A bridge that somebody removed is made again, a number that was taken chosen anew.
         if (attempt < 1 && error instanceof NetlinkError) continue;
+        if (isErrno(error, "EADDRINUSE", "EINVAL") && Date.now() < deadline) {
+          await Bun.sleep(AGAIN_MS);
+          continue;
+        }
         if (error instanceof OnggiError) throw error;
         const names = wanted.map(({ network }) => network.name).join(", ");
         throw new NetworkError("network_failed", `attaching to ${names}: ${error instanceof Error ? error.message : error}`, {
@@ -127,7 +125,7 @@ export class KernelNetworks {
     const interfaces = wanted.map((one) => ({ ...one, index: randomIndex(), news: this.#isNews(one) }));
     const requests: NetlinkRequest[] = interfaces.flatMap(({ network, attachment, bandwidth, index, news }) => {
       const below = this.#below.get(network.id) ?? this.ensure(network);
-      if (!hasBridge(network)) return [macvlanRequest(network, attachment, { parent: below, index, netns })];
+      if (!hasBridge(network)) return [childRequest(network, attachment, { parent: below, index, netns })];
       return [
         ...cableRequests({ network, attachment, bridge: below, index, news, hairpin: this.#hairpin }, netns),
         ...limitRequests({ name: attachment.hostInterface, index }, bandwidth ?? {}),
@@ -168,7 +166,7 @@ export class KernelNetworks {
   async detach(netns: number, wanted: readonly Wanted[]): Promise<void> {
     const host = wanted.map(({ attachment }) => attachment.hostInterface).filter((name) => name !== "");
     host.push(...shapersOf(wanted));
-    const inside = wanted.filter(({ network }) => network.driver === "macvlan").map(({ attachment }) => attachment.interface);
+    const inside = wanted.filter(({ network }) => hasParent(network)).map(({ attachment }) => attachment.interface);
     // The namespace's first: its descriptor may be closed once somebody else runs.
     const ends = [removeAside(inside, netns), removeAside(host)];
     await Promise.all(ends);
@@ -190,6 +188,13 @@ export class KernelNetworks {
     this.forget(network);
     const link = this.net.linkByName(network.interface);
     if (link?.kind === "bridge" && link.alias === bridgeAlias(network, this.#tag)) await removeAside([link.name]);
+  }
+
+  /** Removes a VLAN that was made for a network, unless others lie on it. */
+  async removeParent(network: NetworkRecord, others: readonly NetworkRecord[]): Promise<void> {
+    this.forget(network);
+    const name = disownParent(this.net, network, this.#tag, others);
+    if (name !== null) await removeAside([name]);
   }
 
   /** Puts the host's end of a cable back where it belongs, with its limits. False if it is not there any more. */
@@ -220,7 +225,8 @@ export class KernelNetworks {
       .filter((link) => {
         if (link.kind === "veth") return isHostEnd(link.name, this.#tag) && !attached.has(link.name);
         if (link.kind === "ifb") return isShaper(link.name, this.#tag) && !attached.has(cableName(link.name));
-        return link.kind === "bridge" && link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
+        if (link.kind !== "bridge" && link.kind !== "vxlan" && link.kind !== "vlan") return false;
+        return link.alias?.startsWith(alias) === true && !networks.has(link.alias.slice(alias.length));
       })
       .map(({ name }) => name);
   }

@@ -5,7 +5,8 @@ import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { defaultMtu, type OccupiedRange, occupiedRanges } from "./host.ts";
 import type { KernelNetworks } from "./kernel.ts";
-import { requireParent } from "./macvlan.ts";
+import { hasParent } from "./options.ts";
+import { findParent, isVlan, requireKind } from "./parent.ts";
 import { familyOf, overlaps, parseSubnet, subnetText } from "./prefixes.ts";
 import type { CheckedRequest } from "./request.ts";
 
@@ -34,7 +35,7 @@ export function newNetwork(
 ): NetworkRecord {
   const { name, driver, ipv4, ipv6, internal, options, parsed, labels } = request;
   const id = newId();
-  const ranges = occupied(kernel, others, driver === "bridge");
+  const ranges = occupied(kernel, others, hasBridge({ driver }));
   for (const { subnet } of request.pools) {
     const range = parseSubnet(subnet);
     const other = ranges.find((one) => overlaps(one, range));
@@ -46,8 +47,10 @@ export function newNetwork(
     ...request.pools,
     ...request.missing.map((family) => completePool({ subnet: subnetText(chooseSubnet(family, tag, ranges)) })),
   ].sort((one, other) => familyOf(one.subnet) - familyOf(other.subnet));
-  const parent = driver === "macvlan" ? requireParent(kernel.net, parsed.parent) : undefined;
-  const link = parent?.name ?? bridgeName(id, tag, false, parsed.bridgeName);
+  const parent = hasParent({ driver }) ? findParent(kernel.net, driver, parsed.parent) : undefined;
+  const below = parent !== undefined && isVlan(parent) ? parent.base : parent;
+  if (below !== undefined) requireKind(kernel.net, driver, below.index);
+  const link = below === undefined ? bridgeName(id, tag, false, parsed.bridgeName) : parsed.parent;
   const inUse = others.find((other) => driver === "bridge" && other.interface === link);
   if (driver === "bridge" && (inUse !== undefined || kernel.net.linkByName(link) !== null)) {
     const whose = inUse === undefined ? "this host has an interface" : `network ${inUse.name} has the bridge`;
@@ -65,7 +68,7 @@ export function newNetwork(
     options,
     labels,
     interface: link,
-    mtu: parsed.mtu ?? parent?.mtu ?? defaultMtu(kernel.net),
+    mtu: parsed.mtu ?? below?.mtu ?? defaultMtu(kernel.net),
     predefined: false,
     chosen: request.pools.map(({ subnet }) => familyOf(subnet)),
   };

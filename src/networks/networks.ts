@@ -10,12 +10,16 @@ import { explainNetwork } from "./explain.ts";
 import { Firewall } from "./firewall/index.ts";
 import { KernelNetworks } from "./kernel.ts";
 import { currentDefault, newId, newNetwork, predefinedNetworks } from "./making.ts";
+import { hasParent } from "./options.ts";
+import { ClusterNodes } from "./overlay/nodes.ts";
+import { ownsVlan, sharesMac } from "./parent.ts";
 import { PortClaims } from "./ports.ts";
-import { checkFixed, checkRequest } from "./request.ts";
+import { type CheckedRequest, checkFixed, checkRequest } from "./request.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { endpointView, NetworkState, networkView } from "./state.ts";
 import type {
   Bandwidth,
+  ClusterListener,
   Endpoint,
   EndpointRequest,
   Network,
@@ -27,14 +31,18 @@ import type {
   Sandbox,
 } from "./types.ts";
 
+const noListener: ClusterListener = { network() {}, networkGone() {}, endpoint() {}, endpointGone() {} };
+
 export class LocalNetworks implements Networks {
   readonly #tag: string;
   readonly #log: (message: string) => void;
+  readonly #cluster: ClusterListener;
   readonly #db: NetworkDatabase;
   readonly #kernel: KernelNetworks;
   readonly #firewall: Firewall;
   readonly #state: NetworkState;
   readonly #sandboxes: Sandboxes;
+  readonly nodes: ClusterNodes;
   /** The table of rules is made with the first network that needs it. */
   #hasTable = false;
   /** Removals that are under way, by the interface that goes. */
@@ -42,15 +50,23 @@ export class LocalNetworks implements Networks {
   #closed = false;
 
   /** The network namespace that the thread is in becomes that of all bridges, ports and rules. */
-  constructor({ root, tag, log, nameOf }: NetworkOptions) {
+  constructor({ root, tag, log, nameOf, cluster = noListener }: NetworkOptions) {
     this.#tag = tag;
     this.#log = log;
+    this.#cluster = cluster;
     this.#firewall = new Firewall(tag, { log });
     this.#db = new NetworkDatabase(join(root, "networks.db"));
-    this.#kernel = new KernelNetworks(tag, log);
+    this.#kernel = new KernelNetworks(tag, log, (network, bridge) => {
+      if (network.driver === "overlay") this.nodes.member.ensure(network, bridge);
+    });
     const missing = predefinedNetworks(this.#kernel, this.#db.networks(), tag);
     if (missing.length > 0) this.#db.putNetworks(missing);
-    this.#state = new NetworkState(this.#db);
+    this.#state = new NetworkState(this.#db, (entry, attachment) => this.nodes.overlay?.release(entry, attachment));
+    this.nodes = new ClusterNodes({
+      ...{ tag, log, state: this.#state, kernel: this.#kernel, firewall: this.#firewall, path: join(root, "cluster.db") },
+      listener: cluster,
+      forget: (network) => this.#forget(network),
+    });
     this.#sandboxes = new Sandboxes({
       tag,
       log,
@@ -59,16 +75,22 @@ export class LocalNetworks implements Networks {
       firewall: this.#firewall,
       ports: new PortClaims(nameOf ?? ((container) => container.slice(0, 12))),
       ensure: (network) => this.#ensure(network),
+      elsewhere: (network, ip) => this.nodes.overlay?.holder(network, ip) ?? "another container",
+      claim: async (planned) => {
+        const spanning = planned.filter(({ entry }) => entry.network.driver === "overlay");
+        return spanning.length === 0 ? [] : this.nodes.member.claim(spanning);
+      },
     });
   }
 
   async create(request: NetworkRequest): Promise<Network> {
     const checked = checkRequest(request);
     // An interface that is about to go may have the name that this one is to have.
-    if (checked.parsed.bridgeName !== undefined) await this.#removals.get(checked.parsed.bridgeName);
+    await this.#removals.get(checked.parsed.bridgeName ?? checked.parsed.parent);
     if (this.#state.byName(checked.name) !== undefined) {
       throw new NetworkError("network_exists", `there is a network ${checked.name} already; remove it, or choose another name`);
     }
+    if (checked.driver === "overlay") return networkView(await this.#createOverlay(checked));
     const network = newNetwork(this.#kernel, this.#state.networks(), checked, this.#tag);
     this.#state.putNetwork(network);
     try {
@@ -78,6 +100,20 @@ export class LocalNetworks implements Networks {
       throw error;
     }
     return networkView(network);
+  }
+
+  /** Nothing is made in the kernel before a container is in it. */
+  async #createOverlay(checked: CheckedRequest): Promise<NetworkRecord> {
+    const { cluster, underlay } = this.nodes.member;
+    const { encrypted } = checked.parsed;
+    if (encrypted) underlay.checkEncryption();
+    const { id } = await cluster.createNetwork(checked.name, (others) => {
+      const local = this.#state.networks();
+      const known = new Set(local.map((network) => network.id));
+      const network = newNetwork(this.#kernel, [...local, ...others.filter((other) => !known.has(other.id))], checked, this.#tag);
+      return { ...network, mtu: checked.parsed.mtu ?? underlay.mtuOf(encrypted) };
+    });
+    return this.#state.find(id);
   }
 
   /** Makes in the kernel what a network needs there, unless it has been seen. @throws OnggiError */
@@ -93,6 +129,8 @@ export class LocalNetworks implements Networks {
 
   #make(network: NetworkRecord): void {
     const current = this.#current(network);
+    // Nothing comes out of a tunnel before it is settled from whom.
+    if (network.driver === "overlay" && !this.#hasTable) this.#makeTable();
     this.#kernel.ensure(current);
     if (!hasBridge(network)) return;
     if (!this.#hasTable) {
@@ -148,6 +186,11 @@ export class LocalNetworks implements Networks {
     return this.#state.networks().map(networkView);
   }
 
+  requireAddresses(reference: string): void {
+    const network = this.#state.find(reference);
+    for (const family of [4, 6] as const) this.#state.allocator(network, family)?.requireFree(this.#state.fixedIn(network));
+  }
+
   async remove(reference: string): Promise<Network> {
     const network = this.#state.find(reference);
     if (network.predefined) {
@@ -162,21 +205,53 @@ export class LocalNetworks implements Networks {
         `network ${network.name} has containers ${who.join(", ")}${more}: disconnect or remove them first`,
       );
     }
-    this.#remove(network);
+    if (network.driver === "overlay") {
+      const { member } = this.nodes;
+      // What a container has just given up must not keep it.
+      await member.idle();
+      await member.cluster.removeNetwork(network);
+    } else this.#remove(network);
     return networkView(network);
   }
 
   #remove(network: NetworkRecord): void {
     this.#state.removeNetwork(network);
     this.#finishRemoval(network);
+    this.nodes.overlay?.lookAgain();
+  }
+
+  /** The cluster has no such network any more. While containers of this host are to be in it, it stays known, and they cannot start. */
+  #forget(network: NetworkRecord): void {
+    if (this.#state.endpointsIn(network.id).length > 0) {
+      this.#log(`networks: network ${network.name} was removed from the cluster, but containers of this host are to be in it`);
+      return;
+    }
+    this.#cluster.networkGone(networkView(network));
+    this.#state.removeNetwork(network);
+    this.#finishRemoval(network);
+  }
+
+  /** Networks that were kept for endpoints that are gone now. */
+  #forgetOrphans(): void {
+    const { overlay } = this.nodes;
+    if (overlay === null) return;
+    for (const network of this.#state.networks()) {
+      if (network.driver !== "overlay" || overlay.cluster.mirror.network(network.id) !== undefined) continue;
+      if (this.#state.endpointsIn(network.id).length === 0) this.#forget(network);
+    }
   }
 
   /** What is left to do for a network that is marked as removed: its rules now, its link in the background. */
   #finishRemoval(network: NetworkRecord): void {
+    const { interface: name } = network;
+    const before = this.#removals.get(name);
     const removal = async (): Promise<void> => {
       try {
+        if (before !== undefined) await before;
+        if (hasParent(network)) await this.#kernel.removeParent(network, this.#state.networks());
         if (hasBridge(network)) {
           if (this.#hasTable) this.#firewall.removeNetwork(network.id);
+          await this.nodes.overlay?.closeNetwork(network);
           await this.#kernel.removeBridge(network);
         }
         // Otherwise the next engine of this root does it.
@@ -184,15 +259,16 @@ export class LocalNetworks implements Networks {
       } catch (error) {
         this.#log(`networks: removing ${network.interface} of network ${network.name}: ${messageOf(error)}`);
       } finally {
-        this.#removals.delete(network.interface);
+        if (this.#removals.get(name) === running) this.#removals.delete(name);
       }
     };
-    this.#removals.set(network.interface, removal());
+    const running = removal();
+    this.#removals.set(name, running);
   }
 
   connect(request: EndpointRequest): Endpoint {
     const network = this.#state.find(request.network);
-    const { container, aliases = [], gatewayPriority = 0, transient = false } = request;
+    const { container, aliases = [], links = [], gatewayPriority = 0, transient = false } = request;
     const fixed = checkFixed(request);
     if (network.driver === "host" || network.driver === "null") {
       throw new NetworkError("network_invalid", `network ${network.name} has no endpoints: a container is in it, or in others`);
@@ -202,6 +278,15 @@ export class LocalNetworks implements Networks {
     }
     if (network.predefined && aliases.length > 0) {
       throw new NetworkError("network_invalid", `network ${network.name} knows no aliases: make a network for that`);
+    }
+    if (network.predefined && links.length > 0) {
+      throw new NetworkError("network_invalid", `network ${network.name} knows no names: make a network for links in it`);
+    }
+    if (fixed.mac !== undefined && sharesMac(network)) {
+      throw new NetworkError(
+        "address_invalid",
+        `address ${fixed.mac}: containers of network ${network.name} have the hardware address of ${network.interface}`,
+      );
     }
     for (const [family, address] of [[4, fixed.ipv4] as const, [6, fixed.ipv6] as const]) {
       if (address === undefined) continue;
@@ -218,10 +303,12 @@ export class LocalNetworks implements Networks {
       network: network.id,
       container,
       aliases,
+      ...(links.length > 0 ? { links } : {}),
       fixed,
       ...(request.interface === undefined ? {} : { interface: request.interface }),
       ...(request.bandwidth === undefined ? {} : { bandwidth: checkBandwidth(network, request.bandwidth) }),
       gatewayPriority,
+      ...(request.withoutGateway ? { withoutGateway: true } : {}),
       transient,
     };
     return endpointView(this.#state.addEndpoint(record, network));
@@ -229,6 +316,7 @@ export class LocalNetworks implements Networks {
 
   async disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void> {
     await this.#sandboxes.disconnect(container, this.#state.find(network), sandbox);
+    this.#forgetOrphans();
   }
 
   async limit(container: string, change: (endpoint: Endpoint) => Bandwidth): Promise<void> {
@@ -264,12 +352,26 @@ export class LocalNetworks implements Networks {
     return { endpoints: this.endpointsOf(sandbox.container), published: this.publishedBy(sandbox.container) };
   }
 
-  async attachOne(sandbox: Sandbox, network: string): Promise<Endpoint> {
-    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network)));
+  async attachOne(sandbox: Sandbox, network: string, publish: readonly Publication[] = []): Promise<Endpoint> {
+    return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network), publish));
+  }
+
+  async settle(sandbox: Sandbox): Promise<void> {
+    await this.#sandboxes.settle(sandbox);
   }
 
   async detach(container: string): Promise<void> {
     this.#sandboxes.detach(container);
+  }
+
+  async rename(container: string, name: string): Promise<void> {
+    for (const entry of this.#state.endpointsOf(container)) {
+      const { attached, network, record } = entry;
+      if (attached === null || network.driver !== "overlay") continue;
+      const attachment = { ...attached, names: [name, ...record.aliases] };
+      this.#state.setAttached(container, [{ entry, attachment }], this.#state.publication(container));
+      await this.nodes.overlay?.change(entry, attached, attachment);
+    }
   }
 
   publishedBy(container: string): readonly Published[] {
@@ -287,26 +389,33 @@ export class LocalNetworks implements Networks {
       // These are made when somebody needs them.
       const isLate = driver === "overlay" || (driver === "bridge" && predefined);
       if (isLate) return this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
-      return driver === "bridge" || driver === "macvlan";
+      return driver === "bridge" || hasParent({ driver });
     });
-    for (const network of networks) {
-      this.#kernel.forget(network);
-      try {
-        this.#kernel.ensure(this.#current(network));
-      } catch (error) {
-        this.#log(`networks: network ${network.name} cannot be made: ${messageOf(error)}`);
-      }
-    }
+    const spanning = networks.filter(({ driver }) => driver === "overlay");
+    for (const network of networks) if (!spanning.includes(network)) this.#remake(network);
     // Rules of a former engine would keep the ports of containers that are gone.
     if (networks.some(hasBridge)) this.#makeTable();
     else if (!this.#hasTable) this.#removeTable();
+    for (const network of spanning) this.#remake(network);
     await this.#sandboxes.repair(running);
     this.#sandboxes.sweepSoon(0);
+    this.#forgetOrphans();
+    this.nodes.overlay?.start();
+  }
+
+  #remake(network: NetworkRecord): void {
+    this.#kernel.forget(network);
+    try {
+      this.#kernel.ensure(this.#current(network));
+    } catch (error) {
+      this.#log(`networks: network ${network.name} cannot be made: ${messageOf(error)}`);
+    }
   }
 
   async forget(container: string): Promise<void> {
     this.#sandboxes.detach(container);
     this.#state.removeEndpoints(this.#state.endpointsOf(container));
+    this.#forgetOrphans();
   }
 
   async explain(reference: string): Promise<string> {
@@ -315,13 +424,18 @@ export class LocalNetworks implements Networks {
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
-    return explainNetwork(network, attached, { tag: this.#tag, hairpin: needsHairpin(), rules, obstacles });
+    return explainNetwork(network, attached, {
+      ...{ tag: this.#tag, hairpin: needsHairpin(), rules, obstacles },
+      ownsParent: hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag),
+      spanning: network.driver === "overlay" ? this.nodes.member.explain(network) : [],
+    });
   }
 
   /** Resolves when what was to be removed in the background is gone. */
   async idle(): Promise<void> {
     await Promise.all(this.#removals.values());
     await this.#sandboxes.idle();
+    await this.nodes.overlay?.idle();
   }
 
   async withdraw(): Promise<void> {
@@ -332,15 +446,19 @@ export class LocalNetworks implements Networks {
       this.#firewall.remove();
       this.#hasTable = false;
     }
+    const lans = this.#state.networks().filter(hasParent);
+    for (const network of lans.filter((one) => !isUsed(one))) await this.#kernel.removeParent(network, lans.filter(isUsed));
     for (const network of bridges.filter((one) => !isUsed(one))) {
       if (this.#hasTable) this.#firewall.removeNetwork(network.id);
+      await this.nodes.overlay?.closeNetwork(network);
       await this.#kernel.removeBridge(network);
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.nodes.close();
     this.#sandboxes.close();
     this.#firewall.close();
     this.#kernel.close();

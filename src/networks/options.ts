@@ -10,6 +10,9 @@ const PREFIX = "com.docker.network.container_iface_prefix";
 /** Of macvlan(8): who of the containers on one parent reaches whom. */
 export type MacvlanMode = "bridge" | "private" | "vepa" | "passthru";
 
+/** The same of ipvlan in its mode l2. */
+export type IpvlanFlag = "bridge" | "private" | "vepa";
+
 /** What the options of a network mean. */
 export interface DriverOptions {
   /** Absent: as the interface that the default route leads to. */
@@ -26,9 +29,10 @@ export interface DriverOptions {
   readonly hostBinding?: string;
   /** Of overlay: what goes from host to host is encrypted. */
   readonly encrypted: boolean;
-  /** Of macvlan. */
+  /** Of macvlan and ipvlan. */
   readonly parent: string;
   readonly mode: MacvlanMode;
+  readonly ipvlanFlag: IpvlanFlag;
 }
 
 const common = [MTU, PREFIX];
@@ -39,9 +43,13 @@ const known: Readonly<Record<NetworkDriver, readonly string[]>> = {
   ],
   overlay: [...common, ENCRYPTED, `${BRIDGE}enable_icc`, `${BRIDGE}enable_ip_masquerade`, `${BRIDGE}host_binding_ipv4`],
   macvlan: [...common, "parent", "macvlan_mode"],
+  ipvlan: [...common, "parent", "ipvlan_mode", "ipvlan_flag"],
   host: [],
   null: [],
 };
+
+/** A network of this kind lies on an interface of the host. */
+export const hasParent = ({ driver }: { readonly driver: NetworkDriver }): boolean => driver === "macvlan" || driver === "ipvlan";
 
 const invalid = (message: string): NetworkError => new NetworkError("network_invalid", message);
 
@@ -80,6 +88,11 @@ export function parseOptions(driver: NetworkDriver, options: Readonly<Record<str
   if (mode !== "bridge" && mode !== "private" && mode !== "vepa" && mode !== "passthru") {
     throw invalid(`option macvlan_mode=${mode}: give bridge, private, vepa or passthru`);
   }
+  const { ipvlan_mode: ipvlanMode = "l2", ipvlan_flag: ipvlanFlag = "bridge" } = options;
+  if (ipvlanMode !== "l2") throw invalid(`option ipvlan_mode=${ipvlanMode}: l2 is the only one there is`);
+  if (ipvlanFlag !== "bridge" && ipvlanFlag !== "private" && ipvlanFlag !== "vepa") {
+    throw invalid(`option ipvlan_flag=${ipvlanFlag}: give bridge, private or vepa`);
+  }
   return {
     ...(mtu === undefined ? {} : { mtu }),
     interfacePrefix,
@@ -90,5 +103,6 @@ export function parseOptions(driver: NetworkDriver, options: Readonly<Record<str
     encrypted: flag(options, ENCRYPTED, false),
     parent: options.parent ?? "",
     mode,
+    ipvlanFlag,
   };
 }

@@ -15,7 +15,7 @@ interface Claim {
   readonly protocol: Protocol;
   readonly hostIp: string;
   readonly hostPort: number;
-  /** The socket; null where the kernel has none of that protocol, and so no process can have the port either. */
+  /** The socket; null where processes of the host may have the port, or the kernel has no sockets of that protocol. */
   readonly fd: number | null;
 }
 
@@ -40,7 +40,8 @@ export function checkPublication(publication: Publication): Publication {
     );
   }
   const { family, number } = parseAddress(publication.hostIp, "host address");
-  return { protocol, containerPort, hostIp: addressText(family, number), hostPort, hostPortEnd };
+  const unreserved = publication.unreserved ? ({ unreserved: true } as const) : {};
+  return { protocol, containerPort, hostIp: addressText(family, number), hostPort, hostPortEnd, ...unreserved };
 }
 
 /** Requests that differ in nothing but the host's address: they are to have the same port. In the order of the first of each. */
@@ -107,7 +108,8 @@ export class PortClaims {
       const port = first + ((start + step) % size);
       const claims: Claim[] = [];
       try {
-        for (const { hostIp } of group) claims.push(this.#claimOne({ container, protocol, hostIp, hostPort: port }));
+        for (const { hostIp, unreserved } of group)
+          claims.push(this.#claimOne({ container, protocol, hostIp, hostPort: port }, unreserved !== true));
         made.push(...claims);
         if (random) this.#next = port + 1;
         return port;
@@ -122,7 +124,7 @@ export class PortClaims {
     );
   }
 
-  #claimOne(wanted: Omit<Claim, "fd">): Claim {
+  #claimOne(wanted: Omit<Claim, "fd">, reserves: boolean): Claim {
     const { protocol, hostIp, hostPort } = wanted;
     const other = this.#claimed(protocol, hostIp, hostPort);
     const text = `port ${endpointText(hostIp, hostPort)}/${protocol}`;
@@ -132,7 +134,7 @@ export class PortClaims {
         `${text} is published by container ${this.#nameOf(other.container)}${other.hostIp === hostIp ? "" : ` on ${other.hostIp}`}: choose another, or stop that container`,
       );
     }
-    const claim = { ...wanted, fd: this.#bind(protocol, hostIp, hostPort, text) };
+    const claim = { ...wanted, fd: reserves ? this.#bind(protocol, hostIp, hostPort, text) : null };
     this.#portClaims(protocol, hostPort).push(claim);
     if (!this.#byContainer.has(claim.container)) this.#byContainer.set(claim.container, new Set());
     this.#byContainer.get(claim.container)!.add(claim);

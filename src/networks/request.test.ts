@@ -14,7 +14,15 @@ test("what is not told", () => {
     internal: false,
     missing: [4],
   });
-  expect(parsed).toEqual({ interfacePrefix: "eth", icc: true, masquerade: true, encrypted: false, parent: "", mode: "bridge" });
+  expect(parsed).toEqual({
+    interfacePrefix: "eth",
+    icc: true,
+    masquerade: true,
+    encrypted: false,
+    parent: "",
+    mode: "bridge",
+    ipvlanFlag: "bridge",
+  });
 });
 
 test("a subnet of IPv6 switches IPv6 on; what is on and has no subnet is to get one", () => {
@@ -27,9 +35,14 @@ test.each<[Partial<NetworkRequest>, string]>([
   [{ name: "-a" }, "begins with a letter or digit"],
   [{ name: "a b" }, "begins with a letter or digit"],
   [{ name: "a/b" }, "begins with a letter or digit"],
-  [{ driver: "overlay2" }, 'no network driver "overlay2"; there are bridge and macvlan'],
+  [{ name: "n".repeat(256) }, "network name of 256 characters: it has at most 255"],
+  [{ name: "default" }, "stands for network bridge"],
+  [{ driver: "overlay2" }, 'no network driver "overlay2"; there are bridge, overlay, macvlan and ipvlan'],
   [{ driver: "host" }, "it is there already"],
   [{ driver: "macvlan" }, "--opt parent=NAME"],
+  [{ driver: "ipvlan" }, "an ipvlan network lies on an interface"],
+  [{ driver: "ipvlan", options: { parent: "eth0", ipvlan_mode: "l4" } }, "l2 is the only one"],
+  [{ driver: "ipvlan", options: { parent: "eth0", ipvlan_flag: "passthru" } }, "give bridge, private or vepa"],
   [{ ipv4: false }, "neither IPv4 nor IPv6 is on"],
   [{ ipv6: false, pools: [{ subnet: "fd00::/64" }] }, "but IPv6 is off"],
   [{ pools: [{ subnet: "10.0.0.0/24" }, { subnet: "10.1.0.0/24" }] }, "one subnet for each of IPv4 and IPv6"],

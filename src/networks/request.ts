@@ -1,12 +1,13 @@
 /** What somebody asks for of a network, checked. Pure. */
 import { completePool, type GatewayPool } from "./addresses.ts";
 import { NetworkError } from "./errors.ts";
-import { type DriverOptions, isInterfaceName, parseOptions } from "./options.ts";
+import { type DriverOptions, hasParent, isInterfaceName, parseOptions } from "./options.ts";
 import { addressText, type Family, familyOf, parseAddress } from "./prefixes.ts";
 import type { EndpointRequest, NetworkDriver, NetworkRequest } from "./types.ts";
 
 const invalid = (message: string): NetworkError => new NetworkError("network_invalid", message);
 const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const NAME_LENGTH = 255;
 
 export interface CheckedRequest {
   readonly name: string;
@@ -23,11 +24,11 @@ export interface CheckedRequest {
 }
 
 function checkDriver(driver: string): NetworkDriver {
-  if (driver === "bridge" || driver === "macvlan") return driver;
+  if (driver === "bridge" || driver === "overlay" || driver === "macvlan" || driver === "ipvlan") return driver;
   if (driver === "host" || driver === "null" || driver === "none") {
     throw invalid(`there is one network of driver ${driver}, and it is there already`);
   }
-  throw invalid(`no network driver "${driver}"; there are bridge and macvlan`);
+  throw invalid(`no network driver "${driver}"; there are bridge, overlay, macvlan and ipvlan`);
 }
 
 /** @throws NetworkError network_invalid, address_invalid */
@@ -36,13 +37,17 @@ export function checkRequest(request: NetworkRequest): CheckedRequest {
   if (!namePattern.test(name)) {
     throw invalid(`network name "${name}": it begins with a letter or digit, and has only letters, digits, "_", "." and "-"`);
   }
+  if (name.length > NAME_LENGTH) throw invalid(`network name of ${name.length} characters: it has at most ${NAME_LENGTH}`);
+  if (name === "default") throw invalid('network name "default" stands for network bridge: choose another');
   const driver = checkDriver(request.driver ?? "bridge");
   const parsed = parseOptions(driver, options);
   if (parsed.hostBinding !== undefined && parseAddress(parsed.hostBinding, "option host_binding_ipv4").family !== 4) {
     throw invalid(`option host_binding_ipv4=${parsed.hostBinding}: it is no address of IPv4`);
   }
-  if (driver === "macvlan" && parsed.parent === "") {
-    throw invalid("a macvlan network lies on an interface of this host: give it by --opt parent=NAME");
+  if (hasParent({ driver }) && parsed.parent === "") {
+    throw invalid(
+      `${driver === "ipvlan" ? "an" : "a"} ${driver} network lies on an interface of this host: give it by --opt parent=NAME`,
+    );
   }
   const pools = (request.pools ?? []).map(completePool);
   const families = pools.map(({ subnet }) => familyOf(subnet));

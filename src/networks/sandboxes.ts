@@ -14,7 +14,7 @@ import {
 import type { NetworkRecord, PublicationRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import type { Firewall, FirewallPort } from "./firewall/index.ts";
-import { linksInside, moveDefaultRoutes, takeAddresses } from "./inside.ts";
+import { defaultRoutes, isConfigured, linksInside, moveDefaultRoutes, takeAddresses } from "./inside.ts";
 import type { KernelNetworks, Wanted } from "./kernel.ts";
 import { checkPublication, type PortClaims } from "./ports.ts";
 import { familyOf } from "./prefixes.ts";
@@ -30,6 +30,10 @@ export interface SandboxParts {
   readonly ports: PortClaims;
   /** Makes a network in the kernel unless it is there; it may have another subnet afterwards. */
   ensure(network: NetworkRecord): void;
+  /** Who has an address that no container of this host has. */
+  elsewhere(network: NetworkRecord, ip: string): string;
+  /** Takes planned addresses in networks that span hosts, all or none; what it returns is another host's, and others are to be chosen. */
+  claim(planned: readonly Attached[]): Promise<readonly { readonly network: NetworkRecord; readonly ip: string }[]>;
 }
 
 /** Links of a namespace that is ending are gone this long, in milliseconds, after its container; what is there then is a stray. */
@@ -64,7 +68,7 @@ export class Sandboxes {
   }
 
   /** One endpoint more of a running container. It takes the default route and the published ports over if it comes first. */
-  async attachOne(sandbox: Sandbox, network: NetworkRecord): Promise<EndpointEntry> {
+  async attachOne(sandbox: Sandbox, network: NetworkRecord, publish: readonly Publication[]): Promise<EndpointEntry> {
     const { state } = this.#parts;
     const entry = this.#entry(sandbox.container, network);
     const names = new Set(linksInside(sandbox.netns).map(({ name }) => name));
@@ -73,7 +77,8 @@ export class Sandboxes {
       state.clearAttachment(entry);
     }
     this.#parts.ensure(network);
-    await this.#make(sandbox, [entry], names, state.publication(sandbox.container).requests);
+    const { requests } = state.publication(sandbox.container);
+    await this.#make(sandbox, [entry], names, [...requests, ...newRequests(publish.map(checkPublication), requests)]);
     return entry;
   }
 
@@ -84,11 +89,11 @@ export class Sandboxes {
     names: ReadonlySet<string>,
     requests: readonly Publication[],
   ): Promise<void> {
-    const { state, kernel, tag } = this.#parts;
+    const { state, kernel } = this.#parts;
     const { container, netns } = sandbox;
     const before = attachedOf(state.endpointsOf(container));
     const publishedBefore = state.publication(container);
-    const added = planAttachments(state, entries, { tag, names, parentMac: (parent) => kernel.net.linkByName(parent)?.address });
+    const added = await this.#plan(sandbox, entries, names);
     const all = [...before, ...added];
     const publication = this.#record(container, { added, all, requests, publishedBefore });
     const routes = { from: gatewaysOf(before), to: gatewaysOf(all) };
@@ -102,6 +107,27 @@ export class Sandboxes {
       throw new NetworkError("network_failed", `attaching container ${container.slice(0, 12)}: ${messageOf(error)}`, {
         cause: error,
       });
+    }
+  }
+
+  /** What endpoints are to have: its addresses are taken on this host, and in the cluster. */
+  async #plan({ name }: Sandbox, entries: readonly EndpointEntry[], names: ReadonlySet<string>): Promise<Attached[]> {
+    const { state, kernel, tag, claim, elsewhere } = this.#parts;
+    for (;;) {
+      const parentMac = (parent: string): string | undefined => kernel.net.linkByName(parent)?.address;
+      const planned = planAttachments(state, entries, { tag, names, parentMac, name, elsewhere });
+      const giveBack = (): void => {
+        for (const { entry, attachment } of planned) releaseAddresses(state, entry.network, [attachment.ipv4, attachment.ipv6]);
+      };
+      try {
+        const others = await claim(planned);
+        if (others.length === 0) return planned;
+        giveBack();
+        for (const { network, ip } of others) state.allocator(network, familyOf(ip))?.takeFixed(ip);
+      } catch (error) {
+        giveBack();
+        throw error;
+      }
     }
   }
 
@@ -131,7 +157,7 @@ export class Sandboxes {
         throw error;
       }
     } catch (error) {
-      for (const { entry, attachment } of added) releaseAddresses(state, entry.network, [attachment.ipv4, attachment.ipv6]);
+      for (const { entry, attachment } of added) state.giveBack(entry, attachment);
       throw error;
     }
   }
@@ -179,7 +205,12 @@ export class Sandboxes {
     const network = ({ hostIp }: Publication): string => publisher(attached, familyOf(hostIp))!.entry.network.id;
     const kept = before.published.filter(({ hostIp }) => publisher(attached, familyOf(hostIp)) !== undefined);
     const wanted =
-      before.published.length === 0 ? publishable(attached, requests) : newlyPublishable(attached, requests, before.published);
+      before.published.length === 0
+        ? publishable(attached, requests)
+        : [
+            ...newlyPublishable(attached, before.requests, before.published),
+            ...publishable(attached, newRequests(requests, before.requests)),
+          ];
     const claimed = this.#parts.ports.claim(container, wanted);
     return { container, requests, published: [...kept, ...claimed].map((port) => ({ ...port, network: network(port) })) };
   }
@@ -319,6 +350,27 @@ export class Sandboxes {
     }
   }
 
+  /** A running container that was connected or disconnected when an engine died has all that it should have. */
+  async settle(sandbox: Sandbox): Promise<void> {
+    const { state, kernel, log } = this.#parts;
+    const { container, netns } = sandbox;
+    for (const entry of state.endpointsOf(container).filter(({ attached }) => attached === null)) {
+      try {
+        await this.attachOne(sandbox, entry.network, []);
+      } catch (error) {
+        log(
+          `networks: container ${container.slice(0, 12)} was to be connected to ${entry.network.name}, and is not: ${messageOf(error)}`,
+        );
+        state.removeEndpoints([entry]);
+      }
+    }
+    const attached = attachedOf(state.endpointsOf(container));
+    const half = wantedOf(attached).filter(({ attachment }) => !isConfigured(netns, attachment));
+    await kernel.detach(netns, half);
+    await kernel.attach(netns, half, { ipv4: null, ipv6: null });
+    moveDefaultRoutes(netns, defaultRoutes(netns), gatewaysOf(attached));
+  }
+
   /** Removes links that carry our tag and that nobody knows, some time from now; no such look is done twice. */
   sweepSoon(delay = SWEEP_AFTER): void {
     if (delay === 0) {
@@ -360,6 +412,12 @@ export class Sandboxes {
 /** Ports that the one has and the other has not. */
 const newPorts = (one: PublicationRecord, other: PublicationRecord): Published[] =>
   one.published.filter((port) => !other.published.some((published) => isSamePort(published, port)));
+
+/** Requests that are not among those of before. */
+function newRequests(requests: readonly Publication[], before: readonly Publication[]): Publication[] {
+  const known = new Set(before.map((request) => JSON.stringify(request)));
+  return requests.filter((request) => !known.has(JSON.stringify(request)));
+}
 
 const isSamePort = (one: Publication, other: Publication): boolean =>
   one.protocol === other.protocol && one.hostIp === other.hostIp && one.hostPort === other.hostPort;

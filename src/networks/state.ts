@@ -27,6 +27,7 @@ export const byPriority = (one: EndpointEntry, other: EndpointEntry): number =>
 
 export class NetworkState {
   readonly #db: NetworkDatabase;
+  readonly #released: (entry: EndpointEntry, attachment: Attachment) => void;
   readonly #networks = new Map<string, NetworkRecord>();
   readonly #byName = new Map<string, NetworkRecord>();
   /** By container and network. */
@@ -37,8 +38,10 @@ export class NetworkState {
   /** "network address" of all endpoints that have fixed ones: nobody else is given them. */
   readonly #fixed = new Map<string, Set<string>>();
 
-  constructor(db: NetworkDatabase) {
+  /** @param released is told of what an endpoint had and has no more */
+  constructor(db: NetworkDatabase, released: (entry: EndpointEntry, attachment: Attachment) => void = () => {}) {
     this.#db = db;
+    this.#released = released;
     for (const network of db.networks()) this.#enter(network);
     for (const { attached, ...record } of db.endpoints()) {
       const network = this.#networks.get(record.network);
@@ -59,7 +62,8 @@ export class NetworkState {
     this.#byName.set(network.name, network);
     this.#allocators.set(
       network.id,
-      network.pools.map((pool) => new AddressAllocator(pool)),
+      // Hosts that take the next address each would all take the same.
+      network.pools.map((pool) => new AddressAllocator(pool, network.driver === "overlay")),
     );
   }
 
@@ -76,6 +80,10 @@ export class NetworkState {
 
   networks(): NetworkRecord[] {
     return [...this.#networks.values()];
+  }
+
+  network(id: string): NetworkRecord | undefined {
+    return this.#networks.get(id);
   }
 
   byName(name: string): NetworkRecord | undefined {
@@ -207,10 +215,16 @@ export class NetworkState {
   }
 
   #giveBack(entry: EndpointEntry): void {
-    const { attached, network } = entry;
+    const { attached } = entry;
     entry.attached = null;
-    for (const address of [attached?.ipv4, attached?.ipv6]) {
-      if (address) this.allocator(network, familyOf(address))?.release(address);
+    if (attached !== null) this.giveBack(entry, attached);
+  }
+
+  /** Addresses that an endpoint has had, or should have had, are free again. */
+  giveBack(entry: EndpointEntry, attachment: Attachment): void {
+    for (const address of [attachment.ipv4, attachment.ipv6]) {
+      if (address !== null) this.allocator(entry.network, familyOf(address))?.release(address);
     }
+    this.#released(entry, attachment);
   }
 }

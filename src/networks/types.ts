@@ -1,7 +1,7 @@
 /** What others know of networks. Addresses are texts as formatIp gives them, prefixes "10.0.0.0/24", MACs "02:42:ac:11:00:02". */
 
 /** host and none are networks too: nothing is made for them. */
-export type NetworkDriver = "bridge" | "overlay" | "macvlan" | "host" | "null";
+export type NetworkDriver = "bridge" | "overlay" | "macvlan" | "ipvlan" | "host" | "null";
 
 /** A range of addresses of a network. */
 export interface Pool {
@@ -65,12 +65,19 @@ export interface Publication {
   /** In a request: first and last of the ports to choose from; 0 and 0 for any of the ephemeral ones. In what has been published both are the port. */
   readonly hostPort: number;
   readonly hostPortEnd: number;
+  /** The port is claimed among containers alone: a process of the host may have it, and hears nothing. */
+  readonly unreserved?: true;
 }
 
 /** How fast a container sends and receives in a network: bytes per second. Absent: as fast as it can. */
 export interface Bandwidth {
   readonly receive?: number;
   readonly send?: number;
+}
+
+export interface EndpointLink {
+  readonly container: string;
+  readonly alias: string;
 }
 
 export interface EndpointRequest {
@@ -84,10 +91,14 @@ export interface EndpointRequest {
   readonly mac?: string;
   /** Names besides the container's own, for this network alone. */
   readonly aliases?: readonly string[];
+  /** Names for others in this network that this container alone knows: whoever is called or known as `container` there. */
+  readonly links?: readonly EndpointLink[];
   /** The interface's name in the container; absent: "eth" and the first free number. */
   readonly interface?: string;
   /** The endpoint with the highest has the default route; 0 by default. */
   readonly gatewayPriority?: number;
+  /** No default route leads by it. */
+  readonly withoutGateway?: boolean;
   /** Refused where packets do not pass the host, as with macvlan; 0 is no limit. */
   readonly bandwidth?: Bandwidth;
   /** The container removes itself: the endpoint survives the engine's death, but not the machine's, and costs no wait for the disk. */
@@ -102,9 +113,12 @@ export interface Endpoint {
   readonly networkName: string;
   readonly container: string;
   readonly aliases: readonly string[];
+  /** Absent: none. */
+  readonly links?: readonly EndpointLink[];
   readonly fixed: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
   readonly interface?: string;
   readonly gatewayPriority: number;
+  readonly withoutGateway?: boolean;
   /** Absent: it has never been limited. */
   readonly bandwidth?: Bandwidth;
   /** What it has while its container runs; null otherwise. */
@@ -125,6 +139,20 @@ export interface Attachment {
   readonly ipv6: string | null;
   readonly ipv6PrefixLength: number;
   readonly ipv6Gateway: string | null;
+  /** Of overlay: what other hosts call it, the container's own name first. */
+  readonly names?: readonly string[];
+}
+
+/** What a container has received and sent by an interface since it was started. */
+export interface InterfaceCounters {
+  readonly rxBytes: number;
+  readonly rxPackets: number;
+  readonly rxErrors: number;
+  readonly rxDropped: number;
+  readonly txBytes: number;
+  readonly txPackets: number;
+  readonly txErrors: number;
+  readonly txDropped: number;
 }
 
 /** A running container, as networks see it. */
@@ -133,6 +161,8 @@ export interface Sandbox {
   readonly container: string;
   /** A descriptor of its network namespace, the caller's; it is not kept. */
   readonly netns: number;
+  /** Its name, by which containers of other hosts find it. */
+  readonly name?: string;
 }
 
 export interface Published extends Publication {
@@ -143,13 +173,17 @@ export interface Published extends Publication {
 /**
  * All networks of one data root. What it says is done is durable; what it makes in the kernel can be made again from what is durable.
  * Errors have the codes network_not_found, network_ambiguous, network_exists, network_in_use, network_invalid, address_invalid, address_in_use,
- * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed.
+ * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed,
+ * encryption_unavailable.
  */
 export interface Networks {
+  readonly nodes: Nodes;
   create(request: NetworkRequest): Promise<Network>;
   /** By name, id or unique prefix of an id. */
   get(reference: string): Network;
   list(): readonly Network[];
+  /** Whether an endpoint could be attached now. Throws network_not_found, addresses_exhausted. */
+  requireAddresses(reference: string): void;
   /** Refused while a container has an endpoint in it. */
   remove(reference: string): Promise<Network>;
 
@@ -173,11 +207,18 @@ export interface Networks {
     sandbox: Sandbox,
     publish: readonly Publication[],
   ): Promise<{ endpoints: readonly Endpoint[]; published: readonly Published[] }>;
-  /** One endpoint more, of a container that runs. */
-  attachOne(sandbox: Sandbox, network: string): Promise<Endpoint>;
+  /** One endpoint more, of a container that runs. `publish`: what it publishes besides what it asked for before. */
+  attachOne(sandbox: Sandbox, network: string, publish?: readonly Publication[]): Promise<Endpoint>;
+  /**
+   * After `reconcile`, for a container that was being connected or disconnected when its engine died: every endpoint it has is made, whole,
+   * and its default routes lead where they should. One that cannot be made is taken from it, and that is logged.
+   */
+  settle(sandbox: Sandbox): Promise<void>;
   /** The container has ended: addresses, rules and ports are free again at once; its links went with its namespace. Idempotent. */
   detach(container: string): Promise<void>;
   publishedBy(container: string): readonly Published[];
+  /** A running container has another name: hosts that share its networks find it by that. What cannot be told now is told later. */
+  rename(container: string, name: string): Promise<void>;
 
   /**
    * After a start of the engine: brings kernel and database together. `running` are the containers that run; what others still have is
@@ -196,7 +237,85 @@ export interface Networks {
    */
   withdraw(): Promise<void>;
   /** What is in the kernel stays. */
-  close(): void;
+  close(): Promise<void>;
+}
+
+/** A host that shares overlay networks with this one. */
+export interface Node {
+  /** 16 hex digits. */
+  readonly id: string;
+  readonly name: string;
+  /** Where it takes VXLAN packets. */
+  readonly address: string;
+  /** RFC 3339, UTC. */
+  readonly joined: string;
+  /** "down": nothing has been heard of its engine for some time; its addresses are still its own. */
+  readonly status: "up" | "down";
+  readonly isSelf: boolean;
+  /** Containers that run there in overlay networks. */
+  readonly containers: number;
+}
+
+export interface JoinRequest {
+  /** "etcd://user:password@10.0.0.1:2379,10.0.0.2:2379/prefix" */
+  readonly url: string;
+  /** Absent: the host's. */
+  readonly name?: string;
+  /** Absent: the one that etcd is reached from. */
+  readonly address?: string;
+  /** UDP port of VXLAN, on all hosts the same; absent: 4789. */
+  readonly port?: number;
+  /** UDP port of WireGuard, for encrypted networks; absent: 51820. */
+  readonly sealPort?: number;
+  /** PEM texts: who signed etcd's certificate; certificate and key of this host. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** Seconds that this host counts as up after it was last heard of; absent: 30. */
+  readonly aliveSeconds?: number;
+  /** Seconds that its addresses stay its own; absent: 86,400. */
+  readonly addressSeconds?: number;
+}
+
+export interface ClusterStatus {
+  readonly node: Node;
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly connected: boolean;
+  /** Why it is not connected; null if it is. */
+  readonly problem: string | null;
+  /** Its addresses may be others' by now: its tunnels are down. */
+  readonly fenced: boolean;
+}
+
+/** A container of another host. */
+export interface RemoteEndpoint {
+  readonly container: string;
+  readonly names: readonly string[];
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+}
+
+/** Told of what other hosts change. Nothing of it may throw. */
+export interface ClusterListener {
+  network(network: Network): void;
+  networkGone(network: Network): void;
+  endpoint(network: string, endpoint: RemoteEndpoint): void;
+  endpointGone(network: string, container: string): void;
+}
+
+/** The cluster whose overlay networks this host shares. Errors: node_not_found, node_exists, node_invalid, node_in_use, cluster_unavailable. */
+export interface Nodes {
+  join(request: JoinRequest): Promise<Node>;
+  /** Refused while a container of this host has an endpoint in an overlay network. */
+  leave(): Promise<Node>;
+  /** Null without a cluster. */
+  status(): ClusterStatus | null;
+  list(): readonly Node[];
+  /** Forgets a node that is down, and frees its addresses. */
+  remove(reference: string): Promise<Node>;
+  /** Containers of hosts that are up, of an overlay network. */
+  remote(network: string): readonly RemoteEndpoint[];
 }
 
 export interface NetworkOptions {
@@ -207,4 +326,5 @@ export interface NetworkOptions {
   log(message: string): void;
   /** How a container is called in messages; absent: by its short id. */
   nameOf?(container: string): string;
+  readonly cluster?: ClusterListener;
 }

@@ -272,7 +272,7 @@ test("what is generated as valid passes, compiles and encodes", () => {
     }),
     { numRuns: 300 },
   );
-});
+}, 60_000);
 
 /** Puts a value at a property's path, making what leads there. */
 function put(target: Record<string, unknown>, property: string, value: unknown): void {

@@ -86,10 +86,19 @@ export interface HealthCheck {
 }
 
 export interface LogConfig {
-  driver: "json-file" | "cri" | "none";
+  /** What `journald` and `syslog` forward is kept as with `json-file`; `local` is that. */
+  driver: "json-file" | "local" | "cri" | "journald" | "syslog" | "none";
   /** Bytes, 0: never rotated. */
   maxSize: number;
   maxFiles: number;
+  /** The driver's other options, as Docker spells them: "tag", "labels", "syslog-address". */
+  options?: Record<string, string>;
+}
+
+/** Another container, and a name by which one container knows it. */
+export interface ContainerLink {
+  container: string;
+  alias: string;
 }
 
 /** A container's place in one network, as it is asked for. */
@@ -103,8 +112,12 @@ export interface NetworkEndpoint {
   /** The interface's name inside. */
   interface?: string;
   gatewayPriority?: number;
+  /** Names for others in the network that it alone knows. */
+  links?: ContainerLink[];
   /** Bytes per second, instead of what holds for all of the container's networks; 0: no limit. */
   bandwidth?: { receive?: number; send?: number };
+  /** For CNI plugins: "cni.arg.NAME". */
+  driverOptions?: Record<string, string>;
 }
 
 /** A port that the host answers on. */
@@ -116,6 +129,8 @@ export interface PortRequest {
   /** First and last to choose from; 0 and 0: any that is free. */
   hostPort: number;
   hostPortEnd: number;
+  /** A process of the host may have the port, and hears nothing. */
+  unreserved?: true;
 }
 
 /** What `create` is asked for. Absent means the image's value, then Docker's default. */
@@ -143,6 +158,8 @@ export interface ContainerRequest {
   /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
   network?: string;
   networks?: NetworkEndpoint[];
+  /** Of the first network; in a container's record those of the default network alone, with ids. */
+  links?: ContainerLink[];
   publish?: PortRequest[];
   /** Every port of `expose` and of the image, on any free port. */
   publishAll?: boolean;

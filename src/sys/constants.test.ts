@@ -71,7 +71,7 @@ describe.skipIf(cc === null)("the tables equal the headers", () => {
 
   test("netlink", () => {
     const headers =
-      "sys/socket.h linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h linux/neighbour.h linux/pkt_sched.h linux/pkt_cls.h linux/tc_act/tc_mirred.h";
+      "sys/socket.h linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h linux/neighbour.h linux/pkt_sched.h linux/pkt_cls.h linux/tc_act/tc_mirred.h linux/genetlink.h linux/wireguard.h";
     const table = flatten(netconstants);
     expect(Object.fromEntries(table)).toEqual(Object.fromEntries(valuesInC(headers.split(" "), [...table.keys()])));
   });

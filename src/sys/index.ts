@@ -1,5 +1,6 @@
 /** Typed system calls: the only place that calls into the kernel. See README.md. */
 export * from "./bpf.ts";
+export * from "./clock.ts";
 export * from "./conntrack.ts";
 export * from "./constants.ts";
 export * from "./epoll.ts";
@@ -16,7 +17,7 @@ export * from "./mountinfo.ts";
 export * from "./namespace.ts";
 export * from "./netconstants.ts";
 export { attr, decodeAttributes, NetlinkError, type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "./netlink.ts";
-export { tryBatchAside } from "./netlink-aside.ts";
+export { commitAside, tryBatchAside } from "./netlink-aside.ts";
 export * from "./netlink-events.ts";
 export * from "./nfconstants.ts";
 export * from "./nfnetlink.ts";
@@ -35,4 +36,5 @@ export * from "./socket.ts";
 export * from "./stat.ts";
 export * from "./tcmessages.ts";
 export * from "./verity.ts";
+export * from "./wireguard.ts";
 export * from "./xattr.ts";

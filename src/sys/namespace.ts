@@ -5,7 +5,7 @@
  * user, mount and pid namespaces cannot be changed at all from here (EINVAL); those are the shim's work.
  */
 import { CFunction, FFIType, type Pointer, toArrayBuffer } from "bun:ffi";
-import { CLONE, NS, O, SIG, SO, WAIT } from "./constants.ts";
+import { AF, CLONE, NS, O, SIG, SO, SOCK, WAIT } from "./constants.ts";
 import { errno, isErrno, SysError } from "./errno.ts";
 import { sys, sysRaw } from "./ffi.ts";
 import { close, open } from "./file.ts";
@@ -57,6 +57,23 @@ export const namespaceKind = (fd: number): number => ioctl(fd, NS.NS_GET_NSTYPE)
 
 /** The network namespace that a socket belongs to, as a descriptor. Needs CAP_NET_ADMIN in it. */
 export const networkNamespaceOf = (socket: number): number => ioctl(socket, SO.SIOCGSKNS);
+
+/**
+ * A number that no other network namespace has until the machine is restarted (SO_NETNS_COOKIE, Linux 5.14), while inode numbers come
+ * again. @throws SysError ENOPROTOOPT on older kernels
+ */
+export function networkNamespaceCookie(netns: number): bigint {
+  const socket = inNamespace(netns, CLONE.CLONE_NEWNET, () =>
+    sys("socket", undefined, AF.AF_UNIX, SOCK.SOCK_DGRAM | SOCK.SOCK_CLOEXEC, 0),
+  );
+  try {
+    const cookie = new BigUint64Array(1);
+    sys("getsockopt", socket, socket, SO.SOL_SOCKET, SO.SO_NETNS_COOKIE, cookie, new Uint32Array([cookie.byteLength]));
+    return cookie[0]!;
+  } finally {
+    close(socket);
+  }
+}
 
 /** pidfd_open(2): a descriptor that stays with this process; it polls readable when the process has ended. */
 export const pidfdOpen = (pid: number, flags = 0): number => sys("pidfd_open", `pid ${pid}`, pid, flags);

@@ -51,7 +51,7 @@ export const IFF = {
 // biome-ignore format: a table
 export const IFLA = {
   IFLA_ADDRESS: 1, IFLA_BROADCAST: 2, IFLA_IFNAME: 3, IFLA_MTU: 4, IFLA_LINK: 5, IFLA_MASTER: 10, IFLA_PROTINFO: 12,
-  IFLA_TXQLEN: 13, IFLA_OPERSTATE: 16, IFLA_LINKINFO: 18, IFLA_NET_NS_PID: 19, IFLA_IFALIAS: 20, IFLA_NET_NS_FD: 28,
+  IFLA_TXQLEN: 13, IFLA_OPERSTATE: 16, IFLA_LINKINFO: 18, IFLA_NET_NS_PID: 19, IFLA_IFALIAS: 20, IFLA_STATS64: 23, IFLA_NET_NS_FD: 28,
   IFLA_EXT_MASK: 29, IFLA_LINK_NETNSID: 37, IFLA_GSO_MAX_SIZE: 41,
 } as const;
 
@@ -77,14 +77,20 @@ export const IFLA_BR = {
 /** Attributes of a bridge's port. */
 // biome-ignore format: a table
 export const IFLA_BRPORT = {
-  IFLA_BRPORT_MODE: 4, IFLA_BRPORT_LEARNING: 8, IFLA_BRPORT_UNICAST_FLOOD: 9, IFLA_BRPORT_NEIGH_SUPPRESS: 32,
-  IFLA_BRPORT_ISOLATED: 33,
+  IFLA_BRPORT_MODE: 4, IFLA_BRPORT_LEARNING: 8, IFLA_BRPORT_UNICAST_FLOOD: 9, IFLA_BRPORT_MCAST_FLOOD: 27,
+  IFLA_BRPORT_BCAST_FLOOD: 30, IFLA_BRPORT_NEIGH_SUPPRESS: 32, IFLA_BRPORT_ISOLATED: 33,
 } as const;
 
 /** Attributes of a macvlan link's data, and its modes. */
 // biome-ignore format: a table
 export const MACVLAN = {
   IFLA_MACVLAN_MODE: 1, MACVLAN_MODE_PRIVATE: 1, MACVLAN_MODE_VEPA: 2, MACVLAN_MODE_BRIDGE: 4, MACVLAN_MODE_PASSTHRU: 8,
+} as const;
+
+/** Attributes of a VLAN's and of an ipvlan's data, and the latter's modes and flags. */
+// biome-ignore format: a table
+export const VLAN = {
+  IFLA_VLAN_ID: 1, IFLA_IPVLAN_MODE: 1, IFLA_IPVLAN_FLAGS: 2, IPVLAN_MODE_L2: 0, IPVLAN_F_PRIVATE: 1, IPVLAN_F_VEPA: 2,
 } as const;
 
 /** Attributes of a vxlan link's data. */
@@ -131,7 +137,7 @@ export const NUD = {
 /** Neighbour flags. */
 // biome-ignore format: a table
 export const NTF = {
-  NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_ROUTER: 0x80,
+  NTF_SELF: 2, NTF_MASTER: 4, NTF_PROXY: 8, NTF_STICKY: 0x40, NTF_ROUTER: 0x80,
 } as const;
 
 /** Queueing disciplines, filters and their actions: attributes, and where they stand. */
@@ -140,4 +146,20 @@ export const TC = {
   TCA_KIND: 1, TCA_OPTIONS: 2, TCA_TBF_PARMS: 1, TCA_TBF_RATE64: 4, TCA_TBF_BURST: 6, TC_H_ROOT: 0xffff_ffff,
   TC_H_INGRESS: 0xffff_fff1, TC_LINKLAYER_ETHERNET: 1, TCA_U32_SEL: 5, TCA_U32_ACT: 7, TC_U32_TERMINAL: 1, TCA_ACT_KIND: 1,
   TCA_ACT_OPTIONS: 2, TC_ACT_STOLEN: 4, TCA_MIRRED_PARMS: 2, TCA_EGRESS_REDIR: 1,
+} as const;
+
+/** Generic netlink: how a family's number is asked for by its name. */
+// biome-ignore format: a table
+export const GENL = {
+  GENL_ID_CTRL: 16, CTRL_CMD_GETFAMILY: 3, CTRL_ATTR_FAMILY_ID: 1, CTRL_ATTR_FAMILY_NAME: 2,
+} as const;
+
+/** WireGuard: commands, attributes of a link, of its peers and of their allowed addresses. */
+// biome-ignore format: a table
+export const WG = {
+  WG_GENL_VERSION: 1, WG_CMD_GET_DEVICE: 0, WG_CMD_SET_DEVICE: 1,
+  WGDEVICE_A_IFINDEX: 1, WGDEVICE_A_PUBLIC_KEY: 4, WGDEVICE_A_PRIVATE_KEY: 3, WGDEVICE_A_LISTEN_PORT: 6, WGDEVICE_A_PEERS: 8,
+  WGPEER_F_REMOVE_ME: 1, WGPEER_F_REPLACE_ALLOWEDIPS: 2, WGPEER_A_PUBLIC_KEY: 1, WGPEER_A_FLAGS: 3, WGPEER_A_ENDPOINT: 4,
+  WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL: 5, WGPEER_A_ALLOWEDIPS: 9, WGALLOWEDIP_A_FAMILY: 1, WGALLOWEDIP_A_IPADDR: 2,
+  WGALLOWEDIP_A_CIDR_MASK: 3,
 } as const;

@@ -1,9 +1,9 @@
-/** Requests that take the kernel long, such as the removal of a link: on a thread of the pool. */
+/** Requests that take the kernel long, such as the removal of a link or of a table of rules: on a thread of the pool. */
 import { write } from "node:fs";
 import { MSG } from "./constants.ts";
 import { errno, SysError } from "./errno.ts";
 import { sysRaw } from "./ffi.ts";
-import { NLM_F, NLMSG } from "./netconstants.ts";
+import { NETLINK, NLM_F, NLMSG } from "./netconstants.ts";
 import {
   concat,
   decodeError,
@@ -13,6 +13,7 @@ import {
   type NetlinkRequest,
   NetlinkSocket,
 } from "./netlink.ts";
+import { transaction } from "./nfnetlink.ts";
 
 /** So many at once, that their acknowledgements fit the socket's receive buffer. */
 const BATCH = 64;
@@ -38,6 +39,31 @@ export async function tryBatchAside(
       for (let open = block.length; open > 0; ) open -= readResults(socket.fd, requests, results);
     }
     return results;
+  } finally {
+    socket.close();
+  }
+}
+
+/** Like `Nfnetlink.commit`, but this thread goes on meanwhile. @throws NetlinkError */
+export async function commitAside(requests: readonly NetlinkRequest[]): Promise<void> {
+  const socket = new NetlinkSocket(NETLINK.NETLINK_NETFILTER);
+  try {
+    const messages = transaction(requests).map((request, seq) => {
+      const acknowledged = seq === requests.length ? NLM_F.NLM_F_ACK : 0;
+      return encodeMessage({ ...request, flags: request.flags | NLM_F.NLM_F_REQUEST | acknowledged, seq });
+    });
+    await writeAside(socket.fd, concat(messages));
+    const buffer = new Uint8Array(65_536);
+    for (;;) {
+      const length = sysRaw("recvfrom", socket.fd, buffer, buffer.length, MSG.MSG_DONTWAIT, null, null);
+      if (length === -errno.EAGAIN) return;
+      if (length < 0) throw new SysError("recvfrom", -length, { path: "netlink" });
+      for (const message of decodeMessages(buffer.subarray(0, length))) {
+        const { errno: number, detail } = decodeError(message);
+        const index = Math.max(message.seq - 1, 0);
+        if (number !== 0) throw new NetlinkError(number, requests[index]?.about ?? "nf_tables transaction", detail, index);
+      }
+    }
   } finally {
     socket.close();
   }

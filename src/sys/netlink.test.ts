@@ -4,7 +4,15 @@ import { errno, isErrno } from "./errno.ts";
 import { IFLA, NLM_F, NLMSG, RTM } from "./netconstants.ts";
 import { attr, concat, decodeAttributes, decodeError, decodeMessages, eachAttribute, encodeMessage, payload } from "./netlink.ts";
 import { addAddress, addNeighbour, addRoute, newVeth, setBridgePort } from "./rtmessages.ts";
-import { decodeAddress, decodeLink, decodeNeighbour, decodeRoute, Rtnetlink } from "./rtnetlink.ts";
+import {
+  decodeAddress,
+  decodeLink,
+  decodeLinkCounters,
+  decodeNeighbour,
+  decodeRoute,
+  decodeVxlan,
+  Rtnetlink,
+} from "./rtnetlink.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
@@ -67,7 +75,8 @@ test("foreign bytes never throw", () => {
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       for (const message of decodeMessages(bytes)) decodeError(message);
       decodeError({ type: NLMSG.NLMSG_ERROR, flags: NLM_F.NLM_F_ACK_TLVS, seq: 0, payload: bytes });
-      for (const decode of [decodeLink, decodeAddress, decodeRoute, decodeNeighbour]) decode(bytes);
+      const decoders = [decodeLink, decodeLinkCounters, decodeVxlan, decodeAddress, decodeRoute, decodeNeighbour];
+      for (const decode of decoders) decode(bytes);
     }),
     { numRuns: 1000 },
   );

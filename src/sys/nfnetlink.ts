@@ -53,6 +53,9 @@ const around = (type: number): NetlinkRequest => ({
 const begin = around(NFNL.NFNL_MSG_BATCH_BEGIN);
 const end = around(NFNL.NFNL_MSG_BATCH_END);
 
+/** The messages of one transaction of nf_tables. */
+export const transaction = (requests: readonly NetlinkRequest[]): NetlinkRequest[] => [begin, ...requests, end];
+
 /** A state of all tables of a network namespace. */
 export interface Generation {
   /** Another one after every transaction, of whomever. */
@@ -96,7 +99,7 @@ export class Nfnetlink extends NetlinkSocket {
   tryCommit(requests: readonly NetlinkRequest[]): NetlinkError[] {
     if (requests.length === 0) return [];
     // Only the last request is acknowledged; failures are told of every request.
-    const first = this.send([begin, ...requests, end], (index) => (index === requests.length ? NLM_F.NLM_F_ACK : 0));
+    const first = this.send(transaction(requests), (index) => (index === requests.length ? NLM_F.NLM_F_ACK : 0));
     const failures: NetlinkError[] = [];
     for (let acknowledged = false; !acknowledged || this.hasMore(); ) {
       for (const message of this.receive()) {

@@ -20,6 +20,7 @@ import {
   RTA,
   RTM,
   VETH,
+  VLAN,
 } from "./netconstants.ts";
 import { attr, concat, type NetlinkRequest } from "./netlink.ts";
 
@@ -137,6 +138,15 @@ export const macvlanData = (mode: "private" | "vepa" | "bridge" | "passthru"): U
   return [attr.u32(MACVLAN.IFLA_MACVLAN_MODE, modes[mode])];
 };
 
+/** Data of a VLAN: its number, IEEE 802.1Q. */
+export const vlanData = (id: number): Uint8Array[] => [attr.u16(VLAN.IFLA_VLAN_ID, id)];
+
+/** Data of an ipvlan in mode l2; the flag says who of those on one parent reaches whom, as with a macvlan. */
+export const ipvlanData = ({ flag = "bridge" }: { readonly flag?: "bridge" | "private" | "vepa" }): Uint8Array[] => {
+  const flags = { bridge: 0, private: VLAN.IPVLAN_F_PRIVATE, vepa: VLAN.IPVLAN_F_VEPA };
+  return [attr.u16(VLAN.IFLA_IPVLAN_MODE, VLAN.IPVLAN_MODE_L2), attr.u16(VLAN.IFLA_IPVLAN_FLAGS, flags[flag])];
+};
+
 export interface VxlanOptions {
   /** Network identifier, 24 bits. */
   readonly id: number;
@@ -199,13 +209,17 @@ export interface BridgePortOptions {
   /** Isolated ports do not reach each other. */
   readonly isolated?: boolean;
   readonly learning?: boolean;
+  /** Frames for an address that is in no entry go out by it; and those for groups, and for all. */
   readonly flood?: boolean;
+  readonly multicastFlood?: boolean;
+  readonly broadcastFlood?: boolean;
+  /** The bridge answers ARP and neighbour solicitations for what is behind it from its neighbour table, and they do not go out by it. */
   readonly neighbourSuppression?: boolean;
 }
 
 /** Settings of a link as a port of its bridge. */
 export function setBridgePort(index: number, options: BridgePortOptions): NetlinkRequest {
-  const { hairpin, isolated, learning, flood, neighbourSuppression } = options;
+  const { hairpin, isolated, learning, flood, multicastFlood, broadcastFlood, neighbourSuppression } = options;
   const parts: Uint8Array[] = [];
   const add = (type: number, on: boolean | undefined) => {
     if (on !== undefined) parts.push(attr.u8(type, Number(on)));
@@ -214,6 +228,8 @@ export function setBridgePort(index: number, options: BridgePortOptions): Netlin
   add(IFLA_BRPORT.IFLA_BRPORT_ISOLATED, isolated);
   add(IFLA_BRPORT.IFLA_BRPORT_LEARNING, learning);
   add(IFLA_BRPORT.IFLA_BRPORT_UNICAST_FLOOD, flood);
+  add(IFLA_BRPORT.IFLA_BRPORT_MCAST_FLOOD, multicastFlood);
+  add(IFLA_BRPORT.IFLA_BRPORT_BCAST_FLOOD, broadcastFlood);
   add(IFLA_BRPORT.IFLA_BRPORT_NEIGH_SUPPRESS, neighbourSuppression);
   return {
     type: RTM.RTM_SETLINK,
@@ -319,7 +335,7 @@ export interface NeighbourSpec {
   readonly fdb?: boolean;
   /** NUD_*; NUD_PERMANENT if absent. */
   readonly state?: number;
-  /** NTF_*: NTF_SELF for a vxlan's own table, NTF_MASTER for that of the port's bridge. */
+  /** NTF_*: NTF_SELF for a vxlan's own table, NTF_MASTER for that of the port's bridge; NTF_STICKY: no frame moves it to another port. */
   readonly flags?: number;
   /** Add to what is there for this hardware address (several endpoints for broadcasts) instead of replacing it. */
   readonly append?: boolean;

@@ -16,7 +16,7 @@ import { AF, CLONE } from "./constants.ts";
 import { errno, isErrno } from "./errno.ts";
 import { formatIp, formatMac } from "./ipaddress.ts";
 import { inNamespace } from "./namespace.ts";
-import { IFA, IFF, IFLA, IFLA_INFO, NDA, NETLINK, NLM_F, RT, RTA, RTM } from "./netconstants.ts";
+import { IFA, IFF, IFLA, IFLA_INFO, IFLA_VXLAN, NDA, NETLINK, NLM_F, RT, RTA, RTM } from "./netconstants.ts";
 import {
   type Attributes,
   attr,
@@ -46,6 +46,20 @@ export interface Link {
   readonly peer: number;
   readonly peerNetnsId: number | undefined;
   readonly alias: string | undefined;
+}
+
+/** What has gone through a link since it was made, as far as it tells. */
+export interface LinkCounters {
+  readonly name: string;
+  readonly flags: number;
+  readonly rxPackets: number;
+  readonly txPackets: number;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+  readonly rxErrors: number;
+  readonly txErrors: number;
+  readonly rxDropped: number;
+  readonly txDropped: number;
 }
 
 export interface Address {
@@ -80,6 +94,21 @@ export interface Neighbour {
   readonly mac: string | undefined;
   readonly state: number;
   readonly flags: number;
+  /** Index of the bridge that a forwarding entry is the bridge's and not the link's own of; 0 if there is none. */
+  readonly master: number;
+  /** A bridge keeps an entry once more for each VLAN of its port; 0: without one. */
+  readonly vlan: number;
+}
+
+/** What a vxlan link is. */
+export interface Vxlan {
+  readonly link: Link;
+  /** Network identifier. */
+  readonly id: number;
+  /** Address that the outer packets come from; undefined if routing chooses it. */
+  readonly local: string | undefined;
+  readonly port: number;
+  readonly learning: boolean;
 }
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -105,6 +134,22 @@ export function decodeLink(body: Uint8Array): Link | null {
     peer: payload.u32(has.get(IFLA.IFLA_LINK)) ?? 0,
     peerNetnsId: payload.u32(has.get(IFLA.IFLA_LINK_NETNSID)),
     alias: payload.string(has.get(IFLA.IFLA_IFALIAS)),
+  };
+}
+
+/** The counters of an RTM_NEWLINK message, struct rtnl_link_stats64; null if it has none. */
+export function decodeLinkCounters(body: Uint8Array): LinkCounters | null {
+  if (body.length < 16) return null;
+  const has = decodeAttributes(body, 16);
+  const stats = has.get(IFLA.IFLA_STATS64);
+  if (stats === undefined || stats.length < 64) return null;
+  const view = viewOf(stats);
+  const counter = (at: number): number => Number(view.getBigUint64(at * 8, true));
+  return {
+    name: payload.string(has.get(IFLA.IFLA_IFNAME)) ?? "",
+    flags: viewOf(body).getUint32(8, true),
+    ...{ rxPackets: counter(0), txPackets: counter(1), rxBytes: counter(2), txBytes: counter(3) },
+    ...{ rxErrors: counter(4), txErrors: counter(5), rxDropped: counter(6), txDropped: counter(7) },
   };
 }
 
@@ -159,6 +204,24 @@ export function decodeNeighbour(body: Uint8Array): Neighbour | null {
     mac: mac === undefined ? undefined : formatMac(mac),
     state: view.getUint16(8, true),
     flags: body[10]!,
+    master: payload.u32(has.get(NDA.NDA_MASTER)) ?? 0,
+    vlan: payload.u16(has.get(NDA.NDA_VLAN)) ?? 0,
+  };
+}
+
+/** An RTM_NEWLINK message of a vxlan; null if it is of something else, or too short. */
+export function decodeVxlan(body: Uint8Array): Vxlan | null {
+  const link = decodeLink(body);
+  if (link?.kind !== "vxlan") return null;
+  const info = decodeAttributes(decodeAttributes(body, 16).get(IFLA.IFLA_LINKINFO)!);
+  const has = decodeAttributes(info.get(IFLA_INFO.IFLA_INFO_DATA) ?? new Uint8Array());
+  const port = has.get(IFLA_VXLAN.IFLA_VXLAN_PORT);
+  return {
+    link,
+    id: payload.u32(has.get(IFLA_VXLAN.IFLA_VXLAN_ID)) ?? 0,
+    local: ipOf(has.get(IFLA_VXLAN.IFLA_VXLAN_LOCAL) ?? has.get(IFLA_VXLAN.IFLA_VXLAN_LOCAL6)),
+    port: port === undefined || port.length < 2 ? 0 : viewOf(port).getUint16(0),
+    learning: payload.u8(has.get(IFLA_VXLAN.IFLA_VXLAN_LEARNING)) === 1,
   };
 }
 
@@ -184,26 +247,45 @@ export class Rtnetlink extends NetlinkSocket {
   }
 
   linkList(): Link[] {
-    const answers = this.request(dump(RTM.RTM_GETLINK, new Uint8Array(16), "list links"));
-    return answers.map(({ payload: body }) => decodeLink(body)).filter(isNot);
+    return this.#links().map(decodeLink).filter(isNot);
+  }
+
+  vxlanList(): Vxlan[] {
+    return this.#links().map(decodeVxlan).filter(isNot);
+  }
+
+  linkCounters(): LinkCounters[] {
+    return this.#links().map(decodeLinkCounters).filter(isNot);
+  }
+
+  #links(): Uint8Array[] {
+    return this.request(dump(RTM.RTM_GETLINK, new Uint8Array(16), "list links")).map(({ payload: body }) => body);
   }
 
   /** Null if there is none. */
   linkByName(name: string): Link | null {
-    return this.#link(concat([new Uint8Array(16), attr.string(IFLA.IFLA_IFNAME, name)]), `link ${name}`);
+    const body = this.#link(attr.string(IFLA.IFLA_IFNAME, name), 0, `link ${name}`);
+    return body === null ? null : decodeLink(body);
+  }
+
+  /** Null if there is none, and for a link of another kind. */
+  vxlanByName(name: string): Vxlan | null {
+    const body = this.#link(attr.string(IFLA.IFLA_IFNAME, name), 0, `link ${name}`);
+    return body === null ? null : decodeVxlan(body);
   }
 
   /** Null if there is none. */
   linkByIndex(index: number): Link | null {
-    const header = new Uint8Array(16);
-    viewOf(header).setInt32(4, index, true);
-    return this.#link(header, `link ${index}`);
+    const body = this.#link(new Uint8Array(), index, `link ${index}`);
+    return body === null ? null : decodeLink(body);
   }
 
-  #link(body: Uint8Array, about: string): Link | null {
+  #link(attributes: Uint8Array, index: number, about: string): Uint8Array | null {
+    const header = new Uint8Array(16);
+    viewOf(header).setInt32(4, index, true);
     try {
-      const [answer] = this.request({ type: RTM.RTM_GETLINK, flags: 0, payload: body, about });
-      return answer === undefined ? null : decodeLink(answer.payload);
+      const [answer] = this.request({ type: RTM.RTM_GETLINK, flags: 0, payload: concat([header, attributes]), about });
+      return answer?.payload ?? null;
     } catch (error) {
       if (isErrno(error, "ENODEV")) return null;
       throw error;
@@ -279,7 +361,10 @@ export class Rtnetlink extends NetlinkSocket {
   neighbourList({ index, fdb = false }: { readonly index?: number; readonly fdb?: boolean } = {}): Neighbour[] {
     const header = new Uint8Array(12);
     header[0] = fdb ? AF.AF_BRIDGE : 0;
-    const answers = this.request(dump(RTM.RTM_GETNEIGH, header, "list neighbours"));
+    // The kernel then lists those of this link alone: of a bridge's port its own entries and the bridge's that lead to it.
+    if (fdb && index !== undefined) viewOf(header).setInt32(4, index, true);
+    const filter = fdb || index === undefined ? [] : [attr.u32(NDA.NDA_IFINDEX, index)];
+    const answers = this.request(dump(RTM.RTM_GETNEIGH, concat([header, ...filter]), "list neighbours"));
     const neighbours = answers.map(({ payload: body }) => decodeNeighbour(body)).filter(isNot);
     return index === undefined ? neighbours : neighbours.filter((neighbour) => neighbour.index === index);
   }

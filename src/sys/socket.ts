@@ -201,3 +201,7 @@ export function isHungUp(socket: number): boolean {
   const result = sysRaw("recvfrom", socket, new Uint8Array(1), 1, MSG.MSG_PEEK | MSG.MSG_DONTWAIT, null, null);
   return result === 0 || result === -errno.ECONNRESET;
 }
+
+/** send(2) of one message on a connected socket. EAGAIN where it does not block and the receiver's queue is full; raises no SIGPIPE. */
+export const writeSocket = (socket: number, data: Uint8Array): number =>
+  sys("sendto", socket, socket, data, data.length, MSG.MSG_NOSIGNAL, null, 0);

@@ -45,6 +45,49 @@ describe("stats", () => {
     await engine.ok(["rm", "-f", "busy"]);
   });
 
+  test("the network: by interface, all of them together, nothing of the host's", async () => {
+    await engine.ok(["network", "create", "second"]);
+    await engine.ok(["run", "-d", "--name", "wired", "--network", "bridge", "--network", "second", "busybox", "sleep", "1000"]);
+    await engine.ok(["run", "-d", "--name", "host", "--network", "host", "busybox", "sleep", "1000"]);
+    await engine.ok(["run", "-d", "--name", "none", "--network", "none", "busybox", "sleep", "1000"]);
+    await engine.ok(["run", "-d", "--name", "guest", "--network", "container:wired", "busybox", "sleep", "1000"]);
+    type Counters = Record<string, number>;
+    interface Shown {
+      Name: string;
+      NetIO: string;
+      Networks: Record<string, Counters>;
+    }
+    const stats = async (...names: string[]) => {
+      const lines = (await engine.ok(["stats", "--no-stream", "--format", "json", ...names])).split("\n");
+      const shown = lines.map((line): Shown => JSON.parse(line));
+      return Object.fromEntries(shown.map((one) => [one.Name, one]));
+    };
+    const before = (await stats("wired")).wired!.Networks;
+    expect(Object.keys(before).sort()).toEqual(["eth0", "eth1"]);
+    const gateway = await engine.ok(["inspect", "-f", "{{.NetworkSettings.Networks.bridge.Gateway}}", "wired"]);
+    await engine.ok(["exec", "wired", "ping", "-c3", "-i0.1", "-s1000", gateway]);
+    const { wired, guest, host, none } = await stats("wired", "guest", "host", "none");
+    const { Networks, NetIO } = wired!;
+    const interfaceTo = await engine.ok([
+      "exec",
+      "wired",
+      "sh",
+      "-c",
+      `ip route get ${gateway} | sed 's/.* dev \\([^ ]*\\) .*/\\1/; q'`,
+    ]);
+    const grown = (key: string) => Networks[interfaceTo]![key]! - before[interfaceTo]![key]!;
+    for (const way of ["rx", "tx"]) {
+      expect(grown(`${way}_packets`)).toBeGreaterThanOrEqual(3);
+      expect(grown(`${way}_bytes`)).toBeGreaterThan(3000);
+      expect(Networks[interfaceTo]).toContainKeys([`${way}_errors`, `${way}_dropped`]);
+    }
+    expect(NetIO).toMatch(/^[\d.]+kB \/ [\d.]+kB$/);
+    expect(Object.keys(guest!.Networks).sort()).toEqual(["eth0", "eth1"]);
+    for (const one of [host, none]) expect(one).toMatchObject({ NetIO: "0B / 0B", Networks: {} });
+    await engine.ok(["rm", "-f", "wired", "host", "none", "guest"]);
+    await engine.ok(["network", "rm", "second"]);
+  });
+
   test("the stream goes on once a second until it is stopped", async () => {
     await engine.ok(["run", "-d", "--name", "calm", "busybox", "sleep", "1000"]);
     const call = engine.spawn(["stats", "--format", "{{.Name}}", "calm"]);

@@ -1,10 +1,9 @@
 /** Restart policies: what starts again, how often, and what somebody can do meanwhile. */
-import { Database } from "bun:sqlite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
+import { otherBoot, records } from "../kit/records.ts";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -246,7 +245,7 @@ describe("the engine", () => {
       process.kill(pid, "SIGKILL");
       await gone(pid);
     }
-    for (const id of ids) otherBoot(id);
+    for (const id of ids) otherBoot(engine, id);
     for (const name of ["owner", "guest"])
       await eventually(`${name} runs`, async () => (await state(name)).Status === "running" && isAlive((await state(name)).Pid));
     expect(await state("plain")).toMatchObject({ Status: "dead", Error: "the machine was restarted while it ran" });
@@ -260,18 +259,7 @@ describe("the engine", () => {
   }, 60_000);
 });
 
-/** The database between engines, or as they write it. */
-function database<T>(use: (db: Database) => T): T {
-  const db = new Database(join(engine.root, "engine.db"));
-  try {
-    return use(db);
-  } finally {
-    db.close();
-  }
-}
-
 const recordOf = (name: string): { stoppedByHand?: boolean } =>
-  database((db) => JSON.parse((db.query("SELECT data FROM containers WHERE name = ?").get(name) as { data: string }).data));
-
-const otherBoot = (id: string): void =>
-  database((db) => void db.query("UPDATE containers SET data = json_set(data, '$.bootId', 'another') WHERE id = ?").run(id));
+  records(engine, (db) =>
+    JSON.parse((db.query("SELECT data FROM containers WHERE name = ?").get(name) as { data: string }).data),
+  );

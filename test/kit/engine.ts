@@ -77,13 +77,20 @@ export interface Inspected {
   readonly [key: string]: unknown;
 }
 
+export interface EngineOptions {
+  readonly base?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Words before the command line's own, such as `nsenter` into a network namespace that is to be the host's. */
+  readonly under?: readonly string[];
+}
+
 /** Makes the directories; the engine itself starts with the first command, as it does for a user. */
-export function startEngine(options: { base?: string; env?: Readonly<Record<string, string>> } = {}): Engine {
+export function startEngine(options: EngineOptions = {}): Engine {
   const before = snapshot();
   const base = options.base ?? mkdtempSync(join(tmpdir(), "onggi-test-"));
   // As /var/lib is: mapped ids can pass through. What becomes of a private directory is a test of its own.
   if (!options.base) chmodSync(base, 0o711);
-  return new TestEngine(base, before, options.env ?? {});
+  return new TestEngine(base, before, options);
 }
 
 /** Empty for a process that has ended meanwhile. */
@@ -104,14 +111,15 @@ class TestEngine implements Engine {
   readonly #before: Snapshot;
   readonly #driver: string | undefined;
 
-  constructor(base: string, before: Snapshot, env: Readonly<Record<string, string>>) {
+  constructor(base: string, before: Snapshot, { env = {}, under = [] }: EngineOptions) {
     this.base = base;
     this.#before = before;
     this.root = join(base, "root");
     this.run = join(base, "run");
     this.#driver = env.ONGGI_CGROUP_DRIVER ?? process.env.ONGGI_CGROUP_DRIVER;
-    const own = { ONGGI_ROOT: this.root, ONGGI_RUN: this.run, NO_COLOR: "1" };
-    this.#command = new CommandLine(onggiCommand, { cwd: base, env: { ...own, ...env } });
+    // the machine has CNI networks, if it has podman
+    const own = { ONGGI_ROOT: this.root, ONGGI_RUN: this.run, ONGGI_CNI_CONFIG_DIR: join(base, "net.d"), NO_COLOR: "1" };
+    this.#command = new CommandLine([...under, ...onggiCommand], { cwd: base, env: { ...own, ...env } });
   }
 
   /** The group this engine's containers lie below. */

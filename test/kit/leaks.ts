@@ -55,7 +55,7 @@ export function findLeaks(base: string, before: Snapshot): Leaks {
 
 /** What networks of the engine are in this process's network namespace. */
 function networkObjects(base: string): string[] {
-  const tag = rootDigest(base);
+  const tag = engineTag(base);
   const links = readdirSync("/sys/class/net").filter(
     (name) => name.includes(tag) || textOf(`/sys/class/net/${name}/ifalias`).startsWith(`onggi ${tag}`),
   );
@@ -156,12 +156,12 @@ const unescapeOctal = (text: string): string =>
  * each have their own; \`TestEngine.inspect\` checks that containers really lie below it.
  */
 export function engineGroup(base: string, driver = process.env.ONGGI_CGROUP_DRIVER): string {
-  const digest = rootDigest(base);
+  const digest = engineTag(base);
   return driver === "systemd" ? `/onggi_${digest}.slice` : `/onggi-${digest}`;
 }
 
 /** Names what the engine of `base`/root makes in the kernel. */
-const rootDigest = (base: string): string => createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8);
+export const engineTag = (base: string): string => createHash("sha256").update(join(base, "root")).digest("hex").slice(0, 8);
 
 /** The group of an engine with either cgroup driver. */
 export const engineGroups = (base: string): string[] => [engineGroup(base, "cgroupfs"), engineGroup(base, "systemd")];

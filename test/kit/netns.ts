@@ -37,6 +37,11 @@ export class Netns implements Disposable {
     this.sysctl("ipv6/conf/default/accept_dad", 0);
   }
 
+  /** Words before a command's own that have it run inside, as long as this process lives. */
+  get enter(): string[] {
+    return ["/usr/bin/nsenter", `--net=/proc/${process.pid}/fd/${this.fd}`];
+  }
+
   /** Runs `work`, which must not await, in the namespace. */
   inside<T>(work: () => T): T {
     return inNamespace(this.fd, CLONE.CLONE_NEWNET, work);

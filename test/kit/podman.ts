@@ -37,10 +37,11 @@ export function podmanUnavailable(): string | null {
   return process.getuid?.() === 0 ? null : "this podman needs root";
 }
 
-export function makePodman(runtime: string): Podman {
+/** `more`: lines of containers.conf(5) besides, for the directory that is given. */
+export function makePodman(runtime: string, more: (base: PrivateBase) => string = () => ""): Podman {
   const base = new PrivateBase("podman");
   const configuration = base.at("containers.conf");
-  writeFileSync(configuration, CONFIGURATION);
+  writeFileSync(configuration, CONFIGURATION + more(base));
   const flags = [
     ...["--root", base.at("root"), "--runroot", base.at("run"), "--tmpdir", base.at("tmp"), "--runtime", runtime],
     ...["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"],

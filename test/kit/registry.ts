@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "nod
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Authority, must } from "./authority.ts";
 import { slowness } from "./command.ts";
 
 export interface RegistryOptions {
@@ -19,7 +20,8 @@ export interface RegistryOptions {
   readonly config?: string;
 }
 
-const freePort = (): Promise<number> =>
+/** A port of 127.0.0.1 that nobody listens at. */
+export const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const server = createServer();
     server.on("error", reject);
@@ -28,15 +30,6 @@ const freePort = (): Promise<number> =>
       server.close(() => (typeof address === "object" && address ? resolve(address.port) : reject(new Error("no port"))));
     });
   });
-
-/** Runs a program that must end well. */
-const must = (words: string[]): string => {
-  const { exitCode, stdout, stderr } = Bun.spawnSync(words);
-  if (exitCode !== 0) throw new Error(`${words.join(" ")}: ${stderr.toString()}`);
-  return stdout.toString();
-};
-
-const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
 export const sha256 = (data: string | Uint8Array): string => `sha256:${createHash("sha256").update(data).digest("hex")}`;
 
@@ -191,27 +184,13 @@ export class Registry {
     // Known to the next process too: uploads outlive a restart.
     const http = [`addr: "${this.domain}"`, "secret: onggi"];
     if (this.#tls) {
-      this.#makeAuthority();
-      this.#sign("", "/CN=127.0.0.1", "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.test");
-      if (mutual) this.#sign("client.", "/CN=client", "extendedKeyUsage=clientAuth");
+      const authority = new Authority(this.path);
+      authority.sign("", "/CN=127.0.0.1", "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.test");
+      if (mutual) authority.sign("client.", "/CN=client", "extendedKeyUsage=clientAuth");
       const clients = mutual ? `, clientcas: [${this.ca}]` : "";
       http.push(`tls: {certificate: ${at("crt")}, key: ${at("key")}${clients}}`);
     }
     lines.push(`http: {${http.join(", ")}}`);
     writeFileSync(at("config.yml"), `${lines.join("\n")}\n${config}`);
-  }
-
-  #makeAuthority(): void {
-    const to = ["-keyout", join(this.path, "ca.key"), "-out", this.ca];
-    must(["openssl", "req", "-x509", ...newKey, ...to, "-days", "2", "-subj", "/CN=onggi test"]);
-  }
-
-  /** `prefix`crt and `prefix`key. */
-  #sign(prefix: string, subject: string, extension: string): void {
-    const at = (name: string): string => join(this.path, `${prefix}${name}`);
-    must(["openssl", "req", ...newKey, "-keyout", at("key"), "-out", at("csr"), "-subj", subject]);
-    writeFileSync(at("ext"), `${extension}\n`);
-    const signing = ["-CA", this.ca, "-CAkey", join(this.path, "ca.key"), "-CAcreateserial", "-extfile", at("ext"), "-days", "2"];
-    must(["openssl", "x509", "-req", "-in", at("csr"), ...signing, "-out", at("crt")]);
   }
 }

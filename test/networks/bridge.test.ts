@@ -1,6 +1,7 @@
 /** Bridges, addresses and routes of containers, with real sockets between network namespaces. Needs root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { parseMac, sendFrames } from "../../src/sys/index.ts";
 import { ask, Netns, serve, tryTcp } from "../kit/netns.ts";
 import { NetworksHost, refusal, TAG, until } from "./networks-host.ts";
 
@@ -128,6 +129,20 @@ describe.skipIf(process.geteuid?.() !== 0)("bridge networks", () => {
       await host.networks.detach(server.id);
       await host.networks.forget(server.id);
     }
+  });
+
+  test("a container that sends with another's hardware address gets none of its frames", async () => {
+    const [a, b, thief] = [
+      await host.start(["bridge"], [], "a"),
+      await host.start(["bridge"], [], "b"),
+      await host.start(["bridge"]),
+    ];
+    serve(b.netns, 80);
+    const frame = new Uint8Array(60).fill(255, 0, 6);
+    frame.set([...parseMac(host.endpoint(b, "bridge").attached!.mac), 0x88, 0xb5], 6);
+    const { index } = thief.netns.net.requireLink("eth0");
+    thief.netns.inside(() => sendFrames(index, [frame, frame]));
+    expect(await ask(a.netns, host.ipv4(b, "bridge"), 80)).toBe(`b ${host.ipv4(a, "bridge")}`);
   });
 
   test("an address with another hardware address than before is announced", async () => {
@@ -319,7 +334,7 @@ describe.skipIf(process.geteuid?.() !== 0)("bridge networks", () => {
     await networks.withdraw();
     expect(bridges()).toEqual([]);
     expect(await host.netns.output("nft", "list", "ruleset")).toBe("");
-    host.restart();
+    await host.restart();
     await host.networks.reconcile([]);
     expect(bridges()).toContain(host.networks.get("six").interface);
   });

@@ -103,6 +103,28 @@ describe("the table", () => {
     firewall.ensure(all, []);
   });
 
+  test("keeps the nodes of tunnels, by changes back and forth and through all else", async () => {
+    const nodes = { ports: [4789], addresses: ["192.0.2.7", "192.0.2.8", "2001:db8::7"], carriers: ["wg-0a1b2c3d"] };
+    const without = normal(await list());
+    firewall.setNodes({ ports: [4789, 8472], addresses: ["192.0.2.8", "192.0.2.9", "2001:db8::9"] });
+    firewall.setNodes(nodes);
+    firewall.setNodes(nodes);
+    const wanted = normal(await list());
+    expect(wanted).toBe(normal(firewall.describe()));
+    expect(wanted).toContain("192.0.2.7");
+    expect(wanted).not.toContain("192.0.2.9");
+    expect(() => firewall.setNodes({ ports: [70_000], addresses: [] })).toThrow(TypeError);
+    firewall.ensure(all, []);
+    firewall.restore();
+    await nft("delete", "element", "inet", TABLE, "nodes4", "{ 192.0.2.7 . 4789 }");
+    expect(firewall.isWhole()).toBe(false);
+    firewall.setNodes({ ...nodes, addresses: [] });
+    firewall.setNodes(nodes);
+    expect(normal(await list())).toBe(wanted);
+    firewall.setNodes({ ports: [], addresses: [] });
+    expect(normal(await list())).toBe(without);
+  });
+
   test("that another version left is replaced; chains and sets of the same name too", async () => {
     const wanted = await list();
     await nft("delete", "table", "inet", TABLE);

@@ -15,7 +15,7 @@ describe.skipIf(process.geteuid?.() !== 0)("engines killed", () => {
   afterAll(() => host.close());
 
   async function killOne(after: number): Promise<void> {
-    host.networks.close();
+    await host.networks.close();
     const child = Bun.spawn([process.execPath, `${import.meta.dir}/attach-child.ts`, host.root, TAG], {
       stdin: "ignore",
       stdout: "pipe",

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { deleteAddress } from "../../src/sys/index.ts";
 import { ask, serve } from "../kit/netns.ts";
 import { NetworksHost, publication, refusal, until } from "./networks-host.ts";
 
@@ -73,7 +74,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     const published = host.networks.publishedBy(a.id);
     const { attached } = host.endpoint(a, "web");
     const freed = host.ipv4(gone, "web");
-    host.restart();
+    await host.restart();
     await host.networks.reconcile([a.sandbox]);
     expect(host.networks.publishedBy(a.id)).toEqual(published);
     expect(host.endpoint(a, "web").attached).toEqual(attached);
@@ -89,7 +90,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     const bridge = host.networks.get("web").interface;
     host.netns.net.deleteLink({ name: bridge });
     await host.netns.output("nft", "flush", "ruleset");
-    host.restart();
+    await host.restart();
     await host.networks.reconcile([a.sandbox]);
     expect(await ask(host.netns, host.ipv4(a, "web"), 80)).toStartWith("a ");
     expect(await ask(host.netns, "127.0.0.1", 8303)).toStartWith("a ");
@@ -99,6 +100,32 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     const b = await host.start(["web"], [], "b");
     expect(await ask(b.netns, host.ipv4(a, "web"), 80)).toBe(`a ${host.ipv4(b, "web")}`);
     for (const { id } of [a, b, gone]) await host.networks.forget(id);
+  });
+
+  test("an engine that was killed while it connected a container that runs: the next one finishes", async () => {
+    await host.networks.create({ name: "late", pools: [{ subnet: "10.98.0.0/29" }] });
+    const a = await host.start(["web"], [], "a");
+    // Of the one nothing but the record is there; of the other, the link alone.
+    host.networks.connect({ network: "late", container: a.id, gatewayPriority: 1 });
+    const before = host.ipv4(a, "web");
+    const { index } = a.netns.net.requireLink("eth0");
+    a.netns.net.batch([deleteAddress({ index, prefix: `${before}/${host.endpoint(a, "web").attached!.ipv4PrefixLength}` })]);
+    await host.restart();
+    await host.networks.reconcile([a.sandbox]);
+    await host.networks.settle(a.sandbox);
+    serve(a.netns, 80);
+    for (const network of ["web", "late"]) expect(await ask(host.netns, host.ipv4(a, network), 80)).toStartWith("a ");
+    expect(host.ipv4(a, "web")).toBe(before);
+    const routes = a.netns.net.routeList(undefined, 4).filter(({ to }) => to === "default");
+    expect(routes.map(({ gateway }) => gateway)).toEqual(["10.98.0.1"]);
+    // Where there is no address, it is taken out again.
+    for (let free = 4; free > 0; free--) await host.start(["late"], []);
+    const b = await host.start(["web"], [], "b");
+    host.networks.connect({ network: "late", container: b.id });
+    await host.networks.settle(b.sandbox);
+    expect(host.networks.endpointsOf(b.id).map(({ networkName }) => networkName)).toEqual(["web"]);
+    for (const { container } of host.networks.endpointsIn("late")) await host.networks.forget(container);
+    await host.networks.forget(b.id);
   });
 
   test("a bridge that is taken away while the engine runs is made again by the next container", async () => {
@@ -117,7 +144,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
     host.networks.connect({ network: "bridge", container: a.id });
     await host.networks.attach(a.sandbox, [publication(80, 8305)]);
     const before = host.networks.list();
-    host.reboot();
+    await host.reboot();
     await host.networks.reconcile([]);
     expect(host.networks.list()).toEqual(before);
     expect(host.links().map(({ name }) => name)).toContain(fixed.interface);
@@ -183,7 +210,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the life of networks", () => {
           await networks.forget(a.id);
           await networks.withdraw();
         }
-        networks.close();
+        await networks.close();
       }
     } finally {
       for (const root of roots) rmSync(root, { recursive: true });

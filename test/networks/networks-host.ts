@@ -51,14 +51,14 @@ export class NetworksHost {
   }
 
   /** The engine ends, as by kill -9, and another of the same root comes. */
-  restart(): void {
-    this.networks.close();
+  async restart(): Promise<void> {
+    await this.networks.close();
     this.networks = this.open();
   }
 
   /** As `restart`, and the kernel has nothing any more: neither of the host nor of containers. */
-  reboot(): void {
-    this.networks.close();
+  async reboot(): Promise<void> {
+    await this.networks.close();
     for (const { netns } of this.#containers.splice(0)) netns.close();
     setns(this.#home, CLONE.CLONE_NEWNET);
     this.netns.close();
@@ -115,7 +115,7 @@ export class NetworksHost {
 
   async close(): Promise<void> {
     await this.networks.idle();
-    this.networks.close();
+    await this.networks.close();
     for (const { netns } of this.#containers) netns.close();
     setns(this.#home, CLONE.CLONE_NEWNET);
     this.netns.close();

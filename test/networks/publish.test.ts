@@ -1,7 +1,7 @@
-/** Claims on ports of the host, and macvlan. Needs root. */
+/** Claims on ports of the host. Needs root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { ask, Netns, serve, serveUdp, tryTcp, tryUdp } from "../kit/netns.ts";
-import { NetworksHost, publication, refusal, until } from "./networks-host.ts";
+import { ask, serve, serveUdp, tryTcp, tryUdp } from "../kit/netns.ts";
+import { NetworksHost, publication, refusal } from "./networks-host.ts";
 
 describe.skipIf(process.geteuid?.() !== 0)("published ports", () => {
   let host: NetworksHost;
@@ -199,51 +199,5 @@ describe.skipIf(process.geteuid?.() !== 0)("published ports", () => {
     expect(await ask(host.netns, "2001:db8::7", 20_776)).toStartWith("a ");
     await host.networks.detach(a.id);
     expect(await tryTcp(host.netns, "192.0.2.7", 20_776)).toBe("refused");
-  });
-
-  describe("macvlan", () => {
-    test("containers are on the parent's network, and reach each other or not by the mode", async () => {
-      using outside = new Netns("outside");
-      host.netns.cable("phys0", outside, "eth0");
-      outside.address("eth0", "10.90.0.1/24");
-      serve(outside, 80);
-      const create = (name: string, mode: string, third: number) =>
-        host.networks.create({
-          name,
-          driver: "macvlan",
-          options: { parent: "phys0", macvlan_mode: mode },
-          pools: [{ subnet: `10.90.${third}.0/24` }],
-        });
-      await create("lan", "bridge", 0);
-      const [a, b] = [host.container("a"), host.container("b")];
-      host.networks.connect({ network: "lan", container: a.id, ipv4: "10.90.0.20", mac: "02:00:00:00:90:20" });
-      host.networks.connect({ network: "lan", container: b.id });
-      await host.networks.attach(a.sandbox, []);
-      await host.networks.attach(b.sandbox, []);
-      expect(host.endpoint(a, "lan").attached).toMatchObject({ hostInterface: "", ipv4: "10.90.0.20", ipv4Gateway: "10.90.0.1" });
-      expect(a.netns.net.requireLink("eth0")).toMatchObject({ kind: "macvlan", address: "02:00:00:00:90:20" });
-      serve(b.netns, 80);
-      expect(await ask(a.netns, "10.90.0.1", 80)).toBe("outside 10.90.0.20");
-      expect(await ask(a.netns, host.ipv4(b, "lan"), 80)).toBe("b 10.90.0.20");
-      await host.networks.disconnect(b.id, "lan", b.sandbox);
-      await until("its interface is gone", () => b.netns.net.linkByName("eth0") === null);
-      await host.networks.forget(a.id);
-      await create("private", "private", 1);
-      const [c, d] = [await host.start(["private"], [], "c"), await host.start(["private"], [], "d")];
-      serve(d.netns, 80);
-      outside.address("eth0", "10.90.1.1/24");
-      expect(await ask(c.netns, "10.90.1.1", 80)).toStartWith("outside ");
-      expect(await tryTcp(c.netns, host.ipv4(d, "private"), 80)).toBe("silence");
-    });
-
-    test("what cannot be", async () => {
-      const create = (options: Record<string, string>) =>
-        refusal(() => host.networks.create({ name: "bad", driver: "macvlan", options }));
-      expect(await create({ parent: "nothing0" })).toStartWith('network_invalid: this host has no interface "nothing0"');
-      expect(await create({})).toStartWith("network_invalid: a macvlan network lies on an interface");
-      expect(await create({ parent: "phys0", "com.docker.network.bridge.name": "x" })).toStartWith(
-        "network_invalid: driver macvlan has no",
-      );
-    });
   });
 });

@@ -17,8 +17,8 @@ const MODULES = [
   // whose packets it keeps away, and whose connection tracking it saves
   ...["nf_tables", "nf_conntrack_netlink"],
   // networks and their rules
-  ...["bridge", "br_netfilter", "nft_chain_nat", "nft_nat", "nft_masq", "nft_fib_inet", "nft_ct", "sch_tbf"],
-  ...["ifb", "sch_ingress", "cls_u32", "act_mirred"],
+  ...["bridge", "vxlan", "wireguard", "br_netfilter", "nft_chain_nat", "nft_nat", "nft_masq", "nft_fib_inet", "nft_ct"],
+  ...["sch_tbf", "ifb", "sch_ingress", "cls_u32", "act_mirred", "macvlan", "ipvlan", "8021q"],
 ];
 
 /** Programs of the host that tests call inside the VM, when the host has them. */
@@ -37,11 +37,14 @@ const PROGRAMS = [
   "mkfs.ext4",
   "ps",
   "ip",
+  "bridge",
   "tc",
   "nft",
   "nc",
   "curl",
   "iperf3",
+  "etcd",
+  "etcdctl",
 ];
 
 const INITRAMFS_INIT = `#!/bin/busybox sh

@@ -22,8 +22,8 @@ const repository = resolve(import.meta.dirname, "../..");
 const cache = join(repository, "build/cache/vm");
 
 /**
- * What runs by default: what depends on the cgroup version, and on each kernel one half of what depends on its age. Emulation is
- * slow: both halves on both kernels would take as long as everything else together.
+ * What runs by default: what depends on the cgroup version or needs what many kernels lack, and on each kernel one half of what
+ * depends on its age. Emulation is slow: both halves on both kernels would take as long as everything else together.
  */
 const SUITES: Record<Suite, readonly string[]> = {
   bookworm: [
@@ -31,8 +31,16 @@ const SUITES: Record<Suite, readonly string[]> = {
     "./test/e2e/run.test.ts",
     "./test/networks/firewall.test.ts",
     "./test/networks/firewall-table.test.ts",
+    "./test/networks/lan.test.ts",
   ],
-  trixie: ["./test/cgroups.test.ts", "./test/images-verity.test.ts", "./test/e2e/limits.test.ts", "./test/e2e/isolation.test.ts"],
+  trixie: [
+    "./test/cgroups.test.ts",
+    "./test/images-verity.test.ts",
+    "./test/networks/wireguard.test.ts",
+    "./test/e2e/overlay-encrypted.test.ts",
+    "./test/e2e/limits.test.ts",
+    "./test/e2e/isolation.test.ts",
+  ],
 };
 
 const INITS = ["plain", "systemd"] as const;

@@ -87,18 +87,24 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return { exitCode, ...(error ? { error } : {}) };
     },
     remove: async ({ request }) => ({ id: await engine.remove(request.container, !!request.force, !!request.volumes) }),
+    removeLink: async ({ request }) => {
+      await engine.removeLink(request.link);
+      return {};
+    },
     inspect: async ({ request }) => engine.inspect(request.container),
     list: async ({ request }) => ({ containers: engine.list(request) }),
     logs: async (call) => {
-      const { stdout = true, stderr = true, timestamps, container, ...query } = call.request;
+      const { stdout = true, stderr = true, timestamps, details, container, ...query } = call.request;
       const encoder = new TextEncoder();
+      const said = details ? `${engine.logDetails(container)} ` : "";
       for await (const entry of engine.logs(container, query, call.signal)) {
         if (entry.stream === "stdout" ? !stdout : !stderr) continue;
-        const bytes = encoder.encode(timestamps ? `${fixedWidth(entry.time)} ${entry.text}` : entry.text);
+        const bytes = encoder.encode(`${timestamps ? `${fixedWidth(entry.time)} ` : ""}${said}${entry.text}`);
         await (entry.stream === "stdout" ? call.stdout(bytes) : call.stderr(bytes));
       }
       return {};
     },
+    logsClear: async ({ request }) => ({ id: engine.clearLog(request.container) }),
     attach: async (call) => {
       const { container, attach, size, sigProxy } = call.request;
       const status = await engine.attach(container, streamsOf(call, attach, sigProxy), size);
@@ -209,9 +215,15 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     networkCreate: async ({ request }) => engine.networks.create(request),
     networkInspect: async ({ request }) => engine.networks.inspect(request.network),
     networkList: async ({ request }) => ({ networks: engine.networks.list(request.filters) }),
+    networkCheck: async ({ request }) => ({ problems: await engine.networks.check(request.network) }),
     networkRemove: async ({ request }) => engine.networks.remove(request.network),
     networkPrune: async ({ request }) => engine.networks.prune(request.filters),
     networkExplain: async ({ request }) => ({ text: await engine.networks.explain(request.network) }),
+    nodeJoin: async ({ request }) => engine.nodes.join(request),
+    nodeLeave: async () => engine.nodes.leave(),
+    nodeList: async () => ({ nodes: engine.nodes.list() }),
+    nodeRemove: async ({ request }) => engine.nodes.remove(request.node),
+    nodeStatus: async () => ({ status: engine.nodes.status() }),
     networkConnect: async ({ request }) => {
       await engine.networks.connect(request.container, request.endpoint);
       return {};
@@ -220,6 +232,17 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       await engine.networks.disconnect(request.network, request.container, !!request.force);
       return {};
     },
+    guestAttach: async ({ request }) => engine.guests.attach(request),
+    guestDetach: async ({ request }) => {
+      await engine.guests.detach(request);
+      return {};
+    },
+    guestCheck: async ({ request }) => engine.guests.check(request),
+    guestStatus: async ({ request }) => {
+      engine.guests.status(request.network);
+      return {};
+    },
+    guestCollect: async ({ request }) => ({ count: await engine.guests.collect(request) }),
     volumeCreate: async ({ request }) => engine.volumes.create(request),
     volumes: async ({ request }) => ({ volumes: engine.volumes.list(request.filters ?? {}) }),
     volumeInspect: async ({ request }) => engine.volumes.inspect(request.volume),

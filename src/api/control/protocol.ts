@@ -17,8 +17,10 @@
  * that the container does not read.
  */
 import type {
+  AnyNetwork,
   AttachRequest,
   ClonedVolume,
+  ClusterStatus,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
@@ -29,10 +31,14 @@ import type {
   ExecRequest,
   FetchedFile,
   FetchRequest,
+  GuestAttachment,
+  GuestReference,
+  GuestRequest,
   HistoryEntry,
   Image,
   ImageSummary,
   ImageTree,
+  JoinRequest,
   LoginRequest,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
@@ -45,6 +51,7 @@ import type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
   ProcessList,
   PulledName,
   PullRequest,
@@ -165,6 +172,8 @@ export interface Calls {
     item: never;
   };
   remove: { request: { container: string; force?: boolean; volumes?: boolean }; result: { id: string }; item: never };
+  /** "/web/db": that link of the default network. */
+  removeLink: { request: { link: string }; result: Record<never, never>; item: never };
   inspect: { request: { container: string }; result: ContainerInfo; item: never };
   list: {
     request: { all?: boolean; filters?: Record<string, string[]>; limit?: number };
@@ -180,12 +189,15 @@ export interface Calls {
       since?: string;
       until?: string;
       timestamps?: boolean;
+      /** Each entry with what the log's options name of labels and variables. */
+      details?: boolean;
       stdout?: boolean;
       stderr?: boolean;
     };
     result: Record<never, never>;
     item: never;
   };
+  logsClear: { request: { container: string }; result: { id: string }; item: never };
   attach: {
     request: { container: string; attach: AttachStreams; size?: TerminalSize; sigProxy?: boolean };
     result: { exitCode: number; detached?: boolean };
@@ -294,7 +306,9 @@ export interface Calls {
   };
   networkCreate: { request: NetworkRequest; result: Network; item: never };
   networkInspect: { request: { network: string }; result: NetworkInfo; item: never };
-  networkList: { request: { filters?: Record<string, string[]> }; result: { networks: Network[] }; item: never };
+  networkList: { request: { filters?: Record<string, string[]> }; result: { networks: AnyNetwork[] }; item: never };
+  /** Asks the plugins of a CNI network whether they are content with it and with the containers in it. */
+  networkCheck: { request: { network: string }; result: { problems: string[] }; item: never };
   networkRemove: { request: { network: string }; result: Network; item: never };
   networkPrune: { request: { filters?: Record<string, string[]> }; result: { deleted: string[] }; item: never };
   /** What the network is in the kernel, in the words of ip(8) and nft(8). */
@@ -305,6 +319,19 @@ export interface Calls {
     result: Record<never, never>;
     item: never;
   };
+  guestAttach: { request: GuestRequest; result: GuestAttachment; item: never };
+  guestDetach: { request: GuestReference; result: Record<never, never>; item: never };
+  guestCheck: { request: GuestReference & { readonly netns: string }; result: GuestAttachment; item: never };
+  /** Ends with an error where guestAttach would. */
+  guestStatus: { request: { network: string }; result: Record<never, never>; item: never };
+  /** Of what the CNI configuration has asked for all goes but `valid`. */
+  guestCollect: { request: { configuration: string; valid: GuestReference[] }; result: { count: number }; item: never };
+  nodeJoin: { request: JoinRequest; result: Node; item: never };
+  nodeLeave: { request: Record<never, never>; result: Node; item: never };
+  nodeList: { request: Record<never, never>; result: { nodes: readonly Node[] }; item: never };
+  nodeRemove: { request: { node: string }; result: Node; item: never };
+  /** Null: the host is in no cluster. */
+  nodeStatus: { request: Record<never, never>; result: { status: ClusterStatus | null }; item: never };
   volumeCreate: {
     request: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
     result: VolumeInfo;

@@ -1,8 +1,10 @@
 /** What the layers above see of the engine's values. Types only. */
 
 export type {
+  AnyNetwork,
   AttachFile,
   ContainerInfo,
+  ContainerLink,
   ContainerRequest,
   ContainerState,
   ContainerStatus,
@@ -13,6 +15,9 @@ export type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  GuestAttachment,
+  GuestReference,
+  GuestRequest,
   HealthCheck,
   HealthState,
   HistoryEntry,
@@ -31,6 +36,7 @@ export type {
   NetworkEndpoint,
   NetworkInfo,
   NetworkRequest,
+  Node,
   Pool,
   PortRequest,
   Published,

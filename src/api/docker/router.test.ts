@@ -188,7 +188,7 @@ test("conditions become Docker's statuses; what nobody has foreseen is 500 and l
 
 /** What is wrong with the engine or its host, or no answer of an engine at all: 500. */
 const internal = new Set(
-  `addresses_exhausted bootstrap_failed bootstrap_tool_missing bpf_missing broken cgroup_busy cgroup_controller_missing
+  `addresses_exhausted attachment_broken encryption_unavailable guest_collect_failed bootstrap_failed bootstrap_tool_missing bpf_missing broken cgroup_busy cgroup_controller_missing
   cgroup_create_failed cgroup_freeze_timeout cgroup_kill_timeout cgroup_limit_refused cgroup_not_found cgroup_remove_failed
   cgroup_unavailable database_too_new dbus_protocol dbus_timeout dbus_unavailable digest_mismatch exit_record_damaged
   file_unreadable front_gone front_protocol ids_exhausted image_mount_failed intel_rdt invalid_cgroup_driver kernel_too_old

@@ -48,7 +48,7 @@ export function dockerContainer(info: ContainerInfo): object {
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: null,
-    HostConfig: { ...hostConfig(request), Runtime: info.runtime },
+    HostConfig: { ...hostConfig(request), Links: info.links.length > 0 ? info.links : null, Runtime: info.runtime },
     GraphDriver: { Name: "onggi", Data: null },
     Mounts: info.mounts.map(mountPoint),
     Config: config(info),
@@ -96,7 +96,10 @@ const hostConfig = (request: ContainerRequest): object => ({
 
 const logConfig = (log: LogConfig = { driver: "json-file", maxSize: 0, maxFiles: 1 }): object => ({
   Type: log.driver,
-  Config: log.maxSize > 0 ? { "max-size": String(log.maxSize), "max-file": String(log.maxFiles) } : {},
+  Config: {
+    ...(log.maxSize > 0 ? { "max-size": String(log.maxSize), "max-file": String(log.maxFiles) } : {}),
+    ...log.options,
+  },
 });
 
 const isolation = (request: ContainerRequest): object => ({
@@ -277,7 +280,16 @@ const sharedEndpoint = {
   DNSNames: null,
 };
 
-export const endpointSettings = ({ id, network, aliases, fixed, attached, gatewayPriority, bandwidth }: Endpoint): object => ({
+export const endpointSettings = ({
+  id,
+  network,
+  aliases,
+  links,
+  fixed,
+  attached,
+  gatewayPriority,
+  bandwidth,
+}: Endpoint): object => ({
   IPAMConfig:
     fixed.ipv4 === undefined && fixed.ipv6 === undefined
       ? null
@@ -285,7 +297,7 @@ export const endpointSettings = ({ id, network, aliases, fixed, attached, gatewa
           ...(fixed.ipv4 === undefined ? {} : { IPv4Address: fixed.ipv4 }),
           ...(fixed.ipv6 === undefined ? {} : { IPv6Address: fixed.ipv6 }),
         },
-  Links: null,
+  Links: links ? links.map(({ container, alias }) => `${container}:${alias}`) : null,
   Aliases: aliases.length > 0 ? aliases : null,
   MacAddress: attached?.mac ?? fixed.mac ?? "",
   DriverOpts: null,

@@ -4,6 +4,7 @@
  */
 import { connect } from "node:net";
 import { OnggiError } from "../../lib/errors.ts";
+import { unproxied } from "../../lib/unproxied.ts";
 import { type Environment, proxyFor } from "./proxy.ts";
 
 export interface Tls {
@@ -47,19 +48,6 @@ export interface Answer {
 }
 
 const USER_AGENT = "onggi";
-
-const proxyVariables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
-
-/** fetch reads the proxies of the environment in its own way while it is called, whatever it is told: it is shown none. */
-const unproxied = (url: URL, init: RequestInit): Promise<Response> => {
-  const hidden = proxyVariables.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]] as const]));
-  for (const [name] of hidden) delete process.env[name];
-  try {
-    return fetch(url, init);
-  } finally {
-    for (const [name, value] of hidden) process.env[name] = value;
-  }
-};
 
 /** Aborts its signal when nothing was heard for too long. */
 class Watch {

@@ -11,5 +11,5 @@
  *     await dns.settled();   // once, when everything that was there before has been said
  */
 export { DnsService, type DnsServiceOptions } from "./service.ts";
-export { ADDRESS } from "./sockets.ts";
+export { ADDRESS, removeRules } from "./sockets.ts";
 export type { DnsContainer, DnsEndpoint, DnsNetwork } from "./types.ts";

@@ -23,7 +23,7 @@ export type Order =
   | { readonly op: "stop" };
 
 /** Another one if messages change: a resolver with another is replaced, its sockets live on. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Resolver to engine, when it connects: whom it serves, with two sockets for each. */
 export interface Hello {

@@ -22,6 +22,7 @@ import {
   bindSocket,
   CLONE,
   close,
+  commitAside,
   deleteTable,
   fstat,
   inNamespace,
@@ -119,6 +120,17 @@ export function openSockets(netns: number): Sockets {
       throw error;
     }
   });
+}
+
+/** Takes the rules out of a namespace that goes on without a name server; aside, for it takes the kernel long. Idempotent. */
+export async function removeRules(netns: number): Promise<void> {
+  const net = Nfnetlink.inNamespace(netns);
+  try {
+    if (net.tableHandle(TABLE) === undefined) return;
+  } finally {
+    net.close();
+  }
+  await inNamespace(netns, CLONE.CLONE_NEWNET, () => commitAside([deleteTable(TABLE)]));
 }
 
 /** What tells one namespace from all others as long as it is there. */

@@ -22,6 +22,13 @@ export interface DnsEndpoint {
   readonly ipv6: string | null;
 }
 
+export interface DnsLink {
+  readonly name: string;
+  readonly container: string;
+  /** Absent: any network that both are in. */
+  readonly network?: string;
+}
+
 export interface DnsContainer {
   /** The container's id. */
   readonly id: string;
@@ -29,6 +36,6 @@ export interface DnsContainer {
   readonly upstreams: readonly string[];
   /** Names that it alone knows. */
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
-  /** Names by which it alone knows other containers of its networks. */
-  readonly links?: readonly { readonly name: string; readonly container: string }[];
+  /** Names by which it alone knows other containers of its networks: by id or by whatever they are called there. */
+  readonly links?: readonly DnsLink[];
 }

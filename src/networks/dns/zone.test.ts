@@ -77,6 +77,27 @@ describe("names", () => {
     expect(show(all, a, "store")).toBeNull();
   });
 
+  test("links by name follow whoever is called so, in the network they are for", () => {
+    const all = zones();
+    const links = [
+      { name: "Store", container: "beta", network: "n1" },
+      { name: "far", container: "gamma", network: "n1" },
+      { name: "many", container: "www", network: "n1" },
+    ];
+    all.setClient({ id: a, upstreams: [], extraHosts: [], links });
+    expect(show(all, a, "store")).toEqual(["10.1.0.3", "fd00:1::3"]);
+    expect(show(all, a, "many")).toEqual(["10.1.0.2", "10.1.0.3", "fd00:1::3"]);
+    expect(show(all, a, "far")).toBeNull();
+    all.leave("n1", b);
+    expect(show(all, a, "store")).toBeNull();
+    all.join("n1", { container: c, names: ["beta"], ipv4: "10.1.0.77", ipv6: null });
+    expect(show(all, a, "store")).toEqual(["10.1.0.77"]);
+    expect(show(all, c, "store")).toBeNull();
+    all.setClient({ id: b, upstreams: [], extraHosts: [], links: [{ name: "n", container: "gamma", network: "n2" }] });
+    all.join("n1", { container: b, names: ["b"], ipv4: "10.1.0.3", ipv6: null });
+    expect(show(all, b, "n")).toEqual(["10.2.0.4"]);
+  });
+
   test("of addresses", () => {
     const all = zones();
     expect(pointers(all, a, "3.0.1.10.in-addr.arpa")).toEqual(["beta.web"]);

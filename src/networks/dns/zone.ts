@@ -4,7 +4,7 @@
  */
 import { formatIp, parseIp } from "../../sys/ipaddress.ts";
 import { encodeName } from "./message.ts";
-import type { DnsContainer, DnsEndpoint, DnsNetwork } from "./types.ts";
+import type { DnsContainer, DnsEndpoint, DnsLink, DnsNetwork } from "./types.ts";
 
 /** Characters of an id that are a name of the container. */
 const SHORT_ID = 12;
@@ -74,6 +74,18 @@ const addresses = (ipv4: readonly (Uint8Array | null)[], ipv6: readonly (Uint8Ar
   pointers: [],
 });
 
+const ofEntries = (entries: readonly Entry[]): Found =>
+  addresses(
+    entries.map(({ ipv4 }) => ipv4),
+    entries.map(({ ipv6 }) => ipv6),
+  );
+
+function linkedIn(zone: Zone, { container, network = zone.network.id }: DnsLink): Entry[] {
+  if (network !== zone.network.id) return [];
+  const entry = zone.entries.get(container);
+  return entry ? [entry] : [...(zone.byName.get(fold(container)) ?? [])];
+}
+
 function shuffled<T>(list: T[]): T[] {
   for (let last = list.length - 1; last > 0; last--) {
     const other = Math.floor(Math.random() * (last + 1));
@@ -86,7 +98,7 @@ const gatewayNames = new Set(["host.docker.internal", "host.onggi.internal"]);
 
 interface Client {
   readonly hosts: ReadonlyMap<string, readonly Uint8Array[]>;
-  readonly links: ReadonlyMap<string, string>;
+  readonly links: ReadonlyMap<string, readonly DnsLink[]>;
 }
 
 export class Zones {
@@ -149,7 +161,7 @@ export class Zones {
   setClient({ id, extraHosts, links = [] }: DnsContainer): void {
     const hosts = new Map<string, Uint8Array[]>();
     for (const { name, address } of extraHosts) hosts.set(fold(name), [...(hosts.get(fold(name)) ?? []), parseIp(address)]);
-    this.#clients.set(id, { hosts, links: new Map(links.map(({ name, container }) => [fold(name), container])) });
+    this.#clients.set(id, { hosts, links: Map.groupBy(links, ({ name }) => fold(name)) });
   }
 
   removeClient(id: string): void {
@@ -177,22 +189,16 @@ export class Zones {
     if (hosts) return byFamily(hosts);
     if (gatewayNames.has(name)) return gateways(zones);
     const linked = client?.links.get(name);
-    if (linked !== undefined) {
-      for (const { entries } of zones) {
-        const entry = entries.get(linked);
-        if (entry) return addresses([entry.ipv4], [entry.ipv6]);
+    if (linked) {
+      for (const zone of zones) {
+        const entries = linked.flatMap((link) => linkedIn(zone, link));
+        if (entries.length > 0) return ofEntries(entries);
       }
     }
     for (const zone of zones) {
       const named =
         zone.byName.get(name) ?? (name.endsWith(zone.suffix) ? zone.byName.get(name.slice(0, -zone.suffix.length)) : null);
-      if (named) {
-        const entries = [...named];
-        return addresses(
-          entries.map(({ ipv4 }) => ipv4),
-          entries.map(({ ipv6 }) => ipv6),
-        );
-      }
+      if (named) return ofEntries([...named]);
     }
     return name.endsWith(".arpa") ? this.#pointer(zones, name) : null;
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { formatIp, parseIp } from "../../sys/index.ts";
-import { intervalOf, networkElements, portElement } from "./elements.ts";
+import { intervalOf, networkElements, nodeElements, portElement } from "./elements.ts";
 
 const hex = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString("hex");
 
@@ -52,6 +52,23 @@ test("a network is in the sets that its properties say", () => {
     "subnets6 fd00::/64",
     "masquerade6 fd00::/64",
   ]);
+});
+
+test("nodes are in the sets of their families, each once", () => {
+  const addresses = ["192.0.2.1", "2001:DB8::1", "192.0.2.1", "2001:db8:0::1"];
+  expect(
+    nodeElements({ ports: [4789, 4789], addresses, carriers: ["wg0"] }).map(({ set, key, text }) => `${set} ${text} ${hex(key)}`),
+  ).toEqual([
+    "tunnels 4789 12b5",
+    "nodes4 192.0.2.1 . 4789 c000020112b50000",
+    "nodes6 2001:db8::1 . 4789 20010db800000000000000000000000112b50000",
+    `carriers "wg0" ${hex(Buffer.from("wg0")).padEnd(32, "0")}`,
+  ]);
+  expect(nodeElements({ ports: [], sealedPorts: [4790], addresses }).map(({ set, text }) => `${set} ${text}`)).toEqual([
+    "tunnels 4790",
+  ]);
+  expect(() => nodeElements({ ports: [0], addresses: [] })).toThrow(TypeError);
+  expect(() => nodeElements({ ports: [], addresses: ["node1"] })).toThrow(TypeError);
 });
 
 describe("a port", () => {

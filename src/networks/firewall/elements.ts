@@ -1,8 +1,8 @@
 /** What networks and ports are in the table's sets and maps. Pure. */
-import { interfaceKey, parseIp, parsePrefix, type SetElement, setKey } from "../../sys/index.ts";
+import { formatIp, interfaceKey, parseIp, parsePrefix, type SetElement, setKey } from "../../sys/index.ts";
 import type { Protocol } from "../types.ts";
 import type { SetName } from "./ruleset.ts";
-import type { FirewallNetwork, FirewallPort } from "./types.ts";
+import type { FirewallNetwork, FirewallNodes, FirewallPort } from "./types.ts";
 
 export interface Element extends SetElement {
   readonly set: SetName;
@@ -60,6 +60,23 @@ const portBytes = (port: number): Uint8Array => {
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw new TypeError(`not a port: ${port}`);
   return Uint8Array.of(port >> 8, port);
 };
+
+/** @throws TypeError for what is no address, port or name */
+export function nodeElements({ ports, sealedPorts = [], addresses, carriers = [] }: FirewallNodes): Element[] {
+  const texts = new Set(addresses.map((address) => formatIp(parseIp(address))));
+  const open = new Set(ports);
+  const pairs = [...texts].flatMap((address) => [...open].map((port) => ({ address, port })));
+  return [
+    ...[...new Set([...open, ...sealedPorts])].map(
+      (port): Element => ({ set: "tunnels", key: portBytes(port), text: `${port}` }),
+    ),
+    ...pairs.map(({ address, port }): Element => {
+      const key = setKey(parseIp(address), portBytes(port));
+      return { set: address.includes(":") ? "nodes6" : "nodes4", key, text: `${address} . ${port}` };
+    }),
+    ...[...new Set(carriers)].map((name): Element => ({ set: "carriers", key: interfaceKey(name), text: JSON.stringify(name) })),
+  ];
+}
 
 /** Two ports with the same key cannot be published both. */
 export const portKey = ({ protocol, hostIp, hostPort }: FirewallPort): string => `${protocol} ${hostIp} ${hostPort}`;

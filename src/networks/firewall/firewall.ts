@@ -31,6 +31,7 @@ import {
   isAny,
   isByLoopback6,
   networkElements,
+  nodeElements,
   portElement,
   portKey,
   protocolNumbers,
@@ -38,7 +39,7 @@ import {
 } from "./elements.ts";
 import { Loopback } from "./loopback.ts";
 import { formatTable, makeTable, type SetName } from "./ruleset.ts";
-import type { FirewallNetwork, FirewallPort } from "./types.ts";
+import type { FirewallNetwork, FirewallNodes, FirewallPort } from "./types.ts";
 import { tableHas, watchTable } from "./watch.ts";
 
 /** Elements per message: they must fit an attribute. */
@@ -70,6 +71,7 @@ export class Firewall implements Disposable {
   readonly #networks = new Map<string, FirewallNetwork>();
   /** By `portKey`. */
   readonly #ports = new Map<string, FirewallPort>();
+  #nodes: FirewallNodes = { ports: [], addresses: [] };
   /** The table's rules, as they were listed when it was made. */
   #rules: readonly string[] = [];
   /** Whether ::1 is left alone. */
@@ -84,9 +86,9 @@ export class Firewall implements Disposable {
     this.#log = options.log ?? (() => {});
   }
 
-  /** Makes the table exactly this, whatever was there, even another version's. Connections live on. */
+  /** Makes the table exactly this and the nodes, whatever was there, even another version's. Connections live on. */
   ensure(networks: readonly FirewallNetwork[], ports: readonly FirewallPort[]): void {
-    const elements = [...networks.flatMap(networkElements), ...ports.map(portElement)];
+    const elements = [...networks.flatMap(networkElements), ...ports.map(portElement), ...nodeElements(this.#nodes)];
     const unserved = !this.#serveLoopback(ports);
     this.#makeTable(unserved ? [...elements, unservedLoopback] : elements);
     this.#unserved = unserved;
@@ -122,6 +124,23 @@ export class Firewall implements Disposable {
     if (network === undefined) return;
     this.#networks.delete(id);
     this.#change(networkElements(network), [], () => this.#networks.set(id, network));
+  }
+
+  /**
+   * From now on what comes to UDP ports of tunnels is let in from these nodes alone, and neither containers nor programs of this
+   * host send to such ports, whosoever's: a frame that comes by a tunnel is one that a node's kernel has sent.
+   */
+  setNodes(nodes: FirewallNodes): void {
+    const before = this.#nodes;
+    const [now, then] = [nodeElements(nodes), nodeElements(before)];
+    const without = (list: readonly Element[], others: readonly Element[]): Element[] => {
+      const texts = new Set(others.map(({ set, text }) => `${set} ${text}`));
+      return list.filter(({ set, text }) => !texts.has(`${set} ${text}`));
+    };
+    this.#nodes = nodes;
+    this.#change(without(then, now), without(now, then), () => {
+      this.#nodes = before;
+    });
   }
 
   /**
@@ -217,6 +236,7 @@ export class Firewall implements Disposable {
           : [
               ...networkElements(network),
               ...(this.#unserved ? [unservedLoopback] : []),
+              ...nodeElements(this.#nodes),
               ...this.#portsOf(network.interface).map(portElement),
             ];
     return formatTable(this.table, (set) =>
@@ -241,6 +261,7 @@ export class Firewall implements Disposable {
     this.#commit([newTable(this.table), deleteTable(this.table)]);
     this.#networks.clear();
     this.#ports.clear();
+    this.#nodes = { ports: [], addresses: [] };
   }
 
   /** The table stays. */
@@ -258,6 +279,7 @@ export class Firewall implements Disposable {
   #elements(): Element[] {
     return [
       ...[...this.#networks.values()].flatMap(networkElements),
+      ...nodeElements(this.#nodes),
       ...(this.#unserved ? [unservedLoopback] : []),
       ...[...this.#ports.values()].map(portElement),
     ];

@@ -36,6 +36,10 @@ export const sets = [
   { name: "ports6", key: ["inet_proto", "ipv6_addr", "inet_service"], value: ["ipv6_addr", "inet_service"] },
   { name: "any4", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
   { name: "any6", key: ["inet_proto", "inet_service"], value: ["ipv6_addr", "inet_service"] },
+  { name: "tunnels", key: ["inet_service"] },
+  { name: "nodes4", key: ["ipv4_addr", "inet_service"] },
+  { name: "nodes6", key: ["ipv6_addr", "inet_service"] },
+  { name: "carriers", key: ["ifname"] },
 ] as const satisfies readonly SetSpec[];
 
 export type SetName = (typeof sets)[number]["name"];
@@ -57,7 +61,7 @@ const rule = (text: string, ...expressions: readonly (Uint8Array | readonly Uint
 });
 
 const { NFT_META_IIFNAME: IN, NFT_META_OIFNAME: OUT, NFT_META_L4PROTO, NFT_CMP_EQ, NFT_CMP_NEQ } = NFT;
-const { NFT_REG32_01, NFT_REG32_02, NFT_REG32_05, NFT_CT_STATE, NFT_CT_STATUS } = NFT;
+const { NFT_REG32_01, NFT_REG32_02, NFT_REG32_04, NFT_REG32_05, NFT_CT_STATE, NFT_CT_STATUS } = NFT;
 const { NFTA_FIB_F_DADDR, NFTA_FIB_F_SADDR, NFTA_FIB_F_IIF } = NFT;
 const network = (offset: number, length: number, register?: number) =>
   header(NFT.NFT_PAYLOAD_NETWORK_HEADER, offset, length, register);
@@ -66,8 +70,12 @@ const source6 = network(8, 16);
 const destinationPort = (register: number) => header(NFT.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, register);
 /** The first byte of 127.0.0.0/8. */
 const loopback4 = Uint8Array.of(127);
-/** IPPROTO_ICMPV6 */
+/** IPPROTO_UDP, IPPROTO_ICMPV6 */
+const UDP = 17;
 const ICMPV6 = 58;
+/** (uid_t) -1, which is nobody's: with another the packet is a socket's, and not one that the kernel made. */
+const NOBODY = Uint8Array.of(255, 255, 255, 255);
+const toTunnel = () => [meta(NFT_META_L4PROTO), compare(Uint8Array.of(UDP)), destinationPort(NFT.NFT_REG_1), lookup("tunnels")];
 /** ESTABLISHED and RELATED of enum ip_conntrack_info, as bits of the state. */
 const known = 0b110;
 
@@ -81,22 +89,48 @@ const makeChains = (): readonly Chain[] => [
       text: "filter hook prerouting priority raw",
     },
     rules: [
+      // Every packet passes here: the comparison of one byte comes before the look-up.
       rule(
-        "iifname @bridges ip daddr 127.0.0.0/8 drop",
-        meta(IN),
-        lookup("bridges"),
+        "ip daddr 127.0.0.0/8 iifname @bridges drop",
         family(4),
         network(16, 1),
         compare(loopback4),
+        meta(IN),
+        lookup("bridges"),
         verdict.drop(),
       ),
       rule(
-        "iifname @bridges ip saddr 127.0.0.0/8 drop",
-        meta(IN),
-        lookup("bridges"),
+        "ip saddr 127.0.0.0/8 iifname @bridges drop",
         family(4),
         network(12, 1),
         compare(loopback4),
+        meta(IN),
+        lookup("bridges"),
+        verdict.drop(),
+      ),
+      // Or a container would speak as this host does: with its address, when it is masqueraded.
+      rule("udp dport @tunnels iifname @bridges drop", toTunnel(), meta(IN), lookup("bridges"), verdict.drop()),
+      rule("iifname @carriers goto from_carrier", meta(IN), lookup("carriers"), verdict.goto("from_carrier")),
+    ],
+  },
+  {
+    // A way to the host that nobody has asked for leads to nothing but tunnels.
+    name: "from_carrier",
+    rules: [
+      rule("udp dport @tunnels accept", toTunnel(), verdict.accept()),
+      rule("meta l4proto ipv6-icmp accept", meta(NFT_META_L4PROTO), compare(Uint8Array.of(ICMPV6)), verdict.accept()),
+      rule("drop", verdict.drop()),
+    ],
+  },
+  {
+    name: "sent",
+    hook: { type: "filter", hook: NF.NF_INET_LOCAL_OUT, priority: NF.NF_IP_PRI_RAW, text: "filter hook output priority raw" },
+    rules: [
+      rule(
+        "udp dport @tunnels meta skuid != 4294967295 drop",
+        toTunnel(),
+        meta(NFT.NFT_META_SKUID),
+        compare(NOBODY, NFT_CMP_NEQ),
         verdict.drop(),
       ),
     ],
@@ -198,7 +232,33 @@ const makeChains = (): readonly Chain[] => [
   {
     name: "input",
     hook: { type: "filter", hook: NF.NF_INET_LOCAL_IN, priority: NF.NF_IP_PRI_FILTER, text: "filter hook input priority filter" },
-    rules: [rule("iifname @internal goto from_internal", meta(IN), lookup("internal"), verdict.goto("from_internal"))],
+    rules: [
+      rule("udp dport @tunnels goto from_tunnel", toTunnel(), verdict.goto("from_tunnel")),
+      rule("iifname @internal goto from_internal", meta(IN), lookup("internal"), verdict.goto("from_internal")),
+    ],
+  },
+  {
+    name: "from_tunnel",
+    rules: [
+      rule("iifname @carriers accept", meta(IN), lookup("carriers"), verdict.accept()),
+      rule(
+        "ip saddr . th dport @nodes4 accept",
+        family(4),
+        source4,
+        destinationPort(NFT_REG32_01),
+        lookup("nodes4"),
+        verdict.accept(),
+      ),
+      rule(
+        "ip6 saddr . th dport @nodes6 accept",
+        family(6),
+        source6,
+        destinationPort(NFT_REG32_04),
+        lookup("nodes6"),
+        verdict.accept(),
+      ),
+      rule("drop", verdict.drop()),
+    ],
   },
   {
     name: "from_internal",

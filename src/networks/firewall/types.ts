@@ -17,6 +17,18 @@ export interface FirewallNetwork {
   readonly icc: boolean;
 }
 
+/** Who may send by tunnels of overlay networks. */
+export interface FirewallNodes {
+  /** UDP ports of tunnels that come from these addresses. None of either kind: all that comes to any port is left alone. */
+  readonly ports: readonly number[];
+  /** UDP ports of tunnels that come by carriers alone. */
+  readonly sealedPorts?: readonly number[];
+  /** Addresses of hosts that tunnels come from. */
+  readonly addresses: readonly string[];
+  /** Interfaces that only nodes can send by, whatever their addresses, and by which nothing but tunnels comes: links of WireGuard. */
+  readonly carriers?: readonly string[];
+}
+
 export interface FirewallPort {
   readonly protocol: Protocol;
   /** "0.0.0.0", "::" or one address of the host. */

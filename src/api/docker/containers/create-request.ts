@@ -12,6 +12,10 @@ type Config = Of<typeof createConfig>;
 type Host = Of<typeof hostConfig>;
 type Mount = NonNullable<Host["Mounts"]>[number];
 
+/** Of a log that nothing else is said of: bytes of a file, and files. */
+const MOST_LOG = 100 * 2 ** 20;
+const MOST_FILES = 3;
+
 /** Throws ApiError, and OnggiError for binds. */
 export function containerRequestOf(config: Config, name: string | undefined, platform: string | undefined): ContainerRequest {
   const host = config.HostConfig ?? {};
@@ -126,20 +130,24 @@ function healthOf(check: Of<typeof healthcheck> | undefined): HealthCheck | unde
   return given.length > 0 ? (Object.fromEntries(given) as HealthCheck) : undefined;
 }
 
+const drivers = ["json-file", "local", "cri", "journald", "syslog", "none"] as const;
+
+/** The options themselves the engine looks at. */
 function logOf(given: Host["LogConfig"]): LogConfig | undefined {
-  const { Type: driver = "", Config: options = {} } = given ?? {};
-  if (driver === "" && Object.keys(options).length === 0) return undefined;
-  const known = (["json-file", "cri", "none"] as const).find((one) => one === (driver || "json-file"));
-  // "local" differs in how its files look, which nobody reads but the engine
-  if (!known && driver !== "local") throw new ApiError(400, `logger: no log driver named '${driver}' is registered`);
-  const log: LogConfig = { driver: known ?? "json-file", maxSize: 0, maxFiles: 1 };
-  for (const [key, value] of Object.entries(options)) {
-    if (key === "max-size") log.maxSize = value === "-1" ? 0 : parseBytes(value, "log-opt max-size");
-    else if (key === "max-file" && /^[1-9]\d*$/.test(value)) log.maxFiles = Number(value);
-    else if (key !== "compress" && key !== "mode" && key !== "max-buffer-size")
-      throw new ApiError(400, `unknown log opt '${key}' for ${log.driver} log driver`);
-  }
-  return log;
+  const { Type: asked = "", Config: options = {} } = given ?? {};
+  if (asked === "" && Object.keys(options).length === 0) return undefined;
+  const driver = drivers.find((one) => one === (asked || "json-file"));
+  if (!driver) throw new ApiError(400, `logger: no log driver named '${asked}' is registered`);
+  const size = options["max-size"] ?? options["cache-max-size"];
+  const files = options["max-file"] ?? options["cache-max-file"];
+  if (files !== undefined && !/^[1-9]\d*$/.test(files)) throw new ApiError(400, `max-file: ${files} is no number from 1 on`);
+  return {
+    driver,
+    maxSize: size === undefined ? MOST_LOG : size === "-1" ? 0 : parseBytes(size, "log-opt max-size"),
+    // a size alone means one file
+    maxFiles: files === undefined ? (size === undefined ? MOST_FILES : 1) : Number(files),
+    ...(Object.keys(options).length > 0 ? { options } : {}),
+  };
 }
 
 function mountsOf(config: Config, host: Host): MountRequest[] {

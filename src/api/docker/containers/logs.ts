@@ -16,13 +16,18 @@ interface Form {
   readonly stdout: boolean;
   readonly stderr: boolean;
   readonly timestamps: boolean;
+  /** What goes with each line; empty: nothing is asked for. */
+  readonly details: string;
 }
 
-async function* written(entries: AsyncIterable<LogEntry>, { tty, stdout, stderr, timestamps }: Form): AsyncGenerator<Uint8Array> {
+async function* written(
+  entries: AsyncIterable<LogEntry>,
+  { tty, stdout, stderr, timestamps, details }: Form,
+): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
   for await (const { stream, time, text } of entries) {
     if (stream === "stdout" ? stdout : stderr)
-      yield framed(tty, stream, encoder.encode(timestamps ? `${fixedWidth(time)} ${text}` : text));
+      yield framed(tty, stream, encoder.encode(`${timestamps ? `${fixedWidth(time)} ` : ""}${details}${text}`));
   }
 }
 
@@ -40,7 +45,7 @@ export const logs = operation({
     until: q.string("to this moment", { since: "1.35" }),
     timestamps: q.bool("with the moment before each line"),
     tail: q.string("so many last lines, or all"),
-    details: q.bool("of log drivers that have some: none here"),
+    details: q.bool("with what the log options labels and env add"),
   },
   answers: { 200: { description: "the log", content: "application/vnd.docker.multiplexed-stream" }, 404: "no such container" },
   run: ({ engine, path, query, version, signal }) => {
@@ -48,6 +53,7 @@ export const logs = operation({
     if (!query.stdout && !query.stderr) throw new ApiError(400, "Bad parameters: you must choose at least one stream");
     const tty = request.tty ?? false;
     const tail = tailOf(query.tail);
+    const details = query.details ? `${engine.logDetails(id)} ` : "";
     const entries = engine.logs(
       id,
       {
@@ -59,6 +65,10 @@ export const logs = operation({
       },
       signal,
     );
-    return { status: 200, headers: { "Content-Type": streamType(tty, version) }, body: written(entries, { ...query, tty }) };
+    return {
+      status: 200,
+      headers: { "Content-Type": streamType(tty, version) },
+      body: written(entries, { ...query, tty, details }),
+    };
   },
 });

@@ -1,5 +1,5 @@
 /** What a create request says of networks and ports, in the engine's words. */
-import type { ContainerRequest, NetworkEndpoint, PortRequest } from "../../../engine/types.ts";
+import type { ContainerLink, ContainerRequest, NetworkEndpoint, PortRequest } from "../../../engine/types.ts";
 import { ApiError } from "../errors.ts";
 import type { Of } from "../schema.ts";
 import type { createConfig, endpointConfig, hostConfig } from "./config.ts";
@@ -7,7 +7,7 @@ import type { createConfig, endpointConfig, hostConfig } from "./config.ts";
 type Host = Of<typeof hostConfig>;
 type Networking = Pick<
   ContainerRequest,
-  "network" | "networks" | "publish" | "publishAll" | "expose" | "dns" | "dnsSearch" | "dnsOptions" | "extraHosts"
+  "network" | "networks" | "links" | "publish" | "publishAll" | "expose" | "dns" | "dnsSearch" | "dnsOptions" | "extraHosts"
 >;
 
 const IFNAME = "com.docker.network.endpoint.ifname";
@@ -16,19 +16,26 @@ const isMode = (mode: string): boolean => mode === "none" || mode === "host" || 
 /** Throws ApiError for what networks here do not have. */
 export function endpointOf(network: string, given: Of<typeof endpointConfig> | null): NetworkEndpoint {
   const { IPAMConfig: ipam = {}, Aliases, MacAddress, DriverOpts = {}, GwPriority, Links } = given ?? {};
-  if (Links?.length) throw new ApiError(400, "links are not supported: containers of a network find each other by name");
   if (ipam.LinkLocalIPs?.length) throw new ApiError(400, "LinkLocalIPs are not supported");
   for (const option of Object.keys(DriverOpts))
     if (option !== IFNAME) throw new ApiError(400, `driver option ${option} is not supported; ${IFNAME} is`);
   return {
     network,
     ...(Aliases?.length ? { aliases: Aliases } : {}),
+    ...(Links?.length ? { links: Links.map(linkOf) } : {}),
     ...(ipam.IPv4Address ? { ipv4: ipam.IPv4Address } : {}),
     ...(ipam.IPv6Address ? { ipv6: ipam.IPv6Address } : {}),
     ...(MacAddress ? { mac: MacAddress } : {}),
     ...(GwPriority ? { gatewayPriority: GwPriority } : {}),
     ...(DriverOpts[IFNAME] ? { interface: DriverOpts[IFNAME] } : {}),
   };
+}
+
+/** "NAME", "NAME:ALIAS", "/NAME:/CONTAINER/ALIAS". */
+function linkOf(text: string): ContainerLink {
+  const [name = "", alias = name, ...more] = text.split(":");
+  if (name === "" || alias === "" || more.length > 0) throw new ApiError(400, `bad format for links: ${text}`);
+  return { container: name.replace(/^\//, ""), alias: alias.replace(/^.*\//, "") };
 }
 
 const portNumber = (what: string, given: string): number => {
@@ -72,7 +79,6 @@ function exposedOf(ports: readonly string[]): string[] {
 
 export function networkingOf(config: Of<typeof createConfig>): Networking {
   const host = config.HostConfig ?? {};
-  if (host.Links?.length) throw new ApiError(400, "links are not supported: containers of a network find each other by name");
   const asked = config.NetworkDisabled ? "none" : host.NetworkMode || "default";
   const mode = asked === "default" || asked === "bridge" ? "bridge" : asked;
   const named = Object.entries(config.NetworkingConfig?.EndpointsConfig ?? {}).map(([name, given]) =>
@@ -82,6 +88,7 @@ export function networkingOf(config: Of<typeof createConfig>): Networking {
   const expose = exposedOf(Object.keys(config.ExposedPorts ?? {}));
   return {
     ...(isMode(mode) ? { network: mode } : endpointsOf(mode, named, config.MacAddress)),
+    ...(host.Links?.length ? { links: host.Links.map(linkOf) } : {}),
     ...(publish.length > 0 ? { publish } : {}),
     ...(host.PublishAllPorts ? { publishAll: true } : {}),
     ...(expose.length > 0 ? { expose } : {}),

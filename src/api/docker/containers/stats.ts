@@ -19,17 +19,17 @@ const noCpu = {
 
 const networkShape = ({ network }: StatsSample): object =>
   Object.fromEntries(
-    Object.entries(network).map(([name, { rxBytes, rxPackets, txBytes, txPackets }]) => [
+    Object.entries(network).map(([name, counters]) => [
       name,
       {
-        rx_bytes: rxBytes,
-        rx_packets: rxPackets,
-        rx_errors: 0,
-        rx_dropped: 0,
-        tx_bytes: txBytes,
-        tx_packets: txPackets,
-        tx_errors: 0,
-        tx_dropped: 0,
+        rx_bytes: counters.rxBytes,
+        rx_packets: counters.rxPackets,
+        rx_errors: counters.rxErrors,
+        rx_dropped: counters.rxDropped,
+        tx_bytes: counters.txBytes,
+        tx_packets: counters.txPackets,
+        tx_errors: counters.txErrors,
+        tx_dropped: counters.txDropped,
       },
     ]),
   );
