@@ -125,7 +125,7 @@ export interface RemoveOptions {
 }
 
 export interface RemovedImages {
-  /** Names. */
+  /** Names; those by digest go with a repository's last one. */
   untagged: string[];
   /** Ids of images, and diffIDs of layers that went with them. */
   deleted: string[];

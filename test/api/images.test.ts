@@ -54,7 +54,7 @@ const linesOf = async (given: Response): Promise<Record<string, unknown>[]> =>
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line));
-/** An image that goes with its names: what registries call busybox would stay with that. */
+/** An image that goes with its names. */
 const own = (name: string) => engine.ok(["import", "-q", "-c", "LABEL own=1", busyboxTar(), name]);
 const idOf = (image: string) => engine.ok(["inspect", "--type", "image", "-f", "{{.Id}}", image]);
 
@@ -120,6 +120,19 @@ describe.each(clients)("%s", (client) => {
     expect(await docker.ok(["images", "-q", app()])).toBe([id, id].map((one) => one.slice(7, 19)).join("\n"));
   });
 
+  test("what a repository calls an image goes with the last name there", async () => {
+    await docker.ok(["tag", "busybox", `${app()}:x`]);
+    await docker.ok(["tag", "busybox", `${app()}:y`]);
+    await docker.ok(["push", `${app()}:x`]);
+    const digests = async () => JSON.parse(await docker.ok(["inspect", "-f", "{{json .RepoDigests}}", "busybox"]));
+    const [digest] = await digests();
+    expect(digest).toStartWith(`${app()}@sha256:`);
+    expect(await docker.ok(["rmi", `${app()}:x`])).toBe(`Untagged: ${app()}:x`);
+    expect(await digests()).toEqual([digest]);
+    expect(await docker.ok(["rmi", `${app()}:y`])).toBe(`Untagged: ${app()}:y\nUntagged: ${digest}`);
+    expect(await digests()).toEqual([]);
+  });
+
   test("what cannot be pulled or pushed", async () => {
     const unknown = await docker.run(["pull", `${registry.domain}/team/nothing:here`]);
     expect([unknown.code, unknown.stderr.includes(`manifest for ${registry.domain}/team/nothing:here not found`)]).toEqual([
@@ -143,7 +156,7 @@ describe.each(clients)("%s", (client) => {
     const name = `${closed.domain}/team/app:1`;
     await own(name);
     expect(await docker.ok(["push", name])).toMatch(/^1: digest: sha256:/m);
-    await docker.ok(["rmi", name]);
+    expect(await docker.ok(["rmi", name])).toMatch(/^Untagged: .*:1\nUntagged: .*@sha256:.*\nDeleted: /);
     expect(await docker.ok(["pull", "-q", name])).toBe(name);
     await docker.ok(["logout", closed.domain]);
     expect((await docker.run(["pull", name])).code).toBe(1);

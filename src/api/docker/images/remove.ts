@@ -80,7 +80,7 @@ export const remove = operation({
       if (why !== undefined && force) throw new ApiError(409, why);
       try {
         const { untagged, deleted } = await engine.images.remove(path.name, force, platform);
-        went.push(...gone([...untagged, ...(deleted.length > 0 ? image.repoDigests : [])], deleted));
+        went.push(...gone(untagged, deleted));
       } catch (error) {
         if (error instanceof OnggiError && error.code === "image_in_use" && why !== undefined) throw new ApiError(409, why);
         throw error;
