@@ -12,6 +12,7 @@ export type {
   ListMember,
   ListPlatform,
   ManifestList,
+  Progress,
   Referrer,
   StoreProblem,
   StoreReport,
@@ -461,6 +462,12 @@ export interface LoginRequest {
   /** "docker.io", "registry.example:5000". */
   server: string;
   auth: RegistryAuth;
+}
+
+/** What a registry has under a name. */
+export interface DistributionInfo {
+  readonly descriptor: { readonly mediaType: string; readonly digest: string; readonly size: number };
+  readonly platforms: readonly { readonly os: string; readonly architecture: string; readonly variant?: string }[];
 }
 
 /** How registries are spoken to. */

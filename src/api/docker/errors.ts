@@ -56,6 +56,7 @@ const spoken: Readonly<Record<string, (message: string) => string>> = {
   network_exists: (message) => message.replace(/^there is a network (\S+) already.*$/s, "network with name $1 already exists"),
   volume_not_found: (message) => message.replace(/^no such volume: (.*); see .*$/s, "get $1: no such volume"),
   image_not_found: (message) => message.replace(/^no such image/, "No such image").replace(/; ".*$/, ""),
+  registry_unauthorized: (message) => message.replace('"onggi login"', '"docker login"'),
 };
 
 export interface Failure {

@@ -9,6 +9,15 @@ import { logs } from "./containers/logs.ts";
 import { stats } from "./containers/stats.ts";
 import { wait } from "./containers/wait.ts";
 import { execCreate, execInspect, execResize, execStart } from "./exec/exec.ts";
+import { get, getAll, load } from "./images/archives.ts";
+import { build, buildPrune, session } from "./images/build.ts";
+import { commit } from "./images/commit.ts";
+import { history, inspect as inspectImage } from "./images/inspect.ts";
+import { list as listImages } from "./images/list.ts";
+import { create as createImage } from "./images/pull.ts";
+import { push } from "./images/push.ts";
+import { auth, distribution, search } from "./images/registry.ts";
+import { prune as pruneImages, remove as removeImage, tag } from "./images/remove.ts";
 import { connect, disconnect, prune as pruneNetworks, remove as removeNetwork } from "./networks/change.ts";
 import { create as createNetwork } from "./networks/create.ts";
 import { inspect as inspectNetwork, list as listNetworks } from "./networks/list.ts";
@@ -32,6 +41,12 @@ const containers: readonly Operation[] = [
 
 const execs: readonly Operation[] = [execCreate, execStart, execResize, execInspect];
 
+const images: readonly Operation[] = [
+  ...[listImages, search, getAll, load, createImage, pruneImages],
+  ...[inspectImage, history, get, push, tag, removeImage, commit],
+  ...[auth, distribution, build, buildPrune, session],
+];
+
 const networks: readonly Operation[] = [
   ...[listNetworks, inspectNetwork, createNetwork, removeNetwork],
   ...[connect, disconnect, pruneNetworks],
@@ -43,6 +58,6 @@ const volumes: readonly Operation[] = [
 ];
 
 export const operations: readonly Operation[] = [
-  ...[...system, ...containers, ...execs],
+  ...[...system, ...containers, ...execs, ...images],
   ...[...networks, ...volumes, ...swarm, ...plugins],
 ];

@@ -32,25 +32,30 @@ export const networkSummary = (network: AnyNetwork): Record<string, unknown> => 
   Labels: sorted(network.labels),
 });
 
-/** NetworkInspect: also who is in it, those that run. */
-export const dockerNetwork = (network: NetworkInfo): Record<string, unknown> => ({
-  ...networkSummary(network),
-  Containers: Object.fromEntries(
-    network.containers.map(({ id, name, endpoint: { id: endpoint, attached } }) => [
-      id,
-      {
-        Name: name,
-        EndpointID: endpoint,
-        MacAddress: attached?.mac ?? "",
-        IPv4Address: attached?.ipv4 ? `${attached.ipv4}/${attached.ipv4PrefixLength}` : "",
-        IPv6Address: attached?.ipv6 ? `${attached.ipv6}/${attached.ipv6PrefixLength}` : "",
-      },
-    ]),
-  ),
-  Onggi: {
-    Interface: network.interface,
-    Mtu: network.mtu,
-    ...(network.vni === undefined ? {} : { Vni: network.vni }),
-    ...(network.driver === "cni" ? { Cni: { Path: network.path, Config: network.config } } : {}),
-  },
-});
+/** NetworkInspect: also who is in it, those that run. In Docker's order, which people see. */
+export function dockerNetwork(network: NetworkInfo): Record<string, unknown> {
+  const { Options, Labels, ...rest } = networkSummary(network);
+  return {
+    ...rest,
+    Containers: Object.fromEntries(
+      network.containers.map(({ id, name, endpoint: { id: endpoint, attached } }) => [
+        id,
+        {
+          Name: name,
+          EndpointID: endpoint,
+          MacAddress: attached?.mac ?? "",
+          IPv4Address: attached?.ipv4 ? `${attached.ipv4}/${attached.ipv4PrefixLength}` : "",
+          IPv6Address: attached?.ipv6 ? `${attached.ipv6}/${attached.ipv6PrefixLength}` : "",
+        },
+      ]),
+    ),
+    Options,
+    Labels,
+    Onggi: {
+      Interface: network.interface,
+      Mtu: network.mtu,
+      ...(network.vni === undefined ? {} : { Vni: network.vni }),
+      ...(network.driver === "cni" ? { Cni: { Path: network.path, Config: network.config } } : {}),
+    },
+  };
+}
