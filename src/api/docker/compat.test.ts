@@ -17,6 +17,11 @@ test("an operation has the id that Docker gives to its method and path", () => {
   expect(others.map(({ id }) => id)).toEqual([]);
 });
 
+test("what is not served is not called done", () => {
+  const silent = operations.filter(({ answers, differs }) => 501 in answers && differs === undefined);
+  expect(silent.map(({ id }) => id)).toEqual([]);
+});
+
 test("done, differing, absent", () => {
   const common = { tag: "System", summary: "", method: "GET", answers: {}, run: () => json(200, {}) } as const;
   const text = compatDocument(parseDockerOperations("A\tGET\t/a/{id}\nB\tGET\t/b\nC\tGET\t/c\n"), [

@@ -16,12 +16,14 @@ export const build = operation({
   ...{ id: "ImageBuild", tag: "Image", summary: "not served: there is no builder", method: "POST", path: "/build" },
   takes: "application/x-tar",
   answers,
+  differs: "501: there is no builder",
   run: none,
 });
 
 export const session = operation({
   ...{ id: "Session", tag: "Image", summary: "not served: there is no builder", method: "POST", path: "/session" },
   answers,
+  differs: "501: there is no builder",
   run: none,
 });
 
@@ -31,6 +33,7 @@ export const buildPrune = operation({
   summary: "nothing: without a builder there is no cache of one (system prune asks for this)",
   method: "POST",
   path: "/build/prune",
+  differs: "nothing is pruned: there is no builder",
   since: "1.31",
   query: { filters: q.filters(["until"]) },
   answers: { 200: "nothing went" },

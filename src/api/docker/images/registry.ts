@@ -53,6 +53,7 @@ export const search = operation({
   path: "/images/search",
   query: { term: q.string("what to look for"), limit: q.integer("how many"), filters: q.filters(["is-official", "stars"]) },
   answers: { 501: "not served" },
+  differs: "501: registries have no search that all of them know",
   run: () => {
     throw new ApiError(501, "onggi does not search registries: look on the registry's own pages, and pull by name");
   },
