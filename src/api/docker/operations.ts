@@ -19,6 +19,7 @@ import { push } from "./images/push.ts";
 import { auth, distribution, search } from "./images/registry.ts";
 import { prune as pruneImages, remove as removeImage, tag } from "./images/remove.ts";
 import type { Operation } from "./operation.ts";
+import { pluginList, swarm } from "./swarm/swarm.ts";
 import { df } from "./system/df.ts";
 import { events } from "./system/events.ts";
 import { info } from "./system/info.ts";
@@ -41,4 +42,4 @@ const images: readonly Operation[] = [
   ...[auth, distribution, build, buildPrune, session],
 ];
 
-export const operations: readonly Operation[] = [...system, ...containers, ...execs, ...images];
+export const operations: readonly Operation[] = [...system, ...containers, ...execs, ...images, ...swarm, pluginList];
