@@ -23,9 +23,9 @@ const byStatus: Readonly<Record<number, string>> = {
     too_many_layers too_many_mounts unknown_group unknown_user unmapped_id unsupported_here unsupported_spec usage
     volume_driver_unknown volume_not_empty`,
   401: "registry_unauthorized",
-  403: "policy_refused signature_invalid signature_missing",
+  403: "policy_refused signature_invalid signature_missing subnet_overlap",
   404: "bootstrap_unknown manifest_unknown no_image",
-  409: "exec_running mount_busy mount_covered not_attached not_running paused subnet_overlap wrong_state",
+  409: "exec_running mount_busy mount_covered not_attached not_running paused wrong_state",
   500: `cgroup_not_found invalid_cgroup_driver policy_invalid port_in_use registry_answer_invalid registry_config_invalid`,
   501: "no_logs",
   503: "cluster_unavailable",
@@ -52,6 +52,9 @@ export const statusOfCode = (code: string): number | undefined =>
 /** Words that clients look for. */
 const spoken: Readonly<Record<string, (message: string) => string>> = {
   container_not_found: (message) => message.replace(/^no such container/, "No such container").replace(/; see .*$/, ""),
+  network_not_found: (message) => message.replace(/^no such network: (.*); .*$/s, "network $1 not found"),
+  network_exists: (message) => message.replace(/^there is a network (\S+) already.*$/s, "network with name $1 already exists"),
+  volume_not_found: (message) => message.replace(/^no such volume: (.*); see .*$/s, "get $1: no such volume"),
   image_not_found: (message) => message.replace(/^no such image/, "No such image").replace(/; ".*$/, ""),
   registry_unauthorized: (message) => message.replace('"onggi login"', '"docker login"'),
 };

@@ -53,6 +53,8 @@ export interface Definition<Path extends string, P extends Parameters, B> {
   /** The connection is taken over: bytes both ways behind the head. */
   readonly hijacks?: boolean;
   readonly answers: Readonly<Record<number, string | AnswerShape>>;
+  /** What is not as Docker has it, and why: for docs/docker-compat.md. */
+  readonly differs?: string;
   readonly run: (call: Call<Path, P, B>) => HttpAnswer | Promise<HttpAnswer>;
 }
 

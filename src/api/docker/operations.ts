@@ -18,13 +18,18 @@ import { create as createImage } from "./images/pull.ts";
 import { push } from "./images/push.ts";
 import { auth, distribution, search } from "./images/registry.ts";
 import { prune as pruneImages, remove as removeImage, tag } from "./images/remove.ts";
+import { connect, disconnect, prune as pruneNetworks, remove as removeNetwork } from "./networks/change.ts";
+import { create as createNetwork } from "./networks/create.ts";
+import { inspect as inspectNetwork, list as listNetworks } from "./networks/list.ts";
 import type { Operation } from "./operation.ts";
-import { pluginList, swarm } from "./swarm/swarm.ts";
+import { plugins } from "./plugins/plugins.ts";
+import { swarm } from "./swarm/swarm.ts";
 import { df } from "./system/df.ts";
 import { events } from "./system/events.ts";
 import { info } from "./system/info.ts";
 import { ping, pingHead } from "./system/ping.ts";
 import { version } from "./system/version.ts";
+import * as volume from "./volumes/volumes.ts";
 
 const system: readonly Operation[] = [ping, pingHead, version, info, events, df];
 
@@ -42,4 +47,17 @@ const images: readonly Operation[] = [
   ...[auth, distribution, build, buildPrune, session],
 ];
 
-export const operations: readonly Operation[] = [...system, ...containers, ...execs, ...images, ...swarm, pluginList];
+const networks: readonly Operation[] = [
+  ...[listNetworks, inspectNetwork, createNetwork, removeNetwork],
+  ...[connect, disconnect, pruneNetworks],
+];
+
+const volumes: readonly Operation[] = [
+  ...[volume.list, volume.inspect, volume.create, volume.update],
+  ...[volume.remove, volume.prune],
+];
+
+export const operations: readonly Operation[] = [
+  ...[...system, ...containers, ...execs, ...images],
+  ...[...networks, ...volumes, ...swarm, ...plugins],
+];

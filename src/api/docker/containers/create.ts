@@ -17,6 +17,7 @@ export const create = operation({
   },
   body: createConfig,
   answers: { 201: "its id, and what should be heard", 404: "no such image", 409: "the name is in use" },
+  differs: "what onggi does not do is refused, and named: see api.md",
   run: async ({ engine, query, body }) => {
     const { id, warnings } = await engine.create(containerRequestOf(body, query.name, query.platform));
     return json(201, { Id: id, Warnings: [...warnings] });

@@ -118,11 +118,13 @@ export const remove = operation({
   query: {
     v: q.bool("with its anonymous volumes"),
     force: q.bool("kill it if it runs"),
-    link: q.bool("a link of the default network: there are none here"),
+    link: q.bool("a link alone: refused, it is said when a container is made"),
   },
   answers: { 204: "removed", 409: "it runs", ...gone },
+  differs: "link is refused",
   run: async ({ engine, path, query }) => {
-    if (query.link) throw new ApiError(400, "links are not supported: containers of a network find each other by name");
+    if (query.link)
+      throw new ApiError(400, "a link cannot be removed alone: remove the container, or disconnect it from the network");
     await engine.remove(path.id, query.force, query.v);
     return empty();
   },

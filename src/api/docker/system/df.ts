@@ -1,3 +1,4 @@
+import { volumeFields } from "../../shapes/volume.ts";
 import { json, operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { isAtLeast } from "../versions.ts";
@@ -40,19 +41,10 @@ export const df = operation({
       NetworkSettings: { Networks: {} },
       Mounts: [],
     }));
-    const volumes = usage.volumes.map(({ name, containers: users, size }) => {
-      const { driver, mountpoint, created, labels, options } = engine.volumes.inspect(name);
-      return {
-        CreatedAt: created,
-        Driver: driver,
-        Labels: labels,
-        Mountpoint: mountpoint,
-        Name: name,
-        Options: options,
-        Scope: "local",
-        UsageData: { RefCount: users, Size: size ?? -1 },
-      };
-    });
+    const volumes = usage.volumes.map(({ name, containers: users, size }) => ({
+      ...volumeFields(engine.volumes.inspect(name)),
+      UsageData: { RefCount: users, Size: size ?? -1 },
+    }));
     return json(200, {
       ...(wants("image") ? { LayersSize: usage.layersSize, Images: images } : {}),
       ...(wants("container") ? { Containers: containers } : {}),
