@@ -1,4 +1,6 @@
+import { OnggiError } from "../../../lib/errors.ts";
 import { familiarName } from "../../../oci/reference.ts";
+import { ApiError } from "../errors.ts";
 import { operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { credentialsIn } from "./credentials.ts";
@@ -30,7 +32,12 @@ export const push = operation({
     };
     return progressAnswer(async (tell) => {
       tell({ status: `The push refers to repository [${reference.domain}/${reference.path}]` });
-      const pushed = await engine.images.push(asked, { signal: request.signal, progress: stepsTo(tell) });
+      const pushed = await engine.images
+        .push(asked, { signal: request.signal, progress: stepsTo(tell) })
+        .catch((error: unknown) => {
+          if (!(error instanceof OnggiError && error.code === "image_not_found")) throw error;
+          throw new ApiError(404, `An image does not exist locally with the tag: ${asked.image}`);
+        });
       for (const { name, digest, size } of pushed) {
         const tag = name.slice(name.lastIndexOf(":") + 1);
         tell({ status: `${tag}: digest: ${digest} size: ${size}` });
