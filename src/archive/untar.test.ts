@@ -139,7 +139,9 @@ describe("what is there already", () => {
     expect([fs.readFileSync(join(path, "link"), "utf8"), fs.readFileSync(join(path, "file"), "utf8")]).toEqual(["new", "old"]);
     expect(fs.readdirSync(join(path, "dir"))).toEqual(["kept"]);
     expect(fs.statSync(join(path, "dir")).mode & 0o777).toBe(0o700);
-    await expect(unpack(path, archive({ type: "file", name: "dir" }))).rejects.toThrow("is a directory and stays one");
+    await expect(unpack(path, archive({ type: "file", name: "dir" }))).rejects.toThrow(
+      'cannot overwrite directory "dir" with non-directory',
+    );
     await expect(unpack(path, archive({ type: "dir", name: "file" }))).rejects.toThrow("is no directory");
     await expect(unpack(path, archive({ type: "file", name: "file/below" }))).rejects.toThrow("in the way");
   });

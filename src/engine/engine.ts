@@ -21,6 +21,7 @@ import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer, inBackground } from "./context.ts";
+import { copiesOf } from "./copy.ts";
 import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -202,6 +203,7 @@ export class Engine {
   readonly networks: ReturnType<typeof networksOf>;
   readonly nodes: ReturnType<typeof nodesOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
+  readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
   private readonly unwatchGuests: () => void;
 
@@ -215,6 +217,7 @@ export class Engine {
     this.networks = networksOf(context);
     this.nodes = nodesOf(context);
     this.volumes = volumesOf(context);
+    this.copies = copiesOf(context);
     this.guests = guestsOf(context);
     this.unwatchGuests = watchGuests(context);
   }

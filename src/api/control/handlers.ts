@@ -138,6 +138,18 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       });
       return {};
     },
+    copyStat: async ({ request }) => engine.copies.stat(request),
+    copyOut: async (call) => {
+      await engine.copies.read(call.request, call.item, async (chunk) => {
+        call.signal.throwIfAborted();
+        await call.stdout(chunk);
+      });
+      return {};
+    },
+    copyIn: async ({ request: { copyUidGid, noOverwriteDirNonDir, ...target }, stdin, signal }) => {
+      await engine.copies.write(target, stdin, { copyUidGid, noOverwriteDirNonDir, signal });
+      return {};
+    },
     commit: async ({ request: { container, ...options } }) => {
       const image = await engine.commit(container, options);
       return { id: image.id };

@@ -24,6 +24,7 @@ import type {
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
+  CopyTarget,
   DetachRequest,
   DiskUsage,
   EngineEvent,
@@ -52,6 +53,7 @@ import type {
   NetworkInfo,
   NetworkRequest,
   Node,
+  PathStat,
   ProcessList,
   PulledName,
   PullRequest,
@@ -229,6 +231,16 @@ export interface Calls {
   diff: { request: { container: string }; result: { changes: { kind: "A" | "C" | "D"; path: string }[] }; item: never };
   /** The tar as STDOUT frames. */
   export: { request: { container: string }; result: Record<never, never>; item: never };
+  /** What is at a path of a container or a volume. */
+  copyStat: { request: CopyTarget; result: PathStat; item: never };
+  /** It, as an ITEM, then the tar as STDOUT frames. */
+  copyOut: { request: CopyTarget; result: Record<never, never>; item: PathStat };
+  /** The tar travels as STDIN frames, an empty one ends it. */
+  copyIn: {
+    request: CopyTarget & { copyUidGid?: boolean; noOverwriteDirNonDir?: boolean };
+    result: Record<never, never>;
+    item: never;
+  };
   commit: {
     request: { container: string; name?: string; author?: string; message?: string; changes?: string[]; pause?: boolean };
     result: { id: string };
