@@ -3,6 +3,7 @@ import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { bool, list, text } from "./flags.ts";
+import { labelsOf } from "./labels.ts";
 import { pairs } from "./pairs.ts";
 
 export const command = define({
@@ -18,7 +19,7 @@ export const command = define({
     ipv6: bool("", "IPv6, also without a subnet"),
     ipv4: bool("", "IPv4 (true)", { rare: true }),
     opt: list("o", "KEY=VALUE", "option of the driver, as in com.docker.network.driver.mtu=1400"),
-    label: list("", "KEY=VALUE", "label"),
+    label: list("", "KEY[=VALUE]", "label"),
     attachable: bool("", "for Docker's sake: every network is", { rare: true }),
   },
   args: [1, 1],
@@ -37,7 +38,7 @@ export const command = define({
       ...(values.ipv6 === undefined ? {} : { ipv6: values.ipv6 }),
       ...(values.ipv4 === undefined ? {} : { ipv4: values.ipv4 }),
       ...(values.opt ? { options: pairs(values.opt, "--opt") ?? {} } : {}),
-      ...(values.label ? { labels: pairs(values.label, "--label") ?? {} } : {}),
+      ...(values.label ? { labels: labelsOf(values.label) ?? {} } : {}),
     });
     await line(context.stdout, id);
     return 0;

@@ -35,6 +35,10 @@ async function check(context: Context, networks: readonly string[]): Promise<num
   return code;
 }
 
+/** As Go writes maps. */
+const sorted = (map: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(map).sort(([one], [other]) => (one < other ? -1 : 1)));
+
 /** Under the names of Docker's API (v1.41, NetworkInspect). */
 export const dockerNetwork = (network: NetworkInfo): object => ({
   Name: network.name,
@@ -71,8 +75,8 @@ export const dockerNetwork = (network: NetworkInfo): object => ({
       },
     ]),
   ),
-  Options: network.options,
-  Labels: network.labels,
+  Options: sorted(network.options),
+  Labels: sorted(network.labels),
   Onggi: {
     Interface: network.interface,
     Mtu: network.mtu,

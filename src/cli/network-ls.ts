@@ -25,7 +25,7 @@ export const command = define({
   summary: "list networks",
   flags: {
     quiet: bool("q", "ids only"),
-    filter: list("f", "KEY=VALUE", "only those: id, name, driver, label, type, dangling"),
+    filter: list("f", "KEY=VALUE", "only those: id, name, driver, label, scope, type, dangling"),
     "no-trunc": bool("", "whole ids"),
     format: text("", "TEMPLATE", "table, json or a Go template"),
   },
@@ -34,7 +34,7 @@ export const command = define({
   async run(context, values) {
     const filters = parseFilters(values.filter);
     const { networks } = await context.call("networkList", filters ? { filters } : {});
-    const sorted = [...networks].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const sorted = [...networks].sort((a, b) => byNumber.compare(a.name, b.name));
     const whole = values["no-trunc"] ?? false;
     if (values.quiet && values.format === undefined) {
       if (sorted.length > 0) await line(context.stdout, sorted.map(({ id }) => shownId(id, whole)).join("\n"));
@@ -50,6 +50,12 @@ export const command = define({
   },
 });
 
+/** web9 comes before web10, as with Docker. */
+const byNumber = new Intl.Collator("en", { numeric: true, caseFirst: "upper" });
+
+/** As Docker writes it: "2024-05-01 10:00:00.123 +0000 UTC". */
+const createdAt = (moment: string): string => moment.replace("T", " ").replace(/Z$/, " +0000 UTC");
+
 const shownId = (id: string, whole: boolean): string => (whole ? id : id.slice(0, 12));
 
 const rowOf = (network: AnyNetwork, whole: boolean): Row => ({
@@ -57,11 +63,11 @@ const rowOf = (network: AnyNetwork, whole: boolean): Row => ({
   Name: network.name,
   Driver: network.driver,
   Scope: network.driver === "overlay" ? "global" : "local",
-  IPv4: network.ipv4,
-  IPv6: network.ipv6,
-  Internal: network.internal,
+  IPv4: String(network.ipv4),
+  IPv6: String(network.ipv6),
+  Internal: String(network.internal),
   Labels: joinLabels(network.labels),
   Label: (key: unknown) => network.labels[String(key)] ?? "",
-  CreatedAt: network.created,
+  CreatedAt: createdAt(network.created),
   Subnets: network.pools.map(({ subnet }) => subnet).join(", "),
 });

@@ -8,12 +8,17 @@ export const command = define({
   flags: {
     force: bool("f", "kill those that run"),
     volumes: bool("v", "with their anonymous volumes"),
+    link: bool("l", "no containers, but links of theirs, as in /web/db"),
   },
   args: [1, Number.POSITIVE_INFINITY],
   complete: "container",
   examples: [["rm -f web", "even if it runs"]],
   run: (context, values, args) =>
     each(context, args, async (container) => {
+      if (values.link) {
+        await context.call("removeLink", { link: container });
+        return container;
+      }
       await context.call("remove", {
         container,
         ...(values.force ? { force: true } : {}),

@@ -18,6 +18,7 @@ import { describe } from "./list.ts";
 import { checkLog } from "./log-options.ts";
 import { mountPoints } from "./mount-points.ts";
 import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
+import { checkModes, containerOfMode } from "./pid-mode.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
@@ -37,6 +38,8 @@ export function noUserNamespaceReason(
   if (request.userns === "host") return "--userns host was asked for";
   if (request.privileged) return "--privileged was asked for";
   if (request.pid === "host") return "--pid host was asked for";
+  // its /proc shows a pid namespace that belongs to the other one's user namespace
+  if (containerOfMode(request.pid) !== undefined) return "--pid container:... was asked for";
   if (request.ipc === "host") return "--ipc host was asked for";
   if (request.uts === "host") return "--uts host was asked for";
   if (request.rootfs !== undefined) return "a plain root directory keeps its owners";
@@ -111,10 +114,13 @@ export function checkName(context: Context, name: string): void {
   }
 }
 
-/** Who shares another container's network names it by id from then on: names change. */
+/** Who shares another container's network or processes names it by id from then on: names change. */
 function byId(context: Context, request: ContainerRequest): ContainerRequest {
-  const [, reference] = /^container:(.+)$/s.exec(request.network ?? "") ?? [];
-  return reference === undefined ? request : { ...request, network: `container:${findContainer(context, reference).id}` };
+  const [network, pid] = [request.network, request.pid].map((mode) => {
+    const shared = containerOfMode(mode);
+    return shared === undefined ? mode : `container:${findContainer(context, shared).id}`;
+  });
+  return { ...request, ...(network === undefined ? {} : { network }), ...(pid === undefined ? {} : { pid }) };
 }
 
 /** The record of a container that does not exist yet; makes and reserves nothing. */
@@ -123,6 +129,7 @@ export function draft(context: Context, asked: ContainerRequest): ContainerRecor
   const request = resolveLinks(context, asked);
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
+  checkModes(context, request);
   checkLog(request.log);
   const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
   const id = randomBytes(32).toString("hex");

@@ -77,6 +77,7 @@ import type {
   RuntimeInfo,
   StatsSample,
 } from "./types.ts";
+import { removeLink } from "./unlink.ts";
 import { updateContainer } from "./update.ts";
 import { volumesOf } from "./volumes.ts";
 
@@ -335,6 +336,10 @@ export class Engine {
   }
 
   /** `volumes`: with its anonymous volumes. */
+  removeLink(name: string): Promise<void> {
+    return removeLink(this.context, name);
+  }
+
   async remove(reference: string, force: boolean, volumes = false): Promise<string> {
     const container = this.find(reference);
     await removeContainer(this.context, container, { force, volumes });

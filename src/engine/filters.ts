@@ -12,6 +12,15 @@ export function isLabelled(labels: Labels | undefined, wanted: string): boolean 
   return actual !== undefined && (value === undefined || value === actual);
 }
 
+/** A pattern anywhere in the text; text that is no pattern is looked for as it stands. */
+export function pattern(value: string): RegExp {
+  try {
+    return new RegExp(value);
+  } catch {
+    return new RegExp(value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  }
+}
+
 /** Unix seconds, with a fraction, of a moment or of a duration before now. Throws "invalid_filter". */
 export function momentOf(filter: string, value: string): number {
   const moment = parseMoment(value);

@@ -63,5 +63,7 @@ export function foreignExec(
 export function forgetExecs(context: Context, record: ContainerRecord): void {
   if (!record.runtime) return;
   const { directory } = runtimePaths(context, record);
-  for (const name of readdirSync(directory)) if (name.startsWith(EXEC_FILES)) rmSync(join(directory, name), { force: true });
+  // also the pid file that a runtime which was killed was about to rename: ".exec-..."
+  for (const name of readdirSync(directory))
+    if (name.replace(/^\./, "").startsWith(EXEC_FILES)) rmSync(join(directory, name), { force: true });
 }

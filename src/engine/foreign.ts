@@ -60,8 +60,10 @@ export function makeBundle(
   spec: Spec,
   size?: Size,
 ): { passedFds: number[]; release: () => void } {
-  const { config, state, log } = runtimePaths(context, record);
-  for (const path of [state, log]) rmSync(path, { recursive: true, force: true });
+  const { directory, config, state, log } = runtimePaths(context, record);
+  // runc writes its pid file under this name first, and never over one that it left when it was killed
+  const pidPart = join(directory, `.${INIT.pidPath}`);
+  for (const path of [state, log, pidPart]) rmSync(path, { recursive: true, force: true });
   // crun takes no newer version than it knows; nothing newer is in it that a runtime has not said it can do
   const ociVersion = "1.0.2";
   const root = { ...spec.root, path: record.request.rootfs ?? "rootfs" };

@@ -5,12 +5,12 @@ import { next } from "./state.ts";
 
 /**
  * To be called before it is signalled. What it says survives the engine: a policy does not start it again because the engine died
- * before it had ended. Throws where that cannot be written.
+ * before it had ended. On a full disk it does not, and is stopped all the same: removing it gives space back.
  */
 export function markStopped(context: Context, { record }: Container): void {
   if (record.stoppedByHand || !record.request.restart) return;
   record.stoppedByHand = true;
-  context.table.update(record, true);
+  note(context, record, true);
 }
 
 /** A start to come does not come: the container is what it was when it ended. To be called under its lock. */

@@ -5,6 +5,7 @@ import { humanDuration } from "../lib/units.ts";
 import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
+import { pattern } from "./filters.ts";
 import { endpointsOf, networkNames, publishedBy } from "./networking.ts";
 import { isActive } from "./state.ts";
 import type { ContainerStatus, ContainerSummary } from "./types.ts";
@@ -77,15 +78,6 @@ function healthTest(value: string): Test {
 function exitedTest(value: string): Test {
   if (!/^-?\d+$/.test(value)) throw new OnggiError("invalid_filter", `exited=${value}: not an exit code`);
   return (record) => record.state.status === "exited" && record.state.exitCode === Number(value);
-}
-
-/** A pattern anywhere in the text; text that is no pattern is looked for as it stands. */
-function pattern(value: string): RegExp {
-  try {
-    return new RegExp(value);
-  } catch {
-    return new RegExp(value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  }
 }
 
 /** Each filter key: from its value to a test. Values of one key are alternatives, keys add up; labels add up too. */

@@ -58,8 +58,12 @@ export function forwardLog(context: Context, { record }: Container, ended: Promi
   context.forwards.follow(job, ended);
 }
 
-/** Of a container whose files are about to go. */
-export const finishForwarding = (context: Context, id: string): Promise<void> => context.forwards.finish(id, PATIENCE_MS);
+/** Of a container that has ended and whose files are about to go: sends the rest, also what it wrote while there was no engine. */
+export async function finishForwarding(context: Context, container: Container): Promise<void> {
+  if (!isForwarded(container.record.request.log) || context.closing) return;
+  forwardLog(context, container, Promise.resolve());
+  await context.forwards.finish(container.id, PATIENCE_MS);
+}
 
 /** What the former engine has not sent of containers that do not run. */
 export function forwardRests(context: Context): void {

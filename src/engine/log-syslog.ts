@@ -1,7 +1,7 @@
 /** The entries of a container as syslog messages: RFC 3164, RFC 5424, over udp, tcp, TLS and unix sockets. */
 import { createSocket, type Socket as Datagrams } from "node:dgram";
 import { readFileSync } from "node:fs";
-import { connect, isIPv6, type Socket } from "node:net";
+import { connect, isIP, isIPv6, type Socket } from "node:net";
 import { hostname } from "node:os";
 import { connect as connectTls } from "node:tls";
 import { fixedWidth, parseRfc3339 } from "../lib/time.ts";
@@ -59,7 +59,12 @@ async function open({ address, tls }: SyslogOptions): Promise<Wire> {
     case "tcp+tls": {
       const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
       const [ca, cert, key] = [file(tls.ca), file(tls.cert), file(tls.key)];
-      const options = { host: address.host, port: address.port, servername: address.host, rejectUnauthorized: tls.verify };
+      const options = {
+        host: address.host,
+        port: address.port,
+        ...(isIP(address.host) ? {} : { servername: address.host }),
+        rejectUnauthorized: tls.verify,
+      };
       return await stream(
         connectTls({ ...options, ...(ca ? { ca } : {}), ...(cert ? { cert } : {}), ...(key ? { key } : {}) }),
         "secureConnect",

@@ -169,6 +169,7 @@ const makers = { networks: ownMaker, cni: cniMaker };
 /** A container that runs has another name now. Never throws. */
 export async function nameAnew(context: Context, record: ContainerRecord): Promise<void> {
   if (networkMode(record.request).kind !== "networks") return;
+  await context.networks.rename(record.id, record.name);
   const endpoints = context.networks.endpointsOf(record.id);
   await withNamespace(record, record.state.pid, ({ netns }) => nameContainer(context, record, endpoints, netns)).catch(
     (error: unknown) => context.log(`name ${record.id} ${record.name}: ${messageOf(error)}`),

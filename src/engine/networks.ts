@@ -4,7 +4,7 @@ import { lookUp } from "../lib/tables.ts";
 import type { Network, NetworkRequest } from "../networks/types.ts";
 import { checkCniNetwork, inspectCniNetwork, refuseCni } from "./cni.ts";
 import { type Context, findContainer } from "./context.ts";
-import { isLabelled, pruneTest } from "./filters.ts";
+import { isLabelled, pattern, pruneTest } from "./filters.ts";
 import { disconnectGuest, findGuest } from "./guests.ts";
 import { connectNetwork, disconnectNetwork } from "./network-changes.ts";
 import { forgetNetworks, nameNetwork } from "./networking.ts";
@@ -36,34 +36,39 @@ function inspect(context: Context, reference: string): NetworkInfo {
 
 type Test = (network: AnyNetwork) => boolean;
 
+const invalidValue = (key: string, value: string, possible: string): OnggiError =>
+  new OnggiError("invalid_filter", `invalid filter ${key}=${value}: give ${possible}`);
+
 /** Values of one key are alternatives, keys and labels add up. */
 const filters: Record<string, (context: Context, value: string) => Test> = {
-  id:
-    (_, value) =>
-    ({ id }) =>
-      id.startsWith(value),
-  name:
-    (_, value) =>
-    ({ name }) =>
-      name.includes(value),
+  id: (_, value) => {
+    const wanted = pattern(value);
+    return ({ id }) => wanted.test(id);
+  },
+  name: (_, value) => {
+    const wanted = pattern(value);
+    return ({ name }) => wanted.test(name);
+  },
   driver:
     (_, value) =>
     ({ driver }) =>
       driver === value,
-  type:
-    (_, value) =>
-    ({ predefined }) =>
-      predefined === (value === "builtin"),
+  type: (_, value) => {
+    if (value !== "builtin" && value !== "custom") throw invalidValue("type", value, "custom or builtin");
+    return ({ predefined }) => predefined === (value === "builtin");
+  },
   scope:
     (_, value) =>
     ({ driver }) =>
       value === (driver === "overlay" ? "global" : "local"),
-  dangling:
-    (context, value) =>
-    ({ id, name, driver, predefined }) => {
+  dangling: (context, value) => {
+    if (!/^(?:1|0|true|false)$/.test(value)) throw invalidValue("dangling", value, "true (or 1) or false (or 0)");
+    const wanted = value === "1" || value === "true";
+    return ({ id, name, driver, predefined }) => {
       const endpoints = driver === "cni" ? context.cni.endpointsIn(name) : context.networks.endpointsIn(id);
-      return /^(1|true)$/i.test(value) === (!predefined && endpoints.length === 0);
-    },
+      return wanted === (!predefined && endpoints.length === 0);
+    };
+  },
   label:
     (_, value) =>
     ({ labels }) =>

@@ -31,6 +31,7 @@ import { withLinkVariables } from "./links.ts";
 import { logFormat } from "./log-options.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
+import { pidNamespaceOf } from "./pid-mode.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";
@@ -122,6 +123,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
   const config = imageConfig(context, record);
   const paths = networkFilePaths(context, record);
   const networkNamespace = networkNamespaceOf(context, record);
+  const pidNamespace = pidNamespaceOf(context, record);
   const spec = specFromRequest({
     request: record.mounts ? { ...request, mounts: bindRequests(record.mounts) } : request,
     image: config,
@@ -135,6 +137,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
     devices: resolveDevices(request),
     files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
     ...(networkNamespace === undefined ? {} : { networkNamespace }),
+    ...(pidNamespace === undefined ? {} : { pidNamespace }),
   });
   const seccomp = seccompSection(context, request, spec.process?.capabilities?.bounding ?? []);
   return seccomp ? { ...spec, linux: { ...spec.linux, seccomp } } : spec;

@@ -71,7 +71,7 @@ export async function deleteContainer(context: Context, container: Container, vo
   if (!record.request.autoRemove) note(context, record, true);
   await deleteByRuntime(context, record);
   await forgetNetworks(context, record.id);
-  await finishForwarding(context, record.id);
+  await finishForwarding(context, container);
   throwAway(context, containerPaths(context.layout, record.id).directory);
   if (!volumes) keepAnonymous(context, record);
   await deleteRecord(context, record);

@@ -96,6 +96,10 @@ test.each([
   [{ subnet: "10.1.0.0/24", gateway: "fd00::1" }, "is not one of"],
   [{ subnet: "10.1.0.0/24", range: "10.1.1.0/25" }, "is not part of subnet"],
   [{ subnet: "10.1.0.0/32" }, "no address for a container"],
+  [{ subnet: "127.0.0.0/24" }, "subnet 127.0.0.0/24 has addresses of 127.0.0.0/8, which are this host's own"],
+  [{ subnet: "0.0.0.0/0" }, "which are this host's own"],
+  [{ subnet: "239.1.0.0/16" }, "which are for groups of hosts"],
+  [{ subnet: "fe80::/64" }, "which are of each link by itself"],
   [{ subnet: "10.1.0.0/24", gateway: "10.1.0.9", reserved: { nas: "10.1.0.9" } }, "also a reserved address"],
 ])("pool %p is refused", (pool, why) => {
   expect(() => completePool(pool)).toThrow(why);

@@ -50,12 +50,29 @@ export function usableAddresses({ family, first, last, length }: Subnet): Addres
   return length < 31 ? { family, first: first + 1n, last: last - 1n } : { family, first, last };
 }
 
+/** Prefixes that mean the same on every host, RFC 6890; with an address of theirs on a bridge the host would lose its own. */
+const notForContainers = [
+  ["this host's own", "0.0.0.0/8"],
+  ["this host's own", "127.0.0.0/8"],
+  ["for groups of hosts", "224.0.0.0/4"],
+  ["this host's own", "::/127"],
+  ["of each link by itself", "fe80::/10"],
+  ["for groups of hosts", "ff00::/8"],
+] as const;
+
 /**
  * A pool with all its fields checked and in canonical text; the gateway, if it is not told, is the first address.
  * @throws NetworkError address_invalid
  */
 export function completePool(pool: Pool): GatewayPool {
   const subnet = parseSubnet(pool.subnet);
+  for (const [what, other] of notForContainers) {
+    if (!overlaps(subnet, parseSubnet(other))) continue;
+    throw new NetworkError(
+      "address_invalid",
+      `subnet ${pool.subnet} has addresses of ${other}, which are ${what}: choose another`,
+    );
+  }
   const usable = usableAddresses(subnet);
   const within = (text: string, what: string): string => {
     const address = parseAddress(text, what);

@@ -364,6 +364,16 @@ export class LocalNetworks implements Networks {
     this.#sandboxes.detach(container);
   }
 
+  async rename(container: string, name: string): Promise<void> {
+    for (const entry of this.#state.endpointsOf(container)) {
+      const { attached, network, record } = entry;
+      if (attached === null || network.driver !== "overlay") continue;
+      const attachment = { ...attached, names: [name, ...record.aliases] };
+      this.#state.setAttached(container, [{ entry, attachment }], this.#state.publication(container));
+      await this.nodes.overlay?.change(entry, attached, attachment);
+    }
+  }
+
   publishedBy(container: string): readonly Published[] {
     return this.#state.publication(container).published;
   }

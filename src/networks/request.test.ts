@@ -35,6 +35,8 @@ test.each<[Partial<NetworkRequest>, string]>([
   [{ name: "-a" }, "begins with a letter or digit"],
   [{ name: "a b" }, "begins with a letter or digit"],
   [{ name: "a/b" }, "begins with a letter or digit"],
+  [{ name: "n".repeat(256) }, "network name of 256 characters: it has at most 255"],
+  [{ name: "default" }, "stands for network bridge"],
   [{ driver: "overlay2" }, 'no network driver "overlay2"; there are bridge, overlay, macvlan and ipvlan'],
   [{ driver: "host" }, "it is there already"],
   [{ driver: "macvlan" }, "--opt parent=NAME"],

@@ -7,6 +7,7 @@ import type { EndpointRequest, NetworkDriver, NetworkRequest } from "./types.ts"
 
 const invalid = (message: string): NetworkError => new NetworkError("network_invalid", message);
 const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const NAME_LENGTH = 255;
 
 export interface CheckedRequest {
   readonly name: string;
@@ -36,6 +37,8 @@ export function checkRequest(request: NetworkRequest): CheckedRequest {
   if (!namePattern.test(name)) {
     throw invalid(`network name "${name}": it begins with a letter or digit, and has only letters, digits, "_", "." and "-"`);
   }
+  if (name.length > NAME_LENGTH) throw invalid(`network name of ${name.length} characters: it has at most ${NAME_LENGTH}`);
+  if (name === "default") throw invalid('network name "default" stands for network bridge: choose another');
   const driver = checkDriver(request.driver ?? "bridge");
   const parsed = parseOptions(driver, options);
   if (parsed.hostBinding !== undefined && parseAddress(parsed.hostBinding, "option host_binding_ipv4").family !== 4) {

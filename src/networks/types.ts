@@ -217,6 +217,8 @@ export interface Networks {
   /** The container has ended: addresses, rules and ports are free again at once; its links went with its namespace. Idempotent. */
   detach(container: string): Promise<void>;
   publishedBy(container: string): readonly Published[];
+  /** A running container has another name: hosts that share its networks find it by that. What cannot be told now is told later. */
+  rename(container: string, name: string): Promise<void>;
 
   /**
    * After a start of the engine: brings kernel and database together. `running` are the containers that run; what others still have is

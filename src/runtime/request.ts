@@ -41,6 +41,7 @@ export interface SpecInput {
   readonly seccomp?: Seccomp;
   /** Path of a network namespace to join instead of having one. */
   readonly networkNamespace?: string;
+  readonly pidNamespace?: string;
 }
 
 export const maskedPaths: readonly string[] = [
@@ -172,7 +173,8 @@ function linuxOf(input: SpecInput): Linux {
   const rules: DeviceRule[] = request.privileged
     ? [{ allow: true, access: "rwm" }]
     : deviceRules(devices, request.deviceCgroupRules ?? []);
-  const joined = (type: NamespaceType) => (type === "network" && input.networkNamespace ? { path: input.networkNamespace } : {});
+  const paths: Partial<Record<NamespaceType, string | undefined>> = { network: input.networkNamespace, pid: input.pidNamespace };
+  const joined = (type: NamespaceType) => (paths[type] === undefined ? {} : { path: paths[type] });
   return {
     namespaces: namespacesOf(request, idMap !== null).map((type) => ({ type, ...joined(type) })),
     ...(mapping ? { uidMappings: mapping, gidMappings: mapping } : {}),

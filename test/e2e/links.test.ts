@@ -50,6 +50,11 @@ test("in the default network: a line in /etc/hosts that follows the address, and
   expect(await hosts("web")).toEqual([`${second}\tsql store base`, `${second}\tdb store base`, own]);
   expect(await inspect("web", "{{json .HostConfig.Links}}")).toBe('["/base:/web/sql","/base:/web/db"]');
   await engine.ok(["rename", "base", "db"]);
+  await engine.ok(["run", "-d", "--name", "third", "--link", "db:sql", "--link", "web:www", ...SLEEP]);
+  expect(await engine.ok(["rm", "--link", "/third/sql"])).toBe("/third/sql");
+  expect(await inspect("third", "{{json .HostConfig.Links}}")).toBe('["/web:/third/www"]');
+  expect((await hosts("third")).map((line) => line.split(/\s/)[1])).not.toContain("sql");
+  for (const link of ["/third/sql", "/nobody/sql", "third"]) expect((await engine.onggi(["rm", "--link", link])).code).toBe(1);
   // an engine that was not there when it went
   await engine.murder();
   const pid = Number(await inspect("db", "{{.State.Pid}}"));

@@ -5,7 +5,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
 import { close, isErrno, openDir, recvFds, SOCK, unixListen } from "../../src/sys/index.ts";
+import { Authority } from "../kit/authority.ts";
 import { type Engine, eventually, gone, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 
@@ -106,6 +108,41 @@ describe("syslog", () => {
     server.close();
   }, 60_000);
 
+  test("over TLS: to whom the authority knows, with the length before each message, again after a break", async () => {
+    const authority = new Authority(sockets);
+    authority.sign("server.", "/CN=logs", "subjectAltName=IP:127.0.0.1");
+    const [cert, key] = ["crt", "key"].map((name) => readFileSync(join(sockets, `server.${name}`)));
+    let got = "";
+    const clients: Socket[] = [];
+    const server = createTlsServer({ cert, key }, (socket) => {
+      clients.push(socket);
+      socket.on("data", (data) => {
+        got += data.toString();
+      });
+      socket.on("error", () => {});
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = `syslog-address=tcp+tls://127.0.0.1:${(server.address() as { port: number }).port}`;
+    const flags = ["--log-driver", "syslog", "--log-opt", address, "--log-opt", "syslog-format=rfc5424"];
+    await run(
+      "secret",
+      "echo one; while [ ! -e /go ]; do sleep 0.05; done; echo two",
+      ...flags,
+      "--log-opt",
+      `syslog-tls-ca-cert=${authority.ca}`,
+    );
+    await run("stranger", "echo never", ...flags);
+    await eventually("it came", () => got.includes(" one\n"));
+    const [, length, message] = /^(\d+) (.*)$/s.exec(got) ?? [];
+    expect(message).toHaveLength(Number(length));
+    for (const client of clients) client.destroy();
+    await Bun.sleep(200);
+    await engine.ok(["exec", "secret", "touch", "/go"]);
+    await eventually("the next came by another connection", () => got.includes(" two\n"));
+    expect(got).not.toContain("never");
+    server.close();
+  });
+
   test("over a unix socket; of one that removes itself, too", async () => {
     const log = datagrams("syslog");
     const flags = ["--log-driver", "syslog", "--log-opt", `syslog-address=unixgram://${join(sockets, "syslog")}`];
@@ -114,6 +151,13 @@ describe("syslog", () => {
     await eventually("it came", () => got.push(...log.take()) > 0);
     expect(got).toHaveLength(1);
     expect(got[0]).toMatch(/^<30>... .. ..:..:.. [0-9a-f]{12}\[\d+\]: bye\n$/);
+    // and what it wrote when there was no engine
+    const id = await engine.ok(["run", "-d", "--rm", ...flags, "busybox", "sh", "-c", "sleep 1; echo alone"]);
+    const { Pid } = (await engine.inspect(id)).State;
+    await engine.murder();
+    await gone(Pid);
+    await engine.ok(["ps"]);
+    expect(log.take().join("")).toMatch(/: alone\n$/);
     log.close();
   });
 });

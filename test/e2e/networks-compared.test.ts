@@ -137,3 +137,117 @@ describe.skipIf(missing !== null)("links of the default network", () => {
     });
   });
 });
+
+describe.skipIf(missing !== null)("network ls, inspect, rm and prune", () => {
+  /** Networks with and without containers and labels. */
+  const some = async (ask: Ask): Promise<void> => {
+    await ask("network", "create", "--label", "tier=front", "--label", "keep", "web10");
+    await ask("network", "create", "--label", "tier=back", "--internal", "web9");
+    await ask("network", "create", "--subnet", "10.213.9.0/24", "lonely");
+    await ask("run", "-d", "--name", "in", "--network", "web10", "IMAGE", "sleep", "1000");
+  };
+
+  const filters = async (ask: Ask) => {
+    const asked = [
+      [],
+      ["name=web"],
+      ["name=^web9$"],
+      ["name=eb9"],
+      ["name=lonely", "name=host"],
+      ["driver=bridge"],
+      ["driver=brid"],
+      ["driver=host", "driver=null"],
+      ["scope=local"],
+      ["scope=global"],
+      ["scope=swarm"],
+      ["type=custom"],
+      ["type=builtin"],
+      ["label=tier"],
+      ["label=tier=back"],
+      ["label=tier", "label=keep"],
+      ["label=nothing"],
+      ["type=custom", "label=tier", "driver=bridge"],
+    ];
+    const found: Record<string, string> = {};
+    for (const filter of asked) {
+      const words = filter.flatMap((one) => ["--filter", one]);
+      found[filter.join(" ")] = await ask("network", "ls", "--format", "{{.Name}}", ...words);
+    }
+    const id = await ask("network", "ls", "--no-trunc", "-q", "-f", "name=web9");
+    const byId = await ask("network", "ls", "--format", "{{.Name}}", "-f", `id=${id.slice(0, 8)}`);
+    const inside = await ask("network", "ls", "--format", "{{.Name}}", "-f", `id=${id.slice(4, 30)}`);
+    return { found, byId, inside, lengths: [id.length, (await ask("network", "ls", "-q", "-f", "name=web9")).length] };
+  };
+
+  const forms = async (ask: Ask) => {
+    const plain = (text: string) =>
+      text
+        .replace(/\b[0-9a-f]{12}\b/g, "ID")
+        .replace(/\d{4}-\d\d-\d\d[^"\n]*(?= UTC)/g, "DATE")
+        .replace(/ +$/gm, "");
+    const asked = [
+      [],
+      ["--format", "table {{.Name}}\t{{.Driver}}\t{{.Scope}}\t{{.IPv6}}\t{{.Internal}}"],
+      ["--format", '{{.Name}}: {{.Label "tier"}} {{.CreatedAt}}'],
+      ["--format", "{{.Name}}: {{.Labels}}", "--filter", "name=web9"],
+    ];
+    const shown = await Promise.all(asked.map(async (form) => plain(await ask("network", "ls", ...form))));
+    // what newer dockers show as well
+    const { IPv4, Subnets, ...json } = JSON.parse(plain(await ask("network", "ls", "--format", "{{json .}}", "-f", "name=web9")));
+    return [...shown, json];
+  };
+
+  const inspected = async (ask: Ask, refused: Ask) => {
+    const [web] = JSON.parse(await ask("network", "inspect", "web10"));
+    const [container] = Object.values(web.Containers) as Record<string, string>[];
+    const missing = await refused("network", "inspect", "nothing");
+    return {
+      keys: Object.keys(web).filter((key) => !["EnableIPv4", "Onggi"].includes(key)),
+      container: [container!.Name, Object.keys(container!)],
+      texts: await ask(
+        "network",
+        "inspect",
+        "-f",
+        "{{.Name}} {{.Driver}} {{json .Labels}} {{.Internal}}",
+        "web10",
+        "web9",
+        "host",
+      ),
+      config: await ask("network", "inspect", "-f", "{{range .IPAM.Config}}{{.Subnet}}{{end}}", "lonely"),
+      running: await ask("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web10"),
+      missing: missing.includes("nothing"),
+    };
+  };
+
+  test("ls and inspect", async () => {
+    await both(async (ask, refused) => {
+      await some(ask);
+      return [await filters(ask), await forms(ask), await inspected(ask, refused)];
+    });
+  });
+
+  test("rm and prune", async () => {
+    await both(async (ask) => {
+      await some(ask);
+      const past = await ask("network", "prune", "-f", "--filter", "until=1h");
+      const labelled = await ask("network", "prune", "-f", "--filter", "label=tier=back");
+      await ask("network", "create", "--label", "keep", "kept");
+      const others = await ask("network", "prune", "-f", "--filter", "label!=keep");
+      const removed = await ask("network", "rm", "kept");
+      await ask("network", "create", "one");
+      await ask("network", "create", "two");
+      const several = await ask("network", "rm", "one", "two");
+      const rest = await ask("network", "prune", "-f");
+      return { past, labelled, others, removed, several, rest, left: await ask("network", "ls", "--format", "{{.Name}}") };
+    });
+  });
+
+  test("filters that are not there", async () => {
+    for (const { client } of clients) {
+      for (const word of ["colour=red", "dangling=maybe", "type=strange"]) {
+        const { code, stderr } = await client.run(["network", "ls", "--filter", word]);
+        expect([code, stderr]).toEqual([1, expect.stringMatching(/filter/i)]);
+      }
+    }
+  });
+});

@@ -87,9 +87,9 @@ describe("the default network", () => {
       "/etc/resolv.conf",
     ]);
     expect(text).toContain("nameserver 192.0.2.53\nsearch a.test");
-    const refused = await engine.onggi(["create", "--dns", "dns.example", "busybox"]);
+    const refused = await engine.onggi(["create", "--name", "refused", "--dns", "dns.example", "busybox"]);
     expect(refused).toMatchObject({ code: 125, stderr: expect.stringContaining("--dns dns.example") });
-    expect(await engine.ok(["ps", "-aq"])).toBe("");
+    expect(await engine.ok(["ps", "-aq", "--filter", "name=refused"])).toBe("");
   });
 });
 
@@ -229,7 +229,11 @@ describe("networks of one's own", () => {
     expect((await engine.onggi(["network", "create", "--subnet", "172.17.0.0/24", "clash"])).code).toBe(1);
     expect((await engine.onggi(["run", "--rm", "--network", "nothing", "busybox", "true"])).code).toBe(125);
     expect(await engine.ok(["network", "prune", "-f"])).toBe("");
+    const unused = ["network", "ls", "--format", "{{.Name}}", "-f"];
+    expect(await engine.ok([...unused, "dangling=true"])).toBe("");
+    expect(await engine.ok([...unused, "dangling=0"])).toBe("bridge\nhost\nnone\nweb");
     await engine.ok(["rm", "c"]);
+    expect(await engine.ok([...unused, "dangling=true"])).toBe("web");
     expect(await engine.ok(["network", "prune", "-f"])).toContain("web");
     expect(await engine.ok(["network", "ls", "--format", "{{.Name}}"])).toBe("bridge\nhost\nnone");
   });

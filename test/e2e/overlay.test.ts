@@ -1,110 +1,24 @@
-/**
- * Overlay networks: three hosts, each a network namespace with an engine of its own, on one fabric with a real etcd. As root.
- *
- *     fabric  (bridge)  10.99.0.9  etcd
- *       |- a  10.99.0.1     |- b  10.99.0.2     |- c  10.99.0.3
- */
+/** Overlay networks: three hosts on one fabric with a real etcd (test/kit/cluster.ts). As root. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join as joinPath } from "node:path";
-import { Wireguard } from "../../src/sys/index.ts";
-import { type Engine, eventually, startEngine } from "../kit/engine.ts";
+import { Cluster, ETCD, type Host, reached, SERVER } from "../kit/cluster.ts";
+import { eventually } from "../kit/engine.ts";
 import { type EtcdServer, startEtcd } from "../kit/etcd.ts";
-import { bootstrapBusybox } from "../kit/images.ts";
-import { Netns } from "../kit/netns.ts";
+import type { Netns } from "../kit/netns.ts";
 
-/** A host that has been silent for so long counts as down; its addresses are free after so long. */
-const ALIVE = 3;
-const ADDRESSES = 8;
-const ETCD = "10.99.0.9";
-
+let cluster: Cluster;
 let fabric: Netns;
 let etcd: EtcdServer;
-const hosts: Host[] = [];
-
-class Host {
-  readonly name: string;
-  readonly address: string;
-  readonly ns: Netns;
-  readonly engine: Engine;
-
-  constructor(name: string, address: string) {
-    this.name = name;
-    this.address = address;
-    this.ns = new Netns(name);
-    fabric.cable(`to-${name}`, this.ns, "eth0", "fabric");
-    this.ns.address("eth0", `${address}/24`);
-    this.ns.route("default", ETCD);
-    this.engine = startEngine();
-  }
-
-  /** Whoever starts the engine decides which network namespace it is in. */
-  ok(...args: string[]): Promise<string> {
-    return this.ns.inside(() => this.engine.ok(args));
-  }
-
-  onggi(...args: string[]) {
-    return this.ns.inside(() => this.engine.onggi(args));
-  }
-
-  join(addresses = ADDRESSES): Promise<string> {
-    const leases = ["--alive-for", String(ALIVE), "--addresses-for", String(addresses)];
-    return this.ok("node", "join", "--name", this.name, ...leases, `etcd://${ETCD}:2379`);
-  }
-
-  run(name: string, network: string, ...command: string[]): Promise<string> {
-    return this.ok("run", "-d", "--name", name, "--network", network, "busybox", ...command);
-  }
-
-  ip(container: string, network: string): Promise<string> {
-    return this.ok("inspect", "-f", `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`, container);
-  }
-
-  async close(): Promise<void> {
-    await this.ns.inside(() => this.engine.close());
-    this.ns.close();
-  }
-}
-
-const SERVER = ["sh", "-c", "mkdir /w; hostname > /w/index.html; exec httpd -f -p 80 -h /w"];
-const ask = (host: string, port = 80): string[] => [
-  ...["sh", "-c", `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${host} ${port} | tail -1`],
-];
-
-/** What a server elsewhere answers a container that exists; it may have been started a moment ago. */
-async function reached(from: Host, container: string, target: string, port?: number): Promise<string> {
-  let answer = "";
-  await eventually(`${container} on ${from.name} reaches ${target}`, async () => {
-    answer = (await from.onggi("exec", container, ...ask(target, port))).stdout.trim();
-    return answer !== "";
-  });
-  return answer;
-}
-
+let hosts: readonly Host[];
 const [a, b, c] = [0, 1, 2].map((at) => () => hosts[at]!) as [() => Host, () => Host, () => Host];
 
 beforeAll(async () => {
-  fabric = new Netns("fabric");
-  fabric.bridge("fabric", `${ETCD}/24`);
-  etcd = await startEtcd({ netns: fabric, address: ETCD, port: 2379 });
-  for (const [at, name] of ["a", "b", "c"].entries()) hosts.push(new Host(name, `10.99.0.${at + 1}`));
-  await Promise.all(hosts.map((host) => host.ns.inside(() => bootstrapBusybox(host.engine))));
-  await Promise.all(hosts.map((host) => host.join()));
+  cluster = await Cluster.start(["a", "b", "c"]);
+  ({ fabric, etcd, hosts } = cluster);
 }, 120_000);
-
-afterEach(async () => {
-  await Promise.all(
-    hosts.map(async (host) => {
-      await host.ns.inside(() => host.engine.expectClean());
-    }),
-  );
-}, 60_000);
-
-afterAll(async () => {
-  await Promise.all(hosts.map((host) => host.close()));
-  await etcd.close();
-  fabric.close();
-}, 60_000);
+afterEach(() => cluster.expectClean(), 60_000);
+afterAll(() => cluster.close(), 60_000);
 
 describe("a cluster", () => {
   test("hosts join and list each other; a name and an address are one host's", async () => {
@@ -240,6 +154,9 @@ describe("containers of several hosts", () => {
     await b().ok("rm", "-f", "web-b");
     await eventually("one is left", async () => (await known("web")).length === 1);
     expect(await known("web")).toEqual([await c().ip("web-c", "net")]);
+    await c().ok("rename", "web-c", "other");
+    await eventually("it has its new name", async () => (await known("other")).join() === (await known("web")).join());
+    expect(await known("web-c")).toEqual([]);
   }, 120_000);
 
   test("containers that start at the same time everywhere have addresses of their own; a fixed one is one container's", async () => {
@@ -276,190 +193,4 @@ describe("containers of several hosts", () => {
     // by the address that host a publishes it on
     expect(await reached(b(), "in", "10.99.0.1", 8080)).toBe(id);
   }, 60_000);
-});
-
-test("an encrypted network, where the kernel has WireGuard; an error that says so where it has not", async () => {
-  using wireguard = new Wireguard();
-  const create = () => a().onggi("network", "create", "-d", "overlay", "--opt", "encrypted=true", "secret");
-  if (!wireguard.exists()) {
-    const { code, stderr } = await create();
-    expect(code).toBe(1);
-    expect(stderr).toContain("this kernel has no WireGuard");
-    expect(await a().ok("network", "ls", "-q", "-f", "name=secret")).toBe("");
-    return;
-  }
-  expect((await create()).code).toBe(0);
-  await eventually("it is there", async () => (await b().onggi("network", "inspect", "secret")).code === 0);
-  await a().run("on-a", "secret", ...SERVER);
-  await b().run("on-b", "secret", "sleep", "inf");
-  const id = (await a().ok("inspect", "-f", "{{.Id}}", "on-a")).slice(0, 12);
-  expect(await reached(b(), "on-b", "on-a")).toBe(id);
-  const explained = await b().ok("network", "explain", "secret");
-  expect(explained).toMatch(/^ip link add wg-[0-9a-f]{8} type wireguard$/m);
-  expect(explained).toMatch(/ type vxlan id \d+ local fd[0-9a-f:]+ dstport 4789 /);
-  expect(await b().ns.output("wg", "show", "all", "transfer")).toMatch(/^wg-\S+\s+\S+\s+[1-9]/m);
-  await Promise.all([a().ok("rm", "-f", "on-a"), b().ok("rm", "-f", "on-b")]);
-  await eventually("it can be removed", async () => (await a().onggi("network", "rm", "secret")).code === 0);
-}, 60_000);
-
-describe("faults", () => {
-  beforeAll(async () => {
-    await a().ok("network", "create", "-d", "overlay", "--subnet", "10.60.0.0/24", "hard");
-    for (const host of hosts)
-      await eventually("it is there", async () => (await host.onggi("network", "inspect", "hard")).code === 0);
-  }, 30_000);
-  afterAll(async () => {
-    await b().ok("network", "rm", "hard");
-  }, 30_000);
-
-  /** A connection from a container of b to one of a, that goes on as long as bytes come back. */
-  async function connection(): Promise<{ alive(): Promise<boolean>; end(): void }> {
-    await a().run("server", "hard", "nc", "-ll", "-p", "7", "-e", "cat");
-    await b().run("client", "hard", "sleep", "inf");
-    await eventually("there is a way", async () => {
-      const { stdout } = await b().onggi("exec", "client", "sh", "-c", "echo hi | nc -w 1 server 7");
-      return stdout === "hi\n";
-    });
-    const call = b().ns.inside(() => b().engine.spawn(["exec", "-i", "client", "nc", "server", "7"]));
-    let turn = 0;
-    return {
-      async alive() {
-        const text = `turn ${++turn}\n`;
-        call.process.stdin.write(text);
-        call.process.stdin.flush();
-        return await call.until(text, 5000).then(
-          () => true,
-          () => false,
-        );
-      },
-      end: () => call.process.kill(),
-    };
-  }
-
-  test("etcd stopped and started: connections live on, nobody new is let in meanwhile, then all is as before", async () => {
-    const going = await connection();
-    expect(await going.alive()).toBe(true);
-    await etcd.kill();
-    const refused = await c().onggi("run", "--rm", "--network", "hard", "busybox", "true");
-    expect(refused).toMatchObject({ code: 125, stderr: expect.stringContaining("containers that run go on") });
-    expect(await going.alive()).toBe(true);
-    // An engine that starts while etcd is away knows what it knew, and a container that ends gives its address back later.
-    await b().engine.murder();
-    expect(await b().ok("network", "ls", "-q", "-f", "name=hard")).not.toBe("");
-    expect(await b().ok("exec", "client", "sh", "-c", "echo again | nc -w 2 server 7; true")).toBeDefined();
-    await a().run("short", "bridge", "true");
-    await etcd.up();
-    for (const host of hosts)
-      await eventually("connected", async () => (await host.ok("node", "status", "-f", "{{.Connected}}")) === "true");
-    await c().ok("run", "--rm", "--network", "hard", "busybox", "true");
-    expect(await b().ok("exec", "client", "sh", "-c", "nslookup -type=a server | tail -2")).toContain(
-      await a().ip("server", "hard"),
-    );
-    going.end();
-  }, 120_000);
-
-  test("an engine that is killed leaves its containers connected; what ended meanwhile is given back", async () => {
-    const going = await connection();
-    const ip = await a().ip("server", "hard");
-    await a().engine.murder();
-    expect(await going.alive()).toBe(true);
-    await eventually(
-      "a counts as down",
-      async () => (await b().ok("node", "ls", "--format", "{{.Name}} {{.Status}}")).includes("a down"),
-      20,
-    );
-    expect(await going.alive()).toBe(true);
-    expect((await c().onggi("run", "--rm", "--network", "hard", "--ip", ip, "busybox", "true")).stderr).toContain("in use");
-    await a().ok("ps");
-    await eventually("a is up", async () => (await b().ok("node", "ls", "--format", "{{.Name}} {{.Status}}")).includes("a up"));
-    expect(await going.alive()).toBe(true);
-    going.end();
-    await a().ok("rm", "-f", "server");
-    await eventually(
-      "free",
-      async () => (await c().onggi("run", "--rm", "--network", "hard", "--ip", ip, "busybox", "true")).code === 0,
-    );
-  }, 120_000);
-
-  test("a host without etcd keeps its connections, and cuts itself off before its addresses can be given to others", async () => {
-    const going = await connection();
-    const ip = await a().ip("server", "hard");
-    // a still reaches b, but not etcd
-    await a().ns.output(
-      "nft",
-      "add table inet partition; add chain inet partition out { type filter hook output priority 0; }; add rule inet partition out ip daddr 10.99.0.9 drop",
-    );
-    try {
-      await eventually("a knows", async () => (await a().ok("node", "status", "-f", "{{.Connected}}")) === "false", 20);
-      expect(await going.alive()).toBe(true);
-      await eventually("a is fenced", async () => (await a().ok("node", "status", "-f", "{{.Fenced}}")) === "true", 30);
-      expect(await going.alive()).toBe(false);
-      going.end();
-      await eventually(
-        "its address is free",
-        async () => {
-          await c().onggi("rm", "-f", "heir");
-          const args = ["run", "-d", "--name", "heir", "--network", "hard", "--ip", ip, "busybox", "sleep", "inf"];
-          return (await c().onggi(...args)).code === 0;
-        },
-        30,
-      );
-    } finally {
-      await a().ns.output("nft", "delete table inet partition");
-    }
-    await eventually(
-      "a is back",
-      async () => (await a().ok("node", "status", "-f", "{{.Connected}} {{.Fenced}}")) === "true false",
-      20,
-    );
-    // Its container is not let back with an address that is another's now.
-    expect((await b().onggi("exec", "client", "sh", "-c", "echo hi | nc -w 1 server 7")).stdout).toBe("");
-    expect(await c().ok("inspect", "-f", "{{.State.Running}}", "heir")).toBe("true");
-    await a().ok("restart", "-t", "0", "server");
-    expect(await a().ip("server", "hard")).not.toBe(ip);
-    await eventually(
-      "it is found again",
-      async () => (await b().onggi("exec", "client", "sh", "-c", "echo hi | nc -w 1 server 7")).stdout === "hi\n",
-    );
-  }, 180_000);
-
-  test("a host that dies: its names go, its addresses stay its own until it is removed", async () => {
-    await a().ok("node", "leave");
-    await a().join(600);
-    await eventually("it is there", async () => (await a().onggi("network", "inspect", "hard")).code === 0);
-    const going = await connection();
-    going.end();
-    const ip = await a().ip("server", "hard");
-    const pid = await a().engine.pid();
-    process.kill(pid, "SIGSTOP");
-    try {
-      await eventually(
-        "a is down",
-        async () => (await b().ok("node", "ls", "--format", "{{.Name}} {{.Status}}")).includes("a down"),
-        20,
-      );
-      await eventually(
-        "its names are gone",
-        async () => !(await b().onggi("exec", "client", "nslookup", "-type=a", "server")).stdout.includes(ip),
-      );
-      expect((await c().onggi("run", "--rm", "--network", "hard", "--ip", ip, "busybox", "true")).stderr).toContain("in use");
-      expect((await b().onggi("node", "rm", "c")).stderr).toContain("node c is there");
-      await b().ok("node", "rm", "a");
-      await eventually(
-        "free",
-        async () => (await c().onggi("run", "--rm", "--network", "hard", "--ip", ip, "busybox", "true")).code === 0,
-      );
-    } finally {
-      process.kill(pid, "SIGCONT");
-    }
-    await eventually(
-      "a is back",
-      async () => (await b().ok("node", "ls", "--format", "{{.Name}} {{.Status}}")).includes("a up"),
-      20,
-    );
-    await eventually(
-      "its container, too",
-      async () => (await b().onggi("exec", "client", "sh", "-c", "echo hi | nc -w 1 server 7")).stdout === "hi\n",
-    );
-  }, 120_000);
 });

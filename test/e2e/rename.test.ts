@@ -78,3 +78,30 @@ describe("top", () => {
     await engine.ok(["rm", "cols"]);
   });
 });
+
+describe("--pid container:NAME", () => {
+  test("sees the other's processes, and its own there; ends with it; goes by its id", async () => {
+    await engine.ok(["run", "-d", "--name", "main", "busybox", "sleep", "1000"]);
+    const { stdout, code } = await engine.onggi(["run", "--rm", "--pid", "container:main", "busybox", "ps", "-o", "pid,args"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ *1 sleep 1000$/m);
+    expect(stdout).toMatch(/ps -o pid,args$/m);
+    const side = await engine.ok(["run", "-d", "--pid", "container:main", "busybox", "sleep", "2000"]);
+    await engine.ok(["rename", "main", "primary"]);
+    expect(await engine.ok(["exec", side, "ps", "-o", "args"])).toContain("sleep 1000");
+    expect(await engine.ok(["exec", "primary", "ps", "-o", "args"])).toContain("sleep 2000");
+    await engine.ok(["kill", "primary"]);
+    expect(await engine.ok(["wait", side])).toBe("137");
+    expect((await engine.onggi(["start", side])).stderr).toContain("which does not run");
+    await engine.ok(["rm", side, "primary"]);
+  });
+
+  test("what cannot be shared is refused, not left out", async () => {
+    await engine.ok(["run", "-d", "--name", "other", "busybox", "sleep", "1000"]);
+    const refused = async (...flags: string[]) => (await engine.onggi(["run", "--rm", ...flags, "busybox", "true"])).stderr;
+    expect(await refused("--ipc", "container:other")).toContain("cannot be joined here");
+    expect(await refused("--pid", "container:nobody")).toContain("no such container");
+    expect(await refused("--pid", "somebody")).toContain("invalid PID mode");
+    await engine.ok(["rm", "-f", "other"]);
+  });
+});

@@ -292,6 +292,17 @@ describe.each(programs)("%s", (name, path) => {
   }
 
   test(
+    "a pid file that the runtime was killed over keeps nobody from starting",
+    async () => {
+      const id = await engine.ok(["create", "--name", "left", "busybox", "true"]);
+      writeFileSync(join(engine.root, "containers", id, ".init.pid"), "1234");
+      expect((await engine.onggi(["start", "-a", "left"])).code).toBe(0);
+      await engine.ok(["rm", "left"]);
+    },
+    limit,
+  );
+
+  test(
     "an engine killed while a container is created, started or removed: whole, or gone, and nothing is left",
     async () => {
       for (let round = 0; round < rounds; round++) {

@@ -243,6 +243,33 @@ describe.skipIf(process.geteuid?.() !== 0)("names in networks", () => {
     await serve(beta);
   });
 
+  test("names that lead to each other in a circle are the asker's affair: nothing is followed", async () => {
+    let asked = 0;
+    const circle = await host.ns.inside(() =>
+      Bun.udpSocket({
+        hostname: "127.0.0.9",
+        port: 53,
+        socket: {
+          data(socket, bytes, port, address) {
+            asked += 1;
+            // CNAME, to the question's own name
+            const end = bytes.indexOf(0, 12) + 5;
+            const answer = Buffer.from([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 2, 0xc0, 12]);
+            const header = Buffer.from([...bytes.subarray(0, 2), 0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0]);
+            socket.send(Buffer.concat([header, bytes.subarray(12, end), answer]), port, address);
+          },
+        },
+      }),
+    );
+    await serve(beta, ["127.0.0.9"]);
+    const found = await dig(beta, "circle.test");
+    expect([found.status, data(found)]).toEqual(["NOERROR", ["CNAME circle.test."]]);
+    expect(asked).toBe(1);
+    expect(data(await dig(beta, "alpha"))).toEqual(["A 10.1.0.2"]);
+    circle.close();
+    await serve(beta);
+  });
+
   test("a flood of garbage and of hopeless questions from one container leaves room for others", async () => {
     await serve(beta, ["127.0.0.4"]);
     const socket = await beta.ns.inside(() => Bun.udpSocket({ hostname: "127.0.0.1", port: 0, socket: {} }));

@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Hook, Hooks } from "../../src/oci/spec.ts";
-import { type Bundle, type Call, isOldRunc, TestRuntime } from "../kit/bundle.ts";
+import { type Bundle, type Call, isOldRunc, TestRuntime, until } from "../kit/bundle.ts";
 
 const runtime = new TestRuntime();
 afterAll(() => runtime.close(), 60_000);
@@ -82,6 +82,7 @@ test("all six run, in order, in their namespaces, with state, arguments and envi
   await runtime.ok(["start", bundle.id]);
   expect(seenIn(inside).map(({ kind }) => kind)).toEqual(["startContainer"]);
   expect(seenIn(file).map(({ kind }) => kind)).toEqual(["prestart", "createRuntime", "createContainer", "poststart"]);
+  await until(() => created.stdout.split("\n").length > 2, "the container's namespaces");
   const [mount, network] = created.stdout.trim().split("\n") as [string, string];
   await runtime.ok(["kill", bundle.id, "KILL"]);
   await runtime.until(bundle.id, "stopped");

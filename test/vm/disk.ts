@@ -43,6 +43,8 @@ const PROGRAMS = [
   "nc",
   "curl",
   "iperf3",
+  "etcd",
+  "etcdctl",
 ];
 
 const INITRAMFS_INIT = `#!/bin/busybox sh

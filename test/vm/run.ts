@@ -37,6 +37,7 @@ const SUITES: Record<Suite, readonly string[]> = {
     "./test/cgroups.test.ts",
     "./test/images-verity.test.ts",
     "./test/networks/wireguard.test.ts",
+    "./test/e2e/overlay-encrypted.test.ts",
     "./test/e2e/limits.test.ts",
     "./test/e2e/isolation.test.ts",
   ],

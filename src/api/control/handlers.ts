@@ -87,6 +87,10 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return { exitCode, ...(error ? { error } : {}) };
     },
     remove: async ({ request }) => ({ id: await engine.remove(request.container, !!request.force, !!request.volumes) }),
+    removeLink: async ({ request }) => {
+      await engine.removeLink(request.link);
+      return {};
+    },
     inspect: async ({ request }) => engine.inspect(request.container),
     list: async ({ request }) => ({ containers: engine.list(request) }),
     logs: async (call) => {

@@ -174,6 +174,8 @@ export interface Calls {
     item: never;
   };
   remove: { request: { container: string; force?: boolean; volumes?: boolean }; result: { id: string }; item: never };
+  /** "/web/db": that link of the default network. */
+  removeLink: { request: { link: string }; result: Record<never, never>; item: never };
   inspect: { request: { container: string }; result: ContainerInfo; item: never };
   list: {
     request: { all?: boolean; filters?: Record<string, string[]>; limit?: number };

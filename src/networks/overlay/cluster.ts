@@ -154,6 +154,7 @@ export class Cluster {
     return this.#membership.guarding(keys, () =>
       this.#ask(`an address of network ${network}`, async () => {
         try {
+          await this.#membership.connected();
           return await this.#claim(claim, keys, network);
         } catch (error) {
           // What may have been written after all is taken back.
@@ -207,6 +208,25 @@ export class Cluster {
 
   #isHeld(network: string, ip: string): boolean {
     return this.#parts.held().some((held) => held.network === network && (held.ipv4 === ip || held.ipv6 === ip));
+  }
+
+  /** Says other names of a container whose addresses stay. What etcd cannot be told now it is told as soon as it is there again. */
+  async change(before: Claim, now: Claim): Promise<void> {
+    const { etcd, log } = this.#parts;
+    const keys = this.#keys.ofClaim(before);
+    try {
+      await this.#membership.guarding(keys, async () => {
+        const values = [claimValues(before), claimValues(now)];
+        const lease = this.#membership.addressLease;
+        await etcd.transaction({
+          compare: keys.map((key, at) => ({ key, value: values[0]![at]! })),
+          success: keys.map((key, at) => ({ put: key, value: values[1]![at]!, lease })),
+        });
+      });
+    } catch (error) {
+      log(`cluster: telling that a container is called ${now.names[0]} now: ${messageOf(error)}; it is done later`);
+      this.#membership.again("names are to be told");
+    }
   }
 
   /** Gives a container's addresses back. What etcd cannot be told now it is told as soon as it is there again. */

@@ -77,7 +77,8 @@ export class Membership {
   constructor(parts: MembershipParts) {
     this.#parts = parts;
     this.#addressLease = parts.kept?.lease ?? "";
-    this.#until = bootClock() + Math.max(0, (parts.kept?.until ?? 0) - Date.now());
+    // A host that becomes a member has no addresses yet.
+    this.#until = parts.kept === null ? Number.POSITIVE_INFINITY : bootClock() + Math.max(0, parts.kept.until - Date.now());
   }
 
   get status(): MembershipStatus {
@@ -97,7 +98,7 @@ export class Membership {
     this.#running = this.#run();
   }
 
-  /** Resolves once all is known and all that is held is claimed. Rejects with the first failure. */
+  /** Resolves once all is known and all that is held is claimed. Rejects with the next failure. */
   connected(): Promise<void> {
     if (this.#connected) return Promise.resolve();
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));

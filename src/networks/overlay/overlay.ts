@@ -125,6 +125,11 @@ export class Overlay {
     return `container ${holder.names[0] ?? holder.container.slice(0, 12)} on ${this.cluster.nodeName(holder.node)}`;
   }
 
+  /** A container has other names now. */
+  change(entry: EndpointEntry, before: Attachment, now: Attachment): Promise<void> {
+    return this.cluster.change(this.#claimOf(entry, before), this.#claimOf(entry, now));
+  }
+
   /** An endpoint has ended, or came to nothing. Nobody waits. */
   release(entry: EndpointEntry, attachment: Attachment): void {
     if (entry.network.driver !== "overlay") return;
