@@ -12,7 +12,7 @@ import { UsageError } from "./errors.ts";
 import { bool } from "./flags.ts";
 
 export const copyFlags = {
-  archive: bool("a", "keep owners: in, files become the container's user's; out, they keep the ids that the container sees"),
+  archive: bool("a", "in: for the container's user; out: with the owners that the container sees"),
   "follow-link": bool("L", "follow a link that is named as the source"),
   quiet: bool("q", "say nothing when it is done"),
 };
