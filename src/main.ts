@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { version } from "../package.json";
+import type { EngineSetting } from "./api/control/types.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 
 /**
@@ -36,6 +37,7 @@ async function terminal(): Promise<Terminal> {
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
   { runtimes, defaultRuntime, cgroupDriver, registries, policy, ...cniFlags }: EngineFlags,
+  settings: readonly EngineSetting[],
 ): Promise<void> {
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
@@ -49,7 +51,19 @@ async function serveEngine(
   const self = selfCommand(process.execPath, process.argv[1]);
   const { cniOptions } = await import("./cli/engine-cni.ts");
   const cni = cniOptions(cniFlags);
-  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, cni, log, runtimes: named, self });
+  const engine = await openEngine({
+    root,
+    run,
+    version,
+    cgroupDriver,
+    registries,
+    policy,
+    cni,
+    log,
+    runtimes: named,
+    self,
+    settings,
+  });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine

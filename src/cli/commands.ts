@@ -107,6 +107,7 @@ const bootstrap = entry(
 const engineStart = entry("start the engine", async () => (await import("./engine-start.ts")).command);
 const engineStop = entry("stop the engine; containers run on", async () => (await import("./engine-stop.ts")).command);
 const engineStatus = entry("show the engine's state", async () => (await import("./engine-status.ts")).command);
+const engineConfig = entry("show what the engine is set to", async () => (await import("./engine-config.ts")).command);
 const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
 const engineResolver = entry(
   "answer containers' questions for names",
@@ -269,7 +270,14 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   engine: {
     summary: "the engine that runs in the background",
-    commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs, resolver: engineResolver },
+    commands: {
+      start: engineStart,
+      stop: engineStop,
+      status: engineStatus,
+      config: engineConfig,
+      logs: engineLogs,
+      resolver: engineResolver,
+    },
   },
   system: {
     summary: "what this machine offers, and the store",

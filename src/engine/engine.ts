@@ -69,6 +69,7 @@ import type {
   ContainerSummary,
   DiskUsage,
   EngineEvent,
+  EngineSetting,
   EngineStatus,
   ExecRequest,
   ProcessList,
@@ -94,6 +95,8 @@ export interface EngineOptions {
   readonly policy?: string | undefined;
   /** Where CNI networks and plugins are, and how long a plugin may take. */
   readonly cni?: Pick<CniOptions, "configDir" | "binDirs" | "timeoutMs"> | undefined;
+  /** What it is set to, and by what: only told. */
+  readonly settings?: readonly EngineSetting[] | undefined;
   /** How onggi is called again: for the resolver of names, which outlives the engine. */
   readonly self: readonly string[];
   /** Where the engine's own messages go. */
@@ -189,7 +192,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   await reconcile(context);
   forwardRests(context);
   restartAtEngineStart(context);
-  return new Engine(context, lock);
+  return new Engine(context, lock, options.settings ?? []);
 }
 
 /** The face of an open engine: names become containers here, everything else is in the module of each use case. */
@@ -206,10 +209,12 @@ export class Engine {
   readonly volumes: ReturnType<typeof volumesOf>;
   readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
+  readonly settings: readonly EngineSetting[];
   private readonly unwatchGuests: () => void;
 
-  constructor(context: Context, lock: number) {
+  constructor(context: Context, lock: number, settings: readonly EngineSetting[]) {
     this.context = context;
+    this.settings = settings;
     this.lock = lock;
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);

@@ -574,3 +574,11 @@ export interface PathStat {
   /** Where a link leads in the end, an absolute path; "" for what is none. */
   linkTarget: string;
 }
+
+/** One setting of an engine, by the name of its flag. */
+export interface EngineSetting {
+  name: string;
+  value: string;
+  /** "flag", "environment", "default", or a file. */
+  from: string;
+}

@@ -41,6 +41,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
   return {
     ping: async () => ({ version: engine.status().version, pid: process.pid }),
     status: async () => engine.status(),
+    settings: async () => ({ settings: engine.settings }),
     shutdown: async () => {
       setTimeout(shutdown, 0);
       return {};

@@ -28,6 +28,7 @@ import type {
   DetachRequest,
   DiskUsage,
   EngineEvent,
+  EngineSetting,
   EngineStatus,
   ExecRequest,
   FetchedFile,
@@ -133,6 +134,8 @@ export interface TerminalSize {
 export interface Calls {
   ping: { request: Record<never, never>; result: { version: string; pid: number }; item: never };
   status: { request: Record<never, never>; result: EngineStatus; item: never };
+  /** What the engine was started with, and by what it was said. */
+  settings: { request: Record<never, never>; result: { settings: readonly EngineSetting[] }; item: never };
   /** Stops the engine process; containers run on. */
   shutdown: { request: Record<never, never>; result: Record<never, never>; item: never };
 
