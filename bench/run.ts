@@ -1,11 +1,4 @@
 #!/usr/bin/env bun
-/**
- * `make bench`: onggi against Debian's runc, crun, docker.io and podman on this machine, as ratios; see README.md here.
- *
- *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,networks,traffic,publish,memory,load,images,runtime,dns,cni,stages] [--files N] [--json FILE]
- *
- * Prints the table and writes every sample to build/bench.json. Exits with 0 whether targets are met or not.
- */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
@@ -13,6 +6,14 @@ import { parseArgs } from "node:util";
 import { type Docker, dockerUnavailable, startDocker } from "../test/kit/docker.ts";
 import { type Engine, onggiCommand, startEngine } from "../test/kit/engine.ts";
 import { bootstrapBusybox, busyboxArchive } from "../test/kit/images.ts";
+/**
+ * `make bench`: onggi against Debian's runc, crun, docker.io and podman on this machine, as ratios; see README.md here.
+ *
+ *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,networks,traffic,across,publish,memory,load,images,runtime,dns,cni,stages] [--files N] [--json FILE]
+ *
+ * Prints the table and writes every sample to build/bench.json. Exits with 0 whether targets are met or not.
+ */
+import { across } from "./across.ts";
 import { cni } from "./cni.ts";
 import * as dns from "./dns.ts";
 import * as images from "./images.ts";
@@ -29,7 +30,10 @@ import { traffic } from "./traffic.ts";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "30" },
-    only: { type: "string", default: "run,exec,throughput,networks,traffic,publish,memory,load,images,runtime,dns,cni,stages" },
+    only: {
+      type: "string",
+      default: "run,exec,throughput,networks,traffic,across,publish,memory,load,images,runtime,dns,cni,stages",
+    },
     files: { type: "string", default: "20000" },
     json: { type: "string", default: join(repository, "build/bench.json") },
   },
@@ -53,6 +57,7 @@ try {
   await measure("throughput", () => sections.throughput(field, 50, 8, Math.max(3, Math.round(rounds / 6))));
   await measure("networks", () => networks(field, rounds));
   await measure("traffic", () => traffic(Math.max(3, Math.round(rounds / 8))));
+  await measure("across", () => across(Math.max(3, Math.round(rounds / 8))));
   await measure("publish", () => publishing(rounds));
   await measure("memory", () => sections.memory(field));
   await measure("load", () => sections.loadFiles(field, Number(values.files), rounds));
@@ -86,7 +91,7 @@ async function assemble(): Promise<{ field: sections.Field; versions: Record<str
   const versions: Record<string, string> = { bun: Bun.version };
   const runc = existsSync("/usr/sbin/runc") ? runcBundle(base) : null;
   if (runc) versions.runc = runc.version;
-  if ([...wanted].every((name) => ["runtime", "dns", "traffic", "publish"].includes(name)))
+  if ([...wanted].every((name) => ["runtime", "dns", "traffic", "across", "publish"].includes(name)))
     return { field: nobody(runc), versions };
   let engine: Engine | null = null;
   let onggiNote = "";

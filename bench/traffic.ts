@@ -12,13 +12,13 @@ import { Netns } from "../test/kit/netns.ts";
 import { median, type Samples } from "./measure.ts";
 import type { Row } from "./report.ts";
 
-const IMAGE = "onggi-bench/traffic:latest";
-const PROGRAMS = ["/usr/bin/iperf3", "/usr/bin/wrk", "/usr/sbin/nginx"];
+export const IMAGE = "onggi-bench/traffic:latest";
+export const PROGRAMS = ["/usr/bin/iperf3", "/usr/bin/wrk", "/usr/sbin/nginx"];
 /** Bytes of one measurement by iperf3: a tenth of a second to one. */
 const VOLUME = "600M";
 const SECONDS = 1;
 const CONNECTIONS = 16;
-const [BYTES_PORT, REQUESTS_PORT] = [5201, 8080];
+export const [BYTES_PORT, REQUESTS_PORT] = [5201, 8080];
 const HOST = "192.0.2.1";
 
 const NGINX = `user root;
@@ -36,7 +36,7 @@ http {
 `;
 
 /** A tar of busybox, iperf3, wrk and nginx with the libraries they want. */
-const imageTar = (): string =>
+export const imageTar = (): string =>
   cached("traffic.tar", (file) => {
     const tree = `${file}.tree`;
     makeBusyboxTree(tree);
@@ -55,7 +55,7 @@ const imageTar = (): string =>
   });
 
 /** An engine with a server, of which both ports are published, and a client beside it. */
-interface Side {
+export interface Side {
   readonly name: string;
   /** Its command line, and what it is to be run with. */
   readonly words: readonly string[];
@@ -65,8 +65,8 @@ interface Side {
   readonly server: string;
 }
 
-/** From where, and to which address. Here also belong the ways between hosts. */
-interface Way {
+/** From where, and to which address. */
+export interface Way {
   readonly what: string;
   readonly from: "host" | "container";
   to(side: Side): string;
@@ -79,7 +79,7 @@ const ways: readonly Way[] = [
   { what: "container to the host's address, published", from: "container", to: () => HOST },
 ];
 
-const SERVER = ["sh", "-c", "iperf3 -s -D; exec nginx -g 'daemon off;'"];
+export const SERVER = ["sh", "-c", "iperf3 -s -D; exec nginx -g 'daemon off;'"];
 const PUBLISHED = [BYTES_PORT, REQUESTS_PORT].flatMap((port) => ["-p", `${port}:${port}`]);
 
 function makeHost(name: string): Netns {
@@ -147,26 +147,26 @@ export async function traffic(rounds: number): Promise<Row[]> {
     const env = { ...(process.env as Record<string, string>), ONGGI_ROOT: engine.root, ONGGI_RUN: engine.run };
     const sides = [await prepare("onggi", [...ours.enter, ...onggiCommand], env, ours)];
     if (daemon) sides.push(await prepare("docker", [daemon.cli], daemon.env, theirs));
-    const rows: Row[] = [];
-    for (const [what, unit, measure] of [
-      ["TCP", "Gbit/s", bytes],
-      ["requests", "1/s", requests],
-    ] as const) {
-      for (const way of ways)
-        rows.push(
-          row(
-            `${what}: ${way.what}`,
-            unit,
-            alternate(sides, rounds, (side) => measure(side, way)),
-          ),
-        );
-    }
-    return rows;
+    return rowsOf(sides, ways, rounds);
   } finally {
     await daemon?.stop();
     await engine.close();
     for (const host of [ours, theirs]) host.close();
   }
+}
+
+/** TCP and requests, by each way. */
+export function rowsOf(sides: readonly Side[], ways: readonly Way[], rounds: number): Row[] {
+  const kinds = [
+    ["TCP", "Gbit/s", bytes],
+    ["requests", "1/s", requests],
+  ] as const;
+  return kinds.flatMap(([what, unit, measure]) =>
+    ways.map((way) => {
+      const samples = alternate(sides, rounds, (side) => measure(side, way));
+      return row(`${what}: ${way.what}`, unit, samples);
+    }),
+  );
 }
 
 /** As `interleave`, of figures that the commands themselves print. */

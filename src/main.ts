@@ -1,7 +1,12 @@
 import { availableParallelism } from "node:os";
 import { version } from "../package.json";
+
 import type { EngineSetting } from "./api/control/types.ts";
+
+import type { HttpServer } from "./api/http/server.ts";
+
 import type { EngineFlags, Terminal } from "./cli/context.ts";
+import type { Engine } from "./engine/index.ts";
 
 /**
  * The composition root: the only module that knows every layer. What is not needed is not loaded: everything comes by dynamic import.
@@ -36,7 +41,7 @@ async function terminal(): Promise<Terminal> {
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
-  { runtimes, defaultRuntime, cgroupDriver, registries, policy, ...cniFlags }: EngineFlags,
+  { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket, ...cniFlags }: EngineFlags,
   settings: readonly EngineSetting[],
 ): Promise<void> {
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
@@ -69,10 +74,21 @@ async function serveEngine(
   // whoever started it may go: a hang-up is not for the engine
   process.on("SIGHUP", () => {});
   const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log });
+  const docker = dockerSocket === "none" ? undefined : await serveDocker(engine, dockerSocket ?? `${run}/docker.sock`, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   await stopped.promise;
+  await docker?.close();
   await server.close();
   await engine.close();
+}
+
+/** Docker's API, to those who may open the socket: root, and what group is given to it. */
+async function serveDocker(engine: Engine, path: string, log: (message: string) => void): Promise<HttpServer> {
+  const { serveHttp } = await import("./api/http/server.ts");
+  const { dockerHandler } = await import("./api/docker/router.ts");
+  const { operations } = await import("./api/docker/operations.ts");
+  const handler = dockerHandler({ engine, operations, version, log });
+  return serveHttp({ path, mode: 0o660, handler, log });
 }
 
 /** Answers containers' questions for names; the engine started it. Returns when no container needs that any more. */

@@ -38,6 +38,8 @@ export interface EngineFlags {
   readonly cniConfigDir: string | undefined;
   readonly cniBinDir: string | undefined;
   readonly cniTimeout: string | undefined;
+  /** Path of the socket of Docker's API, or "none"; absent: below the run directory. */
+  readonly dockerSocket: string | undefined;
 }
 
 export type Caller = <K extends CallName>(

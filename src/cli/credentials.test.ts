@@ -15,8 +15,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { ControlHarness } from "../../test/control-harness.ts";
 import { OnggiError } from "../lib/errors.ts";
+import { registryOf } from "../oci/reference.ts";
 import { parseHelperAnswer } from "./credential-helper.ts";
-import { authOfEntry, credentialsFor, eraseCredentials, keyOf, registryOf, storeCredentials } from "./credentials.ts";
+import { authOfEntry, credentialsFor, eraseCredentials, keyOf, storeCredentials } from "./credentials.ts";
 
 let home: string;
 beforeEach(() => {

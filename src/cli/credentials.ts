@@ -10,7 +10,7 @@ import { chmodSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, w
 import { dirname } from "node:path";
 import type { RegistryAuth } from "../api/control/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { parseReference } from "../oci/reference.ts";
+import { parseReference, registryOf } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
 import { eraseFromHelper, getFromHelper, storeInHelper } from "./credential-helper.ts";
 
@@ -19,17 +19,10 @@ type Json = Record<string, unknown>;
 
 /** Under this key the credentials of Docker Hub are kept, whatever it is called elsewhere. */
 const HUB = "https://index.docker.io/v1/";
-const HUB_NAMES = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
 const textOf = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 const objectOf = (value: unknown): Json => (isObject(value) ? value : {});
-
-/** "https://registry.example/v1/" is the registry "registry.example", whoever wrote it. */
-export const registryOf = (key: string): string => {
-  const host = key.replace(/^https?:\/\//, "").split("/", 1)[0]!;
-  return HUB_NAMES.has(host) ? "docker.io" : host;
-};
 
 /** Under which key a registry's credentials are kept. */
 export const keyOf = (domain: string): string => (registryOf(domain) === "docker.io" ? HUB : registryOf(domain));

@@ -6,7 +6,14 @@ import { engineSettings, readDaemonJson, readEngineConfig } from "./engine-setti
 
 const none: EngineFlags = {
   ...{ config: undefined, daemonJson: undefined, runtimes: {}, defaultRuntime: undefined, cgroupDriver: undefined },
-  ...{ registries: undefined, policy: undefined, cniConfigDir: undefined, cniBinDir: undefined, cniTimeout: undefined },
+  ...{
+    registries: undefined,
+    policy: undefined,
+    dockerSocket: undefined,
+    cniConfigDir: undefined,
+    cniBinDir: undefined,
+    cniTimeout: undefined,
+  },
 };
 const files = (texts: Record<string, string>) => (file: string) => texts[file] ?? null;
 
@@ -16,6 +23,7 @@ describe("engine.toml", () => {
 default-runtime = "kata"
 registries = "/r.toml"
 policy = "/p.toml"
+docker-socket = "none"
 cni-config-dir = "/net.d"
 cni-bin-dir = ["/a", "/b"]
 cni-timeout = 1.5
@@ -25,7 +33,13 @@ kata = "/usr/bin/kata-runtime"
     expect(readEngineConfig(text, "f")).toEqual({
       runtimes: { kata: "/usr/bin/kata-runtime" },
       values: {
-        ...{ "cgroup-driver": "systemd", "default-runtime": "kata", registries: "/r.toml", policy: "/p.toml" },
+        ...{
+          "cgroup-driver": "systemd",
+          "default-runtime": "kata",
+          registries: "/r.toml",
+          policy: "/p.toml",
+          "docker-socket": "none",
+        },
         ...{ "cni-config-dir": "/net.d", "cni-bin-dir": "/a:/b", "cni-timeout": "1.5" },
       },
     });
@@ -70,7 +84,7 @@ test("a flag wins over the environment, that over engine.toml, that over daemon.
     "/d.json": '{"exec-opts": ["native.cgroupdriver=cgroupfs"], "default-runtime": "b", "runtimes": {"b": {"path": "/json"}}}',
   };
   const env = { ONGGI_POLICY: "/env", ONGGI_REGISTRIES: "/env", ONGGI_RUNTIMES: "a=/env" };
-  const { flags, settings } = engineSettings({ ...none, policy: "/flag", daemonJson: "/d.json" }, env, files(texts));
+  const { flags, settings } = engineSettings({ ...none, policy: "/flag", daemonJson: "/d.json" }, env, "/run", files(texts));
   expect(flags).toMatchObject({
     ...{ policy: "/flag", registries: "/env", cgroupDriver: "systemd", defaultRuntime: "b", cniTimeout: undefined },
     runtimes: { a: "/env", b: "/file" },
@@ -80,6 +94,7 @@ test("a flag wins over the environment, that over engine.toml, that over daemon.
     "default-runtime b /d.json",
     "registries /env environment",
     "policy /flag flag",
+    "docker-socket /run/docker.sock default",
     "cni-config-dir /etc/cni/net.d default",
     "cni-bin-dir /opt/cni/bin:/usr/lib/cni default",
     "cni-timeout 30 default",
@@ -89,9 +104,9 @@ test("a flag wins over the environment, that over engine.toml, that over daemon.
 });
 
 test("a file that was named must be there", () => {
-  expect(() => engineSettings({ ...none, config: "/no" }, {}, files({}))).toThrow("/no: no such file");
-  expect(() => engineSettings(none, { ONGGI_CONFIG: "/no" }, files({}))).toThrow("/no: no such file");
-  expect(engineSettings(none, {}, files({})).flags.policy).toBeUndefined();
+  expect(() => engineSettings({ ...none, config: "/no" }, {}, "/run", files({}))).toThrow("/no: no such file");
+  expect(() => engineSettings(none, { ONGGI_CONFIG: "/no" }, "/run", files({}))).toThrow("/no: no such file");
+  expect(engineSettings(none, {}, "/run", files({})).flags.policy).toBeUndefined();
 });
 
 test("anything is read or refused, with the file's name", () => {

@@ -35,6 +35,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   "default-runtime": { read: (value) => (typeof value === "string" && value !== "" ? value : null), words: "a runtime's name" },
   registries: path,
   policy: path,
+  "docker-socket": { read: (value) => (value === "none" ? value : path.read(value)), words: 'an absolute path, or "none"' },
   "cni-config-dir": path,
   "cni-bin-dir": {
     read: (value) => (Array.isArray(value) && value.length > 0 && value.every(isPath) ? value.join(":") : path.read(value)),
@@ -165,20 +166,22 @@ const properties = {
   "default-runtime": "defaultRuntime",
   registries: "registries",
   policy: "policy",
+  "docker-socket": "dockerSocket",
   "cni-config-dir": "cniConfigDir",
   "cni-bin-dir": "cniBinDir",
   "cni-timeout": "cniTimeout",
 } as const;
 
-const defaults: Readonly<Record<keyof typeof properties, string>> = {
+const defaults = (run: string): Readonly<Record<keyof typeof properties, string>> => ({
   "cgroup-driver": "cgroupfs",
   "default-runtime": "onggi",
   registries: "/etc/onggi/registries.toml",
   policy: "/etc/onggi/policy.toml",
+  "docker-socket": `${run}/docker.sock`,
   "cni-config-dir": "/etc/cni/net.d",
   "cni-bin-dir": "/opt/cni/bin:/usr/lib/cni",
   "cni-timeout": "30",
-};
+});
 
 /**
  * What is in force, and from where. `read` gives a file's text, null where there is none. A file that was named must be there.
@@ -187,6 +190,7 @@ const defaults: Readonly<Record<keyof typeof properties, string>> = {
 export function engineSettings(
   flags: EngineFlags,
   env: Readonly<Record<string, string | undefined>>,
+  run: string,
   read: (file: string) => string | null,
 ): { flags: EngineFlags; settings: EngineSetting[] } {
   const named = flags.config ?? (env.ONGGI_CONFIG || undefined);
@@ -199,12 +203,13 @@ export function engineSettings(
   from(named ?? CONFIG_FILE, named !== undefined, readEngineConfig);
   if (flags.daemonJson !== undefined) from(flags.daemonJson, true, readDaemonJson);
 
+  const builtIn = defaults(run);
   const settings: EngineSetting[] = [];
   const values: Record<string, string | undefined> = {};
   for (const name of Object.keys(properties) as (keyof typeof properties)[]) {
     const source = sources.find((each) => each.values[name] !== undefined);
     values[properties[name]] = source?.values[name];
-    settings.push({ name, value: source?.values[name] ?? defaults[name], from: source?.from ?? "default" });
+    settings.push({ name, value: source?.values[name] ?? builtIn[name], from: source?.from ?? "default" });
   }
   const runtimes: Record<string, string> = {};
   for (const source of sources) {

@@ -14,6 +14,7 @@ const flags = {
   "default-runtime": text("", "NAME", "OCI runtime of containers that name none (ONGGI_DEFAULT_RUNTIME, or onggi)"),
   registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
   policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
+  "docker-socket": text("", "PATH", "Docker's API; none: nowhere (ONGGI_DOCKER_SOCKET, or RUN/docker.sock)"),
   "cni-config-dir": text("", "DIRECTORY", "CNI networks (ONGGI_CNI_CONFIG_DIR, or /etc/cni/net.d)"),
   "cni-bin-dir": text("", "DIRECTORY[:...]", "CNI plugins (ONGGI_CNI_BIN_DIR, or /opt/cni/bin:/usr/lib/cni)"),
   "cni-timeout": text("", "SECONDS", "how long a CNI plugin may take (ONGGI_CNI_TIMEOUT, or 30)"),
@@ -70,6 +71,7 @@ function flagsOf({ env, cwd }: Context, values: Given): EngineFlags {
     cgroupDriver: values["cgroup-driver"],
     registries: path(values.registries),
     policy: path(values.policy),
+    dockerSocket: values["docker-socket"] === "none" ? "none" : path(values["docker-socket"]),
     cniConfigDir: path(values["cni-config-dir"]),
     cniBinDir: values["cni-bin-dir"]?.split(":").map(path).join(":"),
     cniTimeout: values["cni-timeout"],
@@ -82,6 +84,7 @@ function settingsOf(values: Given): string | null {
   if (values.policy) return "policy";
   if (values.registries) return "registries.toml";
   if (values.runtime || values["default-runtime"]) return "runtimes";
+  if (values["docker-socket"]) return "socket of Docker's API";
   return values["cni-config-dir"] || values["cni-bin-dir"] || values["cni-timeout"] ? "CNI settings" : null;
 }
 

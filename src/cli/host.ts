@@ -74,7 +74,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
       serveResolver: () => options.serveResolver(run),
       async serveEngine(given) {
         const { engineSettings } = await import("./engine-settings.ts");
-        const { flags, settings } = engineSettings(given, env, textOf);
+        const { flags, settings } = engineSettings(given, env, run, textOf);
         await options.serveEngine(where, flags, settings);
       },
     };
@@ -95,8 +95,19 @@ const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable
 
 /** Flags as the background engine's command line. */
 function words(flags: EngineFlags): string[] {
-  const { runtimes, defaultRuntime, cgroupDriver, registries, policy, cniConfigDir, cniBinDir, cniTimeout, config, daemonJson } =
-    flags;
+  const {
+    runtimes,
+    defaultRuntime,
+    cgroupDriver,
+    registries,
+    policy,
+    cniConfigDir,
+    cniBinDir,
+    cniTimeout,
+    config,
+    daemonJson,
+    dockerSocket,
+  } = flags;
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
   return [
     ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
@@ -109,6 +120,7 @@ function words(flags: EngineFlags): string[] {
     ...option("--cni-timeout", cniTimeout),
     ...option("--config", config),
     ...option("--daemon-json", daemonJson),
+    ...option("--docker-socket", dockerSocket),
   ];
 }
 

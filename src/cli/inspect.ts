@@ -1,10 +1,12 @@
 import type { ContainerInfo, Image, VolumeInfo } from "../api/control/types.ts";
+import { dockerContainer } from "../api/shapes/container.ts";
+import { dockerImage } from "../api/shapes/image.ts";
+import { dockerVolume } from "../api/shapes/volume.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import type { Context } from "./context.ts";
 import { bool, choice, platform, text } from "./flags.ts";
 import { inspectObjects } from "./inspect-objects.ts";
-import { dockerContainer, dockerImage, dockerVolume } from "./inspect-shape.ts";
 
 const format = text("f", "TEMPLATE", "json or a Go template");
 const many = [1, Number.POSITIVE_INFINITY] as const;

@@ -1,6 +1,7 @@
+import { registryOf } from "../oci/reference.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { eraseCredentials, keyOf, registryOf } from "./credentials.ts";
+import { eraseCredentials, keyOf } from "./credentials.ts";
 
 export const command = define({
   usage: "[SERVER]",

@@ -97,3 +97,34 @@ export async function attachContainer(
   context.events.emit("container", "detach", record.id, describe(record));
   return undefined;
 }
+
+/**
+ * Attaches to a container that runs, or to its next run from the first byte on. Resolves when the output has ended, the start has
+ * failed, the client has left, or the container is removed without having been started.
+ */
+export async function attachNextRun(context: Context, container: Container, client: ClientStreams, size?: Size): Promise<void> {
+  if (container.shim && container.isUp) {
+    await attachContainer(context, container, client, size);
+    return;
+  }
+  const { record } = container;
+  const wanted = { ...client, stdin: client.stdin && !!record.request.openStdin };
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const arrive = async (shim: Shim): Promise<void> => {
+    container.arrivals.delete(arrive);
+    const attachment = await shim.attach(0, attachOptions(wanted, true));
+    context.events.emit("container", "attach", record.id, describe(record));
+    serve(shim, attachment, { ...wanted, input: client.input }).then((how) => {
+      if (how === "detached") context.events.emit("container", "detach", record.id, describe(record));
+      resolve();
+    }, reject);
+  };
+  const leave = () => {
+    if (container.arrivals.delete(arrive)) resolve();
+  };
+  container.arrivals.add(arrive);
+  void container.removal().then(leave);
+  if (client.signal.aborted) leave();
+  client.signal.addEventListener("abort", leave, { once: true });
+  await promise;
+}

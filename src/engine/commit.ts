@@ -16,6 +16,8 @@ export interface CommitOptions {
   readonly name?: string | undefined;
   readonly author?: string | undefined;
   readonly message?: string | undefined;
+  /** Laid over what the container is, under the instructions. */
+  readonly config?: ImageConfig["config"] | undefined;
   /** Dockerfile instructions. */
   readonly changes?: readonly string[] | undefined;
   /** Freeze a running container meanwhile; true by default. */
@@ -42,14 +44,29 @@ export const exportContainer = (
     for (const chunk of treeTar(merged, { ids, emptied: OWN_FILES })) await write(chunk);
   });
 
-/** The image's configuration with what the container was asked to be, and then the instructions, laid over it. */
+/** Variables, and those of `below` that are not among them. */
+const envOver = (env: readonly string[] = [], below: readonly string[] = []): string[] => {
+  const names = new Set(env.map((pair) => pair.split("=")[0]));
+  return [...env, ...below.filter((pair) => !names.has(pair.split("=")[0]))];
+};
+
+/** What is given wins; variables, labels, ports and volumes add up, as Docker has it. */
+const laidOver = (below: ImageConfig["config"], given: ImageConfig["config"]): ImageConfig["config"] => ({
+  ...below,
+  ...given,
+  ...(given.Env ? { Env: envOver(given.Env, below.Env) } : {}),
+  ...(given.Labels ? { Labels: { ...below.Labels, ...given.Labels } } : {}),
+  ...(given.ExposedPorts ? { ExposedPorts: { ...below.ExposedPorts, ...given.ExposedPorts } } : {}),
+  ...(given.Volumes ? { Volumes: { ...below.Volumes, ...given.Volumes } } : {}),
+});
+
+/** The image's configuration, over it what the container was asked to be, then what is given, then the instructions. */
 function configOf(
   { request, healthcheck }: ContainerRecord,
   base: ImageConfig["config"],
-  changes: readonly string[],
+  { config: given = {}, changes = [] }: CommitOptions,
 ): ImageConfig["config"] {
-  const names = new Set((request.env ?? []).map((pair) => pair.split("=")[0]));
-  const env = [...(request.env ?? []), ...(base.Env ?? []).filter((pair) => !names.has(pair.split("=")[0]))];
+  const env = envOver(request.env, base.Env);
   const config: ImageConfig["config"] = {
     ...base,
     ...(env.length > 0 ? { Env: env.filter((pair) => pair.includes("=")) } : {}),
@@ -65,7 +82,7 @@ function configOf(
     delete config.Cmd;
   }
   if (request.command?.length) config.Cmd = [...request.command];
-  return applyChanges(changes, config);
+  return applyChanges(changes, laidOver(config, given));
 }
 
 async function* chunksOf(chunks: Generator<Buffer>): AsyncGenerator<Uint8Array> {
@@ -81,7 +98,7 @@ export async function commitContainer(context: Context, container: Container, op
   if (record.imageId === "")
     throw new OnggiError("no_image", `container ${record.name} has a plain root directory; use export and import`);
   const { config: base } = context.images.get(record.imageId);
-  const config = configOf(record, base.config, options.changes ?? []);
+  const config = configOf(record, base.config, options);
   const pause = (options.pause ?? true) && record.state.status === "running";
   if (pause) await pauseContainer(context, container, true);
   try {

@@ -21,6 +21,8 @@ export class Container {
   acquired: readonly string[] = [];
   /** It does not remove itself at its next exit: it is being restarted. */
   keptAtExit = false;
+  /** Clients that wait for its next start, to miss nothing of it. */
+  readonly arrivals = new Set<(shim: Shim) => Promise<void>>();
   private spec: Spec | null = null;
   private exitWaiters: ((status: ExitStatus) => void)[] = [];
   private removalWaiters: (() => void)[] = [];
@@ -66,6 +68,11 @@ export class Container {
   get exitStatus(): ExitStatus {
     const { exitCode, oomKilled, error } = this.record.state;
     return { exitCode, oomKilled, error };
+  }
+
+  /** Lets those in that wait for its next start. */
+  async admit(shim: Shim): Promise<void> {
+    for (const arrive of this.arrivals) await arrive(shim);
   }
 
   /** Resolves at the next exit (or loss), or when the container is removed without one. */

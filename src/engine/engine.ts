@@ -16,7 +16,7 @@ import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { openVolumes } from "../volumes/index.ts";
 import { artifactsOf } from "./artifacts.ts";
-import { attachContainer, type ClientStreams, type Size } from "./attach.ts";
+import { attachContainer, attachNextRun, type ClientStreams, type Size } from "./attach.ts";
 import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
@@ -25,8 +25,9 @@ import { copiesOf } from "./copy.ts";
 import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
-import { EventBus, type EventQuery, followEvents } from "./events.ts";
+import { checkEventQuery, EventBus, type EventQuery, followEvents } from "./events.ts";
 import { execInContainer } from "./exec.ts";
+import { ExecSessions } from "./exec-sessions.ts";
 import { explainContainer } from "./explain.ts";
 import { GuestTable } from "./guest-table.ts";
 import { watchGuests } from "./guest-watch.ts";
@@ -200,6 +201,7 @@ export class Engine {
   private readonly context: Context;
   private readonly lock: number;
 
+  readonly execs: ExecSessions;
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
@@ -216,6 +218,7 @@ export class Engine {
     this.context = context;
     this.settings = settings;
     this.lock = lock;
+    this.execs = new ExecSessions(context);
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
@@ -226,6 +229,11 @@ export class Engine {
     this.copies = copiesOf(context);
     this.guests = guestsOf(context);
     this.unwatchGuests = watchGuests(context);
+  }
+
+  /** The same for every engine of this data root, and for no other. */
+  get id(): string {
+    return `onggi-${rootTag(this.context.layout.root)}`;
   }
 
   get layout(): Layout {
@@ -250,8 +258,15 @@ export class Engine {
     return createContainer(this.context, request);
   }
 
-  start(reference: string, size?: Size): Promise<void> {
-    return startContainer(this.context, this.find(reference), { size });
+  /** A container that removes itself is gone if it cannot start. */
+  async start(reference: string, size?: Size): Promise<void> {
+    const container = this.find(reference);
+    try {
+      await startContainer(this.context, container, { size });
+    } catch (error) {
+      await removeUnstarted(this.context, container);
+      throw error;
+    }
   }
 
   startAttached(reference: string, client: ClientStreams, size?: Size): Promise<ExitStatus | undefined> {
@@ -283,6 +298,11 @@ export class Engine {
     return attachContainer(this.context, this.find(reference), client, size);
   }
 
+  /** See attachNextRun. */
+  attachNextRun(reference: string, client: ClientStreams): Promise<void> {
+    return attachNextRun(this.context, this.find(reference), client);
+  }
+
   exec(reference: string, request: ExecRequest, client: ClientStreams, size?: Size): Promise<number | undefined> {
     return execInContainer(this.context, this.find(reference), request, client, size);
   }
@@ -291,6 +311,13 @@ export class Engine {
     const container = this.find(reference);
     await stopContainer(this.context, container, signal, timeout);
     return container.id;
+  }
+
+  /** To its terminal, if it has one. Throws `not_running`. */
+  resize(reference: string, { rows, columns }: Size): void {
+    const { shim, isUp, name } = this.find(reference);
+    if (!shim || !isUp) throw new OnggiError("not_running", `container ${name} is not running`);
+    shim.resize(0, rows, columns);
   }
 
   /** Stops it, if it runs, and starts it. */
@@ -438,6 +465,11 @@ export class Engine {
   /** Events from `since` on that match all filters; goes on until `until` or abort, and does not wait when `until` is past. */
   events(query: EventQuery, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     return followEvents(this.context.events, query, signal);
+  }
+
+  /** Throws what `events` would at its first event: `invalid_filter`, `invalid_time`. */
+  checkEvents(query: EventQuery): void {
+    checkEventQuery(query);
   }
 
   /** The plan of the container this request would make; makes nothing. */

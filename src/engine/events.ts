@@ -79,6 +79,15 @@ export async function* followEvents(bus: EventBus, query: EventQuery, signal: Ab
   }
 }
 
+/** Throws `invalid_filter` and `invalid_time`. */
+export function checkEventQuery({ since, until, filters }: EventQuery): void {
+  eventFilter(filters ?? {});
+  for (const moment of [since, until]) {
+    if (moment && parseMoment(moment) === undefined)
+      throw new OnggiError("invalid_time", `${moment}: give a date (RFC 3339), unix seconds, or a duration such as 10m`);
+  }
+}
+
 /** Values of one key are alternatives, keys add up. */
 function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) => boolean {
   const tests: Record<string, (event: EngineEvent, value: string) => boolean> = {
@@ -91,6 +100,8 @@ function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) =>
       event.attributes.image === value ||
       event.attributes.name === value,
     volume: (event, value) => event.type === "volume" && event.id === value,
+    network: (event, value) => event.type === "network" && (event.id.startsWith(value) || event.attributes.name === value),
+    scope: (_, value) => value === "local",
     label: (event, value) => {
       const [key = "", wanted] = value.split(/=(.*)/s);
       return key in event.attributes && (wanted === undefined || event.attributes[key] === wanted);

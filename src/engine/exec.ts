@@ -53,6 +53,8 @@ function prepare(context: Context, container: Container, request: ExecRequest, s
 /** A further process that runs. */
 export interface StartedExec {
   readonly process: ShimProcess;
+  /** On the host. */
+  readonly pid: number;
   /** Its exit code. Raises no unhandled rejection when nobody waits for it. */
   readonly exited: Promise<number>;
   /** The client has all of its output, or has left; absent: it wanted none. */
@@ -61,14 +63,18 @@ export interface StartedExec {
 
 /**
  * Starts a further process in a running container. It lives and dies with the container, whatever the client does. `numbered` is told
- * its number before it runs: one that does not run yet does not outlive the engine.
+ * its number before it runs: one that does not run yet does not outlive the engine. `id` is that of an exec that was made before.
  */
 export async function startExec(
   context: Context,
   container: Container,
   request: ExecRequest,
   client: ClientStreams,
-  { size, numbered }: { readonly size?: Size | undefined; readonly numbered?: (number: number) => void } = {},
+  {
+    size,
+    numbered,
+    id,
+  }: { readonly size?: Size | undefined; readonly numbered?: (number: number) => void; readonly id?: string } = {},
 ): Promise<StartedExec> {
   const { record, shim } = container;
   if (!shim || !container.isUp) {
@@ -86,10 +92,11 @@ export async function startExec(
     throw container.shim === shim && !(error instanceof ShimGone) ? error : notRunning(record);
   });
   const served = attachment ? serve(shim, attachment, client) : undefined;
+  let pid = 0;
   try {
     numbered?.(process.number);
     shim.start(process.number);
-    await (record.runtime ? inTime(`${record.runtime.name} exec`, process.started) : process.started);
+    ({ pid } = await (record.runtime ? inTime(`${record.runtime.name} exec`, process.started) : process.started));
   } catch (error) {
     await shim.kill(process.number, SIG.SIGKILL).catch(() => {}); // a runtime that does not end
     throw explain(error);
@@ -97,15 +104,15 @@ export async function startExec(
     done();
   }
   const command = request.command.join(" ");
-  const attributes = { ...describe(record), execID: String(process.number), command };
-  for (const action of ["exec_create", "exec_start"])
+  const attributes = { ...describe(record), execID: id ?? String(process.number), command };
+  for (const action of id === undefined ? ["exec_create", "exec_start"] : ["exec_start"])
     context.events.emit("container", `${action}: ${command}`, record.id, attributes);
   const exited = process.exited.then(({ exitCode }) => {
     context.events.emit("container", "exec_die", record.id, { ...attributes, exitCode: String(exitCode) });
     return exitCode;
   });
   exited.catch(() => {});
-  return { process, exited, ...(served ? { served } : {}) };
+  return { process, pid, exited, ...(served ? { served } : {}) };
 }
 
 /**

@@ -2,6 +2,7 @@
 import { type BootstrapOptions, bootstrap } from "../images/index.ts";
 import type { CheckRequest, Image, Progress, RemovedImages } from "../images/types.ts";
 import { type Context, imagesInUse } from "./context.ts";
+import { inspectDistribution } from "./distribution.ts";
 import { historyOf, imageTrees } from "./image-layers.ts";
 import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
 import { listImages } from "./images.ts";
@@ -49,6 +50,9 @@ export const imagesOf = (context: Context) => ({
   /** The hosts of an image's mirrors. */
   mirrors: (image: string) => mirrorsOf(context, image),
   push: (request: PushRequest, told: Told) => pushImages(context, request, told),
+  /** What a registry has under a name. */
+  distribution: (request: Parameters<typeof inspectDistribution>[1], signal: AbortSignal) =>
+    inspectDistribution(context, request, signal),
   /** Asks a registry whether it takes credentials. */
   login: (request: LoginRequest, signal: AbortSignal) => login(context, request, signal),
   /** To be called when an image has come in. */

@@ -6,7 +6,15 @@ import { containerPaths } from "./layout.ts";
 import { linkTexts } from "./links.ts";
 import { endpointsOf, publishedBy } from "./networking.ts";
 import { BUILT_IN } from "./runtimes.ts";
-import type { ContainerInfo } from "./types.ts";
+import type { ContainerInfo, ImageConfig } from "./types.ts";
+
+function imageConfig({ images }: Context, id: string): ImageConfig["config"] | null {
+  try {
+    return id === "" ? null : images.get(id).config.config;
+  } catch {
+    return null;
+  }
+}
 
 export function inspectContainer(context: Context, { record }: Container): ContainerInfo {
   return {
@@ -17,6 +25,8 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     imageId: record.imageId,
     args: [...record.args],
     state: { ...record.state },
+    directory: containerPaths(context.layout, record.id).directory,
+    imageConfig: imageConfig(context, record.imageId),
     restartCount: record.restartCount ?? 0,
     health: record.health ?? null,
     healthcheck: record.healthcheck ?? null,

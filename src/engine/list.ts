@@ -80,6 +80,23 @@ function exitedTest(value: string): Test {
   return (record) => record.state.status === "exited" && record.state.exitCode === Number(value);
 }
 
+/** "80", "80/udp", "8000-8010/tcp"; without a protocol it is TCP. */
+function portTest(value: string): (port: number, protocol: string) => boolean {
+  const [, from, to = from, protocol = "tcp"] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(value) ?? [];
+  if (from === undefined) throw new OnggiError("invalid_filter", `${value}: neither a port nor a range of ports`);
+  return (port, of) => of === protocol && port >= Number(from) && port <= Number(to);
+}
+
+/** Ports that it says it serves: its own, its image's and those it publishes. */
+function exposedBy(context: Context, { id, request, imageId }: ContainerRecord): string[] {
+  const image = context.images.list().find((one) => one.id === imageId);
+  return [
+    ...(request.expose ?? []),
+    ...Object.keys(image?.config.config.ExposedPorts ?? {}),
+    ...context.networks.publishedBy(id).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`),
+  ];
+}
+
 /** Each filter key: from its value to a test. Values of one key are alternatives, keys add up; labels add up too. */
 const filters: Record<string, (context: Context, value: string) => Test> = {
   id: (_, value) => (record) => record.id.startsWith(value),
@@ -104,6 +121,22 @@ const filters: Record<string, (context: Context, value: string) => Test> = {
     const { createdNs } = findContainer(context, value).record;
     return (record) => BigInt(record.createdNs) > BigInt(createdNs);
   },
+  volume: (_, value) => (record) =>
+    (record.mounts ?? []).some(({ name, source, destination }) => [name, source, destination].includes(value)),
+  publish: (context, value) => {
+    const isMeant = portTest(value);
+    return (record) => context.networks.publishedBy(record.id).some(({ hostPort, protocol }) => isMeant(hostPort, protocol));
+  },
+  expose: (context, value) => {
+    const isMeant = portTest(value);
+    return (record) =>
+      exposedBy(context, record).some((port) => {
+        const [number, protocol = "tcp"] = port.split("/");
+        return isMeant(Number(number), protocol);
+      });
+  },
+  // there are no others here
+  "is-task": (_, value) => () => /^(false|0)$/i.test(value),
   network: (context, value) => (record) =>
     networkNames(context, record).includes(value) ||
     endpointsOf(context, record).some(({ network }) => network.startsWith(value)),

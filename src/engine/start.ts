@@ -135,6 +135,7 @@ export function startContainer(context: Context, container: Container, options: 
       container.shim = shim;
       trace?.mark("spawn shim", floors.spawn);
       await options.beforeStart?.(shim);
+      await container.admit(shim);
       const started = await begin(context, record, shim);
       trace?.shim(await shim.main.created, started);
       record.state = {

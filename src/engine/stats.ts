@@ -33,7 +33,16 @@ function networkOf({ request, state }: ContainerRecord): StatsSample["network"] 
 
 const zero: Omit<StatsSample, "id" | "name" | "read"> = {
   cpu: { usageNs: 0, userNs: 0, systemNs: 0, throttledPeriods: 0, throttledNs: 0, onlineCpus: 0, systemUsageNs: 0 },
-  memory: { usageBytes: 0, limitBytes: 0, cacheBytes: 0, maxUsageBytes: 0, swapBytes: 0, failures: 0, oomKills: 0 },
+  memory: {
+    usageBytes: 0,
+    limitBytes: 0,
+    cacheBytes: 0,
+    inactiveFileBytes: 0,
+    maxUsageBytes: 0,
+    swapBytes: 0,
+    failures: 0,
+    oomKills: 0,
+  },
   pids: { current: 0, limit: 0 },
   io: { readBytes: 0, writeBytes: 0, readOps: 0, writeOps: 0 },
   network: {},
@@ -60,6 +69,7 @@ export function sampleStats(context: Context, { record, isUp }: Container): Stat
       // without a limit, what the machine has
       limitBytes: memory.limitBytes || totalmem(),
       cacheBytes: memory.cacheBytes,
+      inactiveFileBytes: memory.inactiveFileBytes,
       maxUsageBytes: memory.maxUsageBytes,
       swapBytes: memory.swapBytes,
       failures: memory.failures,

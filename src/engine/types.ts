@@ -12,6 +12,7 @@ export type {
   ListMember,
   ListPlatform,
   ManifestList,
+  Progress,
   Referrer,
   StoreProblem,
   StoreReport,
@@ -36,6 +37,7 @@ export type { RegistryAuth };
 import type {
   AttachedFile,
   AttachFile,
+  ImageConfig,
   LayerWaste,
   ListAnnotation,
   ListDescriptor,
@@ -138,6 +140,10 @@ export interface ContainerInfo {
   args: string[];
   state: ContainerState;
   /** How often its policy has started it since somebody did. */
+  /** Its state directory. */
+  directory: string;
+  /** Of its image; null without one, or when that has gone. */
+  imageConfig: ImageConfig["config"] | null;
   restartCount: number;
   /** Null where nobody looks. */
   health: HealthState | null;
@@ -256,6 +262,19 @@ export interface ExecRequest {
   openStdin?: boolean;
   privileged?: boolean;
   detach?: boolean;
+  /** Which of its outputs whoever starts it later takes; absent: both. */
+  attach?: { stdout: boolean; stderr: boolean };
+}
+
+/** An exec of two steps. */
+export interface ExecInfo {
+  id: string;
+  containerId: string;
+  request: ExecRequest;
+  running: boolean;
+  /** On the host; 0 when it does not run. */
+  pid: number;
+  exitCode: number | null;
 }
 
 export interface ImageSummary {
@@ -359,6 +378,8 @@ export interface StatsSample {
     usageBytes: number;
     limitBytes: number;
     cacheBytes: number;
+    /** Pages of files the kernel can drop; not in `usageBytes`. */
+    inactiveFileBytes: number;
     maxUsageBytes: number;
     swapBytes: number;
     failures: number;
@@ -441,6 +462,12 @@ export interface LoginRequest {
   /** "docker.io", "registry.example:5000". */
   server: string;
   auth: RegistryAuth;
+}
+
+/** What a registry has under a name. */
+export interface DistributionInfo {
+  readonly descriptor: { readonly mediaType: string; readonly digest: string; readonly size: number };
+  readonly platforms: readonly { readonly os: string; readonly architecture: string; readonly variant?: string }[];
 }
 
 /** How registries are spoken to. */

@@ -98,7 +98,7 @@ test("whatever changes one after another, a catalog says what one that reads eve
       }),
     }),
     fc.record({ kind: fc.constant("name" as const), number, name }),
-    fc.record({ kind: fc.constant("untag" as const), number, names: fc.array(name, { maxLength: 2 }) }),
+    fc.record({ kind: fc.constant("untag" as const), number, names: fc.array(name, { maxLength: 2 }), digests: fc.boolean() }),
     fc.record({ kind: fc.constant("remove" as const), number }),
     fc.record({ kind: fc.constant("forget" as const), number }),
   );
@@ -113,7 +113,7 @@ test("whatever changes one after another, a catalog says what one that reads eve
         else if (made.kind === "untag") {
           const { id } = image(made.number).record;
           const gone = made.names.map((text) => `docker.io/library/${text}`);
-          catalog.changed(database.removeNames(id, gone));
+          catalog.changed(database.removeNames(id, gone, made.digests ? ["docker.io/library/many"] : []));
         } else if (made.kind === "forget") catalog.changed(database.removeDocument(digest(`document ${made.number}`)));
         else {
           const { record, platform } = image(made.number);

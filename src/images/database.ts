@@ -321,9 +321,12 @@ export class ImageDatabase {
     ]);
   }
 
-  removeNames(image: string, names: readonly string[]): string[] {
+  /** With the names, what `repositories` call the image. */
+  removeNames(image: string, names: readonly string[], repositories: readonly string[] = []): string[] {
     this.#transaction("removing a name", () => {
       for (const name of names) this.#db.query("DELETE FROM names WHERE name = ? AND image = ?").run(name, image);
+      for (const repository of repositories)
+        this.#db.query("DELETE FROM repository_digests WHERE repository = ? AND image = ?").run(repository, image);
     });
     return [image];
   }

@@ -34,16 +34,28 @@ export async function removeImages(
     aside.push(temporary);
   };
   for (const { known, names, last } of steps) {
+    const lost = lostRepositories(known, names);
+    const digests = known.repositoryDigests.filter(({ repository }) => last || lost.includes(repository));
     for (const each of names) untagged.add(familiar(each));
+    for (const { repository, digest } of digests) untagged.add(familiar(`${repository}@${digest}`));
     if (last) {
       const gone = deleteImage(store, known, putAside);
       deleted.push(...gone.deleted);
       freed += gone.freed;
-    } else store.catalog.changed(store.database.removeNames(known.record.id, names));
+    } else store.catalog.changed(store.database.removeNames(known.record.id, names, lost));
   }
   await Promise.allSettled(aside.map((path) => fs.promises.rm(path, { force: true })));
   return { untagged: [...untagged], deleted, freed };
 }
+
+/** The repository of a canonical name. */
+const repositoryOf = (name: string): string => name.slice(0, name.lastIndexOf(":"));
+
+/** With the last of its names in a repository an image loses what that repository calls it, as Docker has it. */
+const lostRepositories = (known: Known, gone: readonly string[]): string[] => {
+  const kept = new Set(known.names.filter((name) => !gone.includes(name)).map(repositoryOf));
+  return [...new Set(gone.map(repositoryOf))].filter((repository) => !kept.has(repository));
+};
 
 interface Removal {
   readonly known: Known;

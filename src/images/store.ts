@@ -18,6 +18,7 @@ import { committedConfig, diffIdsOf, hostPlatform, importedConfig, parseConfig }
 import { storeIndex } from "./image-index.ts";
 import { type LayerOptions, scanLayer, takeLayer } from "./layer.ts";
 import { StoredLists } from "./lists.ts";
+import { mediaTypes } from "./manifest.ts";
 import { type MountForm, Mounts } from "./mount.ts";
 import { isContentFailure, Puller } from "./pull.ts";
 import { type ImageToPush, pushImage } from "./push.ts";
@@ -287,6 +288,11 @@ class LocalImageStore implements ImageStore {
 
   layers(id: string): { diffId: string; size: number }[] {
     return this.#catalog.find(id).known.record.layers.map((diffId) => ({ diffId, size: this.#content.blob(diffId).size }));
+  }
+
+  descriptor(id: string): { mediaType: string; digest: string; size: number } {
+    const digest = this.#catalog.find(id).known.record.manifest;
+    return { mediaType: mediaTypes.manifest, digest, size: this.#content.blob(digest).size };
   }
 
   async save(references: readonly string[], { format, path, write, signal, platform }: SaveOptions): Promise<void> {

@@ -75,6 +75,8 @@ export interface ImageStore {
   save(references: readonly string[], options: SaveOptions): Promise<void>;
   /** Layers of an image with their sizes in bytes, lowest first. */
   layers(id: string): { diffId: string; size: number }[];
+  /** Of the manifest that an image has here: an OCI one, of plain layers. */
+  descriptor(id: string): { mediaType: string; digest: string; size: number };
   /**
    * Brings an image from a registry. `digest` is what the registry calls it; `upToDate`: the name meant that image before. A pull
    * that fails on the way leaves the layers that are whole for the next try. `source` is the host that said what the name means:
@@ -123,7 +125,7 @@ export interface RemoveOptions {
 }
 
 export interface RemovedImages {
-  /** Names. */
+  /** Names; those by digest go with a repository's last one. */
   untagged: string[];
   /** Ids of images, and diffIDs of layers that went with them. */
   deleted: string[];

@@ -96,3 +96,11 @@ export const familiarName = (reference: Reference): string => {
   if (splitDomain(path)[0] !== DEFAULT_DOMAIN) return `${domain}/${path}${suffix(tagged)}`;
   return `${short.includes("/") ? path : short}${suffix(tagged)}`;
 };
+
+const HUB_NAMES: ReadonlySet<string> = new Set([DEFAULT_DOMAIN, LEGACY_DOMAIN, "registry-1.docker.io"]);
+
+/** The registry that a key of credentials means: "https://registry.example/v1/" is "registry.example", whoever wrote it. */
+export const registryOf = (key: string): string => {
+  const host = key.replace(/^https?:\/\//, "").split("/", 1)[0]!;
+  return HUB_NAMES.has(host) ? DEFAULT_DOMAIN : host;
+};

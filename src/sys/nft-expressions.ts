@@ -102,6 +102,9 @@ export const destinationNat = (version: 4 | 6): Uint8Array =>
 /** Gives the connection the address of the interface it leaves by as its source. */
 export const masquerade = (): Uint8Array => expression("masq");
 
+/** Connection tracking leaves the packet alone. */
+export const notrack = (): Uint8Array => expression("notrack");
+
 const decision = (code: number, chain?: string): Uint8Array =>
   expression(
     "immediate",

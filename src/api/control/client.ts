@@ -1,7 +1,7 @@
 import { OnggiError } from "../../lib/errors.ts";
+import { shortSocketPath, systemCode } from "../../lib/socket-path.ts";
 import { decodeJson, encodeJson, encodeRequest, type Frame, FrameDecoder } from "./frames.ts";
 import { Outbox } from "./outbox.ts";
-import { shortSocketPath, systemCode } from "./path.ts";
 import {
   type CallName,
   type Calls,

@@ -1,9 +1,8 @@
-import { chmodSync, renameSync, unlinkSync } from "node:fs";
 import { messageOf, OnggiError } from "../../lib/errors.ts";
+import { listenAt, unlinkIfThere } from "../../lib/unix-listener.ts";
 import { decodeJson, encodeJson, type Frame, FrameDecoder, startsLikeHttp } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
-import { shortSocketPath } from "./path.ts";
 import {
   type CallName,
   type Calls,
@@ -73,13 +72,9 @@ export interface ControlServer {
  */
 export async function serve(options: ServeOptions): Promise<ControlServer> {
   const connections = new Set<ServerConnection>();
-  const byName = await shortSocketPath(`${options.path}.new`);
-  let listener: Bun.UnixSocketListener<ServerConnection>;
-  const umask = process.umask(0o177);
-  try {
-    unlinkIfThere(byName.path);
-    listener = Bun.listen<ServerConnection>({
-      unix: byName.path,
+  const listener = await listenAt(options.path, 0o600, (path) =>
+    Bun.listen<ServerConnection>({
+      unix: path,
       socket: {
         binaryType: "uint8array",
         open(socket) {
@@ -97,13 +92,8 @@ export async function serve(options: ServeOptions): Promise<ControlServer> {
         timeout: (socket) => socket.data.timedOut(),
         error: (socket) => socket.data?.closed(),
       },
-    });
-    chmodSync(byName.path, 0o600);
-    renameSync(`${options.path}.new`, options.path);
-  } finally {
-    process.umask(umask);
-    byName.release();
-  }
+    }),
+  );
   return {
     get active() {
       return connections.size;
@@ -116,14 +106,6 @@ export async function serve(options: ServeOptions): Promise<ControlServer> {
       for (const connection of connections) connection.closed();
     },
   };
-}
-
-function unlinkIfThere(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
 }
 
 class ServerConnection {

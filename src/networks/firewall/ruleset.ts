@@ -21,7 +21,7 @@ import {
   type SetSpec,
 } from "../../sys/index.ts";
 
-const { meta, header, compare, lookup, connectionBits, addressType, family, destinationNat, masquerade, verdict } = nft;
+const { meta, header, compare, lookup, connectionBits, addressType, family, destinationNat, masquerade, notrack, verdict } = nft;
 
 export const sets = [
   { name: "bridges", key: ["ifname"] },
@@ -110,6 +110,8 @@ const makeChains = (): readonly Chain[] => [
       ),
       // Or a container would speak as this host does: with its address, when it is masqueraded.
       rule("udp dport @tunnels iifname @bridges drop", toTunnel(), meta(IN), lookup("bridges"), verdict.drop()),
+      // A tunnel's packets are no connection: each side sends from ports that its flows choose.
+      rule("udp dport @tunnels notrack", toTunnel(), notrack()),
       rule("iifname @carriers goto from_carrier", meta(IN), lookup("carriers"), verdict.goto("from_carrier")),
     ],
   },
@@ -133,6 +135,7 @@ const makeChains = (): readonly Chain[] => [
         compare(NOBODY, NFT_CMP_NEQ),
         verdict.drop(),
       ),
+      rule("udp dport @tunnels notrack", toTunnel(), notrack()),
     ],
   },
   {

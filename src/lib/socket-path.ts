@@ -1,5 +1,3 @@
-import type { Socket } from "bun";
-
 /** Longest path of a unix socket that fits sun_path, its terminating zero not counted (unix(7)). */
 const MAX_SUN_PATH = 107;
 
@@ -18,5 +16,3 @@ export async function shortSocketPath(path: string): Promise<{ path: string; rel
 
 /** Code of what a failed connect or bind throws. */
 export const systemCode = (error: unknown): string => (error as { code?: string } | undefined)?.code ?? "";
-
-export type ControlSocket = Socket<undefined>;

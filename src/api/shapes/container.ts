@@ -4,16 +4,14 @@ import type {
   Endpoint,
   HealthCheck,
   HealthState,
-  Image,
   LogConfig,
   MountPoint,
   MountRequest,
-  VolumeInfo,
-} from "../api/control/types.ts";
+} from "../../engine/types.ts";
 
 /**
- * Containers and images under the names Docker's API gives them (Docker Engine API v1.41, ContainerInspect and ImageInspect),
- * with what only onggi knows under "Onggi".
+ * Containers under the names Docker's API gives them (Docker Engine API v1.41, ContainerInspect), with what only onggi knows under
+ * "Onggi".
  */
 
 export function dockerContainer(info: ContainerInfo): object {
@@ -38,12 +36,20 @@ export function dockerContainer(info: ContainerInfo): object {
       ...(info.health ? { Health: healthState(info.health) } : {}),
     },
     Image: info.imageId,
+    ResolvConfPath: `${info.directory}/resolv.conf`,
+    HostnamePath: `${info.directory}/hostname`,
+    HostsPath: `${info.directory}/hosts`,
     LogPath: info.logPath,
     Name: `/${info.name}`,
     RestartCount: info.restartCount,
     Driver: "onggi",
     Platform: "linux",
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: null,
     HostConfig: { ...hostConfig(request), Links: info.links.length > 0 ? info.links : null, Runtime: info.runtime },
+    GraphDriver: { Name: "onggi", Data: null },
     Mounts: info.mounts.map(mountPoint),
     Config: config(info),
     NetworkSettings: networkSettings(info),
@@ -132,23 +138,46 @@ const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => (
   Ulimits: ulimits.map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
 });
 
-const config = ({ id, request, image, healthcheck }: ContainerInfo): object => ({
-  Hostname: request.hostname ?? id.slice(0, 12),
-  Domainname: request.domainname ?? "",
-  User: request.user ?? "",
-  Tty: request.tty ?? false,
-  OpenStdin: request.openStdin ?? false,
-  StdinOnce: request.stdinOnce ?? false,
-  Env: request.env ?? [],
-  Cmd: request.command ?? null,
-  Entrypoint: request.entrypoint ?? null,
-  Image: image,
-  WorkingDir: request.workdir ?? "",
-  Labels: request.labels ?? {},
-  ...(healthcheck ? { Healthcheck: healthcheckConfig(healthcheck) } : {}),
-  ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
-  ...(request.stopTimeout === undefined ? {} : { StopTimeout: request.stopTimeout }),
-});
+/** What was asked for over what the image says, as it is run. */
+const config = ({ id, request, image, imageConfig, healthcheck, args }: ContainerInfo): object => {
+  const ports = [
+    ...Object.keys(imageConfig?.ExposedPorts ?? {}),
+    ...(request.expose ?? []),
+    ...(request.publish ?? []).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`),
+  ];
+  const entrypoint = request.entrypoint ?? imageConfig?.Entrypoint ?? null;
+  const stopSignal = request.stopSignal ?? imageConfig?.StopSignal;
+  return {
+    Hostname: request.hostname ?? id.slice(0, 12),
+    Domainname: request.domainname ?? "",
+    User: request.user ?? imageConfig?.User ?? "",
+    AttachStdin: request.stdinOnce ?? false,
+    AttachStdout: true,
+    AttachStderr: true,
+    ...(ports.length > 0 ? { ExposedPorts: Object.fromEntries(ports.map((port) => [port, {}])) } : {}),
+    Tty: request.tty ?? false,
+    OpenStdin: request.openStdin ?? false,
+    StdinOnce: request.stdinOnce ?? false,
+    Env: environment(imageConfig?.Env ?? [], request.env ?? []),
+    Cmd: args.length > (entrypoint?.length ?? 0) ? args.slice(entrypoint?.length ?? 0) : null,
+    Image: image,
+    Volumes: imageConfig?.Volumes ?? null,
+    WorkingDir: request.workdir ?? imageConfig?.WorkingDir ?? "",
+    Entrypoint: entrypoint,
+    OnBuild: null,
+    Labels: { ...imageConfig?.Labels, ...request.labels },
+    ...(healthcheck ? { Healthcheck: healthcheckConfig(healthcheck) } : {}),
+    ...(stopSignal === undefined ? {} : { StopSignal: stopSignal }),
+    ...(request.stopTimeout === undefined ? {} : { StopTimeout: request.stopTimeout }),
+  };
+};
+
+/** What is asked for takes the place of the image's of that name. */
+function environment(image: readonly string[], asked: readonly string[]): string[] {
+  const nameOf = (pair: string): string => pair.split("=", 1)[0]!;
+  const named = new Set(asked.map(nameOf));
+  return [...asked, ...image.filter((pair) => !named.has(nameOf(pair)))];
+}
 
 const healthcheckConfig = (check: Required<HealthCheck>): object => ({
   Test: check.test,
@@ -162,7 +191,17 @@ const healthcheckConfig = (check: Required<HealthCheck>): object => ({
 const bindText = ({ source, target, readonly, options = [], mode }: MountRequest): string =>
   [source, target, mode ?? [...(readonly ? ["ro"] : []), ...options].join(",")].filter((part) => part !== "").join(":");
 
-const mountPoint = ({ type, name, source, destination, readonly, options, mode, subpath, imageId }: MountPoint): object => ({
+export const mountPoint = ({
+  type,
+  name,
+  source,
+  destination,
+  readonly,
+  options,
+  mode,
+  subpath,
+  imageId,
+}: MountPoint): object => ({
   Type: type,
   Name: type === "volume" ? name : "",
   Source: imageId ?? source,
@@ -193,9 +232,17 @@ const portBindings = ({ publish = [] }: ContainerRequest): object =>
 
 const networkSettings = ({ networks, ports, request, id }: ContainerInfo): object => {
   const first = networks.find(({ networkName }) => networkName === "bridge") ?? networks[0];
-  const shared = request.network === undefined ? {} : { [request.network]: { IPAddress: "", Gateway: "" } };
+  const shared = request.network === undefined ? {} : { [request.network]: sharedEndpoint };
   return {
+    Bridge: "",
     SandboxID: id,
+    SandboxKey: "",
+    HairpinMode: false,
+    LinkLocalIPv6Address: "",
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    EndpointID: first?.attached ? first.id : "",
     Ports: byPort(
       ports,
       ({ containerPort, protocol }) => `${containerPort}/${protocol}`,
@@ -215,7 +262,34 @@ const networkSettings = ({ networks, ports, request, id }: ContainerInfo): objec
   };
 };
 
-const endpointSettings = ({ id, network, aliases, links, fixed, attached, gatewayPriority, bandwidth }: Endpoint): object => ({
+/** Of a network that is somebody else's: the host's, another container's, or none. */
+const sharedEndpoint = {
+  IPAMConfig: null,
+  Links: null,
+  Aliases: null,
+  MacAddress: "",
+  DriverOpts: null,
+  NetworkID: "",
+  EndpointID: "",
+  Gateway: "",
+  IPAddress: "",
+  IPPrefixLen: 0,
+  IPv6Gateway: "",
+  GlobalIPv6Address: "",
+  GlobalIPv6PrefixLen: 0,
+  DNSNames: null,
+};
+
+export const endpointSettings = ({
+  id,
+  network,
+  aliases,
+  links,
+  fixed,
+  attached,
+  gatewayPriority,
+  bandwidth,
+}: Endpoint): object => ({
   IPAMConfig:
     fixed.ipv4 === undefined && fixed.ipv6 === undefined
       ? null
@@ -239,36 +313,3 @@ const endpointSettings = ({ id, network, aliases, links, fixed, attached, gatewa
   DNSNames: aliases,
   Onggi: { ReceiveBytesPerSecond: bandwidth?.receive ?? 0, SendBytesPerSecond: bandwidth?.send ?? 0 },
 });
-
-/** Docker Engine API v1.41, Volume. */
-export function dockerVolume(volume: VolumeInfo): object {
-  const { name, driver, mountpoint, created, labels, options, containers, anonymous } = volume;
-  return {
-    CreatedAt: created,
-    Driver: driver,
-    Labels: labels,
-    Mountpoint: mountpoint,
-    Name: name,
-    Options: options,
-    Scope: "local",
-    Onggi: { Anonymous: anonymous, Containers: containers },
-  };
-}
-
-export function dockerImage(image: Image): object {
-  const { config } = image;
-  return {
-    Id: image.id,
-    RepoTags: image.names,
-    RepoDigests: image.repoDigests,
-    Comment: config.history?.at(-1)?.comment ?? "",
-    Created: config.created ?? "",
-    Author: config.author ?? "",
-    Config: config.config,
-    Architecture: config.architecture,
-    ...(config.variant === undefined ? {} : { Variant: config.variant }),
-    Os: config.os,
-    Size: image.size,
-    RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
-  };
-}

@@ -1,0 +1,81 @@
+/** From conditions of the engine to Docker's answers: `{"message": ...}` with a status. */
+import { OnggiError } from "../../lib/errors.ts";
+import { HttpError } from "../http/errors.ts";
+import type { HttpAnswer } from "../http/types.ts";
+
+/** What the API itself finds wrong with a request. */
+export class ApiError extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+  }
+}
+
+/** Codes of the engine's errors by the status Docker gives for that condition, where their names do not say it. */
+const byStatus: Readonly<Record<number, string>> = {
+  400: `command_not_executable command_not_found conflicting_limits
+    decompression_limit duplicate_mount is_a_directory key_password
+    layer_too_large mount_source_missing no_command not_a_device
+    not_a_directory not_permitted nothing_to_update paths_conflict runtime_not_found target_exists
+    too_many_layers too_many_mounts unknown_group unknown_user unmapped_id unsupported_here unsupported_spec usage
+    volume_driver_unknown volume_not_empty`,
+  401: "registry_unauthorized",
+  403: "policy_refused signature_invalid signature_missing subnet_overlap",
+  404: "bootstrap_unknown manifest_unknown no_image",
+  409: "exec_running mount_busy mount_covered not_attached not_running paused wrong_state",
+  500: `cgroup_not_found invalid_cgroup_driver policy_invalid port_in_use registry_answer_invalid registry_config_invalid`,
+  501: "no_logs",
+  503: "cluster_unavailable",
+  507: "out_of_disk",
+};
+
+const statuses: ReadonlyMap<string, number> = new Map(
+  Object.entries(byStatus).flatMap(([status, codes]) =>
+    codes.split(/\s+/).map((code): [string, number] => [code, Number(status)]),
+  ),
+);
+
+/** What the name of a code says. */
+const byName: readonly [RegExp, number][] = [
+  [/^invalid_|_(invalid|unsupported|ambiguous)$/, 400],
+  [/_not_found$/, 404],
+  [/_(in_use|exists)$/, 409],
+];
+
+/** The status of a code; undefined for what is nobody's fault but ours or the host's. */
+export const statusOfCode = (code: string): number | undefined =>
+  statuses.get(code) ?? byName.find(([pattern]) => pattern.test(code))?.[1];
+
+/** Words that clients look for. */
+const spoken: Readonly<Record<string, (message: string) => string>> = {
+  container_not_found: (message) => message.replace(/^no such container/, "No such container").replace(/; see .*$/, ""),
+  network_not_found: (message) => message.replace(/^no such network: (.*); .*$/s, "network $1 not found"),
+  network_exists: (message) => message.replace(/^there is a network (\S+) already.*$/s, "network with name $1 already exists"),
+  volume_not_found: (message) => message.replace(/^no such volume: (.*); see .*$/s, "get $1: no such volume"),
+  image_not_found: (message) => message.replace(/^no such image/, "No such image").replace(/; ".*$/, ""),
+  registry_unauthorized: (message) => message.replace('"onggi login"', '"docker login"'),
+};
+
+export interface Failure {
+  readonly status: number;
+  readonly message: string;
+  /** Nobody has foreseen it. */
+  readonly unforeseen: boolean;
+}
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof ApiError || error instanceof HttpError)
+    return { status: error.status, message: error.message, unforeseen: false };
+  if (!(error instanceof OnggiError))
+    return { status: 500, message: error instanceof Error ? error.message : String(error), unforeseen: true };
+  const { code, message } = error;
+  return { status: statusOfCode(code) ?? 500, message: spoken[code]?.(message) ?? message, unforeseen: false };
+}
+
+export function failureAnswer({ status, message }: Pick<Failure, "status" | "message">): HttpAnswer {
+  if (status === 304) return { status };
+  return { status, headers: { "Content-Type": "application/json" }, body: `${JSON.stringify({ message })}\n` };
+}
