@@ -59,7 +59,7 @@ export const readArchive = (
 /**
  * Unpacks a tar, plain or compressed, in the directory at a path. Entries lay themselves over what is there, and none leaves the
  * container's files. Throws as `statPath`; `rootfs_read_only`, `volume_read_only`; `layer_invalid`; `is_a_directory`,
- * `not_a_directory`; `id_not_mapped`.
+ * `not_a_directory`; `unmapped_id`.
  */
 export const writeArchive = (
   context: Context,
@@ -188,7 +188,7 @@ function mapped(entry: TarEntry, { ids }: CopyView, owner: Owner | null): TarEnt
   const [uid, gid] = [outsideId(inside.uid, ids), outsideId(inside.gid, ids)];
   if (uid === null || gid === null) {
     throw new OnggiError(
-      "id_not_mapped",
+      "unmapped_id",
       `"${display(entry.name)}" belongs to ${inside.uid}:${inside.gid}, which the container's user namespace does not have`,
     );
   }
