@@ -1,6 +1,6 @@
 // The layers: cli, api -> engine -> {build, images, runtime, networks, volumes} -> plan, sys, native. See ARCHITECTURE.md.
 const layers = {
-  cli: ["cli", "api", "standalone", "oci", "lib"],
+  cli: ["cli", "api", "standalone", "archive", "oci", "lib"],
   api: ["api", "engine", "oci", "lib"],
   engine: ["engine", "build", "archive", "images", "runtime", "networks", "volumes", "native", "plan", "sys", "oci", "lib"],
   standalone: ["standalone", "runtime", "native", "plan", "sys", "oci", "lib"],

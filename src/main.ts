@@ -1,6 +1,10 @@
 import { availableParallelism } from "node:os";
 import { version } from "../package.json";
+
+import type { EngineSetting } from "./api/control/types.ts";
+
 import type { HttpServer } from "./api/http/server.ts";
+
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 import type { Engine } from "./engine/index.ts";
 
@@ -38,6 +42,7 @@ async function terminal(): Promise<Terminal> {
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
   { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket, ...cniFlags }: EngineFlags,
+  settings: readonly EngineSetting[],
 ): Promise<void> {
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
@@ -51,7 +56,19 @@ async function serveEngine(
   const self = selfCommand(process.execPath, process.argv[1]);
   const { cniOptions } = await import("./cli/engine-cni.ts");
   const cni = cniOptions(cniFlags);
-  const engine = await openEngine({ root, run, version, cgroupDriver, registries, policy, cni, log, runtimes: named, self });
+  const engine = await openEngine({
+    root,
+    run,
+    version,
+    cgroupDriver,
+    registries,
+    policy,
+    cni,
+    log,
+    runtimes: named,
+    self,
+    settings,
+  });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine

@@ -17,6 +17,8 @@ export interface TarOptions {
   readonly ids: IdRange | null;
   /** Directories whose content is left out, paths as byte strings without a leading slash. */
   readonly emptied?: ReadonlySet<string>;
+  /** Whether the content of a directory (O_PATH) is left out. */
+  readonly leavesOut?: (fd: number) => boolean;
 }
 
 class TarWriter {
@@ -68,7 +70,8 @@ class TarWriter {
         const stat = fstat(fd);
         const whole = `${path}${name}`;
         yield* this.entry(whole, fd, stat);
-        if (typeOf(stat) === "dir" && !this.#options.emptied?.has(whole)) yield* this.below(fd, `${whole}/`);
+        if (typeOf(stat) === "dir" && !this.#options.emptied?.has(whole) && !this.#options.leavesOut?.(fd))
+          yield* this.below(fd, `${whole}/`);
       } finally {
         close(fd);
       }
@@ -79,6 +82,15 @@ class TarWriter {
 /** Everything below an open directory (O_PATH), in the order of the names' bytes; its root is no entry. */
 export function* treeTar(root: number, options: TarOptions): Generator<Buffer> {
   yield* new TarWriter(options).below(root, "");
+  yield archiveEnd();
+}
+
+/** One file, or a directory with all below it, under the name that is given ("." for one that is to be merged); the caller's descriptor (O_PATH). */
+export function* fileTar(fd: number, name: string, options: TarOptions): Generator<Buffer> {
+  const writer = new TarWriter(options);
+  const stat = fstat(fd);
+  yield* writer.entry(name, fd, stat);
+  if (typeOf(stat) === "dir" && !options.leavesOut?.(fd)) yield* writer.below(fd, `${name}/`);
   yield archiveEnd();
 }
 

@@ -8,7 +8,7 @@ import { close, O, open, SysError } from "../sys/index.ts";
 import { copyTree } from "./copy-tree.ts";
 import { archiveEnd, encodeEntry, type NewEntry } from "./tar-encode.ts";
 import { treeTar } from "./tree-tar.ts";
-import { Untar } from "./untar.ts";
+import { Untar, type UntarOptions } from "./untar.ts";
 
 const base = fs.mkdtempSync(join(tmpdir(), "onggi-untar-"));
 afterAll(() => fs.rmSync(base, { recursive: true, force: true }));
@@ -29,9 +29,9 @@ async function within<T>(path: string, work: (fd: number) => T | Promise<T>): Pr
   }
 }
 
-const unpack = (path: string, bytes: Uint8Array, piece = 700): Promise<void> =>
+const unpack = (path: string, bytes: Uint8Array, piece = 700, options: UntarOptions = {}): Promise<void> =>
   within(path, (fd) => {
-    const untar = new Untar(fd);
+    const untar = new Untar(fd, options);
     try {
       for (let at = 0; at < bytes.length; at += piece) untar.push(bytes.subarray(at, at + piece));
       untar.end();
@@ -139,9 +139,52 @@ describe("what is there already", () => {
     expect([fs.readFileSync(join(path, "link"), "utf8"), fs.readFileSync(join(path, "file"), "utf8")]).toEqual(["new", "old"]);
     expect(fs.readdirSync(join(path, "dir"))).toEqual(["kept"]);
     expect(fs.statSync(join(path, "dir")).mode & 0o777).toBe(0o700);
-    await expect(unpack(path, archive({ type: "file", name: "dir" }))).rejects.toThrow("is a directory and stays one");
-    await expect(unpack(path, archive({ type: "dir", name: "file" }))).rejects.toThrow("is no directory");
+    await expect(unpack(path, archive({ type: "file", name: "dir" }))).rejects.toThrow(
+      'cannot overwrite directory "dir" with non-directory',
+    );
+    await expect(unpack(path, archive({ type: "dir", name: "file" }))).rejects.toThrow(
+      'cannot overwrite non-directory "file" with directory',
+    );
     await expect(unpack(path, archive({ type: "file", name: "file/below" }))).rejects.toThrow("in the way");
+  });
+
+  test("with replace a directory and a file give way to each other", async () => {
+    const path = newDirectory();
+    fs.mkdirSync(join(path, "dir/below"), { recursive: true });
+    fs.writeFileSync(join(path, "dir/below/file"), "");
+    fs.mkdirSync(join(path, "outside"));
+    fs.writeFileSync(join(path, "outside/kept"), "");
+    fs.symlinkSync("../outside", join(path, "dir/link"));
+    fs.writeFileSync(join(path, "file"), "");
+    const bytes = archive({ type: "file", name: "dir" }, { type: "dir", name: "file" });
+    await unpack(path, bytes, 700, { replace: true });
+    expect([fs.statSync(join(path, "dir")).isFile(), fs.statSync(join(path, "file")).isDirectory()]).toEqual([true, true]);
+    expect(fs.readdirSync(join(path, "outside"))).toEqual(["kept"]);
+  });
+
+  test("links on the way are followed below the root that is given, and no further", async () => {
+    const root = newDirectory();
+    for (const name of ["tree", "place"]) fs.mkdirSync(join(root, name));
+    fs.symlinkSync("/place", join(root, "tree/in"));
+    fs.symlinkSync(`${"../".repeat(30)}place`, join(root, "tree/up"));
+    fs.symlinkSync(base, join(root, "tree/out"));
+    await within(root, async (fd) => {
+      const options = { within: { root: fd, path: "/tree" } };
+      const file = (name: string) => archive({ type: "file", name });
+      for (const name of ["in/a", "up/b", "in/new/c"]) await unpack(join(root, "tree"), file(name), 700, options);
+      await expect(unpack(join(root, "tree"), file("out/d"), 700, options)).rejects.toThrow("in the way");
+    });
+    expect(fs.readdirSync(join(root, "place")).sort()).toEqual(["a", "b", "new"]);
+  });
+
+  test("zeros become holes", async () => {
+    const path = newDirectory();
+    const data = Buffer.alloc(1 << 20);
+    data.write("end", data.length - 3);
+    const tar = Buffer.concat([encodeEntry({ type: "file", name: "hole", ...owner }, data), archiveEnd()]);
+    await unpack(path, tar, 1 << 16);
+    expect(Buffer.compare(fs.readFileSync(join(path, "hole")), data)).toBe(0);
+    expect(fs.statSync(join(path, "hole")).blocks * 512).toBeLessThan(1 << 18);
   });
 
   test("a tar without its end is refused", async () => {

@@ -2,8 +2,9 @@
  * A tar unpacked below an open directory.
  *
  * Runs as the engine, with its privileges, on an archive that may be hostile, in a tree that a container may be changing. Why that is
- * safe: names have no ".." (the decoder's word), every component is opened below the one before it and is never followed, the last one
- * is made by calls that fail where something is, and attributes are set by the descriptor of what was made.
+ * safe: names have no ".." (the decoder's word), every component is opened below the one before it and is never followed (with `within`
+ * a link is, by openat2 with RESOLVE_IN_ROOT), the last one is made by calls that fail where something is, and attributes are set by the
+ * descriptor of what was made.
  */
 import { OnggiError } from "../lib/errors.ts";
 import {
@@ -17,25 +18,46 @@ import {
   mknodat,
   O,
   openat,
+  openat2,
+  RESOLVE,
   S,
   symlinkat,
-  unlinkat,
   writeAll,
 } from "../sys/index.ts";
 import { setAttributes } from "./attributes.ts";
 import { bytesOf, display } from "./bytes.ts";
 import { LayerInvalid } from "./errors.ts";
+import { removeTree } from "./remove-tree.ts";
 import { TarDecoder } from "./tar.ts";
 import type { Region, TarEntry } from "./tar-types.ts";
 import { openName } from "./tree-reader.ts";
 
 const DIRECTORY = O.O_PATH | O.O_DIRECTORY | O.O_NOFOLLOW;
+const IN_ROOT = RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS;
 const NEW_FILE = O.O_WRONLY | O.O_CREAT | O.O_EXCL | O.O_NOFOLLOW;
 
 export interface UntarOptions {
   /** What an entry becomes, null to leave it out. */
   readonly map?: (entry: TarEntry) => TarEntry | null;
+  /** What is in an entry's way goes, a directory with all that is in it; absent: a directory stays one, and a file no directory. */
+  readonly replace?: boolean;
+  /** What the tree is called, for errors. */
+  readonly where?: string;
+  /** Links on the way to an entry are followed, below this root and never out of it; absent: they are refused. */
+  readonly within?: { readonly root: number /** Where the tree lies below it, a byte string. */; readonly path: string };
 }
+
+const ZEROS = Buffer.alloc(4096);
+
+/** Whether there is nothing but zeros in it, which a hole holds as well. */
+const isHole = (bytes: Uint8Array): boolean => {
+  if (bytes.length < ZEROS.length) return false;
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const part = bytes.subarray(at, at + ZEROS.length);
+    if (ZEROS.compare(part, 0, part.length, 0, part.length) !== 0) return false;
+  }
+  return true;
+};
 
 /** Takes a tar in chunks. */
 export class Untar {
@@ -47,6 +69,8 @@ export class Untar {
     readonly fd: number;
     readonly entry: TarEntry;
     readonly regions: readonly Region[];
+    /** Zeros were left out. */
+    holes: boolean;
     done: number;
     region: number;
   } | null = null;
@@ -107,7 +131,7 @@ export class Untar {
 
   #make(dir: number, byteName: string, entry: TarEntry): void {
     const name = bytesOf(byteName);
-    if (!makeRoom(dir, byteName, entry)) return;
+    if (!makeRoom(dir, byteName, entry, this.#options)) return;
     switch (entry.type) {
       case "dir":
         mkdirat(dir, name, 0o700);
@@ -115,7 +139,7 @@ export class Untar {
       case "file": {
         const fd = openat(dir, name, NEW_FILE, 0o600);
         const regions = entry.sparse ?? (entry.size > 0 ? [{ offset: 0, length: entry.size }] : []);
-        this.#file = { fd, entry, regions, done: 0, region: 0 };
+        this.#file = { fd, entry, regions, holes: entry.sparse !== null, done: 0, region: 0 };
         return;
       }
       case "link": {
@@ -156,7 +180,9 @@ export class Untar {
       const region = file.regions[file.region];
       if (!region) return;
       const length = Math.min(bytes.length - at, region.length - file.done);
-      writeAll(file.fd, bytes.subarray(at, at + length), region.offset + file.done);
+      const part = bytes.subarray(at, at + length);
+      if (isHole(part)) file.holes = true;
+      else writeAll(file.fd, part, region.offset + file.done);
       at += length;
       file.done += length;
       if (file.done === region.length) {
@@ -171,7 +197,7 @@ export class Untar {
     if (!file) return;
     this.#file = null;
     try {
-      if (file.entry.sparse) ftruncate(file.fd, file.entry.size);
+      if (file.holes) ftruncate(file.fd, file.entry.size);
       attributes(file.fd, file.entry);
     } finally {
       close(file.fd);
@@ -183,45 +209,65 @@ export class Untar {
     const parts = path.split("/");
     const name = parts.pop()!;
     let at = openat(this.#root, ".", DIRECTORY);
-    for (const part of parts) {
-      const next = this.#step(at, part, make);
-      close(at);
+    for (const [index, part] of parts.entries()) {
+      let next: number | null;
+      try {
+        next = this.#step(at, part, make, parts.slice(0, index + 1));
+      } finally {
+        close(at);
+      }
       if (next === null) return null;
       at = next;
     }
     return { fd: at, name };
   }
 
-  #step(dir: number, part: string, make: boolean): number | null {
+  #step(dir: number, part: string, make: boolean, path: readonly string[]): number | null {
     const name = bytesOf(part);
     for (let made = false; ; made = true) {
       try {
         return openat(dir, name, DIRECTORY);
       } catch (error) {
-        if (isErrno(error, "ELOOP", "ENOTDIR"))
-          throw new OnggiError("not_a_directory", `"${display(part)}" is in the way: it is no directory`);
+        if (isErrno(error, "ELOOP", "ENOTDIR")) return this.#follow(path);
         if (!isErrno(error, "ENOENT")) throw error;
         if (!make || made) return null;
         mkdirat(dir, name, 0o755);
       }
     }
   }
+
+  #follow(path: readonly string[]): number {
+    const { within } = this.#options;
+    try {
+      if (within)
+        return openat2(within.root, bytesOf(`${within.path}/${path.join("/")}`), {
+          flags: O.O_PATH | O.O_DIRECTORY,
+          resolve: IN_ROOT,
+        });
+    } catch (error) {
+      if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+    }
+    throw new OnggiError("not_a_directory", `"${display(path.at(-1)!)}" is in the way: it is no directory`);
+  }
 }
 
 /** Whether the entry is to be made: a file in its way goes, a directory is kept for a directory. */
-function makeRoom(dir: number, byteName: string, entry: TarEntry): boolean {
+function makeRoom(dir: number, byteName: string, entry: TarEntry, { replace, where }: UntarOptions): boolean {
   const there = openName(dir, byteName);
   if (there === null) return true;
   try {
+    const named = `"${where === undefined ? "" : `${where.replace(/\/\.?$/, "")}/`}${display(entry.name)}"`;
+    const at = where === undefined ? "" : ` "${where}"`;
     const isDirectory = (fstat(there).mode & S.S_IFMT) === S.S_IFDIR;
     if (isDirectory && entry.type === "dir") return false;
-    if (isDirectory) throw new OnggiError("is_a_directory", `"${display(entry.name)}" is a directory and stays one`);
-    if (entry.type === "dir")
-      throw new OnggiError("not_a_directory", `"${display(entry.name)}" is no directory and stays as it is`);
+    if (isDirectory && !replace)
+      throw new OnggiError("is_a_directory", `cannot overwrite directory ${named} with non-directory${at}`);
+    if (entry.type === "dir" && !replace)
+      throw new OnggiError("not_a_directory", `cannot overwrite non-directory ${named} with directory${at}`);
   } finally {
     close(there);
   }
-  unlinkat(dir, bytesOf(byteName));
+  removeTree(dir, byteName);
   return true;
 }
 

@@ -29,6 +29,7 @@ const update = entry("change the limits of containers", async () => (await impor
 const events = entry("show what happens, live", async () => (await import("./events.ts")).command);
 const diff = entry("show what a container has changed in its file system", async () => (await import("./diff.ts")).command);
 const exportTar = entry("write a container's file system as a tar", async () => (await import("./export.ts")).command);
+const cp = entry("copy files in and out of containers", async () => (await import("./cp.ts")).command);
 const commit = entry("make an image of a container", async () => (await import("./commit.ts")).command);
 const images = entry("list images", async () => (await import("./images.ts")).command);
 const rmi = entry("remove images", async () => (await import("./rmi.ts")).command);
@@ -91,6 +92,7 @@ const volumePrune = entry("remove volumes that nothing needs", async () => (awai
 const volumeExport = entry("write a volume's files as a tar", async () => (await import("./volume-export.ts")).command);
 const volumeImport = entry("fill a volume from a tar", async () => (await import("./volume-import.ts")).command);
 const volumeClone = entry("make a volume with another one's files", async () => (await import("./volume-clone.ts")).command);
+const volumeCp = entry("copy files in and out of volumes", async () => (await import("./volume-cp.ts")).command);
 const push = entry("send an image to a registry", async () => (await import("./push.ts")).command);
 const login = entry("keep the credentials for a registry", async () => (await import("./login.ts")).command);
 const restart = entry("stop containers and start them again", async () => (await import("./restart.ts")).command);
@@ -105,6 +107,7 @@ const bootstrap = entry(
 const engineStart = entry("start the engine", async () => (await import("./engine-start.ts")).command);
 const engineStop = entry("stop the engine; containers run on", async () => (await import("./engine-stop.ts")).command);
 const engineStatus = entry("show the engine's state", async () => (await import("./engine-status.ts")).command);
+const engineConfig = entry("show what the engine is set to", async () => (await import("./engine-config.ts")).command);
 const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
 const engineResolver = entry(
   "answer containers' questions for names",
@@ -140,6 +143,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   stats,
   update,
   diff,
+  cp,
   export: exportTar,
   commit,
   events,
@@ -184,6 +188,7 @@ export const groups: Readonly<Record<string, Group>> = {
       stats,
       update,
       diff,
+      cp,
       export: exportTar,
       commit,
       prune: containerPrune,
@@ -258,13 +263,21 @@ export const groups: Readonly<Record<string, Group>> = {
       export: volumeExport,
       import: volumeImport,
       clone: volumeClone,
+      cp: volumeCp,
       list: { ...volumeLs, hidden: true },
       remove: { ...volumeRm, hidden: true },
     },
   },
   engine: {
     summary: "the engine that runs in the background",
-    commands: { start: engineStart, stop: engineStop, status: engineStatus, logs: engineLogs, resolver: engineResolver },
+    commands: {
+      start: engineStart,
+      stop: engineStop,
+      status: engineStatus,
+      config: engineConfig,
+      logs: engineLogs,
+      resolver: engineResolver,
+    },
   },
   system: {
     summary: "what this machine offers, and the store",

@@ -23,6 +23,9 @@ export interface Signals {
 
 /** What an engine is started with. */
 export interface EngineFlags {
+  /** Paths of engine.toml, and of a daemon.json of Docker's. */
+  readonly config: string | undefined;
+  readonly daemonJson: string | undefined;
   /** OCI runtimes: name -> path. */
   readonly runtimes: Readonly<Record<string, string>>;
   readonly defaultRuntime: string | undefined;

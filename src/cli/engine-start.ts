@@ -2,10 +2,12 @@ import { resolve } from "node:path";
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import { type Context, type EngineFlags, line } from "./context.ts";
-import { UsageError } from "./errors.ts";
+import { namedRuntimes } from "./engine-settings.ts";
 import { bool, choice, list, text, type Values } from "./flags.ts";
 
 const flags = {
+  config: text("", "FILE", "what is set (ONGGI_CONFIG, or /etc/onggi/engine.toml)", { complete: "file" }),
+  "daemon-json": text("", "FILE", "Docker's configuration, for what means the same here", { complete: "file" }),
   "cgroup-driver": choice("", ["cgroupfs", "systemd"], "who makes the cgroups (ONGGI_CGROUP_DRIVER, or cgroupfs)"),
   foreground: bool("", "serve in this process until it is told to stop"),
   runtime: list("", "NAME=PATH", "an OCI runtime that containers may name (ONGGI_RUNTIMES, comma-separated)"),
@@ -59,11 +61,13 @@ type Given = Values<typeof flags>;
 
 /** Throws UsageError. */
 function flagsOf({ env, cwd }: Context, values: Given): EngineFlags {
-  const { ONGGI_RUNTIMES, ONGGI_DEFAULT_RUNTIME } = env;
+  if (env.ONGGI_RUNTIMES) namedRuntimes(env.ONGGI_RUNTIMES.split(","), "ONGGI_RUNTIMES");
   const path = (given: string | undefined) => (given === undefined ? undefined : resolve(cwd, given));
   return {
-    runtimes: runtimesOf(values.runtime ?? (ONGGI_RUNTIMES ? ONGGI_RUNTIMES.split(",") : [])),
-    defaultRuntime: values["default-runtime"] ?? (ONGGI_DEFAULT_RUNTIME || undefined),
+    config: path(values.config),
+    daemonJson: path(values["daemon-json"]),
+    runtimes: namedRuntimes(values.runtime ?? [], "--runtime"),
+    defaultRuntime: values["default-runtime"],
     cgroupDriver: values["cgroup-driver"],
     registries: path(values.registries),
     policy: path(values.policy),
@@ -76,23 +80,12 @@ function flagsOf({ env, cwd }: Context, values: Given): EngineFlags {
 
 /** What was given that an engine which runs already does not take; null: nothing. */
 function settingsOf(values: Given): string | null {
+  if (values.config || values["daemon-json"]) return "configuration";
   if (values.policy) return "policy";
   if (values.registries) return "registries.toml";
   if (values.runtime || values["default-runtime"]) return "runtimes";
   if (values["docker-socket"]) return "socket of Docker's API";
   return values["cni-config-dir"] || values["cni-bin-dir"] || values["cni-timeout"] ? "CNI settings" : null;
-}
-
-/** Throws UsageError. */
-function runtimesOf(runtimes: readonly string[]): Record<string, string> {
-  const named = runtimes.map((given) => {
-    const [name = "", path = ""] = given.split(/=(.*)/s);
-    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) || !path.startsWith("/")) {
-      throw new UsageError(`--runtime ${given}: write NAME=PATH with an absolute path`);
-    }
-    return [name, path];
-  });
-  return Object.fromEntries(named);
 }
 
 /** An engine that runs already keeps its driver. */

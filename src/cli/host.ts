@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import type { CallHandlers } from "../api/control/client.ts";
 import { call, EngineUnreachable } from "../api/control/client.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
+import type { EngineSetting } from "../api/control/types.ts";
 import type { Locations } from "./cli.ts";
 import type { Context, EngineFlags, Signals, Terminal } from "./context.ts";
 import { Output } from "./output.ts";
@@ -11,7 +13,11 @@ export interface HostOptions {
   version: string;
   /** Loads what reaches the terminal: system calls, which this layer does not make. */
   terminal: () => Promise<Terminal>;
-  serveEngine: (locations: { root: string; run: string; socket: string }, flags: EngineFlags) => Promise<void>;
+  serveEngine: (
+    locations: { root: string; run: string; socket: string },
+    flags: EngineFlags,
+    settings: readonly EngineSetting[],
+  ) => Promise<void>;
   serveResolver: (run: string) => Promise<void>;
 }
 
@@ -66,26 +72,42 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
       },
       exit: (code) => process.exit(code),
       serveResolver: () => options.serveResolver(run),
-      serveEngine: (flags) =>
-        options.serveEngine(where, {
-          ...flags,
-          cgroupDriver: flags.cgroupDriver ?? env.ONGGI_CGROUP_DRIVER,
-          registries: flags.registries ?? (env.ONGGI_REGISTRIES || undefined),
-          policy: flags.policy ?? (env.ONGGI_POLICY || undefined),
-          cniConfigDir: flags.cniConfigDir ?? (env.ONGGI_CNI_CONFIG_DIR || undefined),
-          cniBinDir: flags.cniBinDir ?? (env.ONGGI_CNI_BIN_DIR || undefined),
-          cniTimeout: flags.cniTimeout ?? (env.ONGGI_CNI_TIMEOUT || undefined),
-          dockerSocket: flags.dockerSocket ?? (env.ONGGI_DOCKER_SOCKET || undefined),
-        }),
+      async serveEngine(given) {
+        const { engineSettings } = await import("./engine-settings.ts");
+        const { flags, settings } = engineSettings(given, env, run, textOf);
+        await options.serveEngine(where, flags, settings);
+      },
     };
   };
+}
+
+/** Null where there is no such file. */
+function textOf(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
 }
 
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);
 
 /** Flags as the background engine's command line. */
 function words(flags: EngineFlags): string[] {
-  const { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket, cniConfigDir, cniBinDir, cniTimeout } = flags;
+  const {
+    runtimes,
+    defaultRuntime,
+    cgroupDriver,
+    registries,
+    policy,
+    cniConfigDir,
+    cniBinDir,
+    cniTimeout,
+    config,
+    daemonJson,
+    dockerSocket,
+  } = flags;
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
   return [
     ...Object.entries(runtimes).flatMap(([name, path]) => ["--runtime", `${name}=${path}`]),
@@ -96,6 +118,8 @@ function words(flags: EngineFlags): string[] {
     ...option("--cni-config-dir", cniConfigDir),
     ...option("--cni-bin-dir", cniBinDir),
     ...option("--cni-timeout", cniTimeout),
+    ...option("--config", config),
+    ...option("--daemon-json", daemonJson),
     ...option("--docker-socket", dockerSocket),
   ];
 }

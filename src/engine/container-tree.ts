@@ -51,7 +51,7 @@ function stack(layers: readonly number[]): number {
   }
 }
 
-const lowersOf = (image: MountedImage): number[] =>
+export const lowersOf = (image: MountedImage): number[] =>
   image.kind === "fd" ? [open(`/proc/self/fd/${image.fd}`, DIRECTORY)] : image.lowers.map((path) => open(path, DIRECTORY));
 
 /** Opens the tree, calls `use`, and lets it go whatever happens. Throws `kernel_too_old` before Linux 6.15. */

@@ -206,7 +206,7 @@ export function openSources(context: Context, points: readonly MountPoint[]): Op
   }
 }
 
-function openSource(context: Context, { type, source, subpath = ".", destination, imageId }: MountPoint): number {
+export function openSource(context: Context, { type, source, subpath = ".", destination, imageId }: MountPoint): number {
   const image = type === "image" ? context.images.mount(imageId!) : null;
   const root = image?.kind === "fd" ? image.fd : open(image ? image.lowers[0]! : source, O.O_PATH | O.O_DIRECTORY);
   try {

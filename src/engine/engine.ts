@@ -21,6 +21,7 @@ import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer, inBackground } from "./context.ts";
+import { copiesOf } from "./copy.ts";
 import { createContainer } from "./create.ts";
 import { ContainerTable } from "./database.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -69,6 +70,7 @@ import type {
   ContainerSummary,
   DiskUsage,
   EngineEvent,
+  EngineSetting,
   EngineStatus,
   ExecRequest,
   ProcessList,
@@ -94,6 +96,8 @@ export interface EngineOptions {
   readonly policy?: string | undefined;
   /** Where CNI networks and plugins are, and how long a plugin may take. */
   readonly cni?: Pick<CniOptions, "configDir" | "binDirs" | "timeoutMs"> | undefined;
+  /** What it is set to, and by what: only told. */
+  readonly settings?: readonly EngineSetting[] | undefined;
   /** How onggi is called again: for the resolver of names, which outlives the engine. */
   readonly self: readonly string[];
   /** Where the engine's own messages go. */
@@ -189,7 +193,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   await reconcile(context);
   forwardRests(context);
   restartAtEngineStart(context);
-  return new Engine(context, lock);
+  return new Engine(context, lock, options.settings ?? []);
 }
 
 /** The face of an open engine: names become containers here, everything else is in the module of each use case. */
@@ -205,11 +209,14 @@ export class Engine {
   readonly networks: ReturnType<typeof networksOf>;
   readonly nodes: ReturnType<typeof nodesOf>;
   readonly volumes: ReturnType<typeof volumesOf>;
+  readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
+  readonly settings: readonly EngineSetting[];
   private readonly unwatchGuests: () => void;
 
-  constructor(context: Context, lock: number) {
+  constructor(context: Context, lock: number, settings: readonly EngineSetting[]) {
     this.context = context;
+    this.settings = settings;
     this.lock = lock;
     this.execs = new ExecSessions(context);
     this.manifests = manifestsOf(context);
@@ -219,6 +226,7 @@ export class Engine {
     this.networks = networksOf(context);
     this.nodes = nodesOf(context);
     this.volumes = volumesOf(context);
+    this.copies = copiesOf(context);
     this.guests = guestsOf(context);
     this.unwatchGuests = watchGuests(context);
   }

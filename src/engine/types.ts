@@ -582,3 +582,30 @@ export interface FetchRequest extends RegistryRequest {
 export interface FetchedFile extends AttachedFile {
   path: string | null;
 }
+
+/** A path of a container, named as for other commands, or of a volume. */
+export interface CopyTarget {
+  container?: string;
+  volume?: string;
+  path: string;
+}
+
+/** As Docker's X-Docker-Container-Path-Stat. */
+export interface PathStat {
+  name: string;
+  size: number;
+  /** As Go's os.FileMode: permission bits, and the type in the upper ones. */
+  mode: number;
+  /** RFC 3339 */
+  mtime: string;
+  /** Where a link leads in the end, an absolute path; "" for what is none. */
+  linkTarget: string;
+}
+
+/** One setting of an engine, by the name of its flag. */
+export interface EngineSetting {
+  name: string;
+  value: string;
+  /** "flag", "environment", "default", or a file. */
+  from: string;
+}

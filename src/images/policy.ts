@@ -4,8 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
+import { isTable, parseToml, type Table } from "../lib/toml.ts";
 import { canonicalName, type Reference } from "../oci/reference.ts";
-import { isTable, parseToml, type Table } from "./remote/toml.ts";
 import { type PublicKey, parsePublicKey } from "./trust/keys.ts";
 import { type Identity, verifyImage } from "./trust/verify.ts";
 import type { Policy } from "./types.ts";

@@ -21,7 +21,7 @@ export const numbers = {
   pidfd_send_signal: [424, 424], pidfd_getfd: [438, 438], clone3: [435, 435], kill: [62, 129], tgkill: [234, 131],
   wait4: [61, 260], waitid: [247, 95], prctl: [157, 167], prlimit64: [302, 261], capget: [125, 90], capset: [126, 91],
   getpid: [39, 172], getppid: [110, 173], gettid: [186, 178], getuid: [102, 174], geteuid: [107, 175], getgid: [104, 176],
-  getegid: [108, 177], getgroups: [115, 158], setsid: [112, 157], getsid: [124, 156], getpgid: [121, 155], setpgid: [109, 154],
+  getegid: [108, 177], setfsuid: [122, 151], setfsgid: [123, 152], getgroups: [115, 158], setsid: [112, 157], getsid: [124, 156], getpgid: [121, 155], setpgid: [109, 154],
   umask: [95, 166], sched_getaffinity: [204, 123], sysinfo: [99, 179], uname: [63, 160], sethostname: [170, 161],
   personality: [135, 92], mmap: [9, 222], munmap: [11, 215], mprotect: [10, 226], socket: [41, 198], bind: [49, 200],
   listen: [50, 201], accept4: [288, 242], connect: [42, 203], socketpair: [53, 199], sendmsg: [46, 211], recvmsg: [47, 212],

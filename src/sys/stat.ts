@@ -86,6 +86,8 @@ export interface StatFs {
   readonly available: number;
   readonly files: number;
   readonly filesFree: number;
+  /** The mount, or the file system, cannot be written to. */
+  readonly readOnly: boolean;
 }
 
 function readStatFs(): StatFs {
@@ -97,6 +99,7 @@ function readStatFs(): StatFs {
     available: u64At(32),
     files: u64At(40),
     filesFree: u64At(48),
+    readOnly: (view.getUint32(80, true) & 1) !== 0,
   };
 }
 

@@ -41,6 +41,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
   return {
     ping: async () => ({ version: engine.status().version, pid: process.pid }),
     status: async () => engine.status(),
+    settings: async () => ({ settings: engine.settings }),
     shutdown: async () => {
       setTimeout(shutdown, 0);
       return {};
@@ -140,6 +141,18 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
         call.signal.throwIfAborted();
         await call.stdout(chunk);
       });
+      return {};
+    },
+    copyStat: async ({ request }) => engine.copies.stat(request),
+    copyOut: async (call) => {
+      await engine.copies.read(call.request, call.item, async (chunk) => {
+        call.signal.throwIfAborted();
+        await call.stdout(chunk);
+      });
+      return {};
+    },
+    copyIn: async ({ request: { copyUidGid, noOverwriteDirNonDir, ...target }, stdin, signal }) => {
+      await engine.copies.write(target, stdin, { copyUidGid, noOverwriteDirNonDir, signal });
       return {};
     },
     commit: async ({ request: { container, ...options } }) => {

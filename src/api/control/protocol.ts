@@ -24,9 +24,11 @@ import type {
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
+  CopyTarget,
   DetachRequest,
   DiskUsage,
   EngineEvent,
+  EngineSetting,
   EngineStatus,
   ExecRequest,
   FetchedFile,
@@ -52,6 +54,7 @@ import type {
   NetworkInfo,
   NetworkRequest,
   Node,
+  PathStat,
   ProcessList,
   PulledName,
   PullRequest,
@@ -131,6 +134,8 @@ export interface TerminalSize {
 export interface Calls {
   ping: { request: Record<never, never>; result: { version: string; pid: number }; item: never };
   status: { request: Record<never, never>; result: EngineStatus; item: never };
+  /** What the engine was started with, and by what it was said. */
+  settings: { request: Record<never, never>; result: { settings: readonly EngineSetting[] }; item: never };
   /** Stops the engine process; containers run on. */
   shutdown: { request: Record<never, never>; result: Record<never, never>; item: never };
 
@@ -231,6 +236,16 @@ export interface Calls {
   diff: { request: { container: string }; result: { changes: { kind: "A" | "C" | "D"; path: string }[] }; item: never };
   /** The tar as STDOUT frames. */
   export: { request: { container: string }; result: Record<never, never>; item: never };
+  /** What is at a path of a container or a volume. */
+  copyStat: { request: CopyTarget; result: PathStat; item: never };
+  /** It, as an ITEM, then the tar as STDOUT frames. */
+  copyOut: { request: CopyTarget; result: Record<never, never>; item: PathStat };
+  /** The tar travels as STDIN frames, an empty one ends it. */
+  copyIn: {
+    request: CopyTarget & { copyUidGid?: boolean; noOverwriteDirNonDir?: boolean };
+    result: Record<never, never>;
+    item: never;
+  };
   commit: {
     request: { container: string; name?: string; author?: string; message?: string; changes?: string[]; pause?: boolean };
     result: { id: string };

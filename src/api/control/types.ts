@@ -13,6 +13,7 @@ export type {
   DiskUsage,
   Endpoint,
   EngineEvent,
+  EngineSetting,
   EngineStatus,
   ExecRequest,
   GuestAttachment,

@@ -1,6 +1,6 @@
 /** registries.toml: what an administrator says of registries and of names in them. docs/registries.md describes it. Pure. */
 import { messageOf, OnggiError } from "../../lib/errors.ts";
-import { isTable, parseToml, type Table } from "./toml.ts";
+import { isTable, parseToml, type Table } from "../../lib/toml.ts";
 
 /** How one place is reached. Paths of files are absolute. */
 export interface PlaceConfig {

@@ -5,7 +5,7 @@
 import { isAbsolute, join } from "node:path";
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import { parseDuration } from "../../lib/time.ts";
-import { isTable, parseToml, type Table } from "./toml.ts";
+import { isTable, parseToml, type Table } from "../../lib/toml.ts";
 
 export type Capability = "pull" | "resolve" | "push";
 

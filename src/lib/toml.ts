@@ -1,5 +1,5 @@
 /** TOML with errors that say where. Pure. */
-import { messageOf } from "../../lib/errors.ts";
+import { messageOf } from "./errors.ts";
 
 export type Table = Readonly<Record<string, unknown>>;
 
