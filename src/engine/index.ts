@@ -19,8 +19,9 @@
 export type { ClientStreams, Size } from "./attach.ts";
 export { applyChanges } from "./changes.ts";
 export { ContainerNotFound } from "./context.ts";
-export { Engine, type EngineOptions, LockHeld, openEngine } from "./engine.ts";
+export { Engine } from "./engine.ts";
 export type { LogEntry } from "./logs.ts";
+export { type EngineOptions, LockHeld, openEngine } from "./open.ts";
 export type { RuntimeOptions } from "./runtimes.ts";
 export { StartFailed } from "./start-failed.ts";
 export { WrongState } from "./state.ts";

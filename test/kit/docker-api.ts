@@ -21,6 +21,7 @@ export const dockerFor = (client: string, engine: Engine): CommandLine =>
 
 export interface DockerAnswer<T> {
   readonly status: number;
+  readonly headers: Headers;
   /** Undefined for an empty one. */
   readonly value: T;
 }
@@ -34,7 +35,7 @@ export async function askDocker<T>(engine: Engine, method: string, path: string,
     ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
   });
   const text = await answer.text();
-  return { status: answer.status, value: text === "" ? undefined : JSON.parse(text) };
+  return { status: answer.status, headers: answer.headers, value: text === "" ? undefined : JSON.parse(text) };
 }
 
 /** Status and message of one that is refused. */

@@ -1,4 +1,5 @@
 /** Every operation of Docker's API that is served. Another one: see README.md. */
+import { archive, archiveInfo, putArchive } from "./containers/archive.ts";
 import { attach, resize } from "./containers/attach.ts";
 import { create, update } from "./containers/create.ts";
 import { changes, exportFiles, top } from "./containers/files.ts";
@@ -37,6 +38,7 @@ const containers: readonly Operation[] = [
   ...[list, create, prune, inspect, remove, update, rename],
   ...[start, stop, restart, kill, pause, unpause, wait],
   ...[attach, resize, logs, stats, top, changes, exportFiles],
+  ...[archiveInfo, archive, putArchive],
 ];
 
 const execs: readonly Operation[] = [execCreate, execStart, execResize, execInspect];

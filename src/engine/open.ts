@@ -1,0 +1,149 @@
+/** An engine comes to be: its lock, what it is made of, and what it finds. */
+import { readFileSync } from "node:fs";
+import { openImageStore } from "../images/index.ts";
+import { openPolicy } from "../images/policy.ts";
+import { openRegistries } from "../images/remote/registries.ts";
+import { OnggiError } from "../lib/errors.ts";
+import { nowNs } from "../lib/time.ts";
+import { shimInMemory } from "../native/embed.ts";
+import { CniNetworks, type CniOptions } from "../networks/cni/index.ts";
+import { DnsService } from "../networks/dns/index.ts";
+import { openNetworks } from "../networks/index.ts";
+import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
+import { probeHost } from "../runtime/index.ts";
+import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { openVolumes } from "../volumes/index.ts";
+import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
+import type { Container } from "./container.ts";
+import { type Context, inBackground } from "./context.ts";
+import { ContainerTable } from "./database.ts";
+import { Engine } from "./engine.ts";
+import { EventBus } from "./events.ts";
+import { GuestTable } from "./guest-table.ts";
+import { checkHealth } from "./health.ts";
+import { IdSlots, reservedSlots } from "./idmap.ts";
+import { layoutOf, makeLayout } from "./layout.ts";
+import { compressLog } from "./log-compress.ts";
+import { forwardRests } from "./log-drivers.ts";
+import { LogForwards } from "./log-forward.ts";
+import { MountTable } from "./mount-table.ts";
+import { clusterListener } from "./nodes.ts";
+import { reconcile } from "./reconcile.ts";
+import { throwAway } from "./remove.ts";
+import { restartAtEngineStart, startByPolicy } from "./restart.ts";
+import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
+import { Timers } from "./timers.ts";
+import type { EngineSetting } from "./types.ts";
+
+export interface EngineOptions {
+  readonly root: string;
+  readonly run: string;
+  readonly version: string;
+  readonly runtimes?: RuntimeOptions | undefined;
+  /** Who makes the containers' cgroups: "cgroupfs" (by default) or "systemd". */
+  readonly cgroupDriver?: string | undefined;
+  /** Path of registries.toml; absent: /etc/onggi/registries.toml. */
+  readonly registries?: string | undefined;
+  /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
+  readonly policy?: string | undefined;
+  /** Where CNI networks and plugins are, and how long a plugin may take. */
+  readonly cni?: Pick<CniOptions, "configDir" | "binDirs" | "timeoutMs"> | undefined;
+  /** What it is set to, and by what: only told. */
+  readonly settings?: readonly EngineSetting[] | undefined;
+  /** How onggi is called again: for the resolver of names, which outlives the engine. */
+  readonly self: readonly string[];
+  /** Where the engine's own messages go. */
+  readonly log: (message: string) => void;
+}
+
+/** Another engine owns the data root. */
+export class LockHeld extends OnggiError {
+  constructor(path: string) {
+    super("engine_running", `another engine holds ${path}; talk to that one, or use another --root`);
+  }
+}
+
+/** Takes the exclusive lock, which the kernel lets go when the process ends however it ends. */
+function takeLock(path: string): number {
+  const fd = open(path, O.O_RDWR | O.O_CREAT | O.O_CLOEXEC, 0o600);
+  if (flock(fd, LOCK.LOCK_EX | LOCK.LOCK_NB)) return fd;
+  close(fd);
+  throw new LockHeld(path);
+}
+
+const textOf = (path: string): string => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+};
+
+/**
+ * Opens the engine of one data root. Throws LockHeld where one is open already, `invalid_cgroup_driver`, `cgroup_unavailable` or
+ * `dbus_unavailable` for a cgroup driver that cannot be had.
+ */
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const layout = layoutOf(options.root, options.run);
+  const runtimes = new Runtimes(options.version, options.runtimes);
+  const driver = cgroupDriverOf(options.cgroupDriver || "cgroupfs");
+  makeLayout(layout);
+  const lock = takeLock(layout.lock);
+  const cgroupLayout = detectCgroups("/");
+  const cgroups = openCgroups({ layout: cgroupLayout, systemd: driver === "systemd" });
+  const facts = probeHost(cgroupFacts(cgroupLayout));
+  const withContainer = (what: string, task: (context: Context, container: Container) => Promise<void>) => (id: string) => {
+    const container = context.containers.get(id);
+    if (container) inBackground(context, `${what} ${container.name}`, () => task(context, container));
+  };
+  const context: Context = {
+    layout,
+    version: options.version,
+    startedNs: nowNs(),
+    bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
+    table: new ContainerTable(layout.database),
+    imageMounts: new MountTable(layout.database),
+    volumes: openVolumes({
+      directory: layout.volumes,
+      database: layout.volumeDatabase,
+      discard: (path) => throwAway(context, path),
+      log: options.log,
+    }),
+    events: new EventBus(),
+    policy: openPolicy(options.policy),
+    images: openImageStore(layout.images, { attached: !facts.overlayFds }),
+    registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
+    networks: openNetworks({
+      root: layout.root,
+      tag: rootTag(layout.root),
+      log: options.log,
+      nameOf: (id) => (context.containers.get(id) ?? context.guests.get(id))?.name ?? id.slice(0, 12),
+      cluster: clusterListener(() => context),
+    }),
+    cni: new CniNetworks({
+      ...{ directory: layout.cni, run: layout.run, log: options.log, ...options.cni },
+      nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
+    }),
+    guests: new GuestTable(layout.database),
+    dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
+    cgroups,
+    cgroupRoots: cgroupRoots(layout.root, driver),
+    facts,
+    slots: new IdSlots([...reservedSlots(textOf("/etc/subuid")), ...reservedSlots(textOf("/etc/subgid"))]),
+    shimPath: shimInMemory(),
+    runtimes,
+    restarts: new Timers(withContainer("restart", startByPolicy), true),
+    probes: new Timers(withContainer("health check of", checkHealth)),
+    packs: new Timers(withContainer("compress the log of", compressLog)),
+    forwards: new LogForwards(options.log),
+    containers: new Map(),
+    background: new Set(),
+    deletions: new Set(),
+    log: options.log,
+    closing: false,
+  };
+  await reconcile(context);
+  forwardRests(context);
+  restartAtEngineStart(context);
+  return new Engine(context, lock, options.settings ?? []);
+}
