@@ -131,6 +131,29 @@ test("on a file system that can share blocks a clone does", async () => {
   }
 });
 
+test("a subvolume of btrfs: what is beside it is not seen, and nothing stays mounted", async () => {
+  const disk = directory("btrfs");
+  sh(["truncate", "-s", "128M", `${disk}.img`]);
+  sh(["mkfs.btrfs", "-q", `${disk}.img`]);
+  sh(["mount", "-o", "loop", `${disk}.img`, disk]);
+  try {
+    sh(["btrfs", "-q", "subvolume", "create", `${disk}/a`]);
+    sh(["sh", "-c", `echo inside > ${disk}/a/file; echo beside > ${disk}/other`]);
+  } finally {
+    sh(["umount", disk]);
+  }
+  const options = ["-o", "type=btrfs", "-o", `device=${disk}.img`, "-o", "o=subvol=a"];
+  await engine.ok(["volume", "create", ...options, "sub"]);
+  const script = "cat /data/file; ls /data; echo more > /data/more";
+  expect(await engine.ok(["run", "--rm", "-v", "sub:/data", "busybox", "sh", "-c", script])).toBe("inside\nfile");
+  expect(await engine.ok(["run", "--rm", "-v", "sub:/data", "busybox", "cat", "/data/more"])).toBe("more");
+  await engine.ok(["volume", "create", "-o", "type=btrfs", "-o", `device=${disk}.img`, "-o", "o=subvol=none", "none"]);
+  const { code, stderr } = await engine.onggi(["run", "--rm", "-v", "none:/data", "busybox", "true"]);
+  expect(code).toBe(125);
+  expect(stderr).toContain("none");
+  await engine.ok(["volume", "rm", "sub", "none"]);
+});
+
 test("an engine that follows finds volumes mounted, and lets go of them when their users end", async () => {
   await engine.ok(["volume", "create", "-o", "type=tmpfs", "memory"]);
   await engine.ok(["volume", "create", "-o", "size=16m", "fixed"]);
