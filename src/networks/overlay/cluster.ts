@@ -49,8 +49,10 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
-    await this.#membership.close();
+    const closed = this.#membership.close();
+    // Ends what is being asked: nobody waits for an etcd that does not answer.
     this.#parts.etcd.close();
+    await closed;
   }
 
   async leave(): Promise<void> {
