@@ -1,4 +1,5 @@
 import type { StatsSample } from "../api/control/types.ts";
+import { dockerCounters } from "../api/shapes/stats.ts";
 import { binarySize, decimalSize } from "../lib/units.ts";
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
@@ -131,18 +132,6 @@ export function cpuPercent(now: StatsSample, before: StatsSample | undefined): n
   return used > 0 && all > 0 ? (used / all) * now.cpu.onlineCpus * 100 : 0;
 }
 
-/** Under the names of Docker's API (v1.41, ContainerStats). */
-const apiCounters = (counters: StatsSample["network"][string]): object => ({
-  rx_bytes: counters.rxBytes,
-  rx_packets: counters.rxPackets,
-  rx_errors: counters.rxErrors,
-  rx_dropped: counters.rxDropped,
-  tx_bytes: counters.txBytes,
-  tx_packets: counters.txPackets,
-  tx_errors: counters.txErrors,
-  tx_dropped: counters.txDropped,
-});
-
 export function rowOf(sample: StatsSample, before: StatsSample | undefined, whole: boolean): Row {
   const { memory, io, pids } = sample;
   const networks = Object.values(sample.network);
@@ -159,6 +148,6 @@ export function rowOf(sample: StatsSample, before: StatsSample | undefined, whol
     NetIO: `${decimalSize(received)} / ${decimalSize(sent)}`,
     BlockIO: `${decimalSize(io.readBytes)} / ${decimalSize(io.writeBytes)}`,
     PIDs: String(pids.current),
-    Networks: Object.fromEntries(Object.entries(sample.network).map(([name, counters]) => [name, apiCounters(counters)])),
+    Networks: Object.fromEntries(Object.entries(sample.network).map(([name, counters]) => [name, dockerCounters(counters)])),
   };
 }

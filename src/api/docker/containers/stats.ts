@@ -1,4 +1,5 @@
 import type { StatsSample } from "../../../engine/types.ts";
+import { dockerCounters } from "../../shapes/stats.ts";
 import { json, operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { isAtLeast } from "../versions.ts";
@@ -18,21 +19,7 @@ const noCpu = {
 };
 
 const networkShape = ({ network }: StatsSample): object =>
-  Object.fromEntries(
-    Object.entries(network).map(([name, counters]) => [
-      name,
-      {
-        rx_bytes: counters.rxBytes,
-        rx_packets: counters.rxPackets,
-        rx_errors: counters.rxErrors,
-        rx_dropped: counters.rxDropped,
-        tx_bytes: counters.txBytes,
-        tx_packets: counters.txPackets,
-        tx_errors: counters.txErrors,
-        tx_dropped: counters.txDropped,
-      },
-    ]),
-  );
+  Object.fromEntries(Object.entries(network).map(([name, counters]) => [name, dockerCounters(counters)]));
 
 const ofBlock = (op: string, value: number): object => ({ major: 0, minor: 0, op, value });
 
