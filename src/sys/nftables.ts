@@ -58,6 +58,7 @@ export const newRule = (table: string, chain: string, expressions: readonly Uint
 export const setTypes = {
   ipv4_addr: { number: 7, size: 4, big: true },
   ipv6_addr: { number: 8, size: 16, big: true },
+  ether_addr: { number: 9, size: 6, big: true },
   inet_proto: { number: 12, size: 1, big: true },
   inet_service: { number: 13, size: 2, big: true },
   ifname: { number: 41, size: 16, big: false },

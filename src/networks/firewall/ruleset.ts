@@ -40,6 +40,8 @@ export const sets = [
   { name: "nodes4", key: ["ipv4_addr", "inet_service"] },
   { name: "nodes6", key: ["ipv6_addr", "inet_service"] },
   { name: "carriers", key: ["ifname"] },
+  { name: "spanning", key: ["ifname"] },
+  { name: "gateways", key: ["ether_addr"] },
 ] as const satisfies readonly SetSpec[];
 
 export type SetName = (typeof sets)[number]["name"];
@@ -70,6 +72,8 @@ const source6 = network(8, 16);
 const destinationPort = (register: number) => header(NFT.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, register);
 /** The first byte of 127.0.0.0/8. */
 const loopback4 = Uint8Array.of(127);
+/** ARPHRD_ETHER, in the host's byte order. */
+const ETHERNET = Uint8Array.of(1, 0);
 /** IPPROTO_UDP, IPPROTO_ICMPV6 */
 const UDP = 17;
 const ICMPV6 = 58;
@@ -112,6 +116,18 @@ const makeChains = (): readonly Chain[] => [
       rule("udp dport @tunnels iifname @bridges drop", toTunnel(), meta(IN), lookup("bridges"), verdict.drop()),
       // A tunnel's packets are no connection: each side sends from ports that its flows choose.
       rule("udp dport @tunnels notrack", toTunnel(), notrack()),
+      // Where the kernel takes frames that a bridge forwards through these chains (br_netfilter), those that go on to another host or
+      // come from one need not be followed: only what is for the gateway is ever translated.
+      rule(
+        "iifname @spanning ether daddr != @gateways notrack",
+        meta(IN),
+        lookup("spanning"),
+        meta(NFT.NFT_META_IIFTYPE),
+        compare(ETHERNET),
+        header(NFT.NFT_PAYLOAD_LL_HEADER, 0, 6),
+        lookup("gateways", { inverted: true }),
+        notrack(),
+      ),
       rule("iifname @carriers goto from_carrier", meta(IN), lookup("carriers"), verdict.goto("from_carrier")),
     ],
   },

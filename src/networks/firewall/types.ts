@@ -6,6 +6,8 @@ export interface FirewallNetwork {
   readonly id: string;
   /** The bridge's name on the host. */
   readonly interface: string;
+  /** Of a network of several hosts: the bridge's hardware address, "02:42:0a:01:02:03". */
+  readonly spanningMac?: string;
   /** Prefixes, "172.17.0.0/16". */
   readonly subnets4: readonly string[];
   readonly subnets6: readonly string[];
