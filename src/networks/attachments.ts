@@ -1,5 +1,5 @@
 /** What an endpoint is to have while its container runs: names, addresses, gateways. Takes addresses, makes nothing in the kernel. */
-import { derivedMac, hasBridge, lengthOf } from "./bridge.ts";
+import { bridgeMac, derivedMac, hasBridge, lengthOf } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import type { FirewallNetwork, FirewallPort } from "./firewall/index.ts";
@@ -204,12 +204,13 @@ export function newlyPublishable(
   });
 }
 
-export const firewallNetwork = (network: NetworkRecord): FirewallNetwork => {
+export const firewallNetwork = (network: NetworkRecord, tag: string): FirewallNetwork => {
   const { icc, masquerade } = parseOptions(network.driver, network.options);
   const subnets = network.pools.map(({ subnet }) => subnet);
   return {
     id: network.id,
     interface: network.interface,
+    ...(network.driver === "overlay" ? { spanningMac: bridgeMac(network, tag) } : {}),
     subnets4: subnets.filter((subnet) => familyOf(subnet) === 4),
     subnets6: subnets.filter((subnet) => familyOf(subnet) === 6),
     internal: network.internal,

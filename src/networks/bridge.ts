@@ -43,6 +43,9 @@ const macOf = (text: string): string => {
   return `02:42:${[...digest.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(":")}`;
 };
 
+/** Of a network's bridge: another on each host. */
+export const bridgeMac = ({ id }: Pick<NetworkRecord, "id">, tag: string): string => macOf(`${tag} ${id}`);
+
 /** A container's hardware address follows from its IP address, so that who remembers one of them is never wrong about the other. */
 export function derivedMac(ipv4: string | null, ipv6: string | null): string {
   if (ipv4 === null) return macOf(ipv6 ?? "");
@@ -92,7 +95,7 @@ export function ensureBridge(net: Rtnetlink, network: NetworkRecord, tag: string
         name,
         kind: "bridge",
         mtu: network.mtu,
-        address: macOf(`${tag} ${network.id}`),
+        address: bridgeMac(network, tag),
         data: bridgeData({ stp: false, forwardDelay: 0, multicastSnooping: false }),
       }),
       setLink({ name, alias }),

@@ -138,7 +138,7 @@ export class LocalNetworks implements Networks {
       return;
     }
     try {
-      this.#firewall.addNetwork(firewallNetwork(current));
+      this.#firewall.addNetwork(firewallNetwork(current, this.#tag));
     } catch (error) {
       this.#kernel.forget(network);
       throw error;
@@ -159,7 +159,10 @@ export class LocalNetworks implements Networks {
   #makeTable(): void {
     const bridges = this.#state.networks().filter(hasBridge);
     try {
-      this.#firewall.ensure(bridges.map(firewallNetwork), this.#sandboxes.firewallPorts());
+      this.#firewall.ensure(
+        bridges.map((network) => firewallNetwork(network, this.#tag)),
+        this.#sandboxes.firewallPorts(),
+      );
       if (!this.#hasTable) this.#firewall.watch();
       this.#hasTable = true;
     } catch (error) {

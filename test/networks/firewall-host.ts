@@ -10,7 +10,7 @@
  */
 import { existsSync } from "node:fs";
 import { Firewall, type FirewallNetwork, type FirewallPort } from "../../src/networks/firewall/index.ts";
-import { setBridgePort } from "../../src/sys/index.ts";
+import { setBridgePort, setLink } from "../../src/sys/index.ts";
 import { Netns, serve, serveUdp } from "../kit/netns.ts";
 
 const network = (letter: string, second: number, options: Partial<FirewallNetwork> = {}): FirewallNetwork => ({
@@ -25,7 +25,8 @@ const network = (letter: string, second: number, options: Partial<FirewallNetwor
 });
 
 export const networks = {
-  a: network("a", 20),
+  // as one of several hosts, of which here is one
+  a: network("a", 20, { spanningMac: "02:42:00:00:00:20" }),
   b: network("b", 21, { masquerade: false }),
   i: network("i", 22, { internal: true }),
   x: network("x", 23, { icc: false }),
@@ -69,9 +70,10 @@ export class FirewallHost implements Disposable {
       for (const family of ["iptables", "ip6tables"]) host.sysctl(`bridge/bridge-nf-call-${family}`, bridgeNetfilter ? 1 : 0);
     }
     host.sysctl("ipv6/conf/all/forwarding", 1);
-    for (const [letter, { interface: bridge, subnets4, subnets6, icc }] of Object.entries(networks)) {
+    for (const [letter, { interface: bridge, spanningMac, subnets4, subnets6, icc }] of Object.entries(networks)) {
       const [four, six] = [subnets4[0]!.replace("0/24", ""), subnets6[0]!.replace("/64", "")];
       host.bridge(bridge, `${four}1/24`, `${six}1/64`);
+      if (spanningMac !== undefined) host.net.batch([setLink({ name: bridge, address: spanningMac })]);
       host.sysctl(`ipv4/conf/${bridge}/route_localnet`, 1);
       for (const index of [1, 2]) {
         const container = new Netns(`${letter}${index}`);

@@ -1,5 +1,5 @@
 /** What networks and ports are in the table's sets and maps. Pure. */
-import { formatIp, interfaceKey, parseIp, parsePrefix, type SetElement, setKey } from "../../sys/index.ts";
+import { formatIp, interfaceKey, parseIp, parseMac, parsePrefix, type SetElement, setKey } from "../../sys/index.ts";
 import type { Protocol } from "../types.ts";
 import type { SetName } from "./ruleset.ts";
 import type { FirewallNetwork, FirewallNodes, FirewallPort } from "./types.ts";
@@ -36,6 +36,10 @@ export function networkElements(network: FirewallNetwork): Element[] {
   const name = JSON.stringify(network.interface);
   const key = interfaceKey(network.interface);
   const elements: Element[] = [{ set: "bridges", key, text: name }];
+  if (network.spanningMac !== undefined) {
+    elements.push({ set: "spanning", key, text: name });
+    elements.push({ set: "gateways", key: setKey(parseMac(network.spanningMac)), text: network.spanningMac });
+  }
   if (network.internal) elements.push({ set: "internal", key, text: name });
   if (network.icc) elements.push({ set: "within", key: setKey(key, key), text: `${name} . ${name}` });
   for (const [version, subnets] of [
