@@ -132,6 +132,31 @@ test("a host without etcd keeps its connections, and cuts itself off before its 
   );
 }, 180_000);
 
+test("a host leaves while etcd is away: the others can forget it, and it can come back", async () => {
+  await etcd.kill();
+  expect(await c().ok("node", "leave")).toBe("this host is no longer node c");
+  const alone = await c().onggi("run", "--rm", "--network", "hard", "busybox", "true");
+  expect([alone.code, alone.stderr.includes("no such network")]).toEqual([125, true]);
+  await etcd.up();
+  await eventually(
+    "b is connected, and c forgotten",
+    async () => (await b().onggi("node", "rm", "c")).code === 0 || !(await b().ok("node", "ls", "-q")).includes("c"),
+    20,
+  );
+  await eventually(
+    "it comes back",
+    async () =>
+      c()
+        .join()
+        .then(
+          () => true,
+          () => false,
+        ),
+    20,
+  );
+  await eventually("with its networks", async () => (await c().onggi("network", "inspect", "hard")).code === 0);
+}, 90_000);
+
 test("a host that dies: its names go, its addresses stay its own until it is removed", async () => {
   await a().ok("node", "leave");
   await a().join({ alive: 3, addresses: 600 });

@@ -51,6 +51,7 @@ export interface MembershipStatus {
 
 /** Of its time an address lease is believed so much: clocks of two hosts do not run alike. */
 const SURE = 0.9;
+const ENDED = "this host has left the cluster, or its engine ends";
 const AGAIN_LEAST = 200;
 const AGAIN_MOST = 5000;
 /** So much of the shorter lease passes from one renewal to the next. */
@@ -101,6 +102,7 @@ export class Membership {
   /** Resolves once all is known and all that is held is claimed. Rejects with the next failure. */
   connected(): Promise<void> {
     if (this.#connected) return Promise.resolve();
+    if (this.#closing.signal.aborted) return Promise.reject(new OnggiError("cluster_unavailable", ENDED));
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
@@ -132,13 +134,20 @@ export class Membership {
     this.#closing.abort();
     this.#round.abort();
     clearInterval(this.#guard);
+    for (const { reject } of this.#waiting.splice(0)) reject(new OnggiError("cluster_unavailable", ENDED));
     await this.#running;
   }
 
-  /** Ends the membership: nothing of this host is left in etcd. @throws OnggiError */
+  /** Ends the membership: nothing of this host is left in etcd. If that cannot be told now, its leases run out. */
   async leave(): Promise<void> {
     await this.close();
-    for (const lease of [this.#aliveLease, this.#addressLease]) if (lease !== "") await this.#parts.etcd.revokeLease(lease);
+    const { etcd, log } = this.#parts;
+    for (const lease of [this.#aliveLease, this.#addressLease]) {
+      if (lease === "") continue;
+      await etcd
+        .revokeLease(lease)
+        .catch((error: unknown) => log(`cluster: left, and etcd will find it out: ${messageOf(error)}`));
+    }
   }
 
   async #run(): Promise<void> {

@@ -152,11 +152,7 @@ export class ClusterNodes implements Nodes {
       );
     }
     const node = this.#view(overlay, overlay.cluster.node);
-    try {
-      await overlay.leave();
-    } catch (error) {
-      throw new NetworkError("cluster_unavailable", `leaving the cluster: ${messageOf(error)}`, { cause: error });
-    }
+    await overlay.leave();
     for (const network of networks) forget(network);
     this.#overlay = null;
     return node;
