@@ -1,6 +1,7 @@
 // The layers: cli, api -> engine -> {build, images, runtime, networks, volumes} -> plan, sys, native. See ARCHITECTURE.md.
 const layers = {
-  cli: ["cli", "api", "standalone", "archive", "oci", "lib"],
+  cli: ["cli", "compose", "api", "standalone", "archive", "oci", "lib"],
+  compose: ["compose", "api", "oci", "lib"],
   api: ["api", "engine", "oci", "lib"],
   engine: ["engine", "build", "archive", "images", "runtime", "networks", "volumes", "native", "plan", "sys", "oci", "lib"],
   standalone: ["standalone", "runtime", "native", "plan", "sys", "oci", "lib"],
@@ -15,7 +16,8 @@ const layers = {
   plan: ["plan", "sys", "lib"],
   sys: ["sys", "lib"],
   oci: ["oci", "lib"],
-  sdk: ["sdk"],
+  // of api the control protocol's client, as far as it runs without Bun
+  sdk: ["sdk", "api", "lib"],
   lib: ["lib"],
 };
 
