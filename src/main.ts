@@ -79,6 +79,7 @@ async function serveEngine(
   const docker = await serveDocker(engine, places, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   await stopped.promise;
+  engine.leases.suspend();
   await Promise.all(docker.map((each) => each.close()));
   await server.close();
   await engine.close();
