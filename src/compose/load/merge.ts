@@ -58,7 +58,7 @@ const allOf: Rule = (base, over, path) =>
     ? { ...base, ...over, entries: new Map([...base.entries, ...over.entries]) }
     : general(base, over, path);
 
-const whole = (item: Node): string => JSON.stringify(plain(item));
+const whole = (item: Node): string => (item.kind === "scalar" ? item.text : JSON.stringify(plain(item)));
 const entry =
   (key: string, fallback: (item: Node) => string = whole): ((item: Node) => string) =>
   (item) => {
