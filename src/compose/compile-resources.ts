@@ -6,8 +6,8 @@ import type { Service } from "./project.ts";
 /** A service's limits: those of `deploy.resources` come before the older keys. */
 export function compileResources(service: Service): Resources | undefined {
   const { limits, reservations } = service.deploy?.resources ?? {};
-  const { weight, ...perDevice } = service.blkio_config ?? {};
-  const [device] = Object.entries(perDevice).find(([, rules]) => (rules?.length ?? 0) > 0) ?? [];
+  const { weight, extensions: _, ...perDevice } = service.blkio_config ?? {};
+  const [device] = Object.entries(perDevice).find(([, rules]) => Array.isArray(rules) && rules.length > 0) ?? [];
   if (device !== undefined) throw unsupported(service, `blkio_config.${device}`, "there are no limits for single devices");
   const found = omitAbsent({
     memory: nonZero(limits?.memory ?? service.mem_limit),

@@ -42,7 +42,7 @@ export async function create(host: Host, project: Project, plan: ServicePlan, cr
 export const labelsOf = (
   project: Project,
   service: Service,
-  { hash, imageId }: Pick<ServicePlan, "hash" | "imageId">,
+  { hash, texts, imageId }: Pick<ServicePlan, "hash" | "texts" | "imageId">,
 ): Record<string, string> => ({
   [label.project]: project.name,
   [label.service]: service.name,
@@ -55,6 +55,7 @@ export const labelsOf = (
   [label.files]: project.files.join(","),
   [label.directory]: project.working_dir,
   [label.version]: COMPOSE_VERSION,
+  ...(texts === "" ? {} : { [label.settings]: texts }),
 });
 
 /**

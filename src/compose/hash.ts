@@ -1,38 +1,17 @@
-import type { Project, ProjectFile, ProjectNetwork, ProjectVolume, Service } from "./project.ts";
+import { createHash } from "node:crypto";
+import { goJson } from "./load/print.ts";
+import { service as codec } from "./load/service.ts";
+import type { Service } from "./project.ts";
 
-/** Digests of what something was made from: where one differs from the label of what is there, that is made anew. */
-
-/** JSON with keys in order: the same value, the same text. */
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
-  const entries = Object.entries(value)
-    .filter(([, inner]) => inner !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, inner]) => `${JSON.stringify(key)}:${canonical(inner)}`).join(",")}}`;
+/**
+ * What tells a service from what it was before: containers with another hash are made anew. As Docker's compose makes it, so that
+ * neither makes anew what the other has made: sha256 over the service's JSON, without how its image comes about, how many there
+ * are, and what it waits for.
+ */
+export function serviceHash(service: Service): string {
+  const { build: _, pull_policy: __, scale: ___, depends_on: ____, profiles: _____, deploy, ...rest } = service;
+  const { replicas: ______, ...others } = deploy ?? {};
+  const counted = deploy === undefined ? rest : { ...rest, deploy: others };
+  const printed = codec.print(counted, { absent: true, extensions: false });
+  return createHash("sha256").update(goJson(printed)).digest("hex");
 }
-
-const digest = (value: unknown): string => new Bun.CryptoHasher("sha256").update(canonical(value)).digest("hex");
-
-/** Of all that a service's containers are made from, with the texts of its secrets and configs. */
-export function serviceHash(project: Project, service: Service): string {
-  const { build, pull_policy, scale, depends_on, profiles, develop, attach, post_start, pre_stop, deploy, extensions, ...made } =
-    service;
-  const resources = deploy && { resources: deploy.resources, restart_policy: deploy.restart_policy };
-  const texts = (files: Readonly<Record<string, ProjectFile>>, used: Service["configs"]): unknown =>
-    used?.map(({ source }) => files[source]?.file ?? contentOf(project, files[source]));
-  return digest({
-    ...made,
-    deploy: resources,
-    files: [texts(project.secrets, service.secrets), texts(project.configs, service.configs)],
-  });
-}
-
-/** The text of a secret or config that no file holds; undefined where there is none. */
-export function contentOf(project: Project, file: ProjectFile | undefined): string | undefined {
-  if (file?.content !== undefined) return file.content;
-  return file?.environment === undefined ? undefined : project.environment[file.environment];
-}
-
-export const networkHash = ({ external: _, ...made }: ProjectNetwork): string => digest(made);
-export const volumeHash = ({ external: _, ...made }: ProjectVolume): string => digest(made);

@@ -19,7 +19,10 @@ export const label = {
   volume: "com.docker.compose.volume",
   /** Made to take another's place: that one's name without the project. */
   replace: "com.docker.compose.replace",
-  /** The digest of a network's or volume's settings. Docker's compose has another digest for its own label, and makes anew what differs. */
+  /**
+   * The digest of a network's or volume's settings, of the texts in a container. Docker's compose has other digests under its own label,
+   * and makes anew what differs.
+   */
   settings: "dev.onggi.compose.config-hash",
 } as const;
 

@@ -3,11 +3,12 @@
  * the same plan; where all is well, a plan of nothing but "keep".
  */
 import { OnggiError } from "../lib/errors.ts";
-import { networkHash, serviceHash, volumeHash } from "./hash.ts";
+import { serviceHash } from "./hash.ts";
 import { label } from "./labels.ts";
 import { containerName, dependenciesOf, neededServices, scaleOf, withDependencies } from "./names.ts";
 import { isUp, type Observed, type ObservedContainer } from "./observe.ts";
 import type { Project, Service } from "./project.ts";
+import { networkSettings, textSettings, volumeSettings } from "./settings.ts";
 
 export interface PlanOptions {
   /** Those that are asked for; empty: all. Their dependencies come with them. */
@@ -33,6 +34,8 @@ export type ContainerStep =
 export interface ServicePlan {
   readonly service: Service;
   readonly hash: string;
+  /** Of the texts that are its secrets and configs; "" without any. */
+  readonly texts: string;
   /** Of its image. */
   readonly imageId: string;
   readonly steps: readonly ContainerStep[];
@@ -111,7 +114,8 @@ interface ServiceFacts {
 }
 
 function planService(project: Project, service: Service, observed: Observed, facts: ServiceFacts): ServicePlan {
-  const hash = serviceHash(project, service);
+  const hash = serviceHash(service);
+  const texts = textSettings(project, service);
   const scale = scaleOf(service);
   if (service.container_name !== undefined && scale > 1) {
     throw new OnggiError(
@@ -124,7 +128,9 @@ function planService(project: Project, service: Service, observed: Observed, fac
   const isLeftOver = (container: ObservedContainer): boolean =>
     container.replaces && !hasName(container) && all.some((other) => other !== container && other.number === container.number);
   const present = all.filter((container) => !isLeftOver(container));
-  const why = new Map(present.map((container) => [container, whyRecreate(project, service, container, hash, facts)]));
+  const why = new Map(
+    present.map((container) => [container, whyRecreate(project, service, container, { ...facts, hash, texts })]),
+  );
   // those that are as they should be stay, then the oldest
   const order = present.toSorted((a, b) => Number(why.get(a) !== "") - Number(why.get(b) !== "") || a.number - b.number);
   const restarts = [...dependenciesOf(service)].some(([name, { restart }]) => restart && facts.recreated.has(name));
@@ -146,7 +152,7 @@ function planService(project: Project, service: Service, observed: Observed, fac
       number: next + index,
     })),
   ];
-  return { service, hash, imageId: facts.imageId, steps };
+  return { service, hash, texts, imageId: facts.imageId, steps };
 }
 
 /** "" where it can stay as it is. */
@@ -154,8 +160,7 @@ function whyRecreate(
   project: Project,
   service: Service,
   container: ObservedContainer,
-  hash: string,
-  facts: ServiceFacts,
+  facts: ServiceFacts & Pick<ServicePlan, "hash" | "texts">,
 ): string {
   if (container.state === "dead" || container.state === "removing") return "it is dead";
   const networks = Object.keys(service.networks ?? {}).map((key) => project.networks[key]?.name ?? key);
@@ -163,7 +168,9 @@ function whyRecreate(
   if (facts.policy === "never") return "";
   if (facts.policy === "force") return "that was asked for";
   if (neededServices(service).some((name) => facts.recreated.has(name))) return "what it shares is made anew";
-  if (container.hash !== hash) return "its configuration has changed";
+  if (container.hash !== facts.hash) return "its configuration has changed";
+  const texts = container.summary.labels[label.settings];
+  if (texts !== undefined && texts !== facts.texts) return "its secrets or configs have changed";
   if (container.imageId !== facts.imageId) return "its image has changed";
   const hasNetworks = service.network_mode === undefined && isUp(container);
   if (hasNetworks && networks.some((name) => !container.networks.includes(name))) return "its networks have changed";
@@ -186,7 +193,7 @@ const usedVolumes = (services: readonly Service[]): string[] => [
 function planNetworks(project: Project, observed: Observed, keys: readonly string[], warnings: string[]): ResourceStep[] {
   return keys.map((key) => {
     const network = project.networks[key]!;
-    const hash = networkHash(network);
+    const hash = networkSettings(network);
     const found = observed.networks.find(({ name }) => name === network.name);
     if (network.external) {
       const exists = found ?? observed.networks.find(({ id }) => id === network.name);
@@ -210,7 +217,7 @@ const differs = (labels: Readonly<Record<string, string>>, hash: string): boolea
 function planVolumes(project: Project, observed: Observed, keys: readonly string[], warnings: string[]): ResourceStep[] {
   return keys.map((key) => {
     const volume = project.volumes[key]!;
-    const hash = volumeHash(volume);
+    const hash = volumeSettings(volume);
     const found = observed.volumes.find(({ name }) => name === volume.name);
     if (!found && volume.external) throw missing("volume", volume.name);
     if (!found) return { key, hash, kind: "create" };

@@ -1,10 +1,11 @@
+import { codeOf } from "../../compose/host.ts";
 import type { Project } from "../../compose/project.ts";
 import { OnggiError } from "../../lib/errors.ts";
 import type { Command } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { Flags, Values } from "../flags.ts";
 import type { Globals } from "./flags.ts";
-import { findProject, loadProject } from "./project.ts";
+import { loadProject } from "./project.ts";
 
 /** What a command of compose works with. */
 export interface Compose {
@@ -47,18 +48,20 @@ class Calling implements Compose {
   }
 
   async known(services: readonly string[] = []): Promise<Known> {
-    const name = this.globals["project-name"] || this.context.env.COMPOSE_PROJECT_NAME;
-    if (name && !this.globals.file && !this.context.env.COMPOSE_FILE) {
-      const project = await findProject(this.context, this.globals, services).catch(() => null);
-      return { name, project: project?.name === name ? project : null };
+    const named = this.globals["project-name"] || this.context.env.COMPOSE_PROJECT_NAME;
+    try {
+      const project = await this.project(services);
+      return { name: project.name, project };
+    } catch (error) {
+      // files of another directory, or none: a project that is named is found by its labels
+      if (!named || this.globals.file || codeOf(error) !== "no_compose_file") throw error;
+      return { name: named, project: null };
     }
-    const project = await this.project(services);
-    return { name: project.name, project };
   }
 }
 
 export function requireService(project: Project, name: string): void {
   if (name in project.services || name in project.disabled) return;
   const known = Object.keys(project.services).join(", ");
-  throw new OnggiError("service_not_found", `no such service: ${name}; ${project.name} has ${known || "none"}`);
+  throw new OnggiError("no_such_service", `no such service: ${name}; ${project.name} has ${known || "none"}`);
 }
