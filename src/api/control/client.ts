@@ -71,6 +71,14 @@ export interface CallHandlers<K extends CallName> {
   opened?: (input: CallInput) => void;
 }
 
+/** One call to an engine that is known already. */
+export type Caller = <K extends CallName>(
+  name: K,
+  request: Calls[K]["request"],
+  handlers?: CallHandlers<K>,
+  signal?: AbortSignal,
+) => Promise<Calls[K]["result"]>;
+
 /**
  * One call over a connection of its own. Aborting `signal` closes the connection, which cancels the call in the engine, and
  * rejects with the signal's reason. Throws EngineUnreachable, ConnectionLost, RemoteError, and what a handler throws.
