@@ -127,6 +127,10 @@ const composeDown = entry(
   async () => (await import("./compose/down.ts")).command,
 );
 const composePs = entry("list a project's containers", async () => (await import("./compose/ps.ts")).command);
+const composeConfig = entry(
+  "check the files, print the project they make",
+  async () => (await import("./compose/config.ts")).command,
+);
 const composeLogs = entry("show what a project's containers wrote", async () => (await import("./compose/logs.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
 const completion = entry("print a shell completion script", async () =>
@@ -216,6 +220,8 @@ export const groups: Readonly<Record<string, Group>> = {
       down: composeDown,
       ps: composePs,
       logs: composeLogs,
+      config: composeConfig,
+      convert: { ...composeConfig, hidden: true },
     },
   },
   network: {
