@@ -1,7 +1,7 @@
 import { type CanonicalContext, canonical } from "./canonical.ts";
 import type { FileSource, YamlFiles } from "./files.ts";
 import { interpolate } from "./interpolate.ts";
-import { withoutRepeats, withoutTags } from "./merge.ts";
+import { withoutTags } from "./merge.ts";
 import { isMap, type MapNode, type Node, type Path, withEntry } from "./node.ts";
 import { Problems } from "./problems.ts";
 import { checkSchema } from "./schema.ts";
@@ -37,7 +37,7 @@ export function readLayer(document: Node, path: string, scope: Scope, loading: L
   if (!isMap(file)) {
     problems.add(document.at, [], `top-level object must be a mapping, as "services:" with services below it`);
     file = { kind: "map", at: document.at, entries: new Map() };
-  } else checkSchema(withoutRepeats(withoutTags(file)) as MapNode, problems);
+  } else checkSchema(withoutTags(file) as MapNode, problems);
   problems.throwIfAny();
   if (file.entries.has("version")) {
     loading.warn(

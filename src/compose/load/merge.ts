@@ -153,3 +153,6 @@ const keysOfLists = new Patterns<(item: Node) => string>({
   "services.*.tmpfs": whole,
   "services.*.volumes": entry("target"),
 });
+
+/** Whether entries of a list or mapping there stand for what they are about: a port, a variable. */
+export const isMergedByKey = (path: Path): boolean => keysOfLists.at(path) !== undefined || rules.at(path) !== undefined;
