@@ -1,7 +1,7 @@
 import { OnggiError } from "../../lib/errors.ts";
 import { shortSocketPath, systemCode } from "../../lib/socket-path.ts";
 import { decodeJson, encodeJson, encodeRequest, type Frame, FrameDecoder } from "./frames.ts";
-import { Outbox } from "./outbox.ts";
+import { Outbox, type Writable } from "./outbox.ts";
 import {
   type CallName,
   type Calls,
@@ -14,10 +14,31 @@ import {
 } from "./protocol.ts";
 
 /**
- * The command line's end of the control protocol.
+ * A client's end of the control protocol, over whatever connects: Bun's sockets (bun-client.ts) or Node's (src/sdk).
  *
- *     const { exitCode } = await call(socket, "run", { container, detach: false, attach }, { stdout: (bytes) => sink.write(bytes) });
+ *     const { exitCode } = await callOver(connect, socket, "run", { container, detach: false, attach }, { stdout: (bytes) => sink.write(bytes) });
  */
+
+/** What a connection tells, in this order. */
+export interface TransportEvents {
+  open(socket: TransportSocket): void;
+  /** The chunk may be kept. */
+  data(chunk: Uint8Array): void;
+  /** After a write that took not everything: more can be written. */
+  drain(): void;
+  /** The other end has ended, or the connection is broken; may be told twice. */
+  end(): void;
+}
+
+export interface TransportSocket extends Writable {
+  pause(): void;
+  resume(): void;
+  /** Closes at once; nothing more is told. */
+  terminate(): void;
+}
+
+/** Connects to a unix socket. Rejects with the system's error, whose `code` is "ENOENT" and the like. */
+export type Transport = (path: string, events: TransportEvents) => Promise<void>;
 
 /** No engine answers on the socket; `cause.code` is the system's reason ("ENOENT", "ECONNREFUSED", "ECONNRESET", "EACCES"). */
 export class EngineUnreachable extends OnggiError {
@@ -75,7 +96,8 @@ export interface CallHandlers<K extends CallName> {
  * One call over a connection of its own. Aborting `signal` closes the connection, which cancels the call in the engine, and
  * rejects with the signal's reason. Throws EngineUnreachable, ConnectionLost, RemoteError, and what a handler throws.
  */
-export async function call<K extends CallName>(
+export async function callOver<K extends CallName>(
+  connect: Transport,
   path: string,
   name: K,
   request: Calls[K]["request"],
@@ -88,7 +110,7 @@ export async function call<K extends CallName>(
   });
   const connection = new Connection(path, name, handlers as CallHandlers<CallName>);
   try {
-    await Bun.connect({ unix: short.path, socket: connection.events() }).catch((error: unknown) => {
+    await connect(short.path, connection).catch((error: unknown) => {
       throw new EngineUnreachable(path, error);
     });
   } finally {
@@ -106,14 +128,14 @@ export async function call<K extends CallName>(
   }
 }
 
-class Connection {
+class Connection implements TransportEvents {
   readonly result: Promise<unknown>;
   readonly #path: string;
   readonly #name: string;
   readonly #handlers: CallHandlers<CallName>;
   readonly #decoder = new FrameDecoder();
   #outbox: Outbox | undefined;
-  #socket: { end(): void; pause(): void; resume(): void; terminate(): void } | undefined;
+  #socket: TransportSocket | undefined;
   #resolve: (value: unknown) => void = () => {};
   #reject: (reason: unknown) => void = () => {};
   #settled = false;
@@ -136,22 +158,23 @@ class Connection {
     this.result.catch(() => {});
   }
 
-  events(): Bun.SocketHandler<undefined> {
-    return {
-      binaryType: "uint8array",
-      open: (socket) => {
-        this.#socket = socket;
-        this.#outbox = new Outbox(socket);
-      },
-      data: (_, chunk) => {
-        this.#decoder.push(chunk);
-        this.#pump();
-      },
-      drain: () => this.#outbox?.drained(),
-      end: () => this.#end(),
-      close: () => this.#end(),
-      error: () => this.#end(),
-    };
+  open(socket: TransportSocket): void {
+    this.#socket = socket;
+    this.#outbox = new Outbox(socket);
+  }
+
+  data(chunk: Uint8Array): void {
+    this.#decoder.push(chunk);
+    this.#pump();
+  }
+
+  drain(): void {
+    this.#outbox?.drained();
+  }
+
+  end(): void {
+    this.#ended = true;
+    if (!this.#busy) this.#pump();
   }
 
   start(payload: RequestPayload): void {
@@ -175,11 +198,6 @@ class Connection {
     this.#outbox?.close();
     this.#creditGranted?.();
     this.#socket?.terminate();
-  }
-
-  #end(): void {
-    this.#ended = true;
-    if (!this.#busy) this.#pump();
   }
 
   #pump(): void {

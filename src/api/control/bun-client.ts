@@ -1,0 +1,28 @@
+import { type CallHandlers, callOver, type Transport } from "./client.ts";
+import type { CallName, Calls } from "./protocol.ts";
+
+/** The command line's end of the control protocol: Bun's sockets, which connect in microseconds. */
+
+const connect: Transport = async (path, events) => {
+  await Bun.connect({
+    unix: path,
+    socket: {
+      binaryType: "uint8array",
+      open: (socket) => events.open(socket),
+      data: (_, chunk) => events.data(chunk),
+      drain: () => events.drain(),
+      end: () => events.end(),
+      close: () => events.end(),
+      error: () => events.end(),
+    },
+  });
+};
+
+/** One call; see `callOver`. */
+export const call = <K extends CallName>(
+  path: string,
+  name: K,
+  request: Calls[K]["request"],
+  handlers: CallHandlers<K> = {},
+  signal?: AbortSignal,
+): Promise<Calls[K]["result"]> => callOver(connect, path, name, request, handlers, signal);
