@@ -77,6 +77,7 @@ async function serveEngine(
   const docker = dockerSocket === "none" ? undefined : await serveDocker(engine, dockerSocket ?? `${run}/docker.sock`, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   await stopped.promise;
+  engine.leases.suspend();
   await docker?.close();
   await server.close();
   await engine.close();

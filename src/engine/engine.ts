@@ -22,6 +22,7 @@ import { guestsOf } from "./guests.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout } from "./layout.ts";
+import { leasesOf } from "./lease-end.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { attributesOf } from "./log-drivers.ts";
 import { clearLog } from "./log-files.ts";
@@ -77,6 +78,7 @@ export class Engine {
   readonly volumes: ReturnType<typeof volumesOf>;
   readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
+  readonly leases: ReturnType<typeof leasesOf>;
   readonly settings: readonly EngineSetting[];
   private readonly unwatchGuests: () => void;
 
@@ -94,6 +96,7 @@ export class Engine {
     this.volumes = volumesOf(context);
     this.copies = copiesOf(context);
     this.guests = guestsOf(context);
+    this.leases = leasesOf(context);
     this.unwatchGuests = watchGuests(context);
   }
 
@@ -121,7 +124,7 @@ export class Engine {
 
   async create(request: ContainerRequest): Promise<Container> {
     await this.learn(request);
-    return createContainer(this.context, request);
+    return this.context.leases.under(request.lease, () => createContainer(this.context, request));
   }
 
   /** A container that removes itself is gone if it cannot start. */
@@ -391,6 +394,7 @@ export class Engine {
   async close(): Promise<void> {
     const { context } = this;
     context.closing = true;
+    context.leases.suspend();
     this.unwatchGuests();
     context.restarts.close();
     context.probes.close();
@@ -416,6 +420,7 @@ export class Engine {
     context.cni.close();
     context.table.close();
     context.guests.close();
+    context.leases.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

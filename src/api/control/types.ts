@@ -25,6 +25,8 @@ export type {
   Image,
   ImageSummary,
   ImageTree,
+  LeaseEnd,
+  LeaseInfo,
   ListMember,
   ListPlatform,
   LogConfig,
