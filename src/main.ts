@@ -135,7 +135,7 @@ async function cni(): Promise<void> {
     stdin: async (most) => readStdin(most),
     stdout: (text) => writeWhole(writeSync, 1, text),
     stderr: (text) => writeWhole(writeSync, 2, text),
-    call: async (socket, name, request) => (await import("./api/control/bun-client.ts")).call(socket, name, request),
+    call: async (socket, name, request) => (await import("./api/control/client.ts")).call(socket, name, request),
     isNamespace,
   });
   process.exit(code);

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { call } from "../src/api/control/bun-client.ts";
+import { call } from "../src/api/control/client.ts";
 import { type ControlServer, type Handlers, serve } from "../src/api/control/server.ts";
 import { main } from "../src/cli/cli.ts";
 import type { Context, Sink } from "../src/cli/context.ts";

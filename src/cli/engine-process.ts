@@ -1,6 +1,5 @@
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
-import { call } from "../api/control/bun-client.ts";
-import { ConnectionLost, EngineUnreachable } from "../api/control/client.ts";
+import { ConnectionLost, call, EngineUnreachable } from "../api/control/client.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 
 /** Starting the engine in the background, when a command finds that none answers. */

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
-import { call } from "../api/control/bun-client.ts";
 import type { CallHandlers } from "../api/control/client.ts";
-import { EngineUnreachable } from "../api/control/client.ts";
+import { call, EngineUnreachable } from "../api/control/client.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
 import type { EngineSetting } from "../api/control/types.ts";
 import type { Locations } from "./cli.ts";
