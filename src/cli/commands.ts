@@ -31,6 +31,13 @@ const diff = entry("show what a container has changed in its file system", async
 const exportTar = entry("write a container's file system as a tar", async () => (await import("./export.ts")).command);
 const cp = entry("copy files in and out of containers", async () => (await import("./cp.ts")).command);
 const commit = entry("make an image of a container", async () => (await import("./commit.ts")).command);
+const snapshotCreate = entry(
+  "keep a container's files as they are now",
+  async () => (await import("./snapshot-create.ts")).command,
+);
+const snapshotLs = entry("list snapshots", async () => (await import("./snapshot-ls.ts")).command);
+const snapshotRm = entry("remove snapshots", async () => (await import("./snapshot-rm.ts")).command);
+const fork = entry("make containers with the files of one, or of a snapshot", async () => (await import("./fork.ts")).command);
 const images = entry("list images", async () => (await import("./images.ts")).command);
 const rmi = entry("remove images", async () => (await import("./rmi.ts")).command);
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
@@ -159,6 +166,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   cp,
   export: exportTar,
   commit,
+  fork,
   events,
   images,
   pull,
@@ -204,6 +212,7 @@ export const groups: Readonly<Record<string, Group>> = {
       cp,
       export: exportTar,
       commit,
+      fork,
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
@@ -295,6 +304,17 @@ export const groups: Readonly<Record<string, Group>> = {
       import: contextImport,
       list: { ...contextLs, hidden: true },
       remove: { ...contextRm, hidden: true },
+    },
+  },
+  snapshot: {
+    summary: "files of containers at one moment",
+    otherwise: "create",
+    commands: {
+      create: snapshotCreate,
+      ls: snapshotLs,
+      rm: snapshotRm,
+      list: { ...snapshotLs, hidden: true },
+      remove: { ...snapshotRm, hidden: true },
     },
   },
   engine: {

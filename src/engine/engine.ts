@@ -38,6 +38,7 @@ import { removeContainer } from "./remove.ts";
 import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
+import { snapshotsOf } from "./snapshots.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
@@ -79,6 +80,7 @@ export class Engine {
   readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
   readonly leases: ReturnType<typeof leasesOf>;
+  readonly snapshots: ReturnType<typeof snapshotsOf>;
   readonly settings: readonly EngineSetting[];
   private readonly unwatchGuests: () => void;
 
@@ -97,6 +99,7 @@ export class Engine {
     this.copies = copiesOf(context);
     this.guests = guestsOf(context);
     this.leases = leasesOf(context);
+    this.snapshots = snapshotsOf(context);
     this.unwatchGuests = watchGuests(context);
   }
 
@@ -421,6 +424,7 @@ export class Engine {
     context.table.close();
     context.guests.close();
     context.leases.close();
+    context.snapshots.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

@@ -166,6 +166,16 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       const image = await engine.commit(container, options);
       return { id: image.id };
     },
+    snapshot: async ({ request }) => engine.snapshots.take(request),
+    snapshots: async () => ({ snapshots: engine.snapshots.list() }),
+    snapshotRemove: async ({ request }) => ({ id: await engine.snapshots.remove(request.snapshot) }),
+    fork: async ({ request }) => {
+      const forks = await engine.snapshots.fork(request);
+      return {
+        containers: forks.map(({ id, name }) => ({ id, name })),
+        warnings: [...new Set(forks.flatMap(({ warnings }) => warnings))],
+      };
+    },
 
     images: async ({ request }) => ({ images: engine.images.list(request.filters ?? {}) }),
     imageInspect: async ({ request }) => engine.images.store.get(request.image, request.platform),
