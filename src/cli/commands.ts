@@ -1,4 +1,5 @@
 import type { Entry, Group } from "./command.ts";
+import { composeCommands } from "./compose/commands.ts";
 import { composeFlags } from "./compose/flags.ts";
 
 /** Every command by name: a line for the help, and where its module is. Modules are loaded when called, and only then. */
@@ -137,13 +138,6 @@ const engineResolver = entry(
 );
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
-const composeUp = entry("make a project's containers and start them", async () => (await import("./compose/up.ts")).command);
-const composeDown = entry(
-  "stop a project, remove its containers and networks",
-  async () => (await import("./compose/down.ts")).command,
-);
-const composePs = entry("list a project's containers", async () => (await import("./compose/ps.ts")).command);
-const composeLogs = entry("show what a project's containers wrote", async () => (await import("./compose/logs.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
 const completion = entry("print a shell completion script", async () =>
   (await import("./completion.ts")).completionOf(commands, groups),
@@ -226,16 +220,7 @@ export const groups: Readonly<Record<string, Group>> = {
       list: { ...ps, hidden: true },
     },
   },
-  compose: {
-    summary: "projects of several containers, from compose files",
-    flags: composeFlags,
-    commands: {
-      up: composeUp,
-      down: composeDown,
-      ps: composePs,
-      logs: composeLogs,
-    },
-  },
+  compose: { summary: "projects of several containers, from compose files", flags: composeFlags, commands: composeCommands },
   network: {
     summary: "networks",
     commands: {
