@@ -1,10 +1,8 @@
 import type { Entry } from "../command.ts";
 
-const entry = (summary: string, load: Entry["load"], hidden?: boolean): Entry => ({
-  summary,
-  load,
-  ...(hidden ? { hidden } : {}),
-});
+const entry = (summary: string, load: Entry["load"]): Entry => ({ summary, load });
+
+const config = entry("check the files, print the project they make", async () => (await import("./config.ts")).command);
 
 /** The commands of compose by name; modules are loaded when called. */
 export const composeCommands: Readonly<Record<string, Entry>> = {
@@ -39,4 +37,6 @@ export const composeCommands: Readonly<Record<string, Entry>> = {
   export: entry("write a service's container's file system as a tar", async () => (await import("./export.ts")).command),
   commit: entry("make an image of a service's container", async () => (await import("./commit.ts")).command),
   version: entry("show the version of compose", async () => (await import("./version.ts")).command),
+  config,
+  convert: { ...config, hidden: true },
 };

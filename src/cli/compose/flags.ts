@@ -8,6 +8,7 @@ export const composeFlags = {
   "project-directory": text("", "DIR", "where relative paths begin (the first file's)", { complete: "directory" }),
   profile: list("", "NAME", "services of a profile, too; * for all (COMPOSE_PROFILES)"),
   "env-file": list("", "FILE", "variables for the files, instead of .env", { complete: "file" }),
+  "all-resources": bool("", "networks, volumes, secrets that no service uses, too", { rare: true }),
   progress: choice("", ["auto", "tty", "plain", "json", "quiet"], "how progress is shown (COMPOSE_PROGRESS)"),
   ansi: choice("", ["auto", "never", "always"], "colours and cursor movements (COMPOSE_ANSI)"),
   parallel: integer("", "N", "most things done at once, -1: all (COMPOSE_PARALLEL_LIMIT)"),
