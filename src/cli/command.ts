@@ -36,5 +36,7 @@ export interface Group {
   readonly summary: string;
   /** Those that stand between its name and its command's. */
   readonly flags?: Flags;
+  /** The command that is meant where none is named: "snapshot web" is "snapshot create web". */
+  readonly otherwise?: string;
   readonly commands: Readonly<Record<string, Entry>>;
 }

@@ -1,4 +1,5 @@
 import type { Entry, Group } from "./command.ts";
+import { composeCommands } from "./compose/commands.ts";
 import { composeFlags } from "./compose/flags.ts";
 
 /** Every command by name: a line for the help, and where its module is. Modules are loaded when called, and only then. */
@@ -32,6 +33,13 @@ const diff = entry("show what a container has changed in its file system", async
 const exportTar = entry("write a container's file system as a tar", async () => (await import("./export.ts")).command);
 const cp = entry("copy files in and out of containers", async () => (await import("./cp.ts")).command);
 const commit = entry("make an image of a container", async () => (await import("./commit.ts")).command);
+const snapshotCreate = entry(
+  "keep a container's files as they are now",
+  async () => (await import("./snapshot-create.ts")).command,
+);
+const snapshotLs = entry("list snapshots", async () => (await import("./snapshot-ls.ts")).command);
+const snapshotRm = entry("remove snapshots", async () => (await import("./snapshot-rm.ts")).command);
+const fork = entry("make containers with the files of one, or of a snapshot", async () => (await import("./fork.ts")).command);
 const images = entry("list images", async () => (await import("./images.ts")).command);
 const rmi = entry("remove images", async () => (await import("./rmi.ts")).command);
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
@@ -56,6 +64,15 @@ const imageTree = entry(
 );
 const systemDf = entry("show what images, containers and volumes take", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
+const contextCreate = entry("give an engine elsewhere a name", async () => (await import("./context-create.ts")).command);
+const contextLs = entry("list contexts", async () => (await import("./context-ls.ts")).command);
+const contextUse = entry("have commands go to a context's engine", async () => (await import("./context-use.ts")).command);
+const contextShow = entry("print the context in force", async () => (await import("./context-show.ts")).command);
+const contextInspect = entry("show everything about contexts", async () => (await import("./context-inspect.ts")).command);
+const contextUpdate = entry("change a context", async () => (await import("./context-update.ts")).command);
+const contextRm = entry("remove contexts", async () => (await import("./context-rm.ts")).command);
+const contextExport = entry("write a context to a file", async () => (await import("./context-export.ts")).command);
+const contextImport = entry("make a context of a file", async () => (await import("./context-import.ts")).command);
 const systemDialStdio = entry(
   "connect standard input and output to the engine",
   async () => (await import("./system-dial-stdio.ts")).command,
@@ -121,17 +138,6 @@ const engineResolver = entry(
 );
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
-const composeUp = entry("make a project's containers and start them", async () => (await import("./compose/up.ts")).command);
-const composeDown = entry(
-  "stop a project, remove its containers and networks",
-  async () => (await import("./compose/down.ts")).command,
-);
-const composePs = entry("list a project's containers", async () => (await import("./compose/ps.ts")).command);
-const composeConfig = entry(
-  "check the files, print the project they make",
-  async () => (await import("./compose/config.ts")).command,
-);
-const composeLogs = entry("show what a project's containers wrote", async () => (await import("./compose/logs.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
 const completion = entry("print a shell completion script", async () =>
   (await import("./completion.ts")).completionOf(commands, groups),
@@ -162,6 +168,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   cp,
   export: exportTar,
   commit,
+  fork,
   events,
   images,
   pull,
@@ -207,23 +214,13 @@ export const groups: Readonly<Record<string, Group>> = {
       cp,
       export: exportTar,
       commit,
+      fork,
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
     },
   },
-  compose: {
-    summary: "projects of several containers, from compose files",
-    flags: composeFlags,
-    commands: {
-      up: composeUp,
-      down: composeDown,
-      ps: composePs,
-      logs: composeLogs,
-      config: composeConfig,
-      convert: { ...composeConfig, hidden: true },
-    },
-  },
+  compose: { summary: "projects of several containers, from compose files", flags: composeFlags, commands: composeCommands },
   network: {
     summary: "networks",
     commands: {
@@ -294,6 +291,33 @@ export const groups: Readonly<Record<string, Group>> = {
       cp: volumeCp,
       list: { ...volumeLs, hidden: true },
       remove: { ...volumeRm, hidden: true },
+    },
+  },
+  context: {
+    summary: "names for engines elsewhere",
+    commands: {
+      create: contextCreate,
+      ls: contextLs,
+      use: contextUse,
+      show: contextShow,
+      inspect: contextInspect,
+      update: contextUpdate,
+      rm: contextRm,
+      export: contextExport,
+      import: contextImport,
+      list: { ...contextLs, hidden: true },
+      remove: { ...contextRm, hidden: true },
+    },
+  },
+  snapshot: {
+    summary: "files of containers at one moment",
+    otherwise: "create",
+    commands: {
+      create: snapshotCreate,
+      ls: snapshotLs,
+      rm: snapshotRm,
+      list: { ...snapshotLs, hidden: true },
+      remove: { ...snapshotRm, hidden: true },
     },
   },
   engine: {

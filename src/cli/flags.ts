@@ -29,6 +29,7 @@ export type Completion =
   | "network"
   | "volume"
   | "service"
+  | "context"
   | "file"
   | "directory"
   | readonly string[];

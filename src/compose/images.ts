@@ -1,4 +1,4 @@
-import { OnggiError } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import { codeOf, type Host } from "./host.ts";
 import { imageName } from "./names.ts";
 import type { Project, Service } from "./project.ts";
@@ -68,5 +68,34 @@ function isPulled(service: Service, { pull }: ImageOptions): boolean {
   return (
     service.build === undefined &&
     (policy === "always" || policy === "daily" || policy === "weekly" || policy.startsWith("every_"))
+  );
+}
+
+export interface PullImages {
+  readonly quiet: boolean;
+  /** What cannot be brought is told, and is no error. */
+  readonly ignoreFailures: boolean;
+  isHere(image: string): Promise<boolean>;
+}
+
+/** Brings the images of services, each once. */
+export async function pullImages(
+  host: Host,
+  services: readonly Service[],
+  { quiet, ignoreFailures, isHere }: PullImages,
+): Promise<void> {
+  const wanted = new Map(
+    services.flatMap(({ image, platform }) => (image ? [[`${image} ${platform ?? ""}`, { image, platform }] as const] : [])),
+  );
+  await Promise.all(
+    [...wanted.values()].map(async ({ image, platform }) => {
+      if (await isHere(image)) return;
+      try {
+        await host.pull(image, { platform, quiet });
+      } catch (error) {
+        if (!ignoreFailures) throw error;
+        host.warn(messageOf(error));
+      }
+    }),
   );
 }

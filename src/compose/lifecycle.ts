@@ -97,8 +97,8 @@ export const unpauseProject = (host: Host, name: string, services: readonly stri
     if (state === "paused") await host.call("unpause", { container: id });
   });
 
-/** Removes containers that do not run; with `stop` the others, too. */
-export async function removeStopped(
+/** Removes them, and stops those that run. */
+export async function removeContainers(
   host: Host,
   project: Project | null,
   containers: readonly ObservedContainer[],

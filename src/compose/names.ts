@@ -53,3 +53,12 @@ export function withDependencies(project: Project, names: readonly string[]): st
   for (const name of names) visit(name);
   return Object.keys(project.services).filter((name) => wanted.has(name));
 }
+
+/** The named services and those that depend on them with `restart: true`; without names all, which is no names. */
+export function withDependents(project: Project, names: readonly string[]): string[] {
+  const found = new Set(names);
+  for (const name of found) {
+    for (const [other, service] of Object.entries(project.services)) if (service.depends_on?.[name]?.restart) found.add(other);
+  }
+  return [...found];
+}

@@ -1,13 +1,12 @@
-import { OnggiError } from "../lib/errors.ts";
 import { anonymousVolumes, create, giveWay, remove, type StopOptions, start, stop } from "./containers.ts";
-import { codeOf, type Host, told } from "./host.ts";
+import { type Host, told } from "./host.ts";
 import { ensureImages, type ImageOptions } from "./images.ts";
 import { containerName, dependenciesOf, neededServices, temporaryName } from "./names.ts";
 import { type ObservedContainer, observe } from "./observe.ts";
 import { type ContainerStep, type Plan, type PlanOptions, planUp, type ServicePlan } from "./plan.ts";
 import type { Project, Service } from "./project.ts";
 import { makeNetwork, makeVolume } from "./resources.ts";
-import { untilAll } from "./wait.ts";
+import { untilOne } from "./wait.ts";
 
 export interface UpOptions extends PlanOptions, ImageOptions {
   readonly withoutStart?: boolean;
@@ -213,18 +212,11 @@ class Convergence {
 
   async #untilDependencies(service: Service): Promise<void> {
     await Promise.all(
-      [...dependenciesOf(service)].map(async ([name, { condition, required }]) => {
+      [...dependenciesOf(service)].map(async ([name, dependency]) => {
         const plan = this.#plans.get(name);
         if (plan === undefined) return;
-        try {
-          await this.#start(name);
-          if (condition === "service_started") return;
-          const wanted = condition === "service_healthy" ? "healthy" : "completed";
-          await untilAll(this.#host, this.#containersOf(plan.service), wanted);
-        } catch (error) {
-          if (required || this.#host.signal.aborted) throw failed(error, name);
-          this.#host.warn(`optional dependency ${name} failed: ${(error as Error).message}`);
-        }
+        await this.#start(name);
+        await untilOne(this.#host, name, this.#containersOf(plan.service), dependency);
       }),
     );
   }
@@ -233,8 +225,3 @@ class Convergence {
 /** Two containers cannot have one address, even if one does not run. */
 const hasFixedAddress = ({ networks = {} }: Service): boolean =>
   Object.values(networks).some((one) => one?.ipv4_address !== undefined || one?.ipv6_address !== undefined);
-
-const failed = (error: unknown, name: string): unknown =>
-  codeOf(error) === "dependency_failed" && !(error as Error).message.startsWith("dependency ")
-    ? new OnggiError("dependency_failed", `dependency ${name} failed to start: ${(error as Error).message}`)
-    : error;

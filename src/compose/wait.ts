@@ -1,7 +1,9 @@
 import type { ContainerInfo } from "../api/control/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { codeOf, type Host } from "./host.ts";
-import type { ObservedContainer } from "./observe.ts";
+import { dependenciesOf } from "./names.ts";
+import { containersOf, type ObservedContainer } from "./observe.ts";
+import type { Dependency, Project, Service } from "./project.ts";
 
 /** Waiting until containers are as somebody needs them. */
 
@@ -43,13 +45,15 @@ export async function untilReady(
   }
 }
 
-/** Waits for all, and tells of each. */
+/** Waits for all, and tells of each; `seconds`: at most so long. Throws as `untilReady`, and `wait_timeout`. */
 export async function untilAll(
   host: Host,
   containers: readonly Pick<ObservedContainer, "id" | "name">[],
   wanted: Wanted,
-  signal: AbortSignal = host.signal,
+  seconds?: number,
 ): Promise<void> {
+  const limit = seconds ? AbortSignal.timeout(seconds * 1000) : undefined;
+  const signal = limit ? AbortSignal.any([host.signal, limit]) : host.signal;
   const done = wanted === "completed" ? "Exited" : "Healthy";
   await Promise.all(
     containers.map(async ({ id, name }) => {
@@ -59,9 +63,39 @@ export async function untilAll(
         await untilReady(host, id, wanted, signal);
         host.tell({ id: step, text: done, status: "done" });
       } catch (error) {
-        if (codeOf(error) === "dependency_failed") host.tell({ id: step, text: "Error", status: "error" });
+        if (!host.signal.aborted) host.tell({ id: step, text: "Error", status: "error" });
+        if (limit?.aborted) throw new OnggiError("wait_timeout", `container ${name} is not ready after ${seconds} s`);
         throw error;
       }
     }),
   );
+}
+
+/** Waits until what a service depends on is as it wants it, all of which is started. Throws `dependency_failed`. */
+export async function untilDependencies(host: Host, project: Project, service: Service): Promise<void> {
+  await Promise.all(
+    [...dependenciesOf(service)].map(async ([name, { condition, required }]) => {
+      if (condition === "service_started" || !(name in project.services)) return;
+      const containers = await containersOf(host.call, project.name, { services: [name], all: true });
+      await untilOne(host, name, containers, { condition, required });
+    }),
+  );
+}
+
+/** Waits for one dependency; one that is not required is only told. */
+export async function untilOne(
+  host: Host,
+  name: string,
+  containers: readonly Pick<ObservedContainer, "id" | "name">[],
+  { condition, required }: Pick<Dependency, "condition" | "required">,
+): Promise<void> {
+  if (condition === "service_started") return;
+  try {
+    await untilAll(host, containers, condition === "service_healthy" ? "healthy" : "completed");
+  } catch (error) {
+    if (codeOf(error) !== "dependency_failed") throw error;
+    const message = `dependency ${name} failed to start: ${(error as Error).message}`;
+    if (required) throw new OnggiError("dependency_failed", message);
+    host.warn(`optional ${message}`);
+  }
 }

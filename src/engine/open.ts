@@ -34,6 +34,7 @@ import { reconcile } from "./reconcile.ts";
 import { throwAway } from "./remove.ts";
 import { restartAtEngineStart, startByPolicy } from "./restart.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
+import { SnapshotTable } from "./snapshot-table.ts";
 import { Timers } from "./timers.ts";
 import type { EngineSetting } from "./types.ts";
 
@@ -128,6 +129,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
     guests: new GuestTable(layout.database),
+    snapshots: new SnapshotTable(layout.database),
     leases: new Leases(layout.database, bootId),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,

@@ -18,7 +18,8 @@ export type Globals = Values<typeof composeFlags>;
 
 export const timeout = integer("t", "SECONDS", "patience before SIGKILL (10, or the service's stop_grace_period)");
 
-const oneScale = (given: string, name: string): readonly [string, number] => {
+/** "web=3". Throws UsageError. */
+export const readScale = (given: string, name: string): readonly [string, number] => {
   const [, service, count] = /^([^=]+)=(\d+)$/.exec(given) ?? [];
   if (service === undefined) throw new UsageError(`${name} "${given}": write SERVICE=NUMBER`);
   return [service, Number(count)];
@@ -28,5 +29,11 @@ const oneScale = (given: string, name: string): readonly [string, number] => {
 export const scales: Flag<(readonly [string, number])[]> = {
   value: "SERVICE=N",
   help: "how many containers a service has",
-  read: (given, name, before = []) => [...before, oneScale(given, name)],
+  read: (given, name, before = []) => [...before, readScale(given, name)],
+};
+
+/** What is there for when images can be built. */
+export const builds = {
+  build: bool("", "build images first", { rare: true }),
+  "no-build": bool("", "build no image", { rare: true }),
 };

@@ -1,12 +1,12 @@
-import { type UpOptions, up } from "../../compose/up.ts";
+import { up } from "../../compose/up.ts";
 import { untilAll } from "../../compose/wait.ts";
-import { OnggiError } from "../../lib/errors.ts";
 import { UsageError } from "../errors.ts";
 import { bool, choice, integer, list, text } from "../flags.ts";
-import { type Compose, defineCompose } from "./command.ts";
-import { scales, timeout } from "./flags.ts";
+import { defineCompose } from "./command.ts";
+import { builds, scales, timeout } from "./flags.ts";
 import { withHost } from "./host.ts";
-import { withScales } from "./scale.ts";
+import { withScales } from "./scales.ts";
+import { type UpFlags, upOptions } from "./up-options.ts";
 
 export const command = defineCompose({
   usage: "[flags] [SERVICE...]",
@@ -25,8 +25,7 @@ export const command = defineCompose({
     "renew-anon-volumes": bool("V", "with new anonymous volumes"),
     pull: choice("", ["always", "missing", "never"], "whether images are looked for in their registry"),
     "quiet-pull": bool("", "show nothing of it"),
-    build: bool("", "build images first", { rare: true }),
-    "no-build": bool("", "build no image", { rare: true }),
+    ...builds,
     timeout,
     "abort-on-container-exit": bool("", "stop all when one has ended"),
     "abort-on-container-failure": bool("", "stop all when one has failed", { rare: true }),
@@ -46,7 +45,6 @@ export const command = defineCompose({
     ["compose up --wait web", "web and what it needs, until they are healthy"],
   ],
   async run(compose, values, args) {
-    if (values.build) throw new OnggiError("builder_missing", "--build: there is no builder yet");
     refuseConflicts(values);
     const detach = values.detach || values.wait || values["no-start"];
     const project = withScales(await compose.project(args), values.scale ?? []);
@@ -57,44 +55,11 @@ export const command = defineCompose({
     }
     await withHost(compose, values["no-start"] ? "Creating" : "Running", async (host) => {
       const { containers } = await up(host, project, options);
-      if (!values.wait) return;
-      const limit = values["wait-timeout"];
-      const signal = limit ? AbortSignal.any([host.signal, AbortSignal.timeout(limit * 1000)]) : host.signal;
-      await untilAll(host, containers, "healthy or running", signal).catch((error: unknown) => {
-        if ((error as Error).name === "TimeoutError")
-          throw new OnggiError("wait_timeout", `the project is not ready after ${limit} s`);
-        throw error;
-      });
+      if (values.wait) await untilAll(host, containers, "healthy or running", values["wait-timeout"]);
     });
     return 0;
   },
 });
-
-interface UpFlags {
-  detach?: boolean;
-  wait?: boolean;
-  timeout?: number;
-  pull?: "always" | "missing" | "never";
-  attach?: string[];
-  [flag: string]: unknown;
-}
-
-export function upOptions({ context }: Compose, values: UpFlags, services: readonly string[]): UpOptions {
-  const on = (name: string): boolean => /^(1|true|t)$/i.test(context.env[name] ?? "");
-  return {
-    services,
-    recreate: values["force-recreate"] ? "force" : values["no-recreate"] ? "never" : "diverged",
-    recreateDependencies: values["always-recreate-deps"] ? "force" : values["no-recreate"] ? "never" : "diverged",
-    withoutDependencies: values["no-deps"] === true && services.length > 0,
-    withoutStart: values["no-start"] === true,
-    removeOrphans: (values["remove-orphans"] as boolean | undefined) ?? on("COMPOSE_REMOVE_ORPHANS"),
-    ignoreOrphans: on("COMPOSE_IGNORE_ORPHANS"),
-    renewVolumes: values["renew-anon-volumes"] === true,
-    pull: values.pull,
-    quiet: values["quiet-pull"] === true,
-    timeout: values.timeout,
-  };
-}
 
 function refuseConflicts(values: UpFlags): void {
   const pairs = [
