@@ -33,6 +33,7 @@ import { nodesOf } from "./nodes.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
+import { reloadEngine, settingsReport } from "./reload.ts";
 import { removeContainer } from "./remove.ts";
 import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
@@ -49,13 +50,14 @@ import type {
   ContainerSummary,
   DiskUsage,
   EngineEvent,
-  EngineSetting,
   EngineStatus,
   ExecRequest,
   ProcessList,
+  Reloaded,
   Resources,
   RestartPolicy,
   RuntimeInfo,
+  SettingsReport,
   StatsSample,
 } from "./types.ts";
 import { removeLink } from "./unlink.ts";
@@ -77,12 +79,12 @@ export class Engine {
   readonly volumes: ReturnType<typeof volumesOf>;
   readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
-  readonly settings: readonly EngineSetting[];
+  private readonly read: () => Configuration;
   private readonly unwatchGuests: () => void;
 
-  constructor(context: Context, lock: number, settings: readonly EngineSetting[]) {
+  constructor(context: Context, lock: number, read: () => Configuration) {
     this.context = context;
-    this.settings = settings;
+    this.read = read;
     this.lock = lock;
     this.execs = new ExecSessions(context);
     this.manifests = manifestsOf(context);
@@ -100,6 +102,21 @@ export class Engine {
   /** The same for every engine of this data root, and for no other. */
   get id(): string {
     return `onggi-${rootTag(this.context.layout.root)}`;
+  }
+
+  /** What is in force. */
+  get configuration(): Configuration {
+    return this.context.configuration;
+  }
+
+  /** What is in force, what is written by now, and what keeps that from being read. */
+  settings(): SettingsReport {
+    return settingsReport(this.context, this.read);
+  }
+
+  /** See reloadEngine. */
+  reload(): Reloaded {
+    return reloadEngine(this.context, this.read, this.id);
   }
 
   get layout(): Layout {

@@ -201,6 +201,8 @@ export interface ContainerRequest {
   /** Seconds. */
   stopTimeout?: number;
   log?: LogConfig;
+  /** Without `log`: options for the engine's default driver, as Docker spells them. */
+  logOptions?: Record<string, string>;
   cgroupParent?: string;
   /** Name or path of the OCI runtime that makes it; absent: the engine's default. */
   runtime?: string;

@@ -15,7 +15,10 @@ const machine = (files: Readonly<Record<string, string>>): ConfigFiles => {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), text.replaceAll("ROOT", root));
   }
-  return { config: join(root, "registries.toml"), hostsDirs: [join(root, "containerd")], certsDirs: [join(root, "docker")] };
+  return {
+    ...{ config: join(root, "registries.toml"), hostsDirs: [join(root, "containerd")], certsDirs: [join(root, "docker")] },
+    ...{ insecure: [], mirrors: [] },
+  };
 };
 
 const own = { resolves: true, pulls: true, pushes: true, own: true };
