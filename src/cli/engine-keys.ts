@@ -19,6 +19,10 @@ export const flagKeys = {
   registries: now(kinds.path, "/etc/onggi/registries.toml"),
   policy: now(kinds.path, "/etc/onggi/policy.toml"),
   "docker-socket": later(kinds.or("none", kinds.path), (run) => `${run}/docker.sock`),
+  "docker-host": later(kinds.hosts, "none"),
+  tlscacert: later(kinds.path, "none"),
+  tlscert: later(kinds.path, "none"),
+  tlskey: later(kinds.path, "none"),
   "cni-config-dir": later(kinds.path, "/etc/cni/net.d"),
   "cni-bin-dir": later(kinds.paths, "/opt/cni/bin:/usr/lib/cni"),
   "cni-timeout": later(kinds.seconds, "30"),
@@ -72,6 +76,9 @@ export type KeyName = keyof typeof keys;
 export type Values = { readonly [K in KeyName]?: (typeof keys)[K] extends Key<infer T> ? T : never };
 
 export const names = Object.keys(keys) as KeyName[];
+
+/** Of a runtime. */
+export const isName = (value: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(value);
 
 /** A value as one text. */
 export function shown(value: unknown): string {

@@ -40,13 +40,20 @@ export const list = <T>(of: Kind<T>, words: string): Kind<readonly T[]> =>
   });
 
 export const texts = (words: string): Kind<Readonly<Record<string, string>>> =>
-  kind(words, (value) => (isTable(value) && Object.values(value).every((one) => typeof one === "string") ? strings(value) : null));
+  kind(words, (value) =>
+    isTable(value) && Object.values(value).every((one) => typeof one === "string") ? strings(value) : null,
+  );
 
 const strings = (table: Readonly<Record<string, unknown>>): Record<string, string> =>
   Object.fromEntries(Object.entries(table).map(([name, value]) => [name, String(value)]));
 
 export const paths = kind("an absolute path, or a list of them", (value) =>
   Array.isArray(value) && value.length > 0 && value.every(isPath) ? value.join(":") : path.read(value),
+);
+
+const isHost = (value: unknown): value is string => isText(value) && /^tcp:\/\/[^,]+$/.test(value);
+export const hosts = kind('"tcp://HOST:PORT", or a list of them', (value) =>
+  Array.isArray(value) && value.length > 0 && value.every(isHost) ? value.join(",") : isHost(value) ? value : null,
 );
 
 export const seconds = kind("a number of seconds, at most 3600", (value) =>
@@ -77,7 +84,8 @@ export const size = kind('a size in bytes, such as "64m"', (value) => {
   }
 });
 
-const limit = (value: unknown): number | null => (Number.isSafeInteger(value) && (value as number) >= -1 ? (value as number) : null);
+const limit = (value: unknown): number | null =>
+  Number.isSafeInteger(value) && (value as number) >= -1 ? (value as number) : null;
 
 /** By name { soft, hard }, also with Docker's capitals, or one number for both. */
 export const ulimits = kind("a table of limits, such as nofile = { soft = 1024, hard = 4096 }", (value) => {
@@ -132,15 +140,18 @@ export const labels = list(
 );
 
 const driverOptions = texts("");
-export const networkOptions = kind('a table of options by driver, such as bridge = { "com.docker.network.driver.mtu" = "1400" }', (value) => {
-  if (!isTable(value)) return null;
-  const read = Object.entries(value).map(([driver, options]) => [driver, driverOptions.read(options)] as const);
-  return read.some(([, options]) => options === null)
-    ? null
-    : (Object.fromEntries(read) as Record<string, Readonly<Record<string, string>>>);
-});
+export const networkOptions = kind(
+  'a table of options by driver, such as bridge = { "com.docker.network.driver.mtu" = "1400" }',
+  (value) => {
+    if (!isTable(value)) return null;
+    const read = Object.entries(value).map(([driver, options]) => [driver, driverOptions.read(options)] as const);
+    return read.some(([, options]) => options === null)
+      ? null
+      : (Object.fromEntries(read) as Record<string, Readonly<Record<string, string>>>);
+  },
+);
 
-export const proxies = kind('a table of http-proxy, https-proxy and no-proxy', (value) => {
+export const proxies = kind("a table of http-proxy, https-proxy and no-proxy", (value) => {
   const read = texts("").read(value);
   return read && Object.keys(read).every((name) => ["http-proxy", "https-proxy", "no-proxy"].includes(name)) ? read : null;
 });

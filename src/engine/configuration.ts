@@ -2,10 +2,11 @@
  * What an administrator wants of an engine, as it is read from engine.toml, daemon.json, flags and the environment. It is read at the
  * start and whenever the engine is told to read it anew; `reload.ts` says what then takes effect.
  */
+
+import type { RegistrySettings } from "../images/remote/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { settingChecks } from "../networks/settings.ts";
 import type { NetworkSettings } from "../networks/types.ts";
-import type { RegistrySettings } from "../images/remote/types.ts";
 import { parseProfile } from "../runtime/seccomp/index.ts";
 import { type ContainerDefaults, defaultLog, profileText } from "./container-defaults.ts";
 import { checkLog } from "./log-options.ts";

@@ -1,8 +1,8 @@
 /** What a container is made with where nobody asks for something else. Pure, but for `profileText`. */
 import { readFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { containerOfMode } from "./pid-mode.ts";
 import { logConfig } from "./log-options.ts";
+import { containerOfMode } from "./pid-mode.ts";
 import type { ContainerRequest, LogConfig, Ulimit } from "./types.ts";
 
 /** Absent: what is built in. */

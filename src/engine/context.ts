@@ -15,6 +15,7 @@ import type { EventBus } from "./events.ts";
 import type { GuestTable } from "./guest-table.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { Leases } from "./leases.ts";
 import type { LogForwards } from "./log-forward.ts";
 import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
@@ -43,6 +44,7 @@ export interface Context {
   readonly dns: DnsService;
   /** Sandboxes of others in our networks. */
   readonly guests: GuestTable;
+  readonly leases: Leases;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;

@@ -8,6 +8,7 @@ import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, attachNextRun, type ClientStreams, type Size } from "./attach.ts";
 import { rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
+import type { Configuration } from "./configuration.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import { copiesOf } from "./copy.ts";
@@ -22,6 +23,7 @@ import { guestsOf } from "./guests.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout } from "./layout.ts";
+import { leasesOf } from "./lease-end.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { attributesOf } from "./log-drivers.ts";
 import { clearLog } from "./log-files.ts";
@@ -79,6 +81,7 @@ export class Engine {
   readonly volumes: ReturnType<typeof volumesOf>;
   readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
+  readonly leases: ReturnType<typeof leasesOf>;
   private readonly read: () => Configuration;
   private readonly unwatchGuests: () => void;
 
@@ -96,6 +99,7 @@ export class Engine {
     this.volumes = volumesOf(context);
     this.copies = copiesOf(context);
     this.guests = guestsOf(context);
+    this.leases = leasesOf(context);
     this.unwatchGuests = watchGuests(context);
   }
 
@@ -138,7 +142,7 @@ export class Engine {
 
   async create(request: ContainerRequest): Promise<Container> {
     await this.learn(request);
-    return createContainer(this.context, request);
+    return this.context.leases.under(request.lease, () => createContainer(this.context, request));
   }
 
   /** A container that removes itself is gone if it cannot start. */
@@ -408,6 +412,7 @@ export class Engine {
   async close(): Promise<void> {
     const { context } = this;
     context.closing = true;
+    context.leases.suspend();
     this.unwatchGuests();
     context.restarts.close();
     context.probes.close();
@@ -433,6 +438,7 @@ export class Engine {
     context.cni.close();
     context.table.close();
     context.guests.close();
+    context.leases.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

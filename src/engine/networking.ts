@@ -74,7 +74,8 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
 /** What "host-gateway" stands for: the host's address in the default network, unless the engine is told another. */
 const hostGateway = (context: Context): string | null =>
   context.configuration.hostGateway ??
-  context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
+  context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ??
+  null;
 
 export const connect = (context: Context, { id, request }: ContainerRecord, place: NetworkEndpoint): Endpoint =>
   context.networks.connect({ ...withLimits(request, place), container: id, transient: !!request.autoRemove });

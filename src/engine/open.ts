@@ -24,6 +24,8 @@ import { GuestTable } from "./guest-table.ts";
 import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { layoutOf, makeLayout } from "./layout.ts";
+import { restoreLeases } from "./lease-end.ts";
+import { Leases } from "./leases.ts";
 import { compressLog } from "./log-compress.ts";
 import { forwardRests } from "./log-drivers.ts";
 import { LogForwards } from "./log-forward.ts";
@@ -90,15 +92,19 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const cgroupLayout = detectCgroups("/");
   const cgroups = openCgroups({ layout: cgroupLayout, systemd: driver === "systemd" });
   const facts = probeHost(cgroupFacts(cgroupLayout));
+  // asked before there is a context
+  let opened: Context | undefined;
+  const inForce = (): Configuration => opened?.configuration ?? configuration;
   const withContainer = (what: string, task: (context: Context, container: Container) => Promise<void>) => (id: string) => {
     const container = context.containers.get(id);
     if (container) inBackground(context, `${what} ${container.name}`, () => task(context, container));
   };
+  const bootId = textOf("/proc/sys/kernel/random/boot_id").trim();
   const context: Context = {
     layout,
     version: options.version,
     startedNs: nowNs(),
-    bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
+    bootId,
     table: new ContainerTable(layout.database),
     imageMounts: new MountTable(layout.database),
     volumes: openVolumes({
@@ -111,20 +117,21 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     configuration,
     policy: openPolicy(configuration.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
-    registries: openRegistries({ settings: () => context.configuration.registries, note: options.log }),
+    registries: openRegistries({ settings: () => inForce().registries, note: options.log }),
     networks: openNetworks({
       root: layout.root,
       tag: rootTag(layout.root),
       log: options.log,
       nameOf: (id) => (context.containers.get(id) ?? context.guests.get(id))?.name ?? id.slice(0, 12),
       cluster: clusterListener(() => context),
-      settings: () => context.configuration.networks,
+      settings: () => inForce().networks,
     }),
     cni: new CniNetworks({
       ...{ directory: layout.cni, run: layout.run, log: options.log, ...options.cni },
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
     guests: new GuestTable(layout.database),
+    leases: new Leases(layout.database, bootId),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
@@ -142,8 +149,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     log: options.log,
     closing: false,
   };
+  opened = context;
   await reconcile(context);
   forwardRests(context);
   restartAtEngineStart(context);
+  restoreLeases(context);
   return new Engine(context, lock, read);
 }

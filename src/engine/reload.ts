@@ -48,7 +48,8 @@ export function reloadEngine(context: Context, read: () => Configuration, id: st
   context.configuration = taken(inForce, written, new Set(pending));
   if (inForce.policy !== written.policy) context.policy = openPolicy(written.policy);
   context.log(`settings read anew: ${changed.length === 0 ? "nothing has changed" : changed.join(", ")}`);
-  if (pending.length > 0) context.log(`settings that the next engine will have (onggi engine stop, then start): ${pending.join(", ")}`);
+  if (pending.length > 0)
+    context.log(`settings that the next engine will have (onggi engine stop, then start): ${pending.join(", ")}`);
   const attributes = context.configuration.settings.map(({ name, value }) => [name, value]);
   context.events.emit("daemon", "reload", id, { name: hostname(), ...Object.fromEntries(attributes) });
   return { changed, pending };

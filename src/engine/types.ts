@@ -158,6 +158,26 @@ export interface ContainerInfo {
 /** One of ours, or of CNI plugins. */
 export type AnyNetwork = Network | CniNetwork;
 
+/** A lease as its holder is told of it. */
+export interface LeaseInfo {
+  id: string;
+  /** How long it outlives the engine, counted from the start of the next one. */
+  graceSeconds: number;
+  /** It was there already, with what had been made under it. */
+  resumed: boolean;
+}
+
+/** What went with a lease. */
+export interface LeaseEnd {
+  /** Ids. */
+  containers: string[];
+  networks: string[];
+  /** Names. */
+  volumes: string[];
+  /** What could not be removed, and why. */
+  problems: string[];
+}
+
 /** One network as `network inspect` shows it. */
 export type NetworkInfo = AnyNetwork & {
   /** Those that run. */

@@ -18,7 +18,7 @@ for (const [text, message] of [
   ['{\n"a": 1,\n}', 'line 3: expected a key in quotes, found "}"'],
   ['{"a"\n: 1\n"b": 2}', 'line 3: expected "," or "}", found "\\""'],
   ["{'a': 1}", 'line 1: expected a key in quotes, found "\'"'],
-  ['[1,\n2', 'line 2: expected "," or "]", found the end'],
+  ["[1,\n2", 'line 2: expected "," or "]", found the end'],
   ["\n// no\n{}", 'line 2: expected a value, found "/"'],
   ["[".repeat(300), "line 1: nested more than 200 deep"],
 ] as const) {
@@ -26,10 +26,12 @@ for (const [text, message] of [
 }
 
 test("takes what JSON.parse takes, and gives the same", () => {
-  const mangled = fc.tuple(fc.json(), fc.nat(), fc.constantFrom("", ",", "}", '"', "\n", "0", "\u0001")).map(([text, at, put]) => {
-    const where = at % (text.length + 1);
-    return text.slice(0, where) + put + text.slice(where + 1);
-  });
+  const mangled = fc
+    .tuple(fc.json(), fc.nat(), fc.constantFrom("", ",", "}", '"', "\n", "0", "\u0001"))
+    .map(([text, at, put]) => {
+      const where = at % (text.length + 1);
+      return text.slice(0, where) + put + text.slice(where + 1);
+    });
   fc.assert(
     fc.property(fc.oneof(fc.json(), mangled, fc.string()), (text) => {
       let wanted: unknown;

@@ -36,7 +36,7 @@ export function newNetwork(
   tag: string,
   addressPools: readonly AddressPool[],
 ): NetworkRecord {
-  const { name, driver, ipv4, ipv6, internal, options, parsed, labels } = request;
+  const { name, driver, ipv4, ipv6, internal, options, parsed, labels, lease } = request;
   const id = newId();
   const ranges = occupied(kernel, others, hasBridge({ driver }));
   for (const { subnet } of request.pools) {
@@ -70,6 +70,7 @@ export function newNetwork(
     pools,
     options,
     labels,
+    ...(lease === undefined ? {} : { lease }),
     interface: link,
     mtu: parsed.mtu ?? below?.mtu ?? defaultMtu(kernel.net),
     predefined: false,
@@ -145,7 +146,10 @@ export function currentDefault(
   const pools = chosen === null ? network.pools : [chosen];
   const other = ranges.find((range) => pools.some(({ subnet }) => overlaps(range, parseSubnet(subnet))));
   if (chosen !== null && other !== undefined) {
-    throw new NetworkError("subnet_overlap", `subnet ${chosen.subnet} of the default network overlaps ${other.what}: choose another`);
+    throw new NetworkError(
+      "subnet_overlap",
+      `subnet ${chosen.subnet} of the default network overlaps ${other.what}: choose another`,
+    );
   }
   const current = {
     ...network,

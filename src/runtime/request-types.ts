@@ -204,6 +204,8 @@ export interface ContainerRequest {
   /** Without `log`: options for the engine's default driver, as Docker spells them. */
   logOptions?: Record<string, string>;
   cgroupParent?: string;
+  /** The lease it ends with; see the control call `lease`. */
+  lease?: string;
   /** Name or path of the OCI runtime that makes it; absent: the engine's default. */
   runtime?: string;
   /** Another root file system: start from this host directory instead of an image (tests, sandboxes). */

@@ -133,6 +133,12 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       for await (const event of engine.events(call.request, call.signal)) await call.item(event);
       return {};
     },
+    lease: (call) =>
+      engine.leases.hold(call.request, {
+        signal: call.signal,
+        onDetach: (listener) => call.onDetach(listener),
+        told: (lease) => void call.item(lease),
+      }),
     explain: async ({ request }) => engine.explain(request.container),
     runtimes: async () => ({ runtimes: await engine.listRuntimes() }),
 

@@ -40,6 +40,8 @@ import type {
   ImageSummary,
   ImageTree,
   JoinRequest,
+  LeaseEnd,
+  LeaseInfo,
   LoginRequest,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
@@ -62,9 +64,9 @@ import type {
   PushRequest,
   ReferrersRequest,
   ReferrersResult,
+  Reloaded,
   Resources,
   RestartPolicy,
-  Reloaded,
   RuntimeInfo,
   SettingsReport,
   SignRequest,
@@ -232,6 +234,14 @@ export interface Calls {
     result: Record<never, never>;
     item: EngineEvent;
   };
+  /**
+   * Holds a lease for as long as the connection is open. What is made under its id (`lease` of a container's request, networkCreate,
+   * volumeCreate, volumeClone) is removed by force when the connection ends, however it ends. ITEM, once: it is held. DETACH ends
+   * it too; the result then says what went. `id`: the client's choice, absent: the engine's. When the engine goes (the connection is
+   * lost, or ends with `engine_stopping`), the same call with the same id takes the lease up again, within the grace period of the
+   * next engine; with `resume` it never makes a new one. Errors: invalid_lease, lease_held, lease_ended, lease_not_found.
+   */
+  lease: { request: { id?: string; resume?: boolean }; result: LeaseEnd; item: LeaseInfo };
   /** The plan of the container `create` would make, without making it. */
   explain: { request: { container: ContainerRequest }; result: { text: string; plan: unknown }; item: never };
   runtimes: { request: Record<never, never>; result: { runtimes: RuntimeInfo[] }; item: never };
@@ -351,7 +361,13 @@ export interface Calls {
   /** Null: the host is in no cluster. */
   nodeStatus: { request: Record<never, never>; result: { status: ClusterStatus | null }; item: never };
   volumeCreate: {
-    request: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
+    request: {
+      name?: string;
+      driver?: string;
+      options?: Record<string, string>;
+      labels?: Record<string, string>;
+      lease?: string;
+    };
     result: VolumeInfo;
     item: never;
   };
@@ -369,7 +385,7 @@ export interface Calls {
   /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
   volumeImport: { request: { volume: string; path?: string; merge?: boolean }; result: VolumeInfo; item: never };
   volumeClone: {
-    request: { source: string; name?: string; labels?: Record<string, string> };
+    request: { source: string; name?: string; labels?: Record<string, string>; lease?: string };
     result: ClonedVolume;
     item: never;
   };

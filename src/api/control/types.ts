@@ -1,5 +1,6 @@
 /** What the layers above see of the engine's values. Types only. */
 
+export type { Configuration } from "../../engine/index.ts";
 export type {
   AnyNetwork,
   AttachFile,
@@ -25,6 +26,8 @@ export type {
   Image,
   ImageSummary,
   ImageTree,
+  LeaseEnd,
+  LeaseInfo,
   ListMember,
   ListPlatform,
   LogConfig,
