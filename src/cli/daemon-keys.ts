@@ -143,6 +143,7 @@ export const daemonKeys: Readonly<Record<string, DaemonKey>> = {
   "network-diagnostic-port": noSwarm,
   "no-new-privileges": same(),
   "node-generic-resources": noSwarm,
+  "oom-score-adjust": refused("Docker has removed it; systemd has OOMScoreAdjust="),
   pidfile: refused("onggi engine status --format '{{.Pid}}' says it"),
   proxies: same(),
   "raw-logs": boolean("changes nothing: the engine's messages have no colours"),

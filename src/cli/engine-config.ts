@@ -41,9 +41,7 @@ async function printSettings(
   const listing = { headers: { Name: "NAME", Value: "VALUE", From: "FROM", Pending: "PENDING" }, columns };
   const next = new Map(pending.map(({ name, value, when }) => [name, `${value ?? "none"} (${when})`]));
   const known = new Set(settings.map(({ name }) => name));
-  const rows = settings.map(({ name, value, from, line: at }) => ({
-    ...{ Name: name, Value: value, From: at === undefined ? from : `${from}:${at}`, Pending: next.get(name) ?? "" },
-  }));
+  const rows = settings.map(({ name, value, from }) => ({ Name: name, Value: value, From: from, Pending: next.get(name) ?? "" }));
   for (const [name, value] of next) if (!known.has(name)) rows.push({ Name: name, Value: "", From: "", Pending: value });
   await printRows(context, listing, rows, format);
   if (problem !== "") await line(context.stderr, `what is written cannot be had: ${problem}`);
