@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { logConfig } from "./log-options.ts";
-import { containerOfMode } from "./pid-mode.ts";
 import type { ContainerRequest, LogConfig, Ulimit } from "./types.ts";
 
 /** Absent: what is built in. */
@@ -59,7 +58,7 @@ export function withDefaults(request: ContainerRequest, defaults: ContainerDefau
   const own = new Set(request.ulimits?.map(({ name }) => name));
   const limits = [...(request.ulimits ?? []), ...ulimits.filter(({ name }) => !own.has(name))];
   const security = securityOf(request, defaults);
-  const shares = containerOfMode(request.network) !== undefined || request.network === "none";
+  const shares = request.network === "none" || request.network?.startsWith("container:");
   const found = {
     ulimits: limits.length > 0 ? limits : undefined,
     securityOpt: security.length > 0 ? security : undefined,

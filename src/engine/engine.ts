@@ -15,7 +15,7 @@ import { copiesOf } from "./copy.ts";
 import { createContainer } from "./create.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { checkEventQuery, type EventQuery, followEvents } from "./events.ts";
-import { execInContainer } from "./exec.ts";
+import { type ExecOptions, execInContainer } from "./exec.ts";
 import { ExecSessions } from "./exec-sessions.ts";
 import { explainContainer } from "./explain.ts";
 import { watchGuests } from "./guest-watch.ts";
@@ -40,6 +40,7 @@ import { removeContainer } from "./remove.ts";
 import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
+import { snapshotsOf } from "./snapshots.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
@@ -82,6 +83,7 @@ export class Engine {
   readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
   readonly leases: ReturnType<typeof leasesOf>;
+  readonly snapshots: ReturnType<typeof snapshotsOf>;
   private readonly read: () => Configuration;
   private readonly unwatchGuests: () => void;
 
@@ -100,6 +102,7 @@ export class Engine {
     this.copies = copiesOf(context);
     this.guests = guestsOf(context);
     this.leases = leasesOf(context);
+    this.snapshots = snapshotsOf(context);
     this.unwatchGuests = watchGuests(context);
   }
 
@@ -190,8 +193,8 @@ export class Engine {
     return attachNextRun(this.context, this.find(reference), client);
   }
 
-  exec(reference: string, request: ExecRequest, client: ClientStreams, size?: Size): Promise<number | undefined> {
-    return execInContainer(this.context, this.find(reference), request, client, size);
+  exec(reference: string, request: ExecRequest, client: ClientStreams, options: ExecOptions = {}): Promise<number | undefined> {
+    return execInContainer(this.context, this.find(reference), request, client, options);
   }
 
   async stop(reference: string, signal?: string, timeout?: number): Promise<string> {
@@ -439,6 +442,7 @@ export class Engine {
     context.table.close();
     context.guests.close();
     context.leases.close();
+    context.snapshots.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

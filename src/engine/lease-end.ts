@@ -1,9 +1,10 @@
-/** How leases are held and end: containers go first, then networks, volumes. What cannot be removed is logged, and tried again by the next engine. */
+/** How leases are held and end: containers go first, then networks, volumes, snapshots. What cannot be removed is logged, and tried again by the next engine. */
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { type Context, inBackground } from "./context.ts";
 import type { Lease } from "./leases.ts";
 import { disconnectAll, networksOf } from "./networks.ts";
 import { removeContainer } from "./remove.ts";
+import { snapshotsOf } from "./snapshots.ts";
 import type { LeaseEnd, LeaseInfo } from "./types.ts";
 import { volumesOf } from "./volumes.ts";
 
@@ -50,7 +51,7 @@ const stopping = (): OnggiError =>
 /** Removes all that was made under a lease. Never throws; what could not be removed is told and logged. */
 async function endLease(context: Context, lease: Lease): Promise<LeaseEnd> {
   const { id } = lease;
-  const done: LeaseEnd = { containers: [], networks: [], volumes: [], problems: [] };
+  const done: LeaseEnd = { containers: [], networks: [], volumes: [], snapshots: [], problems: [] };
   const attempt = async (what: string, work: () => Promise<unknown> | unknown): Promise<void> => {
     try {
       await work();
@@ -80,6 +81,12 @@ async function endLease(context: Context, lease: Lease): Promise<LeaseEnd> {
       done.volumes.push(name);
     });
   }
+  for (const { id: snapshot, name } of context.snapshots.all().filter((one) => one.lease === id)) {
+    await attempt(`snapshot ${name}`, async () => {
+      await snapshotsOf(context).remove(snapshot);
+      done.snapshots.push(snapshot);
+    });
+  }
   await attempt("forget it", () => context.leases.forget(lease));
   for (const problem of done.problems) context.log(`lease ${id} has ended: ${problem}`);
   return done;
@@ -94,6 +101,7 @@ export function restoreLeases(context: Context): void {
     ...[...context.containers.values()].map(({ record }) => record.request.lease),
     ...context.networks.list().map(({ lease }) => lease),
     ...context.volumes.list().map(({ lease }) => lease),
+    ...context.snapshots.all().map(({ lease }) => lease),
   ].filter((lease) => lease !== undefined);
   const { waiting, ending } = context.leases.restore(new Set(named));
   for (const lease of waiting) lease.timer = setTimeout(() => endInBackground(context, lease), LEASE_GRACE * 1000);

@@ -35,6 +35,7 @@ import { reconcile } from "./reconcile.ts";
 import { throwAway } from "./remove.ts";
 import { restartAtEngineStart, startByPolicy } from "./restart.ts";
 import { Runtimes } from "./runtimes.ts";
+import { SnapshotTable } from "./snapshot-table.ts";
 import { Timers } from "./timers.ts";
 
 export interface EngineOptions {
@@ -131,6 +132,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
     guests: new GuestTable(layout.database),
+    snapshots: new SnapshotTable(layout.database),
     leases: new Leases(layout.database, bootId),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,

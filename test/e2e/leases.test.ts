@@ -117,6 +117,7 @@ test("a client that ends its lease is told what went; the id is then unknown", a
     containers: [expect.any(String), expect.any(String)],
     networks: [expect.any(String)],
     volumes: [`new-${id}`, `vol-${id}`],
+    snapshots: [],
     problems: [],
   });
   expect(await remains(id)).toEqual([]);

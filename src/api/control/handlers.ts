@@ -113,8 +113,9 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return status ? { exitCode: status.exitCode } : { exitCode: 0, detached: true };
     },
     exec: async (call) => {
-      const { container, exec, attach, size } = call.request;
-      const exitCode = await engine.exec(container, exec, streamsOf(call, attach), size);
+      const { container, exec, attach, size, sigProxy } = call.request;
+      const started = (pid: number) => void call.item({ pid });
+      const exitCode = await engine.exec(container, exec, streamsOf(call, attach, sigProxy), { size, started });
       return exitCode === undefined ? { exitCode: 0, detached: true } : { exitCode };
     },
     stats: async (call) => {
@@ -165,6 +166,16 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     commit: async ({ request: { container, ...options } }) => {
       const image = await engine.commit(container, options);
       return { id: image.id };
+    },
+    snapshot: async ({ request }) => engine.snapshots.take(request),
+    snapshots: async () => ({ snapshots: engine.snapshots.list() }),
+    snapshotRemove: async ({ request }) => ({ id: await engine.snapshots.remove(request.snapshot) }),
+    fork: async ({ request }) => {
+      const forks = await engine.snapshots.fork(request);
+      return {
+        containers: forks.map(({ id, name }) => ({ id, name })),
+        warnings: [...new Set(forks.flatMap(({ warnings }) => warnings))],
+      };
     },
 
     images: async ({ request }) => ({ images: engine.images.list(request.filters ?? {}) }),

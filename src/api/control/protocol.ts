@@ -32,6 +32,7 @@ import type {
   ExecRequest,
   FetchedFile,
   FetchRequest,
+  ForkRequest,
   GuestAttachment,
   GuestReference,
   GuestRequest,
@@ -70,6 +71,8 @@ import type {
   RuntimeInfo,
   SettingsReport,
   SignRequest,
+  SnapshotInfo,
+  SnapshotRequest,
   StatsSample,
   StoreReport,
   VerifiedImage,
@@ -213,10 +216,11 @@ export interface Calls {
     result: { exitCode: number; detached?: boolean };
     item: never;
   };
+  /** ITEM, once: it runs, as that process of the host. */
   exec: {
-    request: { container: string; exec: ExecRequest; attach: AttachStreams; size?: TerminalSize };
+    request: { container: string; exec: ExecRequest; attach: AttachStreams; size?: TerminalSize; sigProxy?: boolean };
     result: { exitCode: number; detached?: boolean };
-    item: never;
+    item: { pid: number };
   };
   /** One item with a sample of each container, and with `stream` one more every second. */
   stats: {
@@ -236,7 +240,7 @@ export interface Calls {
   };
   /**
    * Holds a lease for as long as the connection is open. What is made under its id (`lease` of a container's request, networkCreate,
-   * volumeCreate, volumeClone) is removed by force when the connection ends, however it ends. ITEM, once: it is held. DETACH ends
+   * volumeCreate, volumeClone, snapshot, fork) is removed by force when the connection ends, however it ends. ITEM, once: it is held. DETACH ends
    * it too; the result then says what went. `id`: the client's choice, absent: the engine's. When the engine goes (the connection is
    * lost, or ends with `engine_stopping`), the same call with the same id takes the lease up again, within the grace period of the
    * next engine; with `resume` it never makes a new one. Errors: invalid_lease, lease_held, lease_ended, lease_not_found.
@@ -262,6 +266,18 @@ export interface Calls {
   commit: {
     request: { container: string; name?: string; author?: string; message?: string; changes?: string[]; pause?: boolean };
     result: { id: string };
+    item: never;
+  };
+
+  /** The container's files as they are at one moment; its processes are frozen while they are read. */
+  snapshot: { request: SnapshotRequest; result: SnapshotInfo; item: never };
+  snapshots: { request: Record<never, never>; result: { snapshots: SnapshotInfo[] }; item: never };
+  /** Forks of it stay. */
+  snapshotRemove: { request: { snapshot: string }; result: { id: string }; item: never };
+  /** New containers on the files of a container, as they are now, or of a snapshot: all or none. */
+  fork: {
+    request: ForkRequest;
+    result: { containers: { id: string; name: string }[]; warnings: string[] };
     item: never;
   };
 
