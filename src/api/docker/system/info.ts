@@ -35,9 +35,9 @@ export const info = operation({
       SystemStatus: null,
       Plugins: {
         Volume: ["local"],
-        Network: ["bridge", "host", "macvlan", "null"],
+        Network: ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"],
         Authorization: null,
-        Log: ["cri", "json-file", "none"],
+        Log: ["cri", "journald", "json-file", "local", "none", "syslog"],
       },
       MemoryLimit: true,
       SwapLimit: true,
