@@ -31,6 +31,13 @@ const diff = entry("show what a container has changed in its file system", async
 const exportTar = entry("write a container's file system as a tar", async () => (await import("./export.ts")).command);
 const cp = entry("copy files in and out of containers", async () => (await import("./cp.ts")).command);
 const commit = entry("make an image of a container", async () => (await import("./commit.ts")).command);
+const snapshotCreate = entry(
+  "keep a container's files as they are now",
+  async () => (await import("./snapshot-create.ts")).command,
+);
+const snapshotLs = entry("list snapshots", async () => (await import("./snapshot-ls.ts")).command);
+const snapshotRm = entry("remove snapshots", async () => (await import("./snapshot-rm.ts")).command);
+const fork = entry("make containers with the files of one, or of a snapshot", async () => (await import("./fork.ts")).command);
 const images = entry("list images", async () => (await import("./images.ts")).command);
 const rmi = entry("remove images", async () => (await import("./rmi.ts")).command);
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
@@ -55,6 +62,19 @@ const imageTree = entry(
 );
 const systemDf = entry("show what images, containers and volumes take", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
+const contextCreate = entry("give an engine elsewhere a name", async () => (await import("./context-create.ts")).command);
+const contextLs = entry("list contexts", async () => (await import("./context-ls.ts")).command);
+const contextUse = entry("have commands go to a context's engine", async () => (await import("./context-use.ts")).command);
+const contextShow = entry("print the context in force", async () => (await import("./context-show.ts")).command);
+const contextInspect = entry("show everything about contexts", async () => (await import("./context-inspect.ts")).command);
+const contextUpdate = entry("change a context", async () => (await import("./context-update.ts")).command);
+const contextRm = entry("remove contexts", async () => (await import("./context-rm.ts")).command);
+const contextExport = entry("write a context to a file", async () => (await import("./context-export.ts")).command);
+const contextImport = entry("make a context of a file", async () => (await import("./context-import.ts")).command);
+const systemDialStdio = entry(
+  "connect standard input and output to the engine",
+  async () => (await import("./system-dial-stdio.ts")).command,
+);
 const manifestAnnotate = entry(
   "say what a member of a list is for",
   async () => (await import("./manifest-annotate.ts")).command,
@@ -146,6 +166,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   cp,
   export: exportTar,
   commit,
+  fork,
   events,
   images,
   pull,
@@ -191,6 +212,7 @@ export const groups: Readonly<Record<string, Group>> = {
       cp,
       export: exportTar,
       commit,
+      fork,
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
@@ -268,6 +290,33 @@ export const groups: Readonly<Record<string, Group>> = {
       remove: { ...volumeRm, hidden: true },
     },
   },
+  context: {
+    summary: "names for engines elsewhere",
+    commands: {
+      create: contextCreate,
+      ls: contextLs,
+      use: contextUse,
+      show: contextShow,
+      inspect: contextInspect,
+      update: contextUpdate,
+      rm: contextRm,
+      export: contextExport,
+      import: contextImport,
+      list: { ...contextLs, hidden: true },
+      remove: { ...contextRm, hidden: true },
+    },
+  },
+  snapshot: {
+    summary: "files of containers at one moment",
+    otherwise: "create",
+    commands: {
+      create: snapshotCreate,
+      ls: snapshotLs,
+      rm: snapshotRm,
+      list: { ...snapshotLs, hidden: true },
+      remove: { ...snapshotRm, hidden: true },
+    },
+  },
   engine: {
     summary: "the engine that runs in the background",
     commands: {
@@ -281,6 +330,6 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: "what this machine offers, and the store",
-    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck },
+    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck, "dial-stdio": systemDialStdio },
   },
 };
