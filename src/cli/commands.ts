@@ -62,6 +62,10 @@ const imageTree = entry(
 );
 const systemDf = entry("show what images, containers and volumes take", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
+const systemDialStdio = entry(
+  "connect standard input and output to the engine",
+  async () => (await import("./system-dial-stdio.ts")).command,
+);
 const manifestAnnotate = entry(
   "say what a member of a list is for",
   async () => (await import("./manifest-annotate.ts")).command,
@@ -301,6 +305,6 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: "what this machine offers, and the store",
-    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck },
+    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck, "dial-stdio": systemDialStdio },
   },
 };
