@@ -54,6 +54,7 @@ export type {
   Resources,
   RestartPolicy,
   RuntimeInfo,
+  SecretRequest,
   SnapshotInfo,
   SnapshotRequest,
   StatsSample,
