@@ -14,7 +14,7 @@ import { copiesOf } from "./copy.ts";
 import { createContainer } from "./create.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { checkEventQuery, type EventQuery, followEvents } from "./events.ts";
-import { execInContainer } from "./exec.ts";
+import { type ExecOptions, execInContainer } from "./exec.ts";
 import { ExecSessions } from "./exec-sessions.ts";
 import { explainContainer } from "./explain.ts";
 import { watchGuests } from "./guest-watch.ts";
@@ -175,8 +175,8 @@ export class Engine {
     return attachNextRun(this.context, this.find(reference), client);
   }
 
-  exec(reference: string, request: ExecRequest, client: ClientStreams, size?: Size): Promise<number | undefined> {
-    return execInContainer(this.context, this.find(reference), request, client, size);
+  exec(reference: string, request: ExecRequest, client: ClientStreams, options: ExecOptions = {}): Promise<number | undefined> {
+    return execInContainer(this.context, this.find(reference), request, client, options);
   }
 
   async stop(reference: string, signal?: string, timeout?: number): Promise<string> {

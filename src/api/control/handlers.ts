@@ -112,8 +112,9 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return status ? { exitCode: status.exitCode } : { exitCode: 0, detached: true };
     },
     exec: async (call) => {
-      const { container, exec, attach, size } = call.request;
-      const exitCode = await engine.exec(container, exec, streamsOf(call, attach), size);
+      const { container, exec, attach, size, sigProxy } = call.request;
+      const started = (pid: number) => void call.item({ pid });
+      const exitCode = await engine.exec(container, exec, streamsOf(call, attach, sigProxy), { size, started });
       return exitCode === undefined ? { exitCode: 0, detached: true } : { exitCode };
     },
     stats: async (call) => {

@@ -213,10 +213,11 @@ export interface Calls {
     result: { exitCode: number; detached?: boolean };
     item: never;
   };
+  /** ITEM, once: it runs, as that process of the host. */
   exec: {
-    request: { container: string; exec: ExecRequest; attach: AttachStreams; size?: TerminalSize };
+    request: { container: string; exec: ExecRequest; attach: AttachStreams; size?: TerminalSize; sigProxy?: boolean };
     result: { exitCode: number; detached?: boolean };
-    item: never;
+    item: { pid: number };
   };
   /** One item with a sample of each container, and with `stream` one more every second. */
   stats: {
