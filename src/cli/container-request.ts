@@ -19,6 +19,7 @@ import { labelsOf } from "./labels.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
 import { networkRequest } from "./network-flags.ts";
 import { pairs } from "./pairs.ts";
+import { parseSecret } from "./secrets.ts";
 
 type Given = Values<typeof containerFlags>;
 
@@ -62,6 +63,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       ]),
       volumesFrom: given["volumes-from"],
       tmpfs: given.tmpfs ? Object.fromEntries(given.tmpfs.map(parseTmpfs)) : undefined,
+      secrets: nonEmpty(await Promise.all((given.secret ?? []).map((spec) => parseSecret(spec, context)))),
       shmSize: given["shm-size"],
       resources: resources(given),
       oomScoreAdj: given["oom-score-adj"],
@@ -70,7 +72,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       health: health(given),
       stopSignal: given["stop-signal"],
       stopTimeout: given["stop-timeout"],
-      log: logConfig(given["log-driver"], given["log-opt"]),
+      ...logRequest(given["log-driver"], given["log-opt"]),
       cgroupParent: given["cgroup-parent"],
       runtime: given.runtime?.includes("/") ? absolute(given.runtime, cwd) : given.runtime,
       rootfs: given.rootfs === undefined ? undefined : absolute(given.rootfs, cwd),
@@ -203,14 +205,16 @@ function parseDeviceRule(rule: string): string {
   throw new UsageError(`--device-cgroup-rule "${rule}": write TYPE MAJOR:MINOR ACCESS, as in 'c 42:* rmw'`);
 }
 
-/** What belongs to which driver the engine knows. Throws UsageError for bounds that are none. */
-export function logConfig(
+/** What belongs to which driver the engine knows, and which driver is meant where none is named. Throws UsageError for bounds that are none. */
+export function logRequest(
   driver: LogConfig["driver"] | undefined,
   options: readonly string[] | undefined,
-): LogConfig | undefined {
-  if (!driver && !options) return undefined;
+): Pick<ContainerRequest, "log" | "logOptions"> {
+  if (!driver && !options) return {};
+  const given = pairs(options, "--log-opt") ?? {};
   try {
-    return logConfigOf(driver, pairs(options, "--log-opt") ?? {});
+    const log = logConfigOf(driver, given);
+    return driver ? { log } : { logOptions: given };
   } catch (error) {
     throw new UsageError(`--log-opt ${messageOf(error)}`);
   }
