@@ -205,10 +205,7 @@ function parseDeviceRule(rule: string): string {
   throw new UsageError(`--device-cgroup-rule "${rule}": write TYPE MAJOR:MINOR ACCESS, as in 'c 42:* rmw'`);
 }
 
-/**
- * What belongs to which driver the engine knows, and which driver is meant where none is named. Throws UsageError for bounds that are
- * none.
- */
+/** What belongs to which driver the engine knows, and which driver is meant where none is named. Throws UsageError for bounds that are none. */
 export function logRequest(
   driver: LogConfig["driver"] | undefined,
   options: readonly string[] | undefined,

@@ -1,4 +1,4 @@
-import type { MountRequest } from "../api/control/types.ts";
+import type { ContainerRequest, MountRequest } from "../api/control/types.ts";
 import { invalid, unsupported } from "./compile-errors.ts";
 import type { FileReference, Project, ProjectFile, Service } from "./project.ts";
 
@@ -14,23 +14,41 @@ export interface InjectedFile {
 
 const READABLE = 0o444;
 
-/** A service's secrets and configs: files of the host are mounted read-only, texts become files of the container's own. */
-export function compileFiles(project: Project, service: Service): { mounts: MountRequest[]; files: InjectedFile[] } {
-  const mounts: MountRequest[] = [];
-  const files: InjectedFile[] = [];
+export interface CompiledFiles {
+  readonly mounts: MountRequest[];
+  readonly secrets: Secret[];
+  readonly files: InjectedFile[];
+}
+
+type Secret = NonNullable<ContainerRequest["secrets"]>[number];
+
+/**
+ * A service's secrets and configs: files of the host are mounted read-only. Texts of secrets are the engine's secrets, those of configs
+ * files of the container's own; where it can have no such files, secrets too, and the other way round.
+ */
+export function compileFiles(project: Project, service: Service): CompiledFiles {
+  const found: CompiledFiles = { mounts: [], secrets: [], files: [] };
   const add = (kind: "secrets" | "configs", directory: string, reference: FileReference): void => {
     const defined = project[kind][reference.source];
     const where = `${kind}.${reference.source}`;
-    if (defined === undefined) throw invalid(service, where, `the project has none of that name`);
+    if (defined === undefined) throw invalid(service, where, "the project has none of that name");
     if (defined.external)
       throw unsupported(service, where, "external ones are those of a swarm; give a file, an environment or content");
     const path = pathOf(reference, directory);
-    if (defined.file !== undefined) mounts.push({ type: "bind", source: defined.file, target: path, readonly: true });
-    else files.push({ path, text: textOf(project, service, where, defined), ...ownership(service, where, reference) });
+    if (defined.file !== undefined) {
+      found.mounts.push({ type: "bind", source: defined.file, target: path, readonly: true });
+      return;
+    }
+    const text = textOf(project, service, where, defined);
+    const owned = ownership(service, where, reference);
+    const isSecret = service.read_only || (kind === "secrets" && service.runtime === undefined);
+    if (isSecret)
+      found.secrets.push({ name: reference.source, data: Buffer.from(text).toString("base64"), target: path, ...owned });
+    else found.files.push({ path, text, ...owned });
   };
   for (const reference of service.secrets ?? []) add("secrets", "/run/secrets/", reference);
   for (const reference of service.configs ?? []) add("configs", "/", reference);
-  return { mounts, files };
+  return found;
 }
 
 const pathOf = ({ source, target = source }: FileReference, directory: string): string =>

@@ -41,7 +41,7 @@ export interface Compiled {
 /** Throws `compose_unsupported`, `compose_invalid`. */
 export function compileRequest(project: Project, service: Service, around: Surroundings): Compiled {
   refuse(service);
-  const { mounts, files } = compileFiles(project, service);
+  const { mounts, secrets, files } = compileFiles(project, service);
   const request: ContainerRequest = {
     ...omitAbsent({
       platform: service.platform,
@@ -77,6 +77,7 @@ export function compileRequest(project: Project, service: Service, around: Surro
       })),
       deviceCgroupRules: service.device_cgroup_rules,
       mounts: compileMounts(project, service, mounts, around.inherited),
+      secrets: secrets.length > 0 ? secrets : undefined,
       volumesFrom: service.volumes_from?.map((from) => volumesFrom(service, from, around)),
       tmpfs: compileTmpfs(service),
       shmSize: service.shm_size,
@@ -88,7 +89,7 @@ export function compileRequest(project: Project, service: Service, around: Surro
         service.stop_grace_period === undefined
           ? undefined
           : Math.ceil(nanoseconds(service, "stop_grace_period", service.stop_grace_period) / 1e9),
-      log: loggingOf(service),
+      ...loggingOf(service),
       cgroupParent: service.cgroup_parent,
       runtime: service.runtime,
     }),
@@ -251,13 +252,14 @@ const ulimitsOf = (service: Service): ContainerRequest["ulimits"] =>
 
 const drivers = ["json-file", "local", "cri", "journald", "syslog", "none"] as const;
 
-function loggingOf(service: Service): ContainerRequest["log"] {
-  if (service.logging === undefined) return undefined;
-  const { driver: asked = "json-file", options = {} } = service.logging;
-  const driver = drivers.find((one) => one === asked);
+function loggingOf(service: Service): Pick<ContainerRequest, "log" | "logOptions"> {
+  if (service.logging === undefined) return {};
+  const { driver: asked, options = {} } = service.logging;
+  const driver = drivers.find((one) => one === (asked ?? "json-file"));
   if (driver === undefined) throw unsupported(service, `logging.driver ${asked}`, `there are ${drivers.join(", ")}`);
   try {
-    return logConfigOf(driver, options);
+    const log = logConfigOf(driver, options);
+    return asked === undefined ? { logOptions: options } : { log };
   } catch (error) {
     throw invalid(service, "logging.options", messageOf(error));
   }
