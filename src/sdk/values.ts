@@ -178,7 +178,7 @@ export interface FileChange {
 
 /** Something that happened; `action` is Docker's word for it: "start", "die", "health_status: healthy". */
 export interface EngineEvent {
-  readonly type: "container" | "image" | "network" | "node" | "volume";
+  readonly type: "container" | "daemon" | "image" | "network" | "node" | "volume";
   readonly action: string;
   readonly id: string;
   readonly attributes: Readonly<Record<string, string>>;
@@ -268,6 +268,19 @@ export interface VolumeDetails {
   readonly mountpoint: string;
   /** Names of the containers that have it, running or not. */
   readonly containers: readonly string[];
+}
+
+export interface SnapshotSummary {
+  readonly id: string;
+  readonly name: string;
+  /** RFC 3339. */
+  readonly created: string;
+  /** The container it is of, as it was called then. */
+  readonly container: { readonly id: string; readonly name: string };
+  readonly image: string;
+  readonly imageId: string;
+  /** Bytes that it takes beside its container's image. */
+  readonly size: number;
 }
 
 export interface Pruned {
