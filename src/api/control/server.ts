@@ -53,6 +53,8 @@ export type Handlers = { [K in CallName]: (call: Call<K>) => Promise<Calls[K]["r
 export interface ServeOptions {
   path: string;
   handlers: Handlers;
+  /** Throws an OnggiError for a call that this client, by the descriptor of its connection, may not make. */
+  authorize?: (fd: number, name: CallName, request: unknown) => void;
   /** Told of what handlers throw that is no OnggiError. */
   log?: (message: string) => void;
   /** Seconds a client has to send its request. */
@@ -107,6 +109,9 @@ export async function serve(options: ServeOptions): Promise<ControlServer> {
     },
   };
 }
+
+/** Bun's type does not tell of it. */
+const descriptorOf = (socket: object): number => (socket as { readonly fd: number }).fd;
 
 class ServerConnection {
   readonly #socket: Bun.Socket<ServerConnection>;
@@ -198,6 +203,7 @@ class ServerConnection {
   async #run(payload: RequestPayload): Promise<void> {
     try {
       const handler = this.#handler(payload);
+      this.#options.authorize?.(descriptorOf(this.#socket), payload.call as CallName, payload.request);
       const result = await handler(this.#call(payload.call as CallName, payload.request));
       this.#finish(encodeJson(frame.result, result));
     } catch (error) {

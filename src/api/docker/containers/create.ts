@@ -9,6 +9,7 @@ export const create = operation({
   id: "ContainerCreate",
   tag: "Container",
   summary: "make a container",
+  needs: "admin",
   method: "POST",
   path: "/containers/create",
   query: {
@@ -28,6 +29,7 @@ export const update = operation({
   id: "ContainerUpdate",
   tag: "Container",
   summary: "change limits and the restart policy of a container",
+  needs: "admin",
   method: "POST",
   path: "/containers/{id}/update",
   body: object({ ...resourceFields, RestartPolicy: restartPolicy }),
