@@ -4,7 +4,7 @@ BUN := node_modules/.bin/bun
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-unit test-root test-vm check bench clean setup setup-test
+.PHONY: build sdk demo test test-unit test-root test-vm check bench clean setup setup-test
 
 setup:
 	@scripts/setup
@@ -27,6 +27,10 @@ dist/onggi: $(SOURCES) build/onggi-shim build/compose-schema.js package-lock.jso
 
 build: setup
 	@$(MAKE) --no-print-directory dist/onggi
+
+# The npm packages, in dist/sdk.
+sdk: build
+	$(BUN) scripts/build-sdk.ts
 
 demo: build
 	@scripts/demo

@@ -1,13 +1,14 @@
 import { availableParallelism } from "node:os";
 import { version } from "../package.json";
 
-import type { EngineSetting } from "./api/control/types.ts";
-
+import type { CallName } from "./api/control/protocol.ts";
 import type { HttpServer, Place } from "./api/http/server.ts";
 
+import type { ClientRule, ProcessPeer, Role } from "./api/rights/types.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 import type { DockerHostFlags } from "./cli/docker-host.ts";
-import type { Engine } from "./engine/index.ts";
+import type { EngineSettings } from "./cli/engine-settings.ts";
+import type { Configuration, Engine } from "./engine/index.ts";
 
 /**
  * The composition root: the only module that knows every layer. What is not needed is not loaded: everything comes by dynamic import.
@@ -42,10 +43,12 @@ async function terminal(): Promise<Terminal> {
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
-  { runtimes, defaultRuntime, cgroupDriver, registries, policy, ...others }: EngineFlags,
-  settings: readonly EngineSetting[],
+  read: () => EngineSettings,
 ): Promise<void> {
-  const places = await dockerPlaces(run, others);
+  const { flags, values } = read();
+  const { groupId } = await import("./cli/groups.ts");
+  const gid = values.group === undefined ? undefined : groupId(values.group);
+  const places = await dockerPlaces(run, flags, gid);
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
   sizeThreadPool(availableParallelism() + 4);
@@ -53,30 +56,38 @@ async function serveEngine(
   const { handlersOf } = await import("./api/control/handlers.ts");
   const { serve } = await import("./api/control/server.ts");
   const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
-  const named = { named: runtimes, defaultName: defaultRuntime };
   const { selfCommand } = await import("./cli/engine-process.ts");
   const self = selfCommand(process.execPath, process.argv[1]);
   const { cniOptions } = await import("./cli/engine-cni.ts");
-  const cni = cniOptions(others);
+  const cni = cniOptions(flags);
+  const { configurationOf } = await import("./cli/engine-configuration.ts");
   const engine = await openEngine({
     root,
     run,
     version,
-    cgroupDriver,
-    registries,
-    policy,
+    cgroupDriver: flags.cgroupDriver,
     cni,
     log,
-    runtimes: named,
     self,
-    settings,
+    read: () => configurationOf(read()),
   });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
-  // whoever started it may go: a hang-up is not for the engine
-  process.on("SIGHUP", () => {});
-  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log });
-  const docker = await serveDocker(engine, places, log);
+  process.on("SIGHUP", () => reload(engine, log));
+  if (gid !== undefined) await letThrough(run, gid);
+  const isDebugged = (): boolean => engine.configuration.debug;
+  const { rulesInForce } = await import("./api/rights/in-force.ts");
+  const rules = rulesInForce(() => engine.configuration.settings);
+  const server = await serve({
+    path: socket,
+    handlers: handlersOf(engine, stopped.resolve),
+    log,
+    isDebugged,
+    authorize: await controlGate(rules, log),
+    // whoever is named by a rule may come in by the group
+    ...(rules().length > 0 && gid !== undefined ? { access: { mode: 0o660, gid } } : {}),
+  });
+  const docker = await serveDocker(engine, places, rules, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   await stopped.promise;
   engine.leases.suspend();
@@ -85,19 +96,82 @@ async function serveEngine(
   await engine.close();
 }
 
-/** Where Docker's API is: at a socket, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
-async function dockerPlaces(run: string, flags: Pick<EngineFlags, "dockerSocket" | keyof DockerHostFlags>): Promise<Place[]> {
-  const { dockerSocket: path = `${run}/docker.sock` } = flags;
-  const { dockerPorts } = await import("./cli/docker-host.ts");
-  return [...(path === "none" ? [] : [{ path, mode: 0o660 }]), ...dockerPorts(flags)];
+/** What is wrong with the settings that are written changes nothing. */
+function reload(engine: Engine, log: (message: string) => void): void {
+  try {
+    engine.reload();
+  } catch (error) {
+    log(`settings stay as they were: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
-async function serveDocker(engine: Engine, places: readonly Place[], log: (message: string) => void): Promise<HttpServer[]> {
+/** Who is at the other end of a unix socket. Its supplementary groups count as well. */
+async function processPeers(): Promise<(fd: number) => ProcessPeer> {
+  const { peerCredentials, peerGroups } = await import("./sys/socket.ts");
+  return (fd) => {
+    const { uid, gid } = peerCredentials(fd);
+    return { kind: "process", uid, gids: [gid, ...peerGroups(fd)] };
+  };
+}
+
+/** What lies in the run directory says itself who may open it; the group may pass. */
+async function letThrough(run: string, gid: number): Promise<void> {
+  const { chmodSync, chownSync } = await import("node:fs");
+  chownSync(run, process.geteuid?.() ?? 0, gid);
+  chmodSync(run, 0o710);
+}
+
+type Rules = () => readonly ClientRule[];
+
+async function controlGate(rules: Rules, log: (message: string) => void) {
+  const { gateOf } = await import("./api/rights/rights.ts");
+  const { roleFor } = await import("./api/control/rights.ts");
+  const processPeer = await processPeers();
+  const gate = gateOf(rules, log);
+  return (fd: number, name: CallName, request: unknown) =>
+    gate.check(() => processPeer(fd), roleFor(name, request as never), name);
+}
+
+interface DockerPlace {
+  readonly at: Place;
+  /** What may be done there at most. */
+  readonly most?: Role;
+}
+
+/** Where Docker's API is: at a socket, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
+async function dockerPlaces(
+  run: string,
+  flags: Pick<EngineFlags, "dockerSocket" | "readOnlySocket" | keyof DockerHostFlags>,
+  gid: number | undefined,
+): Promise<DockerPlace[]> {
+  const { dockerSocket = `${run}/docker.sock`, readOnlySocket = "none" } = flags;
+  const { dockerPorts } = await import("./cli/docker-host.ts");
+  const at = (path: string): Place => ({ path, mode: 0o660, ...(gid === undefined ? {} : { gid }) });
+  return [
+    ...(dockerSocket === "none" ? [] : [{ at: at(dockerSocket) }]),
+    ...(readOnlySocket === "none" ? [] : [{ at: at(readOnlySocket), most: "read" as const }]),
+    ...dockerPorts(flags).map((port) => ({ at: port })),
+  ];
+}
+
+async function serveDocker(
+  engine: Engine,
+  places: readonly DockerPlace[],
+  rules: Rules,
+  log: (message: string) => void,
+): Promise<HttpServer[]> {
   const { serveHttp } = await import("./api/http/server.ts");
   const { dockerHandler } = await import("./api/docker/router.ts");
   const { operations } = await import("./api/docker/operations.ts");
-  const handler = dockerHandler({ engine, operations, version, log });
-  return Promise.all(places.map((at) => serveHttp({ at, handler, log })));
+  const { loggedHandler } = await import("./api/http/logged.ts");
+  const { gateOf } = await import("./api/rights/rights.ts");
+  const processPeer = await processPeers();
+  const serveAt = ({ at, most }: DockerPlace): Promise<HttpServer> => {
+    const answer = dockerHandler({ engine, operations, version, log, gate: gateOf(rules, log, most) });
+    const handler = loggedHandler(answer, () => engine.configuration.debug, log);
+    return serveHttp({ at, handler, processPeer, log });
+  };
+  return Promise.all(places.map(serveAt));
 }
 
 /** Answers containers' questions for names; the engine started it. Returns when no container needs that any more. */
@@ -153,10 +227,17 @@ function writeWhole(write: (fd: number, data: Uint8Array) => number, fd: number,
   for (let rest: Uint8Array = new TextEncoder().encode(text); rest.length > 0; ) rest = rest.subarray(write(fd, rest));
 }
 
+async function checkConfiguration(configuration: Configuration): Promise<void> {
+  const { checkConfiguration } = await import("./engine/index.ts");
+  checkConfiguration(configuration);
+}
+
 async function commandLine(): Promise<void> {
   const { main } = await import("./cli/cli.ts");
   const { hostContext } = await import("./cli/host.ts");
-  process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver })));
+  process.exit(
+    await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration })),
+  );
 }
 
 const calledAs = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);

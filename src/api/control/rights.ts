@@ -8,6 +8,7 @@ const needs: Needs = {
   ping: "read",
   status: "read",
   settings: "read",
+  reload: "admin",
   shutdown: "admin",
   create: "admin",
   run: "admin",

@@ -1,5 +1,6 @@
 /** What the layers above see of the engine's values. Types only. */
 
+export type { Configuration } from "../../engine/index.ts";
 export type {
   AnyNetwork,
   AttachFile,
@@ -9,6 +10,7 @@ export type {
   ContainerState,
   ContainerStatus,
   ContainerSummary,
+  CopyTarget,
   DeviceRequest,
   DiskUsage,
   Endpoint,
@@ -41,6 +43,7 @@ export type {
   NetworkInfo,
   NetworkRequest,
   Node,
+  PathStat,
   Pool,
   PortRequest,
   Published,
@@ -51,9 +54,11 @@ export type {
   PushRequest,
   Referrer,
   RegistryAuth,
+  Reloaded,
   Resources,
   RestartPolicy,
   RuntimeInfo,
+  SettingsReport,
   SnapshotInfo,
   SnapshotRequest,
   StatsSample,

@@ -6,9 +6,9 @@ import type { Engine } from "../../engine/index.ts";
 import { OnggiError } from "../../lib/errors.ts";
 import { ByteSource } from "../http/source.ts";
 import type { HttpAnswer, HttpRequest } from "../http/types.ts";
-import { statusOfCode } from "./errors.ts";
 import { AuthorizationDenied, type Gate } from "../rights/rights.ts";
 import type { Role } from "../rights/types.ts";
+import { statusOfCode } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import { json, operation } from "./operation.ts";
 import { operations } from "./operations.ts";
@@ -29,7 +29,17 @@ const echo = [
     run: ({ path }) => json(200, path),
   }),
   operation({
-    ...{ id: "Since", tag: "Image", summary: "", needs: "operate", method: "GET", path: "/new", since: "1.30", until: "1.40", answers: {} },
+    ...{
+      id: "Since",
+      tag: "Image",
+      summary: "",
+      needs: "operate",
+      method: "GET",
+      path: "/new",
+      since: "1.30",
+      until: "1.40",
+      answers: {},
+    },
     run: () => json(200, {}),
   }),
   operation({
@@ -57,7 +67,16 @@ function requestOf(method: string, target: string, body = "", headers: Record<st
   source.end();
   const [path = "", query = ""] = target.split(/\?(.*)/s);
   const all = new Map(Object.entries({ host: "d", ...(body === "" ? {} : { "content-type": "application/json" }), ...headers }));
-  return { method, path, query, headers: all, framing: bytes.length, body: source, peer: { kind: "process", uid: 0, gids: [] }, signal: new AbortController().signal };
+  return {
+    method,
+    path,
+    query,
+    headers: all,
+    framing: bytes.length,
+    body: source,
+    peer: { kind: "process", uid: 0, gids: [] },
+    signal: new AbortController().signal,
+  };
 }
 
 async function ask(method: string, target: string, body?: string, headers?: Record<string, string>) {
@@ -85,7 +104,8 @@ test("every operation says what it needs, and what reads is never a change", () 
   }
   const ofFiles = operations.filter(({ path }) => /archive|export|attach|exec|\/get|\/create|\/build|\/load/.test(path));
   const harmless = ["ExecInspect", "ExecResize", "BuildPrune"];
-  for (const { id, needs, tag } of ofFiles) if (tag !== "Swarm" && !harmless.includes(id)) expect([id, needs]).toEqual([id, "admin"]);
+  for (const { id, needs, tag } of ofFiles)
+    if (tag !== "Swarm" && !harmless.includes(id)) expect([id, needs]).toEqual([id, "admin"]);
 });
 
 test("versions are negotiated", async () => {

@@ -1,7 +1,7 @@
 /** From a request to its operation: version, path, parameters, body, and errors in Docker's form. */
 import type { Engine } from "../../engine/index.ts";
-import type { Gate } from "../rights/rights.ts";
 import type { HttpAnswer, HttpHandler, HttpRequest } from "../http/types.ts";
+import type { Gate } from "../rights/rights.ts";
 import { ApiError, failureAnswer, failureOf } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import type { Operation } from "./operation.ts";

@@ -26,7 +26,8 @@ function fits(rule: ClientRule, peer: Peer): boolean {
     if (peer.kind !== "certificate") return false;
     const [, fingerprint] = /^sha256:(.*)$/i.exec(rule.certificate) ?? [];
     if (fingerprint !== undefined) return fingerprint.replaceAll(":", "").toLowerCase() === peer.fingerprint;
-    return [peer.commonName, ...peer.names].includes(rule.certificate);
+    // a certificate without a name is not the one of nobody
+    return rule.certificate !== "" && [peer.commonName, ...peer.names].includes(rule.certificate);
   }
   if (peer.kind !== "process") return false;
   return "uid" in rule ? rule.uid === peer.uid : peer.gids.includes(rule.gid);
@@ -43,11 +44,12 @@ export function roleOf(rules: readonly ClientRule[], peer: Peer): Role | null {
   return given.sort((a, b) => ranks[b] - ranks[a])[0] ?? null;
 }
 
-/** `most`: what may be done through a socket at most, whoever comes; it is then what everybody may who can open it. */
-export function gateOf(rules: readonly ClientRule[], log: (message: string) => void, most?: Role): Gate {
+/** `rulesNow`: those in force when somebody asks. `most`: what may be done through a socket at most, whoever comes; it is then what everybody may who can open it. */
+export function gateOf(rulesNow: () => readonly ClientRule[], log: (message: string) => void, most?: Role): Gate {
   const tell = throttled(log);
   return {
     check(peer, needed, what) {
+      const rules = rulesNow();
       if (most === undefined && rules.length === 0) return;
       const client = peer();
       const role = most ?? roleOf(rules, client);
