@@ -17,6 +17,7 @@ import { labelsOf } from "./labels.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
 import { networkRequest } from "./network-flags.ts";
 import { pairs } from "./pairs.ts";
+import { parseSecret } from "./secrets.ts";
 
 type Given = Values<typeof containerFlags>;
 
@@ -60,6 +61,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       ]),
       volumesFrom: given["volumes-from"],
       tmpfs: given.tmpfs ? Object.fromEntries(given.tmpfs.map(parseTmpfs)) : undefined,
+      secrets: nonEmpty(await Promise.all((given.secret ?? []).map((spec) => parseSecret(spec, context)))),
       shmSize: given["shm-size"],
       resources: resources(given),
       oomScoreAdj: given["oom-score-adj"],

@@ -40,6 +40,7 @@ test("a flag wins over the environment, that over engine.toml, that over daemon.
     "registries /env environment",
     "policy /flag flag",
     "docker-socket /run/docker.sock default",
+    "read-only-socket none default",
     ...["docker-host none default", "tlscacert none default", "tlscert none default", "tlskey none default"],
     "cni-config-dir /etc/cni/net.d default",
     "cni-bin-dir /opt/cni/bin:/usr/lib/cni default",

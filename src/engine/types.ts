@@ -29,6 +29,7 @@ export type {
   PortRequest,
   Resources,
   RestartPolicy,
+  SecretRequest,
   Ulimit,
 } from "../runtime/request-types.ts";
 export type * from "./image-types.ts";

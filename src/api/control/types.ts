@@ -58,6 +58,7 @@ export type {
   Resources,
   RestartPolicy,
   RuntimeInfo,
+  SecretRequest,
   SettingsReport,
   SnapshotInfo,
   SnapshotRequest,

@@ -11,7 +11,12 @@ const row = (operation: Operation): string => {
 };
 
 export const operationTable = (operations: readonly Operation[]): string =>
-  ["| operation | what it does | parameters | versions | needs |", "| --- | --- | --- | --- | --- |", ...operations.map(row), ""].join("\n");
+  [
+    "| operation | what it does | parameters | versions | needs |",
+    "| --- | --- | --- | --- | --- |",
+    ...operations.map(row),
+    "",
+  ].join("\n");
 
 /** `text` with the table in place of what stands between its two marks. */
 export function withTable(text: string, operations: readonly Operation[]): string {
