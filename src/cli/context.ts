@@ -42,6 +42,8 @@ export interface EngineFlags {
   readonly cniTimeout: string | undefined;
   /** Path of the socket of Docker's API, or "none"; absent: below the run directory. */
   readonly dockerSocket: string | undefined;
+  /** Path of another one, at which that API only tells, or "none". */
+  readonly readOnlySocket: string | undefined;
   /** Where that API is on TCP: "tcp://HOST:PORT", separated by commas; and the paths of the certificates it then wants. */
   readonly dockerHost: string | undefined;
   readonly tlsCa: string | undefined;

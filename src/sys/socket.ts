@@ -184,6 +184,18 @@ export function peerCredentials(fd: number): PeerCredentials {
   return { pid: credentials[0]!, uid: credentials[1]! >>> 0, gid: credentials[2]! >>> 0 };
 }
 
+/** The supplementary groups of whoever connected, when the connection was made, SO_PEERGROUPS (Linux 4.13). */
+export function peerGroups(fd: number): number[] {
+  for (let room = 64; ; room *= 4) {
+    const groups = new Uint32Array(room);
+    const length = new Uint32Array([groups.byteLength]);
+    const result = sysRaw("getsockopt", fd, SO.SOL_SOCKET, SO.SO_PEERGROUPS, groups, length);
+    if (result === -errno.ERANGE) continue;
+    if (result < 0) throw new SysError("getsockopt", -result);
+    return [...groups.subarray(0, length[0]! / 4)];
+  }
+}
+
 /** Sets a socket option that is a number. */
 export const setSocketOption = (fd: number, level: number, option: number, value: number): void => {
   sys("setsockopt", fd, fd, level, option, new Int32Array([value]), 4);
