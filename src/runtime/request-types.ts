@@ -215,6 +215,8 @@ export interface ContainerRequest {
   /** Seconds. */
   stopTimeout?: number;
   log?: LogConfig;
+  /** Without `log`: options for the engine's default driver, as Docker spells them. */
+  logOptions?: Record<string, string>;
   cgroupParent?: string;
   secrets?: SecretRequest[];
   /** The lease it ends with; see the control call `lease`. */
