@@ -146,7 +146,7 @@ test("an engine that is killed meanwhile leaves the container running, as it was
     if (isAlive(pid)) process.kill(pid, "SIGKILL");
     await gone(pid);
     await call.done;
-    await eventually("it runs", async () => (await engine.inspect("pot")).State.Running);
+    await eventually("it runs", async () => (await engine.inspect("pot")).State.Status === "running");
     const value = Number(await engine.ok(["exec", "pot", "sh", "-c", "echo $A"]));
     expect(value).toBeLessThanOrEqual(round);
   }
