@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { version } from "../package.json";
 
 import type { EngineSetting } from "./api/control/types.ts";
@@ -44,6 +43,7 @@ async function serveEngine(
   { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket, ...cniFlags }: EngineFlags,
   settings: readonly EngineSetting[],
 ): Promise<void> {
+  const { availableParallelism } = await import("node:os");
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
   sizeThreadPool(availableParallelism() + 4);
@@ -73,7 +73,7 @@ async function serveEngine(
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   // whoever started it may go: a hang-up is not for the engine
   process.on("SIGHUP", () => {});
-  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log });
+  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log, bound: await deepQueue() });
   const docker = dockerSocket === "none" ? undefined : await serveDocker(engine, dockerSocket ?? `${run}/docker.sock`, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   await stopped.promise;
@@ -88,7 +88,13 @@ async function serveDocker(engine: Engine, path: string, log: (message: string) 
   const { dockerHandler } = await import("./api/docker/router.ts");
   const { operations } = await import("./api/docker/operations.ts");
   const handler = dockerHandler({ engine, operations, version, log });
-  return serveHttp({ path, mode: 0o660, handler, log });
+  return serveHttp({ path, mode: 0o660, handler, log, bound: await deepQueue() });
+}
+
+/** Hundreds of clients may come at once: Bun lets 512 wait, as many as a server of Go's are let. */
+async function deepQueue(): Promise<(fd: number) => void> {
+  const { setBacklog } = await import("./sys/socket.ts");
+  return (fd) => setBacklog(fd, 4096);
 }
 
 /** Answers containers' questions for names; the engine started it. Returns when no container needs that any more. */

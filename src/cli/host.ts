@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { CallHandlers } from "../api/control/client.ts";
 import { call, EngineUnreachable } from "../api/control/client.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
@@ -74,21 +73,24 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
       serveResolver: () => options.serveResolver(run),
       async serveEngine(given) {
         const { engineSettings } = await import("./engine-settings.ts");
-        const { flags, settings } = engineSettings(given, env, run, textOf);
+        const { flags, settings } = engineSettings(given, env, run, await fileReader());
         await options.serveEngine(where, flags, settings);
       },
     };
   };
 }
 
-/** Null where there is no such file. */
-function textOf(file: string): string | null {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw error;
-  }
+/** Reads a file, null where there is none. To load `node:fs` takes 1.5 ms, which commands do without. */
+async function fileReader(): Promise<(file: string) => string | null> {
+  const { readFileSync } = await import("node:fs");
+  return (file) => {
+    try {
+      return readFileSync(file, "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw error;
+    }
+  };
 }
 
 const isAbsent = (error: unknown): boolean => error instanceof EngineUnreachable && absent.has(error.reason);

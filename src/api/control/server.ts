@@ -55,6 +55,8 @@ export interface ServeOptions {
   handlers: Handlers;
   /** Told of what handlers throw that is no OnggiError. */
   log?: (message: string) => void;
+  /** Told the descriptor of the socket that listens. */
+  bound?: (fd: number) => void;
   /** Seconds a client has to send its request. */
   requestTimeout?: number;
 }
@@ -72,7 +74,7 @@ export interface ControlServer {
  */
 export async function serve(options: ServeOptions): Promise<ControlServer> {
   const connections = new Set<ServerConnection>();
-  const listener = await listenAt(options.path, 0o600, (path) =>
+  const listener = await listenAt(options.path, 0o600, options.bound, (path) =>
     Bun.listen<ServerConnection>({
       unix: path,
       socket: {

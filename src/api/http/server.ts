@@ -20,6 +20,8 @@ export interface HttpServerOptions {
   readonly handler: HttpHandler;
   /** Told of what handlers throw. */
   readonly log: (message: string) => void;
+  /** Told the descriptor of the socket that listens. */
+  readonly bound?: (fd: number) => void;
 }
 
 export interface HttpServer {
@@ -32,9 +34,9 @@ export interface HttpServer {
 const MAX_CONNECTIONS = 4096;
 
 /** Listens in place of whatever socket lies at the path. Throws what bind(2) says. */
-export async function serveHttp({ path, mode, handler, log }: HttpServerOptions): Promise<HttpServer> {
+export async function serveHttp({ path, mode, handler, log, bound }: HttpServerOptions): Promise<HttpServer> {
   const connections = new Set<HttpConnection>();
-  const listener = await listenAt(path, mode, (at) =>
+  const listener = await listenAt(path, mode, bound, (at) =>
     Bun.listen<HttpConnection>({
       unix: at,
       allowHalfOpen: true,
