@@ -16,8 +16,8 @@ const layers = {
   plan: ["plan", "sys", "lib"],
   sys: ["sys", "lib"],
   oci: ["oci", "lib"],
-  // of api the control protocol's client, as far as it runs without Bun
-  sdk: ["sdk", "api", "lib"],
+  // further narrowed below
+  sdk: ["sdk", "api", "archive", "lib"],
   lib: ["lib"],
 };
 
@@ -45,6 +45,26 @@ module.exports = {
       severity: "error",
       from: { path: pure, pathNot: tests },
       to: { path: "^(node:|bun:|bun$)|^src/sys/(?!constants\\.ts|errno\\.ts)" },
+    },
+    {
+      name: "sdk-runs-without-bun",
+      severity: "error",
+      comment: "the SDK is for Node and Deno too: of the other layers it has what needs neither Bun nor system calls, and types",
+      from: { path: "^src/sdk/", pathNot: tests },
+      to: {
+        path: "^(bun:|bun$)|^src/(?!sdk/)",
+        pathNot: [
+          "^src/api/control/(connection|frames|protocol|types|outbox)\\.ts$",
+          "^src/archive/(bytes|errors|tar|tar-[a-z]+)\\.ts$",
+          "^src/lib/(errors|outbox|socket-path|streams|time|units)\\.ts$",
+        ],
+      },
+    },
+    {
+      name: "sdk-has-no-dependency",
+      severity: "error",
+      from: { path: "^src/sdk/", pathNot: tests },
+      to: { dependencyTypes: ["npm", "npm-dev", "npm-optional", "npm-peer", "npm-no-pkg", "npm-unknown"] },
     },
     ...Object.entries(layers).map(([layer, allowed]) => ({
       name: `${layer}-imports`,

@@ -4,7 +4,7 @@ BUN := node_modules/.bin/bun
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-unit test-root test-vm check bench clean setup setup-test
+.PHONY: build sdk demo test test-unit test-root test-vm check bench clean setup setup-test
 
 setup:
 	@scripts/setup
@@ -16,7 +16,10 @@ include native/native.mk
 
 # One executable that carries the shim, and the OCI runtime: the shim's program again, which starts onggi beside it. The CNI plugin
 # is the executable under another name.
-dist/onggi: $(SOURCES) build/onggi-shim package-lock.json | setup
+build/compose-schema.js: src/compose/load/compose-spec.json scripts/compose-schema.ts package-lock.json | setup
+	$(BUN) scripts/compose-schema.ts
+
+dist/onggi: $(SOURCES) build/onggi-shim build/compose-schema.js package-lock.json | setup
 	@mkdir -p dist
 	$(BUN) build src/main.ts --compile --no-compile-autoload-dotenv --no-compile-autoload-bunfig --format=esm --splitting --minify --sourcemap=none --bytecode --outfile dist/onggi
 	@install -m 755 build/onggi-shim dist/onggi-runtime
@@ -25,11 +28,15 @@ dist/onggi: $(SOURCES) build/onggi-shim package-lock.json | setup
 build: setup
 	@$(MAKE) --no-print-directory dist/onggi
 
+# The npm packages, in dist/sdk.
+sdk: build
+	$(BUN) scripts/build-sdk.ts
+
 demo: build
 	@scripts/demo
 
 # Types, format and lint, layer rules, unit tests: run it before every commit.
-check: setup build/onggi-shim
+check: setup build/onggi-shim build/compose-schema.js
 	node_modules/.bin/tsc -p .
 	node_modules/.bin/biome check .
 	scripts/check-layers

@@ -2,9 +2,10 @@ import { version } from "../package.json";
 
 import type { EngineSetting } from "./api/control/types.ts";
 
-import type { HttpServer } from "./api/http/server.ts";
+import type { HttpServer, Place } from "./api/http/server.ts";
 
 import type { EngineFlags, Terminal } from "./cli/context.ts";
+import type { DockerHostFlags } from "./cli/docker-host.ts";
 import type { Engine } from "./engine/index.ts";
 
 /**
@@ -40,9 +41,10 @@ async function terminal(): Promise<Terminal> {
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
-  { runtimes, defaultRuntime, cgroupDriver, registries, policy, dockerSocket, ...cniFlags }: EngineFlags,
+  { runtimes, defaultRuntime, cgroupDriver, registries, policy, ...others }: EngineFlags,
   settings: readonly EngineSetting[],
 ): Promise<void> {
+  const places = await dockerPlaces(run, others);
   const { availableParallelism } = await import("node:os");
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
@@ -55,7 +57,7 @@ async function serveEngine(
   const { selfCommand } = await import("./cli/engine-process.ts");
   const self = selfCommand(process.execPath, process.argv[1]);
   const { cniOptions } = await import("./cli/engine-cni.ts");
-  const cni = cniOptions(cniFlags);
+  const cni = cniOptions(others);
   const engine = await openEngine({
     root,
     run,
@@ -74,24 +76,32 @@ async function serveEngine(
   // whoever started it may go: a hang-up is not for the engine
   process.on("SIGHUP", () => {});
   const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log, bound: await deepQueue() });
-  const docker = dockerSocket === "none" ? undefined : await serveDocker(engine, dockerSocket ?? `${run}/docker.sock`, log);
+  const docker = await serveDocker(engine, places, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   await stopped.promise;
-  await docker?.close();
+  engine.leases.suspend();
+  await Promise.all(docker.map((each) => each.close()));
   await server.close();
   await engine.close();
 }
 
-/** Docker's API, to those who may open the socket: root, and what group is given to it. */
-async function serveDocker(engine: Engine, path: string, log: (message: string) => void): Promise<HttpServer> {
+/** Where Docker's API is: at a socket, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
+async function dockerPlaces(run: string, flags: Pick<EngineFlags, "dockerSocket" | keyof DockerHostFlags>): Promise<Place[]> {
+  const { dockerSocket: path = `${run}/docker.sock` } = flags;
+  const { dockerPorts } = await import("./cli/docker-host.ts");
+  return [...(path === "none" ? [] : [{ path, mode: 0o660 }]), ...dockerPorts(flags)];
+}
+
+async function serveDocker(engine: Engine, places: readonly Place[], log: (message: string) => void): Promise<HttpServer[]> {
   const { serveHttp } = await import("./api/http/server.ts");
   const { dockerHandler } = await import("./api/docker/router.ts");
   const { operations } = await import("./api/docker/operations.ts");
   const handler = dockerHandler({ engine, operations, version, log });
-  return serveHttp({ path, mode: 0o660, handler, log, bound: await deepQueue() });
+  const bound = await deepQueue();
+  return Promise.all(places.map((at) => serveHttp({ at, handler, log, bound })));
 }
 
-/** Hundreds of clients may come at once: Bun lets 512 wait, as many as a server of Go's are let. */
+/** Hundreds of clients may come at once: where Bun lets 512 wait to be accepted, as many may as with a server in Go. */
 async function deepQueue(): Promise<(fd: number) => void> {
   const { setBacklog } = await import("./sys/socket.ts");
   return (fd) => setBacklog(fd, 4096);

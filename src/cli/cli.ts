@@ -42,8 +42,10 @@ async function dispatch(context: Context, words: readonly string[]): Promise<num
   const group = lookUp(groups, first);
   if (!group) return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "")), words.slice(1));
   if (second === undefined || second === "--help" || second === "-h") return help(context, [first]);
-  const entry = lookUp(group.commands, second) ?? (await unknown(second, group.commands, `${first} `));
-  return invoke(context, `${first} ${second}`, entry, rest);
+  const { otherwise } = group;
+  const entry = lookUp(group.commands, second);
+  if (!entry && otherwise) return invoke(context, `${first} ${otherwise}`, group.commands[otherwise]!, words.slice(1));
+  return invoke(context, `${first} ${second}`, entry ?? (await unknown(second, group.commands, `${first} `)), rest);
 }
 
 async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string): Promise<never> {

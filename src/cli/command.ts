@@ -34,5 +34,7 @@ export interface Entry {
 
 export interface Group {
   readonly summary: string;
+  /** The command that is meant where none is named: "snapshot web" is "snapshot create web". */
+  readonly otherwise?: string;
   readonly commands: Readonly<Record<string, Entry>>;
 }

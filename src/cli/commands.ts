@@ -31,6 +31,13 @@ const diff = entry("show what a container has changed in its file system", async
 const exportTar = entry("write a container's file system as a tar", async () => (await import("./export.ts")).command);
 const cp = entry("copy files in and out of containers", async () => (await import("./cp.ts")).command);
 const commit = entry("make an image of a container", async () => (await import("./commit.ts")).command);
+const snapshotCreate = entry(
+  "keep a container's files as they are now",
+  async () => (await import("./snapshot-create.ts")).command,
+);
+const snapshotLs = entry("list snapshots", async () => (await import("./snapshot-ls.ts")).command);
+const snapshotRm = entry("remove snapshots", async () => (await import("./snapshot-rm.ts")).command);
+const fork = entry("make containers with the files of one, or of a snapshot", async () => (await import("./fork.ts")).command);
 const images = entry("list images", async () => (await import("./images.ts")).command);
 const rmi = entry("remove images", async () => (await import("./rmi.ts")).command);
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
@@ -55,6 +62,10 @@ const imageTree = entry(
 );
 const systemDf = entry("show what images, containers and volumes take", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
+const systemDialStdio = entry(
+  "connect standard input and output to the engine",
+  async () => (await import("./system-dial-stdio.ts")).command,
+);
 const manifestAnnotate = entry(
   "say what a member of a list is for",
   async () => (await import("./manifest-annotate.ts")).command,
@@ -146,6 +157,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   cp,
   export: exportTar,
   commit,
+  fork,
   events,
   images,
   pull,
@@ -191,6 +203,7 @@ export const groups: Readonly<Record<string, Group>> = {
       cp,
       export: exportTar,
       commit,
+      fork,
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
@@ -268,6 +281,17 @@ export const groups: Readonly<Record<string, Group>> = {
       remove: { ...volumeRm, hidden: true },
     },
   },
+  snapshot: {
+    summary: "files of containers at one moment",
+    otherwise: "create",
+    commands: {
+      create: snapshotCreate,
+      ls: snapshotLs,
+      rm: snapshotRm,
+      list: { ...snapshotLs, hidden: true },
+      remove: { ...snapshotRm, hidden: true },
+    },
+  },
   engine: {
     summary: "the engine that runs in the background",
     commands: {
@@ -281,6 +305,6 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: "what this machine offers, and the store",
-    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck },
+    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck, "dial-stdio": systemDialStdio },
   },
 };

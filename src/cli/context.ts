@@ -40,6 +40,11 @@ export interface EngineFlags {
   readonly cniTimeout: string | undefined;
   /** Path of the socket of Docker's API, or "none"; absent: below the run directory. */
   readonly dockerSocket: string | undefined;
+  /** Where that API is on TCP: "tcp://HOST:PORT", separated by commas; and the paths of the certificates it then wants. */
+  readonly dockerHost: string | undefined;
+  readonly tlsCa: string | undefined;
+  readonly tlsCert: string | undefined;
+  readonly tlsKey: string | undefined;
 }
 
 export type Caller = <K extends CallName>(

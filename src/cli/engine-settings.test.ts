@@ -10,6 +10,10 @@ const none: EngineFlags = {
     registries: undefined,
     policy: undefined,
     dockerSocket: undefined,
+    dockerHost: undefined,
+    tlsCa: undefined,
+    tlsCert: undefined,
+    tlsKey: undefined,
     cniConfigDir: undefined,
     cniBinDir: undefined,
     cniTimeout: undefined,
@@ -24,6 +28,10 @@ default-runtime = "kata"
 registries = "/r.toml"
 policy = "/p.toml"
 docker-socket = "none"
+docker-host = ["tcp://127.0.0.1", "tcp://[::1]:99"]
+tlscacert = "/ca"
+tlscert = "/cert"
+tlskey = "/key"
 cni-config-dir = "/net.d"
 cni-bin-dir = ["/a", "/b"]
 cni-timeout = 1.5
@@ -40,6 +48,7 @@ kata = "/usr/bin/kata-runtime"
           policy: "/p.toml",
           "docker-socket": "none",
         },
+        ...{ "docker-host": "tcp://127.0.0.1,tcp://[::1]:99", tlscacert: "/ca", tlscert: "/cert", tlskey: "/key" },
         ...{ "cni-config-dir": "/net.d", "cni-bin-dir": "/a:/b", "cni-timeout": "1.5" },
       },
     });
@@ -95,6 +104,7 @@ test("a flag wins over the environment, that over engine.toml, that over daemon.
     "registries /env environment",
     "policy /flag flag",
     "docker-socket /run/docker.sock default",
+    ...["docker-host none default", "tlscacert none default", "tlscert none default", "tlskey none default"],
     "cni-config-dir /etc/cni/net.d default",
     "cni-bin-dir /opt/cni/bin:/usr/lib/cni default",
     "cni-timeout 30 default",

@@ -25,6 +25,7 @@ interface Kind {
 
 const path: Kind = { read: (value) => (isPath(value) ? value : null), words: "an absolute path" };
 const isPath = (value: unknown): value is string => typeof value === "string" && /^\/[^\0]*$/.test(value);
+const isHost = (value: unknown): value is string => typeof value === "string" && /^tcp:\/\/[^,]+$/.test(value);
 const isName = (value: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(value);
 
 const kinds: Readonly<Record<string, Kind>> = {
@@ -36,6 +37,14 @@ const kinds: Readonly<Record<string, Kind>> = {
   registries: path,
   policy: path,
   "docker-socket": { read: (value) => (value === "none" ? value : path.read(value)), words: 'an absolute path, or "none"' },
+  "docker-host": {
+    read: (value) =>
+      Array.isArray(value) && value.length > 0 && value.every(isHost) ? value.join(",") : isHost(value) ? value : null,
+    words: '"tcp://HOST:PORT", or a list of them',
+  },
+  tlscacert: path,
+  tlscert: path,
+  tlskey: path,
   "cni-config-dir": path,
   "cni-bin-dir": {
     read: (value) => (Array.isArray(value) && value.length > 0 && value.every(isPath) ? value.join(":") : path.read(value)),
@@ -167,6 +176,10 @@ const properties = {
   registries: "registries",
   policy: "policy",
   "docker-socket": "dockerSocket",
+  "docker-host": "dockerHost",
+  tlscacert: "tlsCa",
+  tlscert: "tlsCert",
+  tlskey: "tlsKey",
   "cni-config-dir": "cniConfigDir",
   "cni-bin-dir": "cniBinDir",
   "cni-timeout": "cniTimeout",
@@ -178,6 +191,10 @@ const defaults = (run: string): Readonly<Record<keyof typeof properties, string>
   registries: "/etc/onggi/registries.toml",
   policy: "/etc/onggi/policy.toml",
   "docker-socket": `${run}/docker.sock`,
+  "docker-host": "none",
+  tlscacert: "none",
+  tlscert: "none",
+  tlskey: "none",
   "cni-config-dir": "/etc/cni/net.d",
   "cni-bin-dir": "/opt/cni/bin:/usr/lib/cni",
   "cni-timeout": "30",

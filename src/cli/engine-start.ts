@@ -15,6 +15,10 @@ const flags = {
   registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
   policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
   "docker-socket": text("", "PATH", "Docker's API; none: nowhere (ONGGI_DOCKER_SOCKET, or RUN/docker.sock)"),
+  "docker-host": text("", "tcp://HOST:PORT", "Docker's API on TCP too, for clients with certificates (ONGGI_DOCKER_HOST)"),
+  tlscacert: text("", "FILE", "who signs their certificates (ONGGI_TLSCACERT)", { complete: "file" }),
+  tlscert: text("", "FILE", "the engine's certificate (ONGGI_TLSCERT)", { complete: "file" }),
+  tlskey: text("", "FILE", "and its key (ONGGI_TLSKEY)", { complete: "file" }),
   "cni-config-dir": text("", "DIRECTORY", "CNI networks (ONGGI_CNI_CONFIG_DIR, or /etc/cni/net.d)"),
   "cni-bin-dir": text("", "DIRECTORY[:...]", "CNI plugins (ONGGI_CNI_BIN_DIR, or /opt/cni/bin:/usr/lib/cni)"),
   "cni-timeout": text("", "SECONDS", "how long a CNI plugin may take (ONGGI_CNI_TIMEOUT, or 30)"),
@@ -30,6 +34,7 @@ export const command = define({
     ["engine start --foreground", "for a service manager"],
     ["engine start --runtime kata=/usr/bin/kata-runtime", "for onggi run --runtime kata"],
     ["engine start --cgroup-driver systemd", "cgroups as systemd scopes (cgroup v2)"],
+    ["engine start --docker-host tcp://0.0.0.0 --tlscacert ca.pem ...", "for other hosts, with certificates"],
   ],
   async run(context, values) {
     const given = flagsOf(context, values);
@@ -72,6 +77,10 @@ function flagsOf({ env, cwd }: Context, values: Given): EngineFlags {
     registries: path(values.registries),
     policy: path(values.policy),
     dockerSocket: values["docker-socket"] === "none" ? "none" : path(values["docker-socket"]),
+    dockerHost: values["docker-host"],
+    tlsCa: path(values.tlscacert),
+    tlsCert: path(values.tlscert),
+    tlsKey: path(values.tlskey),
     cniConfigDir: path(values["cni-config-dir"]),
     cniBinDir: values["cni-bin-dir"]?.split(":").map(path).join(":"),
     cniTimeout: values["cni-timeout"],
@@ -84,6 +93,7 @@ function settingsOf(values: Given): string | null {
   if (values.policy) return "policy";
   if (values.registries) return "registries.toml";
   if (values.runtime || values["default-runtime"]) return "runtimes";
+  if (values["docker-host"] || values.tlscacert || values.tlscert || values.tlskey) return "address of Docker's API";
   if (values["docker-socket"]) return "socket of Docker's API";
   return values["cni-config-dir"] || values["cni-bin-dir"] || values["cni-timeout"] ? "CNI settings" : null;
 }

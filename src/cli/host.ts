@@ -109,6 +109,10 @@ function words(flags: EngineFlags): string[] {
     config,
     daemonJson,
     dockerSocket,
+    dockerHost,
+    tlsCa,
+    tlsCert,
+    tlsKey,
   } = flags;
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value]);
   return [
@@ -123,6 +127,10 @@ function words(flags: EngineFlags): string[] {
     ...option("--config", config),
     ...option("--daemon-json", daemonJson),
     ...option("--docker-socket", dockerSocket),
+    ...option("--docker-host", dockerHost),
+    ...option("--tlscacert", tlsCa),
+    ...option("--tlscert", tlsCert),
+    ...option("--tlskey", tlsKey),
   ];
 }
 

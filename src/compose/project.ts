@@ -4,6 +4,11 @@
  * Types only. Sizes are bytes, durations the specification's strings ("1m30s"), unless said otherwise. What is absent was not said.
  */
 
+/** What has keys "x-...", which mean nothing here and are kept: by key. */
+export interface Extensible {
+  extensions?: Record<string, unknown>;
+}
+
 export interface Project {
   name: string;
   /** Absolute; relative paths of the files are relative to it. */
@@ -22,10 +27,12 @@ export interface Project {
   volumes: Record<string, ProjectVolume>;
   configs: Record<string, ProjectFile>;
   secrets: Record<string, ProjectFile>;
+  /** As written: nothing here runs models. */
+  models: Record<string, unknown>;
   extensions: Record<string, unknown>;
 }
 
-export interface Service {
+export interface Service extends Extensible {
   name: string;
   profiles?: string[];
   image?: string;
@@ -43,7 +50,11 @@ export interface Service {
   working_dir?: string;
   /** env_file is read and merged in; null: as the caller's environment has it, absent there: unset. */
   environment?: Record<string, string | null>;
+  /** Only where they were not to be read. */
+  env_file?: EnvFile[];
   labels?: Record<string, string>;
+  /** Read and merged into labels, if not told otherwise. */
+  label_file?: string[];
   annotations?: Record<string, string>;
   attach?: boolean;
   scale?: number;
@@ -121,10 +132,26 @@ export interface Service {
   pids_limit?: number;
 
   logging?: { driver?: string; options?: Record<string, string> };
-  extensions?: Record<string, unknown>;
+
+  // what is read and checked only, as written
+  credential_spec?: unknown;
+  isolation?: string;
+  models?: Record<string, unknown>;
+  pre_start?: unknown[];
+  provider?: unknown;
+  use_api_socket?: boolean;
 }
 
-export interface Build {
+export interface EnvFile {
+  /** Absolute. */
+  path: string;
+  /** False: it may be missing. */
+  required: boolean;
+  /** "raw": NAME=value as it stands; absent: with quotes and variables. */
+  format?: string;
+}
+
+export interface Build extends Extensible {
   /** Absolute path or URL. */
   context: string;
   dockerfile?: string;
@@ -136,6 +163,11 @@ export interface Build {
   labels?: Record<string, string>;
   network?: string;
   no_cache?: boolean;
+  no_cache_filter?: string[];
+  entitlements?: string[];
+  isolation?: string;
+  provenance?: string;
+  sbom?: string;
   platforms?: string[];
   pull?: boolean;
   secrets?: FileReference[];
@@ -148,7 +180,7 @@ export interface Build {
   privileged?: boolean;
 }
 
-export interface Dependency {
+export interface Dependency extends Extensible {
   condition: "service_started" | "service_healthy" | "service_completed_successfully";
   /** The dependent is started again when compose restarts or recreates the dependency. */
   restart?: boolean;
@@ -156,39 +188,45 @@ export interface Dependency {
   required: boolean;
 }
 
-export interface Deploy {
+export interface Deploy extends Extensible {
   mode?: "replicated" | "global" | "replicated-job" | "global-job";
   replicas?: number;
   labels?: Record<string, string>;
   resources?: { limits?: ResourceLimits; reservations?: ResourceLimits };
   restart_policy?: { condition?: string; delay?: string; max_attempts?: number; window?: string };
-  update_config?: {
-    parallelism?: number;
-    delay?: string;
-    order?: "start-first" | "stop-first";
-    failure_action?: string;
-    monitor?: string;
-  };
+  update_config?: UpdateConfig;
+  rollback_config?: UpdateConfig;
   endpoint_mode?: string;
   placement?: unknown;
 }
 
-export interface ResourceLimits {
+export interface UpdateConfig extends Extensible {
+  parallelism?: number;
+  delay?: string;
+  order?: "start-first" | "stop-first";
+  failure_action?: string;
+  max_failure_ratio?: number;
+  monitor?: string;
+}
+
+export interface ResourceLimits extends Extensible {
   cpus?: string;
   memory?: number;
   pids?: number;
   devices?: DeviceRequest[];
+  generic_resources?: unknown;
 }
 
-export interface DeviceRequest {
+export interface DeviceRequest extends Extensible {
   capabilities?: string[];
   driver?: string;
+  /** -1: all. */
   count?: number;
   device_ids?: string[];
   options?: Record<string, string>;
 }
 
-export interface BlockIo {
+export interface BlockIo extends Extensible {
   weight?: number;
   weight_device?: { path: string; weight: number }[];
   device_read_bps?: { path: string; rate: number }[];
@@ -197,7 +235,7 @@ export interface BlockIo {
   device_write_iops?: { path: string; rate: number }[];
 }
 
-export interface HealthCheck {
+export interface HealthCheck extends Extensible {
   /** "CMD", "CMD-SHELL" or "NONE" first. */
   test?: string[];
   interval?: string;
@@ -208,7 +246,7 @@ export interface HealthCheck {
   disable?: boolean;
 }
 
-export interface Hook {
+export interface Hook extends Extensible {
   command: string[];
   user?: string;
   privileged?: boolean;
@@ -216,7 +254,7 @@ export interface Hook {
   environment?: Record<string, string | null>;
 }
 
-export interface ServiceNetwork {
+export interface ServiceNetwork extends Extensible {
   aliases?: string[];
   ipv4_address?: string;
   ipv6_address?: string;
@@ -228,7 +266,7 @@ export interface ServiceNetwork {
   gw_priority?: number;
 }
 
-export interface Port {
+export interface Port extends Extensible {
   name?: string;
   /** The container's. Ranges are written out, one entry for each port. */
   target: number;
@@ -240,7 +278,7 @@ export interface Port {
   mode: "host" | "ingress";
 }
 
-export interface Mount {
+export interface Mount extends Extensible {
   type: "bind" | "volume" | "tmpfs" | "image" | "npipe" | "cluster";
   /** Of a bind: absolute. Of a volume: its key in the project; absent: anonymous. */
   source?: string;
@@ -254,7 +292,7 @@ export interface Mount {
 }
 
 /** A secret or a config as a service or a build wants it. */
-export interface FileReference {
+export interface FileReference extends Extensible {
   /** Its key in the project. */
   source: string;
   /** Path in the container; a secret's is below /run/secrets unless absolute. */
@@ -265,7 +303,7 @@ export interface FileReference {
 }
 
 /** A secret or a config of the project. */
-export interface ProjectFile {
+export interface ProjectFile extends Extensible {
   /** The name it has outside the project. */
   name: string;
   file?: string;
@@ -273,9 +311,12 @@ export interface ProjectFile {
   content?: string;
   external?: boolean;
   labels?: Record<string, string>;
+  driver?: string;
+  driver_opts?: Record<string, string>;
+  template_driver?: string;
 }
 
-export interface ProjectNetwork {
+export interface ProjectNetwork extends Extensible {
   /** The name it has outside the project. */
   name: string;
   driver?: string;
@@ -293,7 +334,7 @@ export interface ProjectNetwork {
   labels?: Record<string, string>;
 }
 
-export interface ProjectVolume {
+export interface ProjectVolume extends Extensible {
   /** The name it has outside the project. */
   name: string;
   driver?: string;
@@ -303,7 +344,7 @@ export interface ProjectVolume {
 }
 
 /** One rule of develop.watch (Develop Specification). */
-export interface WatchRule {
+export interface WatchRule extends Extensible {
   /** Absolute. */
   path: string;
   action: "sync" | "rebuild" | "restart" | "sync+restart" | "sync+exec";

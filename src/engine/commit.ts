@@ -85,13 +85,15 @@ function configOf(
   return applyChanges(changes, laidOver(config, given));
 }
 
-async function* chunksOf(chunks: Generator<Buffer>): AsyncGenerator<Uint8Array> {
+/** All of the chunks; `then` is called when they have been taken. */
+async function* chunksOf(chunks: Generator<Buffer>, then: () => Promise<void>): AsyncGenerator<Uint8Array> {
   yield* chunks;
+  await then();
 }
 
 /**
- * Makes an image of a container: its image's layers, and one of what it has changed. The container is frozen meanwhile, unless
- * that is not wanted, and goes on whatever happens, at the latest with the next engine. All or nothing.
+ * Makes an image of a container: its image's layers, and one of what it has changed. The container is frozen while that is read, unless
+ * it is not wanted, and goes on whatever happens, at the latest with the next engine. All or nothing.
  */
 export async function commitContainer(context: Context, container: Container, options: CommitOptions): Promise<Image> {
   const { record } = container;
@@ -100,10 +102,15 @@ export async function commitContainer(context: Context, container: Container, op
   const { config: base } = context.images.get(record.imageId);
   const config = configOf(record, base.config, options);
   const pause = (options.pause ?? true) && record.state.status === "running";
+  let isFrozen = pause;
+  const thaw = async (): Promise<void> => {
+    if (isFrozen) await endCommitPause(context, container);
+    isFrozen = false;
+  };
   if (pause) await pauseContainer(context, container, true);
   try {
     return await withTree(context, record, (tree) =>
-      context.images.commit(streamOf(chunksOf(changesTar(tree.merged, changesIn(record, tree), { ids: tree.ids }))), {
+      context.images.commit(streamOf(chunksOf(changesTar(tree.merged, changesIn(record, tree), { ids: tree.ids }), thaw)), {
         parent: record.imageId,
         config,
         createdBy: record.args.join(" "),
@@ -113,6 +120,6 @@ export async function commitContainer(context: Context, container: Container, op
       }),
     );
   } finally {
-    if (pause) await endCommitPause(context, container);
+    await thaw();
   }
 }

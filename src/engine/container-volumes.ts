@@ -60,6 +60,7 @@ export async function makeMounts(context: Context, record: ContainerRecord): Pro
       const request = {
         ...{ name, ...point.volume, durable: !record.request.autoRemove },
         ...(owned ? { owner: record.id, anonymous: true } : {}),
+        ...(record.request.lease === undefined ? {} : { lease: record.request.lease }),
       };
       const result = await heldVolume(context, request);
       if (result.made) made.push(name);

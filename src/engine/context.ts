@@ -14,9 +14,11 @@ import type { EventBus } from "./events.ts";
 import type { GuestTable } from "./guest-table.ts";
 import type { IdSlots } from "./idmap.ts";
 import type { Layout } from "./layout.ts";
+import type { Leases } from "./leases.ts";
 import type { LogForwards } from "./log-forward.ts";
 import type { MountTable } from "./mount-table.ts";
 import type { Runtimes } from "./runtimes.ts";
+import type { SnapshotTable } from "./snapshot-table.ts";
 import type { Timers } from "./timers.ts";
 
 /** What every use case works on. Made once by `openEngine`. */
@@ -40,6 +42,8 @@ export interface Context {
   readonly dns: DnsService;
   /** Sandboxes of others in our networks. */
   readonly guests: GuestTable;
+  readonly leases: Leases;
+  readonly snapshots: SnapshotTable;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;
@@ -63,14 +67,15 @@ export interface Context {
   closing: boolean;
 }
 
-/** Ids of the images that something needs: a container, or a mount that somebody looks at. */
-export const imagesInUse = ({ containers, imageMounts }: Context): Set<string> =>
+/** Ids of the images that something needs: a container, a snapshot, or a mount that somebody looks at. */
+export const imagesInUse = ({ containers, imageMounts, snapshots }: Context): Set<string> =>
   new Set([
     ...[...containers.values()].flatMap(({ record }) => [
       record.imageId,
       ...(record.mounts ?? []).flatMap(({ imageId }) => imageId ?? []),
     ]),
     ...imageMounts.all().map(({ imageId }) => imageId),
+    ...snapshots.all().map(({ imageId }) => imageId),
   ]);
 
 /** Runs `task` without making anybody wait; what it throws is logged. */

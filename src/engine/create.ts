@@ -6,7 +6,7 @@ import { generateName } from "../lib/names.ts";
 import { NEVER, nowNs } from "../lib/time.ts";
 import { containerCgroup } from "./cgroups.ts";
 import { Container } from "./container.ts";
-import { makeMounts } from "./container-volumes.ts";
+import { type MadeMounts, makeMounts } from "./container-volumes.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
@@ -91,8 +91,9 @@ function commandOf(request: ContainerRequest, image: Image | undefined): string[
 const isTaken = (context: Context, name: string): boolean =>
   [...context.containers.values()].some((container) => container.name === name);
 
-function chooseName(context: Context, wanted: string | undefined): string {
-  if (wanted === undefined || wanted === "") return generateName((name) => isTaken(context, name));
+function chooseName(context: Context, wanted: string | undefined, beside: readonly ContainerRecord[] = []): string {
+  if (wanted === undefined || wanted === "")
+    return generateName((name) => isTaken(context, name) || beside.some((other) => other.name === name));
   const name = wanted.startsWith("/") ? wanted.slice(1) : wanted;
   checkName(context, name);
   return name;
@@ -123,15 +124,27 @@ function byId(context: Context, request: ContainerRequest): ContainerRequest {
   return { ...request, ...(network === undefined ? {} : { network }), ...(pid === undefined ? {} : { pid }) };
 }
 
-/** The record of a container that does not exist yet; makes and reserves nothing. */
-export function draft(context: Context, asked: ContainerRequest): ContainerRecord {
+/** What a fork is made of in place of the image that is asked for: a snapshot's id, and its files. */
+export interface Origin {
+  readonly snapshot: string;
+  readonly imageId: string;
+}
+
+/** The record of a container that does not exist yet, nor do those in `beside`; makes and reserves nothing. */
+export function draft(
+  context: Context,
+  asked: ContainerRequest,
+  origin?: Origin,
+  beside: readonly ContainerRecord[] = [],
+): ContainerRecord {
   checkNetworking(context, asked);
   const request = resolveLinks(context, asked);
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
   checkModes(context, request);
   checkLog(request.log);
-  const image = request.rootfs === undefined ? runnableImage(context, request) : undefined;
+  const wanted = origin ? context.images.get(origin.imageId) : undefined;
+  const image = wanted ?? (request.rootfs === undefined ? runnableImage(context, request) : undefined);
   const id = randomBytes(32).toString("hex");
   const runtime = context.runtimes.find(request.runtime);
   const mounts = mountPoints(context, request, image);
@@ -141,10 +154,11 @@ export function draft(context: Context, asked: ContainerRequest): ContainerRecor
   const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
   return {
     id,
-    name: chooseName(context, request.name),
+    name: chooseName(context, request.name, beside),
     createdNs: nowNs().toString(),
     request: { ...byId(context, request), log },
     imageId: image?.id ?? "",
+    ...(origin ? { snapshot: origin.snapshot } : {}),
     args: commandOf(request, image),
     slot: null,
     isolationReason: noUserNamespaceReason(request, context, runtime, mounts),
@@ -184,40 +198,57 @@ export function makeFiles(context: Context, record: ContainerRecord): void {
   }
 }
 
-/**
- * Makes a container that is ready to be started. When it throws, nothing is left of it. The record comes last: an engine that
- * dies before leaves a directory that no record names, and anonymous volumes whose container is not there, which the next one deletes.
- */
+/** Makes a container that is ready to be started; see createContainers. */
 export async function createContainer(context: Context, request: ContainerRequest): Promise<Container> {
-  const sketch = draft(context, request);
-  if (!sketch.mounts?.length) return insertContainer(context, sketch);
-  const made = await makeMounts(context, sketch);
+  const [container] = await createContainers(context, [request]);
+  return container!;
+}
+
+/**
+ * Makes containers that are ready to be started, all or none: when it throws, nothing is left of them. The records come last, and
+ * together: an engine that dies before leaves directories that no record names, and anonymous volumes whose container is not there,
+ * which the next one deletes.
+ */
+export async function createContainers(
+  context: Context,
+  requests: readonly ContainerRequest[],
+  origin?: Origin,
+): Promise<Container[]> {
+  const sketches: ContainerRecord[] = [];
+  for (const request of requests) sketches.push(draft(context, request, origin, sketches));
+  if (!sketches.some(({ mounts }) => mounts?.length)) return insertContainers(context, sketches);
+  const made: MadeMounts[] = [];
   try {
-    // somebody may have taken it meanwhile
-    chooseName(context, sketch.name);
-    const container = insertContainer(context, sketch);
-    made.keep();
-    return container;
+    for (const sketch of sketches) made.push(await makeMounts(context, sketch));
+    // somebody may have taken one meanwhile
+    for (const { name } of sketches) chooseName(context, name);
+    const containers = insertContainers(context, sketches);
+    for (const each of made) each.keep();
+    return containers;
   } catch (error) {
-    await made.undo();
+    for (const each of made.reverse()) await each.undo();
     throw error;
   }
 }
 
-function insertContainer(context: Context, sketch: ContainerRecord): Container {
-  const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
-  const container = new Container(record, otherPlatform(context, record));
+function insertContainers(context: Context, sketches: readonly ContainerRecord[]): Container[] {
+  const containers: Container[] = [];
   try {
-    // what is wrong with the request is said now, not at start
-    container.keepSpec(specOf(context, record));
-    makeFiles(context, record);
-    joinNetworks(context, record);
-    context.table.insert(record);
-    context.containers.set(record.id, container);
+    for (const sketch of sketches) {
+      const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
+      const container = new Container(record, otherPlatform(context, record));
+      containers.push(container);
+      // what is wrong with the request is said now, not at start
+      container.keepSpec(specOf(context, record));
+      makeFiles(context, record);
+      joinNetworks(context, record);
+    }
+    context.table.insert(...containers.map(({ record }) => record));
+    for (const container of containers) context.containers.set(container.id, container);
   } catch (error) {
-    discard(context, container);
+    for (const container of containers) discard(context, container);
     throw error;
   }
-  context.events.emit("container", "create", record.id, describe(record));
-  return container;
+  for (const { record } of containers) context.events.emit("container", "create", record.id, describe(record));
+  return containers;
 }

@@ -18,6 +18,8 @@ export interface ContainerRecord {
   readonly request: ContainerRequest;
   /** Digest of the image's configuration; empty for a plain root directory. */
   readonly imageId: string;
+  /** Id of the snapshot it is a fork of, whose files that image is. */
+  readonly snapshot?: string;
   /** Entry point and command. */
   readonly args: readonly string[];
   /** Which range of host ids its user namespace maps to; null without user namespace. */
@@ -84,9 +86,14 @@ export class ContainerTable {
     return rows.map((row) => JSON.parse(row.data) as ContainerRecord);
   }
 
-  insert(record: ContainerRecord): void {
-    this.durable(!record.request.autoRemove);
-    this.db.query("INSERT INTO containers (id, name, data) VALUES (?, ?, ?)").run(record.id, record.name, JSON.stringify(record));
+  /** All or none. */
+  insert(...records: readonly ContainerRecord[]): void {
+    this.durable(records.some(({ request }) => !request.autoRemove));
+    const query = this.db.query("INSERT INTO containers (id, name, data) VALUES (?, ?, ?)");
+    const insert = ({ id, name }: ContainerRecord, data: string) => query.run(id, name, data);
+    const [first] = records;
+    if (records.length === 1 && first) insert(first, JSON.stringify(first));
+    else this.db.transaction(() => records.map((record) => insert(record, JSON.stringify(record)))).immediate();
   }
 
   /** `durable`: survives a power cut once this returns. */

@@ -14,7 +14,7 @@ import { copiesOf } from "./copy.ts";
 import { createContainer } from "./create.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { checkEventQuery, type EventQuery, followEvents } from "./events.ts";
-import { execInContainer } from "./exec.ts";
+import { type ExecOptions, execInContainer } from "./exec.ts";
 import { ExecSessions } from "./exec-sessions.ts";
 import { explainContainer } from "./explain.ts";
 import { watchGuests } from "./guest-watch.ts";
@@ -22,6 +22,7 @@ import { guestsOf } from "./guests.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout } from "./layout.ts";
+import { leasesOf } from "./lease-end.ts";
 import { type ListQuery, listContainers } from "./list.ts";
 import { attributesOf } from "./log-drivers.ts";
 import { clearLog } from "./log-files.ts";
@@ -37,6 +38,7 @@ import { removeContainer } from "./remove.ts";
 import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
 import { removeUnstarted, startAttached } from "./run.ts";
+import { snapshotsOf } from "./snapshots.ts";
 import { startContainer } from "./start.ts";
 import { sampleStats } from "./stats.ts";
 import { killContainer, stopContainer } from "./stop.ts";
@@ -77,6 +79,8 @@ export class Engine {
   readonly volumes: ReturnType<typeof volumesOf>;
   readonly copies: ReturnType<typeof copiesOf>;
   readonly guests: ReturnType<typeof guestsOf>;
+  readonly leases: ReturnType<typeof leasesOf>;
+  readonly snapshots: ReturnType<typeof snapshotsOf>;
   readonly settings: readonly EngineSetting[];
   private readonly unwatchGuests: () => void;
 
@@ -94,6 +98,8 @@ export class Engine {
     this.volumes = volumesOf(context);
     this.copies = copiesOf(context);
     this.guests = guestsOf(context);
+    this.leases = leasesOf(context);
+    this.snapshots = snapshotsOf(context);
     this.unwatchGuests = watchGuests(context);
   }
 
@@ -121,7 +127,7 @@ export class Engine {
 
   async create(request: ContainerRequest): Promise<Container> {
     await this.learn(request);
-    return createContainer(this.context, request);
+    return this.context.leases.under(request.lease, () => createContainer(this.context, request));
   }
 
   /** A container that removes itself is gone if it cannot start. */
@@ -169,8 +175,8 @@ export class Engine {
     return attachNextRun(this.context, this.find(reference), client);
   }
 
-  exec(reference: string, request: ExecRequest, client: ClientStreams, size?: Size): Promise<number | undefined> {
-    return execInContainer(this.context, this.find(reference), request, client, size);
+  exec(reference: string, request: ExecRequest, client: ClientStreams, options: ExecOptions = {}): Promise<number | undefined> {
+    return execInContainer(this.context, this.find(reference), request, client, options);
   }
 
   async stop(reference: string, signal?: string, timeout?: number): Promise<string> {
@@ -391,6 +397,7 @@ export class Engine {
   async close(): Promise<void> {
     const { context } = this;
     context.closing = true;
+    context.leases.suspend();
     this.unwatchGuests();
     context.restarts.close();
     context.probes.close();
@@ -416,6 +423,8 @@ export class Engine {
     context.cni.close();
     context.table.close();
     context.guests.close();
+    context.leases.close();
+    context.snapshots.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

@@ -115,6 +115,12 @@ export async function startExec(
   return { process, pid, exited, ...(served ? { served } : {}) };
 }
 
+export interface ExecOptions {
+  readonly size?: Size | undefined;
+  /** Told its pid on the host once it runs. */
+  readonly started?: (pid: number) => void;
+}
+
 /**
  * Runs a further process in a running container. Resolves with its exit code once its output has been passed on; with
  * undefined when the client detached or wanted none.
@@ -124,8 +130,9 @@ export async function execInContainer(
   container: Container,
   request: ExecRequest,
   client: ClientStreams,
-  size?: Size,
+  { size, started }: ExecOptions = {},
 ): Promise<number | undefined> {
-  const { exited, served } = await startExec(context, container, request, client, { size });
+  const { pid, exited, served } = await startExec(context, container, request, client, { size });
+  started?.(pid);
   return (await served) === "ended" ? exited : undefined;
 }

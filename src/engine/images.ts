@@ -2,6 +2,7 @@ import type { Image, ImageStore } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import { isLabelled, momentOf } from "./filters.ts";
+import { isSnapshotImageName } from "./snapshot-image.ts";
 import type { ImageSummary } from "./types.ts";
 
 /** Unix seconds; 0 when the configuration does not say. */
@@ -67,7 +68,7 @@ const filters: Record<string, (store: ImageStore, value: string) => Test> = {
 
 /**
  * Images, newest first. Values of one filter are alternatives (labels add up), filters add up. With the filter "reference" an
- * image's other names are left out, as Docker does.
+ * image's other names are left out, as Docker does. The files of snapshots are not among them.
  */
 export function listImages(store: ImageStore, wanted: Record<string, string[]>): ImageSummary[] {
   const tests = Object.entries(wanted).map(([key, values]): Test => {
@@ -79,6 +80,7 @@ export function listImages(store: ImageStore, wanted: Record<string, string[]>):
   const meant = wanted.reference?.map(nameTest);
   return store
     .list()
+    .filter(({ names }) => names.length === 0 || !names.every(isSnapshotImageName))
     .filter((image) => tests.every((test) => test(image)))
     .map((image) => {
       const all = summary(image);

@@ -23,6 +23,7 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     created: rfc3339(BigInt(record.createdNs)),
     image: record.request.image,
     imageId: record.imageId,
+    ...(record.snapshot === undefined ? {} : { snapshot: record.snapshot }),
     args: [...record.args],
     state: { ...record.state },
     directory: containerPaths(context.layout, record.id).directory,

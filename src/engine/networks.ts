@@ -11,7 +11,7 @@ import { forgetNetworks, nameNetwork } from "./networking.ts";
 import type { AnyNetwork, NetworkEndpoint, NetworkInfo } from "./types.ts";
 
 async function create(context: Context, request: NetworkRequest): Promise<Network> {
-  const network = await context.networks.create(request);
+  const network = await context.leases.under(request.lease, () => context.networks.create(request));
   nameNetwork(context, network);
   context.events.emit("network", "create", network.id, { name: network.name, type: network.driver });
   return network;
@@ -131,6 +131,11 @@ async function disconnect(context: Context, network: string, container: string, 
     .find((endpoint) => endpoint.container === container && !context.containers.has(container));
   if (force && gone) return forgetNetworks(context, container);
   await disconnectNetwork(context, findContainer(context, container), id);
+}
+
+/** Takes all out of a network, whoever they are. */
+export async function disconnectAll(context: Context, network: string): Promise<void> {
+  for (const { container } of context.networks.endpointsIn(network)) await disconnect(context, network, container, true);
 }
 
 /** The use cases of `network`, for one engine. */

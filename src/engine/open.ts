@@ -23,6 +23,8 @@ import { GuestTable } from "./guest-table.ts";
 import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
 import { layoutOf, makeLayout } from "./layout.ts";
+import { restoreLeases } from "./lease-end.ts";
+import { Leases } from "./leases.ts";
 import { compressLog } from "./log-compress.ts";
 import { forwardRests } from "./log-drivers.ts";
 import { LogForwards } from "./log-forward.ts";
@@ -32,6 +34,7 @@ import { reconcile } from "./reconcile.ts";
 import { throwAway } from "./remove.ts";
 import { restartAtEngineStart, startByPolicy } from "./restart.ts";
 import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
+import { SnapshotTable } from "./snapshot-table.ts";
 import { Timers } from "./timers.ts";
 import type { EngineSetting } from "./types.ts";
 
@@ -96,11 +99,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     const container = context.containers.get(id);
     if (container) inBackground(context, `${what} ${container.name}`, () => task(context, container));
   };
+  const bootId = textOf("/proc/sys/kernel/random/boot_id").trim();
   const context: Context = {
     layout,
     version: options.version,
     startedNs: nowNs(),
-    bootId: textOf("/proc/sys/kernel/random/boot_id").trim(),
+    bootId,
     table: new ContainerTable(layout.database),
     imageMounts: new MountTable(layout.database),
     volumes: openVolumes({
@@ -125,6 +129,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       nameOf: (id) => context.containers.get(id)?.name ?? id.slice(0, 12),
     }),
     guests: new GuestTable(layout.database),
+    snapshots: new SnapshotTable(layout.database),
+    leases: new Leases(layout.database, bootId),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,
     cgroupRoots: cgroupRoots(layout.root, driver),
@@ -145,5 +151,6 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   await reconcile(context);
   forwardRests(context);
   restartAtEngineStart(context);
+  restoreLeases(context);
   return new Engine(context, lock, options.settings ?? []);
 }

@@ -7,6 +7,7 @@ import { type Prunable, pruneTest } from "./filters.ts";
 import { createdSeconds } from "./images.ts";
 import { containerPaths } from "./layout.ts";
 import { removeContainer } from "./remove.ts";
+import { isSnapshotImageName } from "./snapshot-image.ts";
 import { WrongState } from "./state.ts";
 
 type Filters = Readonly<Record<string, readonly string[]>>;
@@ -34,6 +35,7 @@ export async function pruneImages(
   // Looked at when its turn comes: others remove and name images, and make containers, while one is being deleted.
   async function pruneImage(id: string): Promise<RemovedImages> {
     const image = context.images.get(id);
+    if (image.names.some(isSnapshotImageName)) return NOTHING;
     if ((!all && image.names.length > 0) || imagesInUse(context).has(id) || context.images.lists.needs(id)) return NOTHING;
     return test({ created: createdSeconds(image), labels: image.config.config.Labels }) ? remove(id) : NOTHING;
   }

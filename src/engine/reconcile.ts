@@ -22,6 +22,7 @@ import { containerPaths } from "./layout.ts";
 import { reconcileNetworks } from "./network-changes.ts";
 import { settleFreezer } from "./pause.ts";
 import { deleteContainer } from "./remove.ts";
+import { settleSnapshotImages } from "./snapshot-image.ts";
 import { readExit, recordExit, recordLoss, watchExit } from "./start.ts";
 
 export async function reconcile(context: Context): Promise<void> {
@@ -34,6 +35,7 @@ export async function reconcile(context: Context): Promise<void> {
   await reconcileNetworks(context, await openGuests(context));
   await reconcileVolumes(context);
   await removeStrangers(context);
+  await settleSnapshotImages(context);
   await context.images.collectGarbage();
   const running = adopted.filter(Boolean).length;
   if (context.containers.size > 0) context.log(`found ${context.containers.size} containers, ${running} of them running`);

@@ -13,6 +13,7 @@ import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { finishForwarding } from "./log-drivers.ts";
 import { forgetNetworks } from "./networking.ts";
+import { settleSnapshotImage } from "./snapshot-image.ts";
 import { next, WrongState } from "./state.ts";
 import { signalProcess } from "./stop.ts";
 
@@ -78,6 +79,8 @@ export async function deleteContainer(context: Context, container: Container, vo
   context.containers.delete(record.id);
   if (record.slot !== null) context.slots.release(record.slot);
   if (volumes) await removeAnonymous(context, record);
+  const { snapshot } = record;
+  if (snapshot !== undefined) inBackground(context, `files of ${record.id}`, () => settleSnapshotImage(context, snapshot));
   context.events.emit("container", "destroy", record.id, describe(record));
   container.tellRemoval();
   inBackground(context, `remove cgroup of ${record.id}`, () => removeCgroup(context, record));

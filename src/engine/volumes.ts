@@ -24,7 +24,7 @@ const infoOf = (context: Context, volume: Volume): VolumeInfo => {
 };
 
 async function create(context: Context, request: VolumeRequest): Promise<VolumeInfo> {
-  const { volume, made } = await context.volumes.create(request);
+  const { volume, made } = await context.leases.under(request.lease, () => context.volumes.create(request));
   if (made) context.events.emit("volume", "create", volume.name, attributes);
   return infoOf(context, volume);
 }
@@ -147,7 +147,7 @@ async function importTar(
 }
 
 async function clone(context: Context, source: string, request: VolumeRequest): Promise<ClonedVolume> {
-  const { volume, bytes, shared } = await context.volumes.clone(source, request);
+  const { volume, bytes, shared } = await context.leases.under(request.lease, () => context.volumes.clone(source, request));
   context.events.emit("volume", "create", volume.name, attributes);
   return { ...infoOf(context, volume), bytes, shared };
 }

@@ -33,7 +33,7 @@ export function newNetwork(
   request: CheckedRequest,
   tag: string,
 ): NetworkRecord {
-  const { name, driver, ipv4, ipv6, internal, options, parsed, labels } = request;
+  const { name, driver, ipv4, ipv6, internal, options, parsed, labels, lease } = request;
   const id = newId();
   const ranges = occupied(kernel, others, hasBridge({ driver }));
   for (const { subnet } of request.pools) {
@@ -67,6 +67,7 @@ export function newNetwork(
     pools,
     options,
     labels,
+    ...(lease === undefined ? {} : { lease }),
     interface: link,
     mtu: parsed.mtu ?? below?.mtu ?? defaultMtu(kernel.net),
     predefined: false,

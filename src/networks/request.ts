@@ -21,6 +21,7 @@ export interface CheckedRequest {
   readonly options: Readonly<Record<string, string>>;
   readonly parsed: DriverOptions;
   readonly labels: Readonly<Record<string, string>>;
+  readonly lease: string | undefined;
 }
 
 function checkDriver(driver: string): NetworkDriver {
@@ -33,13 +34,16 @@ function checkDriver(driver: string): NetworkDriver {
 
 /** @throws NetworkError network_invalid, address_invalid */
 export function checkRequest(request: NetworkRequest): CheckedRequest {
-  const { name, internal = false, options = {}, labels = {}, ipv4 = true } = request;
+  const { name, internal = false, options = {}, labels = {}, ipv4 = true, lease } = request;
   if (!namePattern.test(name)) {
     throw invalid(`network name "${name}": it begins with a letter or digit, and has only letters, digits, "_", "." and "-"`);
   }
   if (name.length > NAME_LENGTH) throw invalid(`network name of ${name.length} characters: it has at most ${NAME_LENGTH}`);
   if (name === "default") throw invalid('network name "default" stands for network bridge: choose another');
   const driver = checkDriver(request.driver ?? "bridge");
+  if (driver === "overlay" && lease !== undefined) {
+    throw invalid(`network ${name}: one of driver overlay belongs to several hosts, and cannot be under a lease`);
+  }
   const parsed = parseOptions(driver, options);
   if (parsed.hostBinding !== undefined && parseAddress(parsed.hostBinding, "option host_binding_ipv4").family !== 4) {
     throw invalid(`option host_binding_ipv4=${parsed.hostBinding}: it is no address of IPv4`);
@@ -58,7 +62,7 @@ export function checkRequest(request: NetworkRequest): CheckedRequest {
     if (family === 4 ? !ipv4 : !ipv6) throw invalid(`network ${name} has a subnet of IPv${family}, but IPv${family} is off`);
   }
   const missing = ([4, 6] as const).filter((family) => (family === 4 ? ipv4 : ipv6) && !families.includes(family));
-  return { name, driver, ipv4, ipv6, internal, pools, missing, options, parsed, labels };
+  return { name, driver, ipv4, ipv6, internal, pools, missing, options, parsed, labels, lease };
 }
 
 /** The addresses that an endpoint is to have, in canonical text. @throws NetworkError address_invalid, network_invalid */

@@ -29,6 +29,8 @@ export interface NetworkRequest {
   /** Docker's names: "com.docker.network.bridge.name", "com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc", "...enable_ip_masquerade", "...host_binding_ipv4"; of macvlan "parent", "macvlan_mode". Unknown ones are refused. */
   readonly options?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
+  /** Whose it is: kept, and told. Not of overlay, which is several hosts'. */
+  readonly lease?: string;
 }
 
 export interface Network {
@@ -48,6 +50,7 @@ export interface Network {
   /** The interface on the host: the bridge, also of overlay, or what macvlan lies on; "" where there is none. */
   readonly interface: string;
   readonly mtu: number;
+  readonly lease?: string;
   /** bridge, host, none: always there, cannot be removed. */
   readonly predefined: boolean;
   /** Of overlay: the network's number in VXLAN packets, RFC 7348. */

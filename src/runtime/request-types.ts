@@ -202,6 +202,8 @@ export interface ContainerRequest {
   stopTimeout?: number;
   log?: LogConfig;
   cgroupParent?: string;
+  /** The lease it ends with; see the control call `lease`. */
+  lease?: string;
   /** Name or path of the OCI runtime that makes it; absent: the engine's default. */
   runtime?: string;
   /** Another root file system: start from this host directory instead of an image (tests, sandboxes). */

@@ -12,6 +12,7 @@ export interface VolumeRecord {
   readonly labels: Readonly<Record<string, string>>;
   readonly anonymous: boolean;
   owner: string | null;
+  readonly lease?: string;
   phase: VolumePhase;
 }
 

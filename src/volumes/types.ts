@@ -13,6 +13,8 @@ export interface VolumeRequest {
   readonly anonymous?: boolean;
   /** Id of the container that it goes away with; see `Volumes.disown`. */
   readonly owner?: string;
+  /** Whose it is: kept, and told. */
+  readonly lease?: string;
   /** Survives a power cut once it is made; true unless it is said otherwise. */
   readonly durable?: boolean;
 }
@@ -28,6 +30,7 @@ export interface Volume {
   /** The directory with its files; of a volume that is mounted only while it is in use. */
   readonly mountpoint: string;
   readonly owner: string | null;
+  readonly lease?: string;
 }
 
 /** What a copy shares with its source takes no room. Bytes. */

@@ -71,6 +71,7 @@ class LocalVolumes implements Volumes {
     const record: VolumeRecord = {
       ...{ name, created: rfc3339(nowNs()), options, labels, owner },
       anonymous: request.anonymous ?? request.name === undefined,
+      ...(request.lease === undefined ? {} : { lease: request.lease }),
       phase: source.kind === "directory" && fill === null ? "ready" : "making",
     };
     const entry: Entry = { record, source, lock: new Mutex(), users: 0, holds: 0 };
@@ -350,8 +351,9 @@ class LocalVolumes implements Volumes {
   }
 
   #shown({ record }: Entry): Volume {
-    const { name, created, options, labels, anonymous, owner } = record;
-    return { name, driver: "local", created, options, labels, anonymous, owner, mountpoint: this.#path(name) };
+    const { name, created, options, labels, anonymous, owner, lease } = record;
+    const whose = lease === undefined ? { owner } : { owner, lease };
+    return { name, driver: "local", created, options, labels, anonymous, ...whose, mountpoint: this.#path(name) };
   }
 
   #makeDirectories(name: string): void {

@@ -26,12 +26,22 @@ export class Authority {
     return this.#at("ca.crt");
   }
 
-  /** Makes `prefix`crt and `prefix`key: "server." */
-  sign(prefix: string, subject: string, extension: string): void {
+  /** Makes `prefix`crt and `prefix`key: "server."; valid for some days, of a negative number: no longer. */
+  sign(prefix: string, subject: string, extension: string, days = 2): void {
     const at = (name: string): string => this.#at(`${prefix}${name}`);
     must(["openssl", "req", ...newKey, "-keyout", at("key"), "-out", at("csr"), "-subj", subject]);
     writeFileSync(at("ext"), `${extension}\n`);
-    const signing = ["-CA", this.ca, "-CAkey", this.#at("ca.key"), "-CAcreateserial", "-extfile", at("ext"), "-days", "2"];
+    const signing = [
+      "-CA",
+      this.ca,
+      "-CAkey",
+      this.#at("ca.key"),
+      "-CAcreateserial",
+      "-extfile",
+      at("ext"),
+      "-days",
+      String(days),
+    ];
     must(["openssl", "x509", "-req", "-in", at("csr"), ...signing, "-out", at("crt")]);
   }
 

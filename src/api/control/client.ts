@@ -1,280 +1,30 @@
-import { OnggiError } from "../../lib/errors.ts";
-import { shortSocketPath, systemCode } from "../../lib/socket-path.ts";
-import { decodeJson, encodeJson, encodeRequest, type Frame, FrameDecoder } from "./frames.ts";
-import { Outbox } from "./outbox.ts";
-import {
-  type CallName,
-  type Calls,
-  CONTROL_VERSION,
-  frame,
-  type RequestPayload,
-  STDIN_WINDOW,
-  type TerminalSize,
-  type WireError,
-} from "./protocol.ts";
+import { type CallHandlers, callOver, type Transport } from "./connection.ts";
+import type { CallName, Calls } from "./protocol.ts";
 
-/**
- * The command line's end of the control protocol.
- *
- *     const { exitCode } = await call(socket, "run", { container, detach: false, attach }, { stdout: (bytes) => sink.write(bytes) });
- */
+/** The command line's end of the control protocol: Bun's sockets, which connect in microseconds. */
 
-/** No engine answers on the socket; `cause.code` is the system's reason ("ENOENT", "ECONNREFUSED", "ECONNRESET", "EACCES"). */
-export class EngineUnreachable extends OnggiError {
-  readonly reason: string;
+const connect: Transport = async (path, events) => {
+  await Bun.connect({
+    unix: path,
+    socket: {
+      binaryType: "uint8array",
+      open: (socket) => events.open(socket),
+      data: (_, chunk) => events.data(chunk),
+      drain: () => events.drain(),
+      end: () => events.end(),
+      close: () => events.end(),
+      error: () => events.end(),
+    },
+  });
+};
 
-  constructor(path: string, cause: unknown) {
-    const reason = systemCode(cause);
-    const advice = reason === "EACCES" || reason === "EPERM" ? "; run as root" : "";
-    super("engine_unreachable", `no engine answers on ${path} (${reason || cause})${advice}`, { cause });
-    this.reason = reason;
-  }
-}
-
-/** The connection ended without a result: the engine died or was stopped. */
-export class ConnectionLost extends OnggiError {
-  constructor(name: string) {
-    super("connection_lost", `the engine went away during "${name}"; containers run on, see onggi ps`);
-  }
-}
-
-/** An error the engine answered with. */
-export class RemoteError extends OnggiError {
-  readonly exitCode: number | undefined;
-
-  constructor(error: WireError) {
-    super(error.code, error.message);
-    this.exitCode = error.exitCode;
-  }
-}
-
-/** What may be sent while a call runs. Everything is dropped once the call has ended. */
-export interface CallInput {
-  /** Resolves when the next chunk may be sent; bytes are free for reuse then. */
-  stdin(chunk: Uint8Array): Promise<void>;
-  /** End of standard input. */
-  endStdin(): void;
-  resize(size: TerminalSize): void;
-  /** A signal's name, "SIGINT". */
-  signal(name: string): void;
-  /** Asks to leave; the call then ends with a result that says `detached`. */
-  detach(): void;
-}
-
-/** A handler that returns a promise holds everything back until it resolves: memory stays bounded. */
-export interface CallHandlers<K extends CallName> {
-  item?: (item: Calls[K]["item"]) => void | Promise<void>;
-  progress?: (progress: unknown) => void | Promise<void>;
-  stdout?: (chunk: Uint8Array) => void | Promise<void>;
-  stderr?: (chunk: Uint8Array) => void | Promise<void>;
-  /** Called once, when the engine has taken the connection. */
-  opened?: (input: CallInput) => void;
-}
-
-/**
- * One call over a connection of its own. Aborting `signal` closes the connection, which cancels the call in the engine, and
- * rejects with the signal's reason. Throws EngineUnreachable, ConnectionLost, RemoteError, and what a handler throws.
- */
-export async function call<K extends CallName>(
+/** One call; see `callOver`. */
+export const call = <K extends CallName>(
   path: string,
   name: K,
   request: Calls[K]["request"],
   handlers: CallHandlers<K> = {},
   signal?: AbortSignal,
-): Promise<Calls[K]["result"]> {
-  signal?.throwIfAborted();
-  const short = await shortSocketPath(path).catch((error: unknown) => {
-    throw new EngineUnreachable(path, error);
-  });
-  const connection = new Connection(path, name, handlers as CallHandlers<CallName>);
-  try {
-    await Bun.connect({ unix: short.path, socket: connection.events() }).catch((error: unknown) => {
-      throw new EngineUnreachable(path, error);
-    });
-  } finally {
-    short.release();
-  }
-  const abort = (): void => connection.fail(signal?.reason);
-  signal?.addEventListener("abort", abort, { once: true });
-  if (signal?.aborted) abort();
-  const payload: RequestPayload = { version: CONTROL_VERSION, call: name, request };
-  connection.start(payload);
-  try {
-    return (await connection.result) as Calls[K]["result"];
-  } finally {
-    signal?.removeEventListener("abort", abort);
-  }
-}
+): Promise<Calls[K]["result"]> => callOver(connect, path, name, request, handlers, signal);
 
-class Connection {
-  readonly result: Promise<unknown>;
-  readonly #path: string;
-  readonly #name: string;
-  readonly #handlers: CallHandlers<CallName>;
-  readonly #decoder = new FrameDecoder();
-  #outbox: Outbox | undefined;
-  #socket: { end(): void; pause(): void; resume(): void; terminate(): void } | undefined;
-  #resolve: (value: unknown) => void = () => {};
-  #reject: (reason: unknown) => void = () => {};
-  #settled = false;
-  /** A handler's promise is awaited; frames wait in the decoder, bytes in the kernel. */
-  #busy = false;
-  #ended = false;
-  #welcomed = false;
-  #credit = STDIN_WINDOW;
-  #creditGranted: (() => void) | undefined;
-
-  constructor(path: string, name: string, handlers: CallHandlers<CallName>) {
-    this.#path = path;
-    this.#name = name;
-    this.#handlers = handlers;
-    this.result = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // a failure before anybody awaits it must not count as unhandled
-    this.result.catch(() => {});
-  }
-
-  events(): Bun.SocketHandler<undefined> {
-    return {
-      binaryType: "uint8array",
-      open: (socket) => {
-        this.#socket = socket;
-        this.#outbox = new Outbox(socket);
-      },
-      data: (_, chunk) => {
-        this.#decoder.push(chunk);
-        this.#pump();
-      },
-      drain: () => this.#outbox?.drained(),
-      end: () => this.#end(),
-      close: () => this.#end(),
-      error: () => this.#end(),
-    };
-  }
-
-  start(payload: RequestPayload): void {
-    this.#outbox?.send(encodeRequest(frame.request, payload));
-  }
-
-  fail(reason: unknown): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    this.#close();
-    this.#reject(reason);
-  }
-
-  #succeed(value: unknown): void {
-    this.#settled = true;
-    this.#close();
-    this.#resolve(value);
-  }
-
-  #close(): void {
-    this.#outbox?.close();
-    this.#creditGranted?.();
-    this.#socket?.terminate();
-  }
-
-  #end(): void {
-    this.#ended = true;
-    if (!this.#busy) this.#pump();
-  }
-
-  #pump(): void {
-    if (this.#busy || this.#settled) return;
-    try {
-      for (let next = this.#decoder.next(); next; next = this.#decoder.next()) {
-        const waiting = this.#dispatch(next);
-        if (this.#settled) return;
-        if (waiting instanceof Promise) {
-          this.#hold(waiting);
-          return;
-        }
-      }
-    } catch (error) {
-      this.fail(error);
-      return;
-    }
-    if (!this.#ended) return;
-    // the socket of an engine that is being killed takes connections until the last of its threads has gone
-    const unheard = Object.assign(new Error("the connection ended before the engine took it"), { code: "ECONNRESET" });
-    this.fail(this.#welcomed ? new ConnectionLost(this.#name) : new EngineUnreachable(this.#path, unheard));
-  }
-
-  #hold(waiting: Promise<void>): void {
-    this.#busy = true;
-    this.#socket?.pause();
-    waiting.then(
-      () => {
-        this.#busy = false;
-        this.#pump();
-        if (!this.#busy && !this.#settled) this.#socket?.resume();
-      },
-      (error: unknown) => this.fail(error),
-    );
-  }
-
-  #dispatch(received: Frame): void | Promise<void> {
-    const handlers = this.#handlers;
-    switch (received.type) {
-      case frame.welcome:
-        this.#welcomed = true;
-        handlers.opened?.(this.#input());
-        return;
-      case frame.stdout:
-        return handlers.stdout?.(received.payload);
-      case frame.stderr:
-        return handlers.stderr?.(received.payload);
-      case frame.item:
-        return handlers.item?.(decodeJson(received) as never);
-      case frame.progress:
-        return handlers.progress?.(decodeJson(received));
-      case frame.window:
-        this.#credit += (decodeJson(received) as { bytes: number }).bytes;
-        this.#creditGranted?.();
-        return;
-      case frame.result:
-        this.#succeed(decodeJson(received));
-        return;
-      case frame.error:
-        this.fail(new RemoteError(decodeJson(received) as WireError));
-        return;
-      default:
-        // a newer engine may say more
-        return;
-    }
-  }
-
-  #input(): CallInput {
-    const send = (type: number, value: unknown): void => {
-      this.#outbox?.send(encodeJson(type, value));
-    };
-    return {
-      stdin: (chunk) => this.#stdin(chunk),
-      endStdin: () => {
-        this.#outbox?.sendData(frame.stdin, new Uint8Array(0));
-      },
-      resize: (size) => send(frame.resize, size),
-      signal: (name) => send(frame.signal, { signal: name }),
-      detach: () => send(frame.detach, {}),
-    };
-  }
-
-  async #stdin(chunk: Uint8Array): Promise<void> {
-    let rest = chunk;
-    while (rest.length > 0 && !this.#settled) {
-      if (this.#credit <= 0) {
-        await new Promise<void>((resolve) => {
-          this.#creditGranted = resolve;
-        });
-        continue;
-      }
-      const part = rest.subarray(0, Math.min(this.#credit, 65536));
-      this.#credit -= part.length;
-      await this.#outbox?.sendData(frame.stdin, part);
-      rest = rest.subarray(part.length);
-    }
-  }
-}
+export { type CallHandlers, type CallInput, ConnectionLost, EngineUnreachable, RemoteError } from "./connection.ts";

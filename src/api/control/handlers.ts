@@ -112,8 +112,9 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       return status ? { exitCode: status.exitCode } : { exitCode: 0, detached: true };
     },
     exec: async (call) => {
-      const { container, exec, attach, size } = call.request;
-      const exitCode = await engine.exec(container, exec, streamsOf(call, attach), size);
+      const { container, exec, attach, size, sigProxy } = call.request;
+      const started = (pid: number) => void call.item({ pid });
+      const exitCode = await engine.exec(container, exec, streamsOf(call, attach, sigProxy), { size, started });
       return exitCode === undefined ? { exitCode: 0, detached: true } : { exitCode };
     },
     stats: async (call) => {
@@ -132,6 +133,12 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       for await (const event of engine.events(call.request, call.signal)) await call.item(event);
       return {};
     },
+    lease: (call) =>
+      engine.leases.hold(call.request, {
+        signal: call.signal,
+        onDetach: (listener) => call.onDetach(listener),
+        told: (lease) => void call.item(lease),
+      }),
     explain: async ({ request }) => engine.explain(request.container),
     runtimes: async () => ({ runtimes: await engine.listRuntimes() }),
 
@@ -158,6 +165,16 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     commit: async ({ request: { container, ...options } }) => {
       const image = await engine.commit(container, options);
       return { id: image.id };
+    },
+    snapshot: async ({ request }) => engine.snapshots.take(request),
+    snapshots: async () => ({ snapshots: engine.snapshots.list() }),
+    snapshotRemove: async ({ request }) => ({ id: await engine.snapshots.remove(request.snapshot) }),
+    fork: async ({ request }) => {
+      const forks = await engine.snapshots.fork(request);
+      return {
+        containers: forks.map(({ id, name }) => ({ id, name })),
+        warnings: [...new Set(forks.flatMap(({ warnings }) => warnings))],
+      };
     },
 
     images: async ({ request }) => ({ images: engine.images.list(request.filters ?? {}) }),

@@ -33,6 +33,7 @@ import type {
   ExecRequest,
   FetchedFile,
   FetchRequest,
+  ForkRequest,
   GuestAttachment,
   GuestReference,
   GuestRequest,
@@ -41,6 +42,8 @@ import type {
   ImageSummary,
   ImageTree,
   JoinRequest,
+  LeaseEnd,
+  LeaseInfo,
   LoginRequest,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
@@ -67,6 +70,8 @@ import type {
   RestartPolicy,
   RuntimeInfo,
   SignRequest,
+  SnapshotInfo,
+  SnapshotRequest,
   StatsSample,
   StoreReport,
   VerifiedImage,
@@ -208,10 +213,11 @@ export interface Calls {
     result: { exitCode: number; detached?: boolean };
     item: never;
   };
+  /** ITEM, once: it runs, as that process of the host. */
   exec: {
-    request: { container: string; exec: ExecRequest; attach: AttachStreams; size?: TerminalSize };
+    request: { container: string; exec: ExecRequest; attach: AttachStreams; size?: TerminalSize; sigProxy?: boolean };
     result: { exitCode: number; detached?: boolean };
-    item: never;
+    item: { pid: number };
   };
   /** One item with a sample of each container, and with `stream` one more every second. */
   stats: {
@@ -229,6 +235,14 @@ export interface Calls {
     result: Record<never, never>;
     item: EngineEvent;
   };
+  /**
+   * Holds a lease for as long as the connection is open. What is made under its id (`lease` of a container's request, networkCreate,
+   * volumeCreate, volumeClone, snapshot, fork) is removed by force when the connection ends, however it ends. ITEM, once: it is held. DETACH ends
+   * it too; the result then says what went. `id`: the client's choice, absent: the engine's. When the engine goes (the connection is
+   * lost, or ends with `engine_stopping`), the same call with the same id takes the lease up again, within the grace period of the
+   * next engine; with `resume` it never makes a new one. Errors: invalid_lease, lease_held, lease_ended, lease_not_found.
+   */
+  lease: { request: { id?: string; resume?: boolean }; result: LeaseEnd; item: LeaseInfo };
   /** The plan of the container `create` would make, without making it. */
   explain: { request: { container: ContainerRequest }; result: { text: string; plan: unknown }; item: never };
   runtimes: { request: Record<never, never>; result: { runtimes: RuntimeInfo[] }; item: never };
@@ -249,6 +263,18 @@ export interface Calls {
   commit: {
     request: { container: string; name?: string; author?: string; message?: string; changes?: string[]; pause?: boolean };
     result: { id: string };
+    item: never;
+  };
+
+  /** The container's files as they are at one moment; its processes are frozen while they are read. */
+  snapshot: { request: SnapshotRequest; result: SnapshotInfo; item: never };
+  snapshots: { request: Record<never, never>; result: { snapshots: SnapshotInfo[] }; item: never };
+  /** Forks of it stay. */
+  snapshotRemove: { request: { snapshot: string }; result: { id: string }; item: never };
+  /** New containers on the files of a container, as they are now, or of a snapshot: all or none. */
+  fork: {
+    request: ForkRequest;
+    result: { containers: { id: string; name: string }[]; warnings: string[] };
     item: never;
   };
 
@@ -348,7 +374,13 @@ export interface Calls {
   /** Null: the host is in no cluster. */
   nodeStatus: { request: Record<never, never>; result: { status: ClusterStatus | null }; item: never };
   volumeCreate: {
-    request: { name?: string; driver?: string; options?: Record<string, string>; labels?: Record<string, string> };
+    request: {
+      name?: string;
+      driver?: string;
+      options?: Record<string, string>;
+      labels?: Record<string, string>;
+      lease?: string;
+    };
     result: VolumeInfo;
     item: never;
   };
@@ -366,7 +398,7 @@ export interface Calls {
   /** The tar travels as STDIN frames, an empty one ends it; or `path` names a file the engine opens itself. */
   volumeImport: { request: { volume: string; path?: string; merge?: boolean }; result: VolumeInfo; item: never };
   volumeClone: {
-    request: { source: string; name?: string; labels?: Record<string, string> };
+    request: { source: string; name?: string; labels?: Record<string, string>; lease?: string };
     result: ClonedVolume;
     item: never;
   };

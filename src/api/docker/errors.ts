@@ -25,10 +25,10 @@ const byStatus: Readonly<Record<number, string>> = {
   401: "registry_unauthorized",
   403: "address_in_use policy_refused rootfs_read_only signature_invalid signature_missing subnet_overlap volume_read_only",
   404: "bootstrap_unknown manifest_unknown no_image",
-  409: "exec_running mount_busy mount_covered not_attached not_running paused wrong_state",
+  409: "exec_running lease_ended lease_held mount_busy mount_covered not_attached not_running paused wrong_state",
   500: `cgroup_not_found invalid_cgroup_driver policy_invalid port_in_use registry_answer_invalid registry_config_invalid`,
   501: "no_logs",
-  503: "addresses_exhausted cluster_unavailable",
+  503: "addresses_exhausted cluster_unavailable engine_stopping",
   507: "out_of_disk",
 };
 

@@ -14,6 +14,8 @@ export interface Transport {
   resume(): void;
   /** Ends this side: the other one reads an end. */
   shutdown(): void;
+  /** Closes in good order; on TCP `terminate` resets the connection instead, and the other side may lose what it has not read. */
+  end(): void;
   terminate(): void;
 }
 
@@ -85,7 +87,7 @@ export class HttpConnection {
   ended(): void {
     this.#ended = true;
     if (this.#state === "head" || this.#state === "lingering") {
-      this.closed();
+      void this.#outbox.flushed().then(() => this.#transport.end());
       return;
     }
     if (this.#state === "raw" && this.#decoder === undefined) {
@@ -325,7 +327,7 @@ export class HttpConnection {
     void this.#outbox.flushed().then(() => {
       if (this.isClosed) return;
       if (this.#ended) {
-        this.closed();
+        this.#transport.end();
         return;
       }
       this.#transport.shutdown();

@@ -1,0 +1,69 @@
+import { readFile, stat } from "node:fs/promises";
+import { OnggiError } from "../../lib/errors.ts";
+import type { Node } from "./node.ts";
+import { Problems } from "./problems.ts";
+import { BOUNDS, parseYaml } from "./yaml.ts";
+
+/** What loading reads: files by absolute path, "-" for the standard input. */
+export interface FileSource {
+  /** Undefined: there is none. Throws OnggiError for what is no file or larger than `limit` bytes. */
+  read(path: string, limit: number): Promise<string | undefined>;
+  /** Whether there is a file at `path`; a directory is none. */
+  exists(path: string): Promise<boolean>;
+}
+
+const tooLarge = (path: string, bytes: number, limit: number): OnggiError =>
+  new OnggiError("file_too_large", `${path} has ${bytes} bytes; of a file of compose's at most ${limit} are read`);
+
+/** Files of the disk; `stdin` gives the standard input's text. */
+export const diskFiles = (stdin: () => Promise<string>): FileSource => ({
+  async read(path, limit) {
+    if (path === "-") {
+      const text = await stdin();
+      if (text.length > limit) throw tooLarge("the standard input", text.length, limit);
+      return text;
+    }
+    const found = await statOf(path);
+    if (found === undefined) return undefined;
+    if (found.isDirectory()) throw new OnggiError("not_a_file", `${path} is a directory; name a file in it`);
+    if (found.size > limit) throw tooLarge(path, found.size, limit);
+    return readFile(path, "utf8");
+  },
+  exists: async (path) => path === "-" || ((await statOf(path))?.isFile() ?? false),
+});
+
+async function statOf(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+/** The YAML files of one load, each read once. */
+export class YamlFiles {
+  readonly #source: FileSource;
+  readonly #directory: string;
+  readonly #documents = new Map<string, Node[]>();
+
+  /** Problems name files relative to `directory`. */
+  constructor(source: FileSource, directory: string) {
+    this.#source = source;
+    this.#directory = directory;
+  }
+
+  /** The documents of a file. Throws ComposeFileError, `file_not_found`, `file_too_large`, `not_a_file`. */
+  async documents(path: string): Promise<Node[]> {
+    const known = this.#documents.get(path);
+    if (known !== undefined) return known;
+    const text = await this.#source.read(path, BOUNDS.bytes);
+    if (text === undefined) throw new OnggiError("file_not_found", `open ${path}: no such file or directory`);
+    const problems = new Problems(this.#directory);
+    const documents = parseYaml(text, path, problems);
+    problems.throwIfAny();
+    this.#documents.set(path, documents);
+    return documents;
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Values on their way from a call to one reader. What is waiting is bounded: `push` returns a promise when there is more than `limit`,
+ * which resolves when the reader has taken some. The reader may leave at any time; `left` is told so.
+ */
+export class Channel<T> implements AsyncIterableIterator<T> {
+  readonly #limit: number;
+  readonly #sizeOf: (value: T) => number;
+  readonly #left: () => void;
+  #values: T[] = [];
+  #held = 0;
+  #ended = false;
+  #failure: { readonly error: unknown } | undefined;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriters: (() => void)[] = [];
+
+  constructor(options: { limit?: number; sizeOf?: (value: T) => number; left?: () => void } = {}) {
+    this.#limit = options.limit ?? 16;
+    this.#sizeOf = options.sizeOf ?? (() => 1);
+    this.#left = options.left ?? (() => {});
+  }
+
+  /** Dropped once the channel has ended. */
+  push(value: T): Promise<void> | undefined {
+    if (this.#ended) return undefined;
+    this.#values.push(value);
+    this.#held += this.#sizeOf(value);
+    this.#wakeReader?.();
+    if (this.#held <= this.#limit) return undefined;
+    return new Promise((resolve) => this.#wakeWriters.push(resolve));
+  }
+
+  /** Takes the oldest value away, for nobody. */
+  drop(): void {
+    const value = this.#values.shift();
+    if (value !== undefined) this.#took(value);
+  }
+
+  get isFull(): boolean {
+    return this.#held > this.#limit;
+  }
+
+  /** The reader gets what is there, then the end, or the error. */
+  end(failure?: { readonly error: unknown }): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#failure = failure;
+    this.#wakeReader?.();
+    this.#release();
+  }
+
+  async next(): Promise<IteratorResult<T>> {
+    for (;;) {
+      if (this.#values.length > 0) {
+        const value = this.#values.shift() as T;
+        this.#took(value);
+        return { done: false, value };
+      }
+      const failure = this.#failure;
+      this.#failure = undefined;
+      if (failure) throw failure.error;
+      if (this.#ended) return { done: true, value: undefined };
+      await new Promise<void>((resolve) => {
+        this.#wakeReader = resolve;
+      });
+      this.#wakeReader = undefined;
+    }
+  }
+
+  async return(): Promise<IteratorResult<T>> {
+    this.#values = [];
+    this.end();
+    this.#failure = undefined;
+    this.#left();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #took(value: T): void {
+    this.#held -= this.#sizeOf(value);
+    if (this.#held <= this.#limit) this.#release();
+  }
+
+  #release(): void {
+    for (const wake of this.#wakeWriters.splice(0)) wake();
+  }
+}
+
+/**
+ * What a call tells, as an iterator that ends the call when its reader leaves. Throws what the call throws.
+ * @param start makes the call; it waits for each `push` before the next, and is over when its promise is
+ */
+export function follow<T>(
+  start: (push: (value: T) => Promise<void> | undefined, signal: AbortSignal) => Promise<unknown>,
+  signal?: AbortSignal,
+): AsyncIterableIterator<T> {
+  const leave = new AbortController();
+  const channel = new Channel<T>({ left: () => leave.abort() });
+  const either = signal ? AbortSignal.any([signal, leave.signal]) : leave.signal;
+  start((value) => channel.push(value), either).then(
+    () => channel.end(),
+    (error: unknown) => channel.end({ error }),
+  );
+  return channel;
+}

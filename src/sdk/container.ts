@@ -1,0 +1,322 @@
+import { follow } from "./channel.ts";
+import { environment, networkEndpoint, resources, restartPolicy } from "./container-request.ts";
+import { containerDetails } from "./details.ts";
+import { ExecError, isOnggiError, OnggiError } from "./errors.ts";
+import { Files } from "./files.ts";
+import type { Link } from "./link.ts";
+import { Logs } from "./logs.ts";
+import type {
+  Cancellable,
+  Duration,
+  ExecOptions,
+  Limits,
+  LogOptions,
+  NetworkPlace,
+  RestartOptions,
+  SpawnOptions,
+} from "./options.ts";
+import { callOutput, type Output } from "./output.ts";
+import { type InputData, openProcess, type Process } from "./process.ts";
+import { milliseconds } from "./units.ts";
+import type { ContainerDetails, ExecResult, ExitStatus, FileChange, ProcessList, Stats } from "./values.ts";
+import { type Readiness, type ReadyContainer, untilReady } from "./wait.ts";
+
+/**
+ * A container. Its object holds no state of it: every method asks the engine.
+ *
+ *     await using container = await onggi.run("debian", ["sleep", "inf"]);
+ *     const { stdout } = await container.exec(["cat", "/etc/hostname"]);
+ *
+ * Where the scope of `await using` ends, the container is removed with its anonymous volumes, running or not; one that was made with
+ * `keep`, or that somebody else made, stays.
+ */
+export class Container implements AsyncDisposable {
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly files: Files;
+  readonly #link: Link;
+  readonly #keep: boolean;
+
+  private constructor(link: Link, id: string, keep: boolean) {
+    this.#link = link;
+    this.id = id;
+    this.#keep = keep;
+    this.files = Files.of(link, { container: id });
+  }
+
+  /** @internal */
+  static of(link: Link, id: string, keep: boolean): Container {
+    return new Container(link, id, keep);
+  }
+
+  async inspect({ signal }: Cancellable = {}): Promise<ContainerDetails> {
+    return containerDetails(await this.#link.call("inspect", { container: this.id }, {}, signal));
+  }
+
+  /** Runs a command to its end, and gives what it has said. With `check` an exit code other than 0 throws ExecError. */
+  async exec(
+    command: readonly string[],
+    { check, input, ...options }: ExecOptions & { check?: boolean; input?: InputData } = {},
+  ): Promise<ExecResult> {
+    const process = await this.#spawn(command, options, input !== undefined);
+    const result = await buffered(process, input).catch(async (error: unknown) => {
+      await process[Symbol.asyncDispose]();
+      throw error;
+    });
+    if (check && result.exitCode !== 0) throw new ExecError(command, result);
+    return result;
+  }
+
+  /** Starts a command, with its streams. Throws where it cannot be started. Aborting `signal` kills it. */
+  spawn(command: readonly string[], options: SpawnOptions = {}): Promise<Process> {
+    return this.#spawn(command, options, true);
+  }
+
+  /** The streams of the container's first process; input where the container was made with `stdin`. */
+  attach({ signal }: Cancellable = {}): Promise<Process> {
+    return openProcess({
+      runsWhen: "opened",
+      signal,
+      abort: (input) => input.detach(),
+      run: (handlers, cut) => {
+        const attach = { stdin: true, stdout: true, stderr: true };
+        return this.#link.call("attach", { container: this.id, attach, sigProxy: true }, handlers, cut);
+      },
+    });
+  }
+
+  #spawn(command: readonly string[], options: SpawnOptions, stdin: boolean): Promise<Process> {
+    const { env, user, workdir, privileged, tty, size, signal } = options;
+    const exec = {
+      command: [...command],
+      ...(env ? { env: environment(env) } : {}),
+      ...(user === undefined ? {} : { user }),
+      ...(workdir === undefined ? {} : { workdir }),
+      ...(privileged ? { privileged } : {}),
+      ...(tty ? { tty } : {}),
+      ...(stdin ? { openStdin: true } : {}),
+    };
+    const attach = { stdin, stdout: true, stderr: true };
+    return openProcess({
+      runsWhen: "told",
+      signal,
+      abort: (input) => input.signal("SIGKILL"),
+      run: (handlers, cut) => {
+        const request = { container: this.id, exec, attach, sigProxy: true, ...(size ? { size } : {}) };
+        return this.#link.call("exec", request, handlers, cut);
+      },
+    });
+  }
+
+  /** What the container has said so far; with `follow` also what it will. */
+  logs(options: LogOptions = {}): Logs {
+    return Logs.of(this.#link, this.id, options);
+  }
+
+  /** Forgets what was recorded. */
+  async clearLogs(): Promise<void> {
+    await this.#link.call("logsClear", { container: this.id });
+  }
+
+  /** Waits until it is ready, as `waitFor` of `run` does. Throws WaitError. */
+  async waitFor(
+    readiness: Readiness | readonly Readiness[],
+    { timeout = 60_000, signal }: Cancellable & { timeout?: Duration } = {},
+  ): Promise<void> {
+    await untilReady(this.#ready(), readiness, milliseconds(timeout, "timeout"), signal);
+  }
+
+  /** Where the host reaches a port: as published, else the container's own address. Throws `port_not_published`. */
+  async address(port: number, protocol: "tcp" | "udp" | "sctp" = "tcp"): Promise<{ host: string; port: number }> {
+    const details = await this.inspect();
+    const found = addressOf(details, port, protocol);
+    if (found) return found;
+    const why = details.status === "running" ? "it has no address that this machine reaches" : `it is ${details.status}`;
+    throw new OnggiError("port_not_published", `port ${port}/${protocol} of container ${details.name} cannot be reached: ${why}`);
+  }
+
+  /** The host's port that leads to one of the container's. Throws `port_not_published`. */
+  async port(port: number, protocol: "tcp" | "udp" | "sctp" = "tcp"): Promise<number> {
+    const { ports, name } = await this.inspect();
+    const found = ports.find((one) => one.port === port && one.protocol === protocol);
+    if (found) return found.hostPort;
+    const there = ports.map((one) => `${one.port}/${one.protocol}`).join(", ");
+    const why = `port ${port}/${protocol} of container ${name} is not published; ${there || "no port"} is`;
+    throw new OnggiError("port_not_published", `${why}. Name it in \`ports\` of run()`);
+  }
+
+  async start({ signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("start", { container: this.id }, {}, signal);
+  }
+
+  /** Its stop signal, or another one, then after `timeout` (10 s by default) SIGKILL. Resolves when it has ended. */
+  async stop({ timeout, stopSignal, signal }: StopOptions = {}): Promise<void> {
+    await this.#link.call("stop", { container: this.id, ...stopping({ timeout, stopSignal }) }, {}, signal);
+  }
+
+  async restart({ timeout, stopSignal, signal }: StopOptions = {}): Promise<void> {
+    await this.#link.call("restart", { container: this.id, ...stopping({ timeout, stopSignal }) }, {}, signal);
+  }
+
+  /** Sends a signal, SIGKILL by default. */
+  async kill(name = "SIGKILL"): Promise<void> {
+    await this.#link.call("kill", { container: this.id, signal: name });
+  }
+
+  async pause(): Promise<void> {
+    await this.#link.call("pause", { container: this.id });
+  }
+
+  async unpause(): Promise<void> {
+    await this.#link.call("unpause", { container: this.id });
+  }
+
+  /** Waits for its end: at once where it does not run; with "next-exit" for the next one, with "removed" until it is gone. */
+  async wait({
+    condition = "not-running",
+    signal,
+  }: Cancellable & { condition?: "not-running" | "next-exit" | "removed" } = {}): Promise<ExitStatus> {
+    return this.#link.call("wait", { container: this.id, condition }, {}, signal);
+  }
+
+  /** With `force` also where it runs; `volumes`: its anonymous ones too, by default. */
+  async remove({ force = false, volumes = true }: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
+    await this.#link.call("remove", { container: this.id, force, volumes });
+  }
+
+  async rename(name: string): Promise<void> {
+    await this.#link.call("rename", { container: this.id, name });
+  }
+
+  /** Changes limits, at once where it runs, and its restart policy. */
+  async update({ restart, ...limits }: Limits & { restart?: RestartOptions }): Promise<void> {
+    const policy = restart === undefined ? {} : { restart: restartPolicy(restart) };
+    await this.#link.call("update", { container: this.id, resources: resources(limits) ?? {}, ...policy });
+  }
+
+  /** Its processes, as ps(1) with these arguments shows them. */
+  async top(args: readonly string[] = []): Promise<ProcessList> {
+    return this.#link.call("top", { container: this.id, ...(args.length > 0 ? { args: [...args] } : {}) });
+  }
+
+  /** What is otherwise than in the image. */
+  async diff(): Promise<readonly FileChange[]> {
+    return (await this.#link.call("diff", { container: this.id })).changes;
+  }
+
+  /** An image of its files as they are. Resolves with the image's id. */
+  async commit({ name, author, message, changes, pause }: CommitOptions = {}): Promise<string> {
+    const { id } = await this.#link.call("commit", {
+      container: this.id,
+      ...(name === undefined ? {} : { name }),
+      ...(author === undefined ? {} : { author }),
+      ...(message === undefined ? {} : { message }),
+      ...(changes ? { changes: [...changes] } : {}),
+      ...(pause === undefined ? {} : { pause }),
+    });
+    return id;
+  }
+
+  /** All of its files, as a tar. */
+  export({ signal }: Cancellable = {}): Output {
+    return callOutput((stdout, cut) => this.#link.call("export", { container: this.id }, { stdout }, cut), signal);
+  }
+
+  /** What it uses now. */
+  async stats({ signal }: Cancellable = {}): Promise<Stats> {
+    let sample: Stats | undefined;
+    const item = ({ samples }: { samples: Stats[] }): void => {
+      sample = samples[0];
+    };
+    await this.#link.call("stats", { containers: [this.id], all: true }, { item }, signal);
+    if (!sample) throw new OnggiError("protocol_error", "the engine sent no sample");
+    return sample;
+  }
+
+  /** What it uses, every second, until nobody asks any more. */
+  watchStats({ signal }: Cancellable = {}): AsyncIterableIterator<Stats> {
+    const request = { containers: [this.id], all: true, stream: true };
+    return follow<Stats>((push, cut) => {
+      const item = ({ samples }: { samples: Stats[] }) => samples[0] && push(samples[0]);
+      return this.#link.call("stats", request, { item }, cut);
+    }, signal);
+  }
+
+  /** Gives it a place in a network, by name or with what it is called there. */
+  async connect(network: string | NetworkPlace): Promise<void> {
+    await this.#link.call("networkConnect", { container: this.id, endpoint: networkEndpoint(network) });
+  }
+
+  async disconnect(network: string): Promise<void> {
+    await this.#link.call("networkDisconnect", { container: this.id, network });
+  }
+
+  /** Removes it, unless it is to be kept. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#keep) return;
+    try {
+      await this.remove({ force: true });
+    } catch (error) {
+      if (!isOnggiError(error, "container_not_found")) throw error;
+    }
+  }
+
+  #ready(): ReadyContainer {
+    return {
+      id: this.id,
+      inspect: (signal) => this.inspect({ signal }),
+      logs: (options) => this.logs(options),
+      exec: (command, signal) => this.exec(command, { signal }),
+      address: (port) => this.address(port),
+      ended: (signal) => this.wait({ signal }),
+    };
+  }
+}
+
+export interface StopOptions extends Cancellable {
+  readonly timeout?: Duration | undefined;
+  /** "SIGINT" */
+  readonly stopSignal?: string | undefined;
+}
+
+export interface CommitOptions {
+  /** "team/app:1" */
+  readonly name?: string;
+  readonly author?: string;
+  readonly message?: string;
+  /** Lines of a Dockerfile: 'CMD ["sh"]'. */
+  readonly changes?: readonly string[];
+  /** False: it goes on while its files are read. */
+  readonly pause?: boolean;
+}
+
+async function buffered(process: Process, input: InputData | undefined): Promise<ExecResult> {
+  const reading = Promise.all([process.stdout.text(), process.stderr.text()]);
+  // read at once: a command that says much before it has read all must not wait for ever
+  reading.catch(() => {});
+  if (input !== undefined) await process.stdin.end(input);
+  const [stdout, stderr] = await reading;
+  return { exitCode: await process.exited, stdout, stderr };
+}
+
+const stopping = ({ timeout, stopSignal }: StopOptions): { timeout?: number; signal?: string } => ({
+  ...(timeout === undefined ? {} : { timeout: Math.ceil(milliseconds(timeout, "timeout") / 1000) }),
+  ...(stopSignal === undefined ? {} : { signal: stopSignal }),
+});
+
+function addressOf(
+  { ports, networks, networkMode, status }: ContainerDetails,
+  port: number,
+  protocol: string,
+): { host: string; port: number } | undefined {
+  if (status !== "running") return undefined;
+  if (networkMode === "host") return { host: "127.0.0.1", port };
+  const published = ports.find((one) => one.port === port && one.protocol === protocol);
+  if (published) {
+    const { host, hostPort } = published;
+    return { host: host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host, port: hostPort };
+  }
+  const network = networks.find(({ ipv4, ipv6 }) => ipv4 ?? ipv6);
+  if (network) return { host: (network.ipv4 ?? network.ipv6) as string, port };
+  return undefined;
+}

@@ -1,0 +1,152 @@
+import type { RegistryAuth } from "../api/control/types.ts";
+import { follow } from "./channel.ts";
+import { imageDetails } from "./details.ts";
+import { isOnggiError } from "./errors.ts";
+import { sendInput } from "./files.ts";
+import { type Filters, filtersOf } from "./filters.ts";
+import type { Link } from "./link.ts";
+import type { Cancellable, PullPolicy, RegistryCredentials } from "./options.ts";
+import { callOutput, type Output } from "./output.ts";
+import type { ImageDetails, ImageSummary, Progress, Pruned } from "./values.ts";
+
+export interface PullOptions extends Cancellable {
+  /** "linux/arm64"; by default this machine's. */
+  readonly platform?: string | undefined;
+  /** By registry. */
+  readonly credentials?: Readonly<Record<string, RegistryCredentials>> | undefined;
+}
+
+export interface PulledImage {
+  /** "busybox:latest" */
+  readonly name: string;
+  readonly digest: string;
+  readonly id: string;
+  /** The name meant that image before. */
+  readonly upToDate: boolean;
+}
+
+export interface PushedImage {
+  readonly name: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+/**
+ * What takes its time: a promise of the result, and an iterable of its steps for who wants to show them.
+ *
+ *     const { id } = (await engine.images.pull("debian"))[0];
+ *     for await (const step of engine.images.pull("debian")) console.log(step.message, step.current, step.total);
+ */
+export interface Operation<T> extends PromiseLike<T>, AsyncIterable<Progress> {}
+
+/** The images of an engine. */
+export class Images {
+  readonly #link: Link;
+
+  private constructor(link: Link) {
+    this.#link = link;
+  }
+
+  /** @internal */
+  static of(link: Link): Images {
+    return new Images(link);
+  }
+
+  async list({ filters, signal }: Cancellable & { filters?: Filters } = {}): Promise<readonly ImageSummary[]> {
+    const { images } = await this.#link.call("images", filters ? { filters: filtersOf(filters) } : {}, {}, signal);
+    return images;
+  }
+
+  /** By name, id or unique prefix of an id. Throws `image_not_found`. */
+  async inspect(image: string, { platform, signal }: Cancellable & { platform?: string } = {}): Promise<ImageDetails> {
+    const request = { image, ...(platform === undefined ? {} : { platform }) };
+    return imageDetails(await this.#link.call("imageInspect", request, {}, signal));
+  }
+
+  /** Brings an image from its registry. */
+  pull(image: string, { platform, credentials, signal }: PullOptions = {}): Operation<readonly PulledImage[]> {
+    const request = { image, ...(platform === undefined ? {} : { platform }), ...authsOf(credentials) };
+    return operation(signal, async (progress, cut) => (await this.#link.call("pull", request, { progress }, cut)).images);
+  }
+
+  /** Sends an image to the registry that its name says. */
+  push(image: string, { platform, credentials, signal }: PullOptions = {}): Operation<readonly PushedImage[]> {
+    const request = { image, ...(platform === undefined ? {} : { platform }), ...authsOf(credentials) };
+    return operation(signal, async (progress, cut) => (await this.#link.call("push", request, { progress }, cut)).images);
+  }
+
+  async tag(image: string, name: string): Promise<void> {
+    await this.#link.call("imageTag", { image, name });
+  }
+
+  /** Removes a name and, with its last one, the image. */
+  async remove(
+    image: string,
+    { force = false, platform }: { force?: boolean; platform?: string } = {},
+  ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly string[] }> {
+    return this.#link.call("imageRemove", { image, force, ...(platform === undefined ? {} : { platform }) });
+  }
+
+  /** What an archive has: of `docker save`, or an OCI layout in a tar; compressed or not. */
+  async load(
+    archive: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ReadableStream<Uint8Array>,
+    { signal }: Cancellable = {},
+  ): Promise<readonly ImageDetails[]> {
+    const chunks = archive as AsyncIterable<Uint8Array>;
+    const { images } = await sendInput(chunks, signal, (opened, cut) => this.#link.call("load", {}, { opened }, cut));
+    return images.map(imageDetails);
+  }
+
+  /** Images as an archive. */
+  save(images: string | readonly string[], { format = "docker-archive", platform, signal }: SaveOptions = {}): Output {
+    const names = typeof images === "string" ? [images] : [...images];
+    const request = { images: names, format, ...(platform === undefined ? {} : { platform }) };
+    return callOutput((stdout, cut) => this.#link.call("save", request, { stdout }, cut), signal);
+  }
+
+  /** Removes images without a name; with `all` those that no container has. */
+  async prune({ all = false, filters, signal }: Cancellable & { all?: boolean; filters?: Filters } = {}): Promise<Pruned> {
+    return this.#link.call("imagePrune", { all, ...(filters ? { filters: filtersOf(filters) } : {}) }, {}, signal);
+  }
+
+  /** @internal Makes something of an image: brought before where the policy says so, or where it turns out not to be there. */
+  async with<T>(image: string, { pull = "missing", ...options }: PullPolicy & Cancellable, make: () => Promise<T>): Promise<T> {
+    if (pull === "always") await this.pull(image, options);
+    if (pull !== "missing") return make();
+    try {
+      return await make();
+    } catch (error) {
+      if (!isOnggiError(error, "image_not_found")) throw error;
+    }
+    await this.pull(image, options);
+    return make();
+  }
+}
+
+export interface SaveOptions extends Cancellable {
+  readonly format?: "docker-archive" | "oci-archive";
+  readonly platform?: string;
+}
+
+const authsOf = (credentials: PullOptions["credentials"]): { auths?: Record<string, RegistryAuth> } =>
+  credentials ? { auths: { ...credentials } } : {};
+
+function operation<T>(
+  signal: AbortSignal | undefined,
+  run: (progress: (step: unknown) => Promise<void> | undefined, cut: AbortSignal) => Promise<T>,
+): Operation<T> {
+  let watcher: ((step: Progress) => Promise<void> | undefined) | undefined;
+  const never = new AbortController().signal;
+  // begun at once, whether it is awaited or watched
+  const result = run((step) => watcher?.(step as Progress), signal ?? never);
+  result.catch(() => {});
+  return {
+    // biome-ignore lint/suspicious/noThenProperty: an operation is awaited as a promise is
+    then: (...handlers) => result.then(...handlers),
+    [Symbol.asyncIterator]: () =>
+      follow<Progress>(async (push) => {
+        watcher = push;
+        await result;
+      }),
+  };
+}
