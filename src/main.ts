@@ -38,12 +38,16 @@ async function terminal(): Promise<Terminal> {
   };
 }
 
+/** The executable is built to put compiling to machine code off, which a command of some milliseconds has nothing of. */
+const compileEagerly = (): void => Bun.unsafe.setJITPolicy(1);
+
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
   { runtimes, defaultRuntime, cgroupDriver, registries, policy, ...others }: EngineFlags,
   settings: readonly EngineSetting[],
 ): Promise<void> {
+  compileEagerly();
   const places = await dockerPlaces(run, others);
   const { availableParallelism } = await import("node:os");
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
@@ -109,6 +113,7 @@ async function deepQueue(): Promise<(fd: number) => void> {
 
 /** Answers containers' questions for names; the engine started it. Returns when no container needs that any more. */
 async function serveResolver(run: string): Promise<void> {
+  compileEagerly();
   const { serveResolver } = await import("./networks/dns/resolver.ts");
   for (const signal of ["SIGHUP", "SIGINT"]) process.on(signal, () => {});
   serveResolver({ run, log: (message) => console.error(`${new Date().toISOString()} ${message}`) });
