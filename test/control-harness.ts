@@ -48,6 +48,7 @@ export class ControlHarness {
     const context: Context = {
       root: this.root,
       run: this.run,
+      selected: { context: "default", endpoint: { kind: "local" } },
       socket,
       cwd: "/jars",
       env: options.env ?? {},
@@ -64,6 +65,7 @@ export class ControlHarness {
         throw new Exit(code);
       },
       serveEngine: async () => {},
+      checkEngine: () => Promise.reject(new Error("no engine here")),
       serveResolver: async () => {},
     };
     const exitCode = await main(argv, () => context);

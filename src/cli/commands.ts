@@ -62,6 +62,15 @@ const imageTree = entry(
 );
 const systemDf = entry("show what images, containers and volumes take", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
+const contextCreate = entry("give an engine elsewhere a name", async () => (await import("./context-create.ts")).command);
+const contextLs = entry("list contexts", async () => (await import("./context-ls.ts")).command);
+const contextUse = entry("have commands go to a context's engine", async () => (await import("./context-use.ts")).command);
+const contextShow = entry("print the context in force", async () => (await import("./context-show.ts")).command);
+const contextInspect = entry("show everything about contexts", async () => (await import("./context-inspect.ts")).command);
+const contextUpdate = entry("change a context", async () => (await import("./context-update.ts")).command);
+const contextRm = entry("remove contexts", async () => (await import("./context-rm.ts")).command);
+const contextExport = entry("write a context to a file", async () => (await import("./context-export.ts")).command);
+const contextImport = entry("make a context of a file", async () => (await import("./context-import.ts")).command);
 const systemDialStdio = entry(
   "connect standard input and output to the engine",
   async () => (await import("./system-dial-stdio.ts")).command,
@@ -118,6 +127,7 @@ const bootstrap = entry(
 const engineStart = entry("start the engine", async () => (await import("./engine-start.ts")).command);
 const engineStop = entry("stop the engine; containers run on", async () => (await import("./engine-stop.ts")).command);
 const engineStatus = entry("show the engine's state", async () => (await import("./engine-status.ts")).command);
+const engineReload = entry("have the engine read its settings anew", async () => (await import("./engine-reload.ts")).command);
 const engineConfig = entry("show what the engine is set to", async () => (await import("./engine-config.ts")).command);
 const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
 const engineResolver = entry(
@@ -281,6 +291,22 @@ export const groups: Readonly<Record<string, Group>> = {
       remove: { ...volumeRm, hidden: true },
     },
   },
+  context: {
+    summary: "names for engines elsewhere",
+    commands: {
+      create: contextCreate,
+      ls: contextLs,
+      use: contextUse,
+      show: contextShow,
+      inspect: contextInspect,
+      update: contextUpdate,
+      rm: contextRm,
+      export: contextExport,
+      import: contextImport,
+      list: { ...contextLs, hidden: true },
+      remove: { ...contextRm, hidden: true },
+    },
+  },
   snapshot: {
     summary: "files of containers at one moment",
     otherwise: "create",
@@ -299,6 +325,7 @@ export const groups: Readonly<Record<string, Group>> = {
       stop: engineStop,
       status: engineStatus,
       config: engineConfig,
+      reload: engineReload,
       logs: engineLogs,
       resolver: engineResolver,
     },

@@ -6,6 +6,7 @@ import { generateName } from "../lib/names.ts";
 import { NEVER, nowNs } from "../lib/time.ts";
 import { containerCgroup } from "./cgroups.ts";
 import { Container } from "./container.ts";
+import { withDefaults } from "./container-defaults.ts";
 import { type MadeMounts, makeMounts } from "./container-volumes.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
@@ -133,12 +134,14 @@ export interface Origin {
 /** The record of a container that does not exist yet, nor do those in `beside`; makes and reserves nothing. */
 export function draft(
   context: Context,
-  asked: ContainerRequest,
+  given: ContainerRequest,
   origin?: Origin,
   beside: readonly ContainerRecord[] = [],
 ): ContainerRecord {
+  // a fork has what its origin was made with
+  const asked = origin && given.log ? { ...given, log: given.log } : withDefaults(given, context.configuration.containers);
   checkNetworking(context, asked);
-  const request = resolveLinks(context, asked);
+  const request = { ...resolveLinks(context, asked), log: asked.log };
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
   checkModes(context, request);
@@ -151,12 +154,11 @@ export function draft(
   refuseOpenSources(runtime, mounts);
   refuseInit(runtime, request);
   const healthcheck = healthCheckOf(request.health, image?.config.config.Healthcheck);
-  const log = request.log ?? { driver: "json-file" as const, maxSize: 100 * 2 ** 20, maxFiles: 3 };
   return {
     id,
     name: chooseName(context, request.name, beside),
     createdNs: nowNs().toString(),
-    request: { ...byId(context, request), log },
+    request: byId(context, request),
     imageId: image?.id ?? "",
     ...(origin ? { snapshot: origin.snapshot } : {}),
     args: commandOf(request, image),
@@ -166,7 +168,7 @@ export function draft(
     cgroupPath: containerCgroup(context.cgroups.driver, context.cgroupRoots.own, id, request.cgroupParent),
     ...(runtime ? { runtime } : {}),
     ...(healthcheck ? { healthcheck } : {}),
-    logFile: log.driver === "cri" ? "container.log" : `${id}-json.log`,
+    logFile: request.log.driver === "cri" ? "container.log" : `${id}-json.log`,
     state: { status: "created", pid: 0, exitCode: 0, oomKilled: false, error: "", startedAt: NEVER, finishedAt: NEVER },
     bootId: context.bootId,
   };

@@ -1,7 +1,6 @@
 /** From a container's record to what runs: the OCI specification, then the plan. Looks things up; decides nothing the runtime decides. */
-import { readFileSync } from "node:fs";
 import type { MountedImage } from "../images/types.ts";
-import { messageOf, OnggiError } from "../lib/errors.ts";
+import { OnggiError } from "../lib/errors.ts";
 import type { Seccomp, Spec } from "../oci/spec.ts";
 import { type Plan, reg, type Supervision } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
@@ -21,6 +20,7 @@ import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/sec
 import { close, O, open } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
 import type { Container } from "./container.ts";
+import { profileText } from "./container-defaults.ts";
 import { type OpenSources, openSources } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
@@ -85,16 +85,6 @@ export function withImage<T>(context: Context, id: string, above: readonly strin
 /** Filters by what they depend on; resolving and compiling the default one takes some milliseconds. */
 const sections = new Map<string, Seccomp | null>();
 const programs = new WeakMap<Seccomp, CompiledSeccomp>();
-
-/** The text of a profile: the file a client named was read by the client, so a path here is the host's. */
-function profileText(option: string): string {
-  if (!option.startsWith("/")) return option;
-  try {
-    return readFileSync(option, "utf8");
-  } catch (error) {
-    throw new OnggiError("invalid_seccomp_profile", `--security-opt seccomp=${option}: ${messageOf(error)}`);
-  }
-}
 
 function seccompSection(context: Context, request: ContainerRequest, capabilities: readonly string[]): Seccomp | null {
   const option = parseSecurityOptions(request.securityOpt).seccomp ?? "default";

@@ -201,6 +201,8 @@ export interface ContainerRequest {
   /** Seconds. */
   stopTimeout?: number;
   log?: LogConfig;
+  /** Without `log`: options for the engine's default driver, as Docker spells them. */
+  logOptions?: Record<string, string>;
   cgroupParent?: string;
   /** The lease it ends with; see the control call `lease`. */
   lease?: string;

@@ -55,6 +55,8 @@ export interface ServeOptions {
   handlers: Handlers;
   /** Told of what handlers throw that is no OnggiError. */
   log?: (message: string) => void;
+  /** Whether that is told of every call. */
+  isDebugged?: () => boolean;
   /** Told the descriptor of the socket that listens. */
   bound?: (fd: number) => void;
   /** Seconds a client has to send its request. */
@@ -74,27 +76,31 @@ export interface ControlServer {
  */
 export async function serve(options: ServeOptions): Promise<ControlServer> {
   const connections = new Set<ServerConnection>();
-  const listener = await listenAt(options.path, 0o600, options.bound, (path) =>
-    Bun.listen<ServerConnection>({
-      unix: path,
-      socket: {
-        binaryType: "uint8array",
-        open(socket) {
-          const connection = new ServerConnection(socket, options, () => connections.delete(connection));
-          socket.data = connection;
-          connections.add(connection);
-          connection.welcome();
-          socket.timeout(options.requestTimeout ?? 10);
+  const listener = await listenAt(
+    options.path,
+    0o600,
+    (path) =>
+      Bun.listen<ServerConnection>({
+        unix: path,
+        socket: {
+          binaryType: "uint8array",
+          open(socket) {
+            const connection = new ServerConnection(socket, options, () => connections.delete(connection));
+            socket.data = connection;
+            connections.add(connection);
+            connection.welcome();
+            socket.timeout(options.requestTimeout ?? 10);
+          },
+          data: (socket, chunk) => socket.data.received(chunk),
+          drain: (socket) => socket.data.drained(),
+          // a client that has ended its side has gone: there is no half-open call
+          end: (socket) => socket.data.closed(),
+          close: (socket) => socket.data.closed(),
+          timeout: (socket) => socket.data.timedOut(),
+          error: (socket) => socket.data?.closed(),
         },
-        data: (socket, chunk) => socket.data.received(chunk),
-        drain: (socket) => socket.data.drained(),
-        // a client that has ended its side has gone: there is no half-open call
-        end: (socket) => socket.data.closed(),
-        close: (socket) => socket.data.closed(),
-        timeout: (socket) => socket.data.timedOut(),
-        error: (socket) => socket.data?.closed(),
-      },
-    }),
+      }),
+    options.bound ? { bound: options.bound } : {},
   );
   return {
     get active() {
@@ -200,6 +206,8 @@ class ServerConnection {
   async #run(payload: RequestPayload): Promise<void> {
     try {
       const handler = this.#handler(payload);
+      const { isDebugged, log } = this.#options;
+      if (isDebugged?.()) log?.(`call ${payload.call}`);
       const result = await handler(this.#call(payload.call as CallName, payload.request));
       this.#finish(encodeJson(frame.result, result));
     } catch (error) {
