@@ -28,7 +28,7 @@ const byStatus: Readonly<Record<number, string>> = {
   409: "exec_running lease_ended lease_held mount_busy mount_covered not_attached not_running paused secrets_missing wrong_state",
   500: `cgroup_not_found invalid_cgroup_driver policy_invalid port_in_use registry_answer_invalid registry_config_invalid`,
   501: "no_logs",
-  503: "addresses_exhausted cluster_unavailable engine_stopping",
+  503: "addresses_exhausted cluster_unavailable engine_stopping listener_late",
   507: "out_of_disk",
 };
 

@@ -43,6 +43,8 @@ export interface HttpServerOptions {
   readonly processPeer: (fd: number) => ProcessPeer;
   /** Told of what handlers throw, and of clients that are refused in the TLS handshake. */
   readonly log: (message: string) => void;
+  /** Told the descriptor of the socket that listens. */
+  readonly bound?: (fd: number) => void;
 }
 
 export interface HttpServer {
@@ -81,7 +83,7 @@ function listenSecurely({ hostname, port, tls }: SecurePort, socket: Bun.SocketH
 }
 
 /** Listens, in place of whatever socket lies at the path. Throws what bind(2) says, and for certificates that are none. */
-export async function serveHttp({ at, handler, processPeer, log }: HttpServerOptions): Promise<HttpServer> {
+export async function serveHttp({ at, handler, processPeer, log, bound }: HttpServerOptions): Promise<HttpServer> {
   const connections = new Set<HttpConnection>();
   const handshakes = new Handshakes(log);
   const begin = (socket: Bun.Socket<Data>): void => {
@@ -117,7 +119,10 @@ export async function serveHttp({ at, handler, processPeer, log }: HttpServerOpt
   };
   const listener =
     "path" in at
-      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), at.gid)
+      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), {
+          ...(at.gid === undefined ? {} : { gid: at.gid }),
+          ...(bound ? { bound } : {}),
+        })
       : listenSecurely(at, events);
   const watch = setInterval(() => {
     const now = Date.now();
