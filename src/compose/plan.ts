@@ -18,6 +18,8 @@ export interface PlanOptions {
   /** The services alone. */
   readonly withoutDependencies?: boolean;
   readonly removeOrphans?: boolean;
+  /** What is made anew is started before the old one is stopped, whatever `deploy.update_config.order` says. */
+  readonly rolling?: boolean;
 }
 
 export type ContainerStep =

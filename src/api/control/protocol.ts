@@ -58,6 +58,7 @@ import type {
   NetworkRequest,
   Node,
   PathStat,
+  PortRequest,
   ProcessList,
   PulledName,
   PullRequest,
@@ -165,9 +166,19 @@ export interface Calls {
     result: { id: string; exitCode: number; detached?: boolean; error?: string };
     item: { id: string; warnings: string[] } | { trace: TraceStage[] };
   };
+  /** `unnamed`: nobody finds it by name until it takes another's place. */
   start: {
-    request: { container: string; attach?: AttachStreams; size?: TerminalSize };
+    request: { container: string; attach?: AttachStreams; size?: TerminalSize; unnamed?: boolean };
     result: { id: string; exitCode?: number; detached?: boolean };
+    item: never;
+  };
+  /**
+   * Of two that run: `container` publishes these ports from now on; those that `from` has answer all the while, and new connections go at
+   * once to `container`. Others find it by its names, and `from` no longer.
+   */
+  takeOver: {
+    request: { container: string; from: string; publish: PortRequest[] };
+    result: Record<never, never>;
     item: never;
   };
   /** Ends with what was stopped; `timeout` seconds, then SIGKILL. */

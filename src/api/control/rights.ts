@@ -14,6 +14,7 @@ const needs: Needs = {
   run: "admin",
   // what is typed is read by whatever runs there
   start: ({ attach }) => (attach ? "admin" : "operate"),
+  takeOver: "admin",
   stop: "operate",
   restart: "operate",
   rename: "operate",
