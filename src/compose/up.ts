@@ -2,11 +2,12 @@ import type { PortRequest } from "../api/control/types.ts";
 import { Limiter } from "../lib/limiter.ts";
 import { compilePorts } from "./compile-networks.ts";
 import { anonymousVolumes, create, giveWay, remove, type StopOptions, start, stop } from "./containers.ts";
+import { exclusively } from "./exclusive.ts";
 import { type Host, told } from "./host.ts";
 import { ensureImages, type ImageOptions } from "./images.ts";
 import { containerName, dependenciesOf, neededServices, temporaryName } from "./names.ts";
 import { type ObservedContainer, observe } from "./observe.ts";
-import { type ContainerStep, type Plan, type PlanOptions, planUp, type ServicePlan } from "./plan.ts";
+import { type ContainerStep, chosenServices, type Plan, type PlanOptions, planUp, type ServicePlan } from "./plan.ts";
 import type { Project, Service } from "./project.ts";
 import { makeNetwork, makeVolume } from "./resources.ts";
 import { untilOne, untilSteady } from "./wait.ts";
@@ -34,32 +35,25 @@ export interface UpResult {
 
 /** Makes what there is of a project what its files say. Done once more it changes nothing; what stopped half-way it completes. */
 export async function up(host: Host, project: Project, options: UpOptions): Promise<UpResult> {
-  const plan = await planOf(host, project, options);
-  for (const warning of plan.warnings) host.warn(warning);
-  await Promise.all([
-    ...plan.networks.map((step) => makeNetwork(host, project, step)),
-    ...plan.volumes.map((step) => makeVolume(host, project, step)),
-  ]);
-  return new Convergence(host, project, plan, options).run();
+  const images = await ensureImages(host, project, chosenServices(project, options), options);
+  return exclusively(host, project.name, async () => {
+    const plan = planUp(project, await observe(host.call, project.name), images, options);
+    for (const warning of plan.warnings) host.warn(warning);
+    if (!plan.removeOrphans && !options.ignoreOrphans) warnOfOrphans(host, plan);
+    await Promise.all([
+      ...plan.networks.map((step) => makeNetwork(host, project, step)),
+      ...plan.volumes.map((step) => makeVolume(host, project, step)),
+    ]);
+    return new Convergence(host, project, plan, options).run();
+  });
 }
 
-async function planOf(host: Host, project: Project, options: UpOptions): Promise<Plan> {
-  const observed = await observe(host.call, project.name);
-  const draft = planUp(project, observed, new Map(), options);
-  const images = await ensureImages(
-    host,
-    project,
-    draft.services.map(({ service }) => service),
-    options,
+function warnOfOrphans(host: Host, { orphans }: Plan): void {
+  if (orphans.length === 0) return;
+  const names = orphans.map(({ name }) => name).join(", ");
+  host.warn(
+    `Found orphan containers (${names}) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.`,
   );
-  const plan = planUp(project, observed, images, options);
-  if (plan.orphans.length > 0 && !plan.removeOrphans && !options.ignoreOrphans) {
-    const names = plan.orphans.map(({ name }) => name).join(", ");
-    host.warn(
-      `Found orphan containers (${names}) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.`,
-    );
-  }
-  return plan;
 }
 
 /** A container that is there and what is still to be done with it. */

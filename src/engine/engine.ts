@@ -21,6 +21,7 @@ import { explainContainer } from "./explain.ts";
 import { watchGuests } from "./guest-watch.ts";
 import { guestsOf } from "./guests.ts";
 import { takeOver } from "./hand-over.ts";
+import { Holds } from "./holds.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout } from "./layout.ts";
@@ -167,6 +168,9 @@ export class Engine {
       throw error;
     }
   }
+
+  /** What clients must not do at once. */
+  readonly holds = new Holds();
 
   takeOver(reference: string, from: string, publish: PortRequest[]): Promise<void> {
     return takeOver(this.context, this.find(reference), this.find(from), publish);

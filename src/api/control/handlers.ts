@@ -81,6 +81,10 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       await engine.takeOver(container, from, publish);
       return {};
     },
+    hold: async (call) => {
+      await engine.holds.hold(call.request.name, () => void call.item({}), call.signal);
+      return {};
+    },
     stop: async ({ request }) => ({ id: await engine.stop(request.container, request.signal, request.timeout) }),
     restart: async ({ request }) => ({ id: await engine.restart(request.container, request.signal, request.timeout) }),
     rename: async ({ request }) => ({ id: await engine.rename(request.container, request.name) }),

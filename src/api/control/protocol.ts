@@ -181,6 +181,8 @@ export interface Calls {
     result: Record<never, never>;
     item: never;
   };
+  /** A name that one client has at a time: ITEM when it is this one's, until it leaves. Those who ask meanwhile wait in turn. */
+  hold: { request: { name: string }; result: Record<never, never>; item: Record<never, never> };
   /** Ends with what was stopped; `timeout` seconds, then SIGKILL. */
   stop: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
   /** Stops it, if it runs, and starts it. */

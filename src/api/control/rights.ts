@@ -15,6 +15,7 @@ const needs: Needs = {
   // what is typed is read by whatever runs there
   start: ({ attach }) => (attach ? "admin" : "operate"),
   takeOver: "admin",
+  hold: "operate",
   stop: "operate",
   restart: "operate",
   rename: "operate",
