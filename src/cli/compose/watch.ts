@@ -5,6 +5,7 @@ import { bool } from "../flags.ts";
 import { defineCompose } from "./command.ts";
 import { hostOf, withHost } from "./host.ts";
 import { openDisplay } from "./progress.ts";
+import { upOptions } from "./up-options.ts";
 
 export const command = defineCompose({
   usage: "[flags] [SERVICE...]",
@@ -20,7 +21,7 @@ export const command = defineCompose({
   async run(compose, values, args) {
     const { context, globals } = compose;
     const project = await compose.project(args);
-    if (!values["no-up"]) await withHost(compose, "Running", (host) => up(host, project, { services: args }));
+    if (!values["no-up"]) await withHost(compose, "Running", (host) => up(host, project, upOptions(compose, {}, args)));
     const stop = new AbortController();
     const offs = ["SIGINT", "SIGTERM"].map((name) => context.signals.on(name, () => stop.abort()));
     const display = await openDisplay(context, { ...globals, progress: "quiet" }, "Watching");
