@@ -6,7 +6,8 @@ import type { HttpServer, Place } from "./api/http/server.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 import type { DockerHostFlags } from "./cli/docker-host.ts";
 import type { EngineSettings } from "./cli/engine-settings.ts";
-import type { Configuration, Engine } from "./engine/index.ts";
+import type { Configuration, Engine, ServiceManager } from "./engine/index.ts";
+import type { Reloaded } from "./engine/types.ts";
 
 /**
  * The composition root: the only module that knows every layer. What is not needed is not loaded: everything comes by dynamic import.
@@ -44,14 +45,15 @@ async function serveEngine(
   read: () => EngineSettings,
 ): Promise<void> {
   const { flags, values } = read();
-  const places = await dockerPlaces(run, flags, values.group);
+  const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
   sizeThreadPool(availableParallelism() + 4);
-  const { openEngine } = await import("./engine/index.ts");
+  const { openEngine, ServiceManager } = await import("./engine/index.ts");
+  const manager = new ServiceManager(process.env, process.pid, log);
+  const places = await dockerPlaces(run, flags, values.group, manager.sockets.get("docker"));
   const { handlersOf } = await import("./api/control/handlers.ts");
   const { serve } = await import("./api/control/server.ts");
-  const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const { selfCommand } = await import("./cli/engine-process.ts");
   const self = selfCommand(process.execPath, process.argv[1]);
   const { cniOptions } = await import("./cli/engine-cni.ts");
@@ -69,35 +71,56 @@ async function serveEngine(
   });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
-  process.on("SIGHUP", () => reload(engine, log));
+  const reload = (): Reloaded => reloadSettings(engine, manager, log);
+  // its log says what became of it
+  process.on("SIGHUP", () => void attempt(reload));
   const isDebugged = (): boolean => engine.configuration.debug;
-  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log, isDebugged });
+  const handlers = handlersOf(engine, { shutdown: stopped.resolve, reload });
+  const server = await serve({ path: socket, fd: manager.sockets.get("onggi"), handlers, log, isDebugged });
   const docker = await serveDocker(engine, places, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
+  manager.ready(`serves ${socket}`);
   await stopped.promise;
+  manager.stopping();
   engine.leases.suspend();
   await Promise.all(docker.map((each) => each.close()));
   await server.close();
   await engine.close();
 }
 
-/** What is wrong with the settings that are written changes nothing. */
-function reload(engine: Engine, log: (message: string) => void): void {
+/** What is wrong with the settings that are written changes nothing. Throws it. */
+function reloadSettings(engine: Engine, manager: ServiceManager, log: (message: string) => void): Reloaded {
+  manager.reloading();
   try {
-    engine.reload();
+    const reloaded = engine.reload();
+    manager.ready(`serves ${engine.layout.run}/onggi.sock`);
+    return reloaded;
   } catch (error) {
-    log(`settings stay as they were: ${error instanceof Error ? error.message : error}`);
+    const why = `settings stay as they were: ${error instanceof Error ? error.message : error}`;
+    log(why);
+    manager.ready(why);
+    throw error;
   }
 }
 
-/** Where Docker's API is: at a socket, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
+function attempt(work: () => unknown): void {
+  try {
+    work();
+  } catch {
+    // said already
+  }
+}
+
+/** Where Docker's API is: at a socket, which a service manager may have opened, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
 async function dockerPlaces(
   run: string,
   flags: Pick<EngineFlags, "dockerSocket" | keyof DockerHostFlags>,
   group: string | undefined,
+  fd: number | undefined,
 ): Promise<Place[]> {
   const { dockerSocket: path = `${run}/docker.sock` } = flags;
   const { dockerPorts } = await import("./cli/docker-host.ts");
+  if (fd !== undefined) return [{ fd }, ...dockerPorts(flags)];
   const { groupId } = await import("./cli/groups.ts");
   const socket = { path, mode: 0o660, ...(group === undefined ? {} : { gid: groupId(group) }) };
   return [...(path === "none" ? [] : [socket]), ...dockerPorts(flags)];

@@ -23,6 +23,7 @@ export { ContainerNotFound } from "./context.ts";
 export { Engine } from "./engine.ts";
 export type { LogEntry } from "./logs.ts";
 export { type EngineOptions, LockHeld, openEngine } from "./open.ts";
+export { ServiceManager } from "./service-manager.ts";
 export type { RuntimeOptions } from "./runtimes.ts";
 export { StartFailed } from "./start-failed.ts";
 export { WrongState } from "./state.ts";

@@ -10,6 +10,29 @@ export function unlinkIfThere(path: string): void {
   }
 }
 
+/** Where a unix socket is to listen: at a path, in place of what lies there, or as somebody has opened it, who also takes it away. */
+export type UnixPlace = { readonly path: string; readonly mode: number; readonly gid?: number } | { readonly fd: number };
+
+/** Listens there; `close` ends that, and takes away what was put at the path. Throws what bind(2) says. */
+export async function listenOn<D>(
+  place: UnixPlace,
+  options: Omit<Bun.UnixSocketOptions<D>, "unix">,
+): Promise<{ close(): void }> {
+  if ("fd" in place) {
+    // Bun has it, and its types not yet
+    const listener = Bun.listen<D>({ ...options, fd: place.fd } as never);
+    return { close: () => listener.stop() };
+  }
+  const { path, mode, gid } = place;
+  const listener = await listenAt(path, mode, (unix) => Bun.listen<D>({ ...options, unix }), gid);
+  return {
+    close() {
+      listener.stop();
+      unlinkIfThere(path);
+    },
+  };
+}
+
 /**
  * Has `listen` bind a unix socket that then lies at `path` with these permissions (and that group), in place of whatever lies there. The path is
  * never missing while it is replaced, and nobody can connect before the permissions are right. Throws what bind(2) says.

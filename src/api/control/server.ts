@@ -1,5 +1,5 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
-import { listenAt, unlinkIfThere } from "../../lib/unix-listener.ts";
+import { listenOn } from "../../lib/unix-listener.ts";
 import { decodeJson, encodeJson, type Frame, FrameDecoder, startsLikeHttp } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
@@ -51,7 +51,9 @@ export interface Call<K extends CallName> {
 export type Handlers = { [K in CallName]: (call: Call<K>) => Promise<Calls[K]["result"]> };
 
 export interface ServeOptions {
+  /** Where it listens; `fd`: a socket that is open there already. */
   path: string;
+  fd?: number | undefined;
   handlers: Handlers;
   /** Told of what handlers throw that is no OnggiError. */
   log?: (message: string) => void;
@@ -69,40 +71,37 @@ export interface ControlServer {
 }
 
 /**
- * Listens on `path`, mode 0600, in place of whatever socket lies there: the caller holds the lock that makes this engine the
+ * Listens on `path` (unless it is listened at already), mode 0600, in place of whatever socket lies there: the caller holds the lock that makes this engine the
  * only one. The path is never missing while it is replaced. Throws what bind(2) says.
  */
 export async function serve(options: ServeOptions): Promise<ControlServer> {
   const connections = new Set<ServerConnection>();
-  const listener = await listenAt(options.path, 0o600, (path) =>
-    Bun.listen<ServerConnection>({
-      unix: path,
-      socket: {
-        binaryType: "uint8array",
-        open(socket) {
-          const connection = new ServerConnection(socket, options, () => connections.delete(connection));
-          socket.data = connection;
-          connections.add(connection);
-          connection.welcome();
-          socket.timeout(options.requestTimeout ?? 10);
-        },
-        data: (socket, chunk) => socket.data.received(chunk),
-        drain: (socket) => socket.data.drained(),
-        // a client that has ended its side has gone: there is no half-open call
-        end: (socket) => socket.data.closed(),
-        close: (socket) => socket.data.closed(),
-        timeout: (socket) => socket.data.timedOut(),
-        error: (socket) => socket.data?.closed(),
+  const { path, fd } = options;
+  const listener = await listenOn<ServerConnection>(fd === undefined ? { path, mode: 0o600 } : { fd }, {
+    socket: {
+      binaryType: "uint8array",
+      open(socket) {
+        const connection = new ServerConnection(socket, options, () => connections.delete(connection));
+        socket.data = connection;
+        connections.add(connection);
+        connection.welcome();
+        socket.timeout(options.requestTimeout ?? 10);
       },
-    }),
-  );
+      data: (socket, chunk) => socket.data.received(chunk),
+      drain: (socket) => socket.data.drained(),
+      // a client that has ended its side has gone: there is no half-open call
+      end: (socket) => socket.data.closed(),
+      close: (socket) => socket.data.closed(),
+      timeout: (socket) => socket.data.timedOut(),
+      error: (socket) => socket.data?.closed(),
+    },
+  });
   return {
     get active() {
       return connections.size;
     },
     async close(grace = 2000) {
-      listener.stop();
-      unlinkIfThere(options.path);
+      listener.close();
       const deadline = Date.now() + grace;
       while (connections.size > 0 && Date.now() < deadline) await Bun.sleep(10);
       for (const connection of connections) connection.closed();
