@@ -48,6 +48,7 @@ export class ControlHarness {
     const context: Context = {
       root: this.root,
       run: this.run,
+      selected: { context: "default", endpoint: { kind: "local" } },
       socket,
       cwd: "/jars",
       env: options.env ?? {},

@@ -1,12 +1,19 @@
 import type { CallHandlers } from "../api/control/client.ts";
 import type { CallName } from "../api/control/protocol.ts";
-import type { Context } from "./context.ts";
+import { type Context, isRemote } from "./context.ts";
 import { UsageError } from "./errors.ts";
 
-/** Where `import` and `load` read from: a file, which the engine opens itself, or this process's standard input. */
+/**
+ * Where `import` and `load` read from: a file that an engine of this host opens itself, or what this process sends, standard input
+ * or a file. What is sent is not part of the request.
+ */
 export interface Source {
-  path?: string;
+  readonly request: { readonly path?: string };
+  readonly sent: (() => ReadableStream<Uint8Array>) | undefined;
 }
+
+/** The engine reads nothing from here. */
+export const nothing: Source = { request: {}, sent: undefined };
 
 /** Throws UsageError for a file that is not there, and for a terminal. */
 export async function sourceOf(context: Context, file: string | undefined): Promise<Source> {
@@ -14,21 +21,22 @@ export async function sourceOf(context: Context, file: string | undefined): Prom
     const terminal = await context.terminal();
     if (terminal.isTerminal(0))
       throw new UsageError("name a file, or give the archive on standard input: there it is a terminal");
-    return {};
+    return { request: {}, sent: () => context.stdin() };
   }
   const path = file.startsWith("/") ? file : `${context.cwd}/${file}`;
   if (!(await Bun.file(path).exists())) throw new UsageError(`${file}: no such file`);
-  return { path };
+  return isRemote(context) ? { request: {}, sent: () => Bun.file(path).stream() } : { request: { path }, sent: undefined };
 }
 
-/** Sends standard input when the source is that, and shows progress on a terminal. */
+/** Sends what is to be sent, and shows progress on a terminal. */
 export function transfer<K extends CallName>(context: Context, source: Source, quiet: boolean): CallHandlers<K> {
   return {
     ...(quiet ? {} : { progress: (step) => showProgress(context, step) }),
     opened: (input) => {
-      if (source.path !== undefined) return;
+      const { sent } = source;
+      if (sent === undefined) return;
       void (async () => {
-        for await (const chunk of context.stdin()) await input.stdin(chunk);
+        for await (const chunk of sent()) await input.stdin(chunk);
         input.endStdin();
       })().catch(() => input.endStdin());
     },

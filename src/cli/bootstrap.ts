@@ -1,4 +1,4 @@
-import { transfer } from "./archive.ts";
+import { nothing, transfer } from "./archive.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool, text } from "./flags.ts";
@@ -17,8 +17,7 @@ export const command = define({
     const image = await context.call(
       "bootstrap",
       { distribution, ...(values.name === undefined ? {} : { name: values.name }) },
-      // the engine reads nothing from here
-      transfer<"bootstrap">(context, { path: "" }, values.quiet ?? false),
+      transfer<"bootstrap">(context, nothing, values.quiet ?? false),
     );
     await line(context.stdout, image.names[0] ?? image.id);
     return 0;

@@ -3,6 +3,7 @@ import { lookUp } from "../lib/tables.ts";
 import type { Command, Entry } from "./command.ts";
 import { commands, groups } from "./commands.ts";
 import type { Context } from "./context.ts";
+import type { Asked } from "./context-store.ts";
 import { Exit, exitCodeOf, UsageError } from "./errors.ts";
 import { bool, HelpWanted, parseFlags, text, UnknownFlag } from "./flags.ts";
 
@@ -12,12 +13,11 @@ import { bool, HelpWanted, parseFlags, text, UnknownFlag } from "./flags.ts";
  *     process.exitCode = await main(process.argv.slice(2), (locations) => makeContext(locations));
  */
 
-export interface Locations {
-  root: string | undefined;
-  run: string | undefined;
-}
+export type Locations = Asked;
 
 const globals = {
+  host: text("H", "ADDRESS", "engine elsewhere: ssh://... or unix://..."),
+  context: text("c", "CONTEXT", "engine of that context"),
   root: text("", "DIR", "data root"),
   run: text("", "DIR", "run directory"),
   version: bool("v", "version"),
@@ -25,11 +25,12 @@ const globals = {
 
 /** Runs one command line and gives its exit code. Throws nothing. */
 export async function main(argv: readonly string[], contextOf: (locations: Locations) => Context): Promise<number> {
-  let context = contextOf({ root: undefined, run: undefined });
+  let context = contextOf({});
   try {
     const { values, args } = parseFlags(globals, argv, false);
-    if (values.root !== undefined || values.run !== undefined) context = contextOf({ root: values.root, run: values.run });
-    return await dispatch(context, values.version ? ["version"] : args);
+    const { version, ...locations } = values;
+    if (Object.keys(locations).length > 0) context = contextOf(locations);
+    return await dispatch(context, version ? ["version"] : args);
   } catch (error) {
     return report(context, error, "", 125).catch(() => 125);
   }

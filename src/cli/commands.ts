@@ -62,6 +62,15 @@ const imageTree = entry(
 );
 const systemDf = entry("show what images, containers and volumes take", async () => (await import("./system-df.ts")).command);
 const systemCheck = entry("verify the image store, and repair it", async () => (await import("./system-check.ts")).command);
+const contextCreate = entry("give an engine elsewhere a name", async () => (await import("./context-create.ts")).command);
+const contextLs = entry("list contexts", async () => (await import("./context-ls.ts")).command);
+const contextUse = entry("have commands go to a context's engine", async () => (await import("./context-use.ts")).command);
+const contextShow = entry("print the context in force", async () => (await import("./context-show.ts")).command);
+const contextInspect = entry("show everything about contexts", async () => (await import("./context-inspect.ts")).command);
+const contextUpdate = entry("change a context", async () => (await import("./context-update.ts")).command);
+const contextRm = entry("remove contexts", async () => (await import("./context-rm.ts")).command);
+const contextExport = entry("write a context to a file", async () => (await import("./context-export.ts")).command);
+const contextImport = entry("make a context of a file", async () => (await import("./context-import.ts")).command);
 const systemDialStdio = entry(
   "connect standard input and output to the engine",
   async () => (await import("./system-dial-stdio.ts")).command,
@@ -280,6 +289,22 @@ export const groups: Readonly<Record<string, Group>> = {
       cp: volumeCp,
       list: { ...volumeLs, hidden: true },
       remove: { ...volumeRm, hidden: true },
+    },
+  },
+  context: {
+    summary: "names for engines elsewhere",
+    commands: {
+      create: contextCreate,
+      ls: contextLs,
+      use: contextUse,
+      show: contextShow,
+      inspect: contextInspect,
+      update: contextUpdate,
+      rm: contextRm,
+      export: contextExport,
+      import: contextImport,
+      list: { ...contextLs, hidden: true },
+      remove: { ...contextRm, hidden: true },
     },
   },
   snapshot: {

@@ -69,6 +69,7 @@ const lister = (what: Completion | undefined): string | undefined => {
   if (what === "running") return "onggi ps --format '{{.Names}}'";
   if (what === "network") return "onggi network ls --format '{{.Name}}'";
   if (what === "image") return "onggi images --format '{{.Repository}}:{{.Tag}}'";
+  if (what === "context") return "onggi context ls -q";
   if (what === "volume") return "onggi volume ls -q";
   if (Array.isArray(what)) return `printf '%s\\n' ${what.join(" ")}`;
   return undefined;

@@ -1,5 +1,7 @@
 import type { CallHandlers } from "../api/control/client.ts";
 import type { CallName, Calls, TerminalSize } from "../api/control/protocol.ts";
+import type { Selected } from "./context-store.ts";
+import { UsageError } from "./errors.ts";
 
 /** Where a command writes. A promise: wait for it before writing more. */
 export interface Sink {
@@ -59,6 +61,9 @@ export interface Context {
   /** Data root and run directory of the engine, absolute. */
   readonly root: string;
   readonly run: string;
+  /** Where the engine is. Throws what keeps that from being known: a context that is not there. */
+  readonly selected: Selected;
+  /** The engine's control socket; an address where it is elsewhere. */
   readonly socket: string;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -82,6 +87,14 @@ export interface Context {
   checkEngine(flags: EngineFlags): Promise<void>;
   /** Answers containers' questions for names, below the run directory, as long as one needs that. */
   serveResolver(): Promise<void>;
+}
+
+/** The engine is on another host: paths of this one mean nothing to it. */
+export const isRemote = ({ selected }: Pick<Context, "selected">): boolean => selected.endpoint.kind === "ssh";
+
+/** Throws UsageError for an engine on another host. `what`: as in "engine.log", something that is looked for here. */
+export function localOnly(context: Pick<Context, "selected">, what: string): void {
+  if (isRemote(context)) throw new UsageError(`${what} would be one of the engine's host, not of this one: log in there`);
 }
 
 /** Writes one line. */

@@ -1,5 +1,6 @@
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
+import { localOnly } from "./context.ts";
 
 export const command = define({
   usage: "",
@@ -8,6 +9,7 @@ export const command = define({
   args: [0, 0],
   examples: [],
   async run(context) {
+    localOnly(context, "engine.log");
     const path = `${context.root}/engine.log`;
     const file = Bun.file(path);
     if (!(await file.exists()))

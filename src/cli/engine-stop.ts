@@ -1,7 +1,7 @@
 import { EngineUnreachable } from "../api/control/client.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
-import { type Context, line } from "./context.ts";
+import { type Context, isRemote, line } from "./context.ts";
 
 const PATIENCE_MS = 10_000;
 
@@ -18,7 +18,8 @@ export const command = define({
       return 0;
     }
     const deadline = Date.now() + PATIENCE_MS;
-    while (alive(pid)) {
+    // of another host's processes nothing is known but that it has taken the call
+    while (!isRemote(context) && alive(pid)) {
       if (Date.now() > deadline)
         throw new OnggiError("engine_busy", `the engine (pid ${pid}) still runs; kill -9 ${pid} is safe`);
       await Bun.sleep(10);

@@ -22,7 +22,16 @@ export interface Flag<T> {
   read(text: string, name: string, before: T | undefined): T;
 }
 
-export type Completion = "container" | "running" | "image" | "network" | "volume" | "file" | "directory" | readonly string[];
+export type Completion =
+  | "container"
+  | "running"
+  | "image"
+  | "network"
+  | "volume"
+  | "context"
+  | "file"
+  | "directory"
+  | readonly string[];
 
 // biome-ignore lint/suspicious/noExplicitAny: flags of any type share one table
 export type Flags = Readonly<Record<string, Flag<any>>>;

@@ -6,6 +6,8 @@ import { type Flags, flagNames } from "./flags.ts";
 /** What `--help` prints. */
 
 export const globalFlags = [
+  ["-H, --host ADDRESS", "an engine elsewhere, ssh://... or unix://... (ONGGI_HOST)"],
+  ["-c, --context CONTEXT", "the engine of a context (ONGGI_CONTEXT, onggi context use)"],
   ["    --root DIR", "data root (ONGGI_ROOT, /var/lib/onggi)"],
   ["    --run DIR", "run directory with the socket (ONGGI_RUN, /run/onggi)"],
   ["-v, --version", "version"],

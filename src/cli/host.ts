@@ -4,8 +4,11 @@ import { call, EngineUnreachable } from "../api/control/client.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
 import type { Configuration } from "../api/control/types.ts";
 import type { Locations } from "./cli.ts";
-import type { Context, EngineFlags, Signals, Terminal } from "./context.ts";
+import type { Caller, Context, EngineFlags, Signals, Terminal } from "./context.ts";
+import { type Selected, selectEngine } from "./context-store.ts";
+import { addressOf } from "./endpoint.ts";
 import type { EngineSettings } from "./engine-settings.ts";
+import { UsageError } from "./errors.ts";
 import { Output } from "./output.ts";
 
 /** The real surroundings of a command, for `src/main.ts`. */
@@ -29,14 +32,26 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
   return (locations) => {
     const { env } = process;
     const cwd = process.cwd();
+    let chosen: Selected | undefined;
+    const selected = (): Selected => (chosen ??= selectEngine(locations, env));
     const root = absolute(locations.root ?? (env.ONGGI_ROOT || "/var/lib/onggi"), cwd);
     const run = absolute(locations.run ?? (env.ONGGI_RUN || "/run/onggi"), cwd);
-    const socket = `${run}/onggi.sock`;
-    const where = { root, run, socket };
+    const where = { root, run, socket: `${run}/onggi.sock` };
+    const socket = (): string => addressOf(selected().endpoint, where.socket);
 
-    const callRunning: Context["callRunning"] = (name, request, handlers, signal) =>
-      call(socket, name, request, handlers, signal);
+    /** `start`: on another host an engine is started when none answers; here that takes a second call. */
+    const callOnce =
+      (start: boolean): Caller =>
+      async (name, request, handlers, signal) => {
+        const { endpoint } = selected();
+        if (endpoint.kind !== "ssh") return call(socket(), name, request, handlers, signal);
+        const { callOver } = await import("../api/control/connection.ts");
+        const { sshTransport } = await import("./ssh.ts");
+        return callOver(sshTransport(endpoint, start), socket(), name, request, handlers, signal);
+      };
+    const callRunning = callOnce(false);
     const startEngine = async (flags?: EngineFlags): Promise<boolean> => {
+      if (selected().endpoint.kind !== "local") throw new UsageError("an engine is started on its own host: log in there");
       try {
         await callRunning("ping", {});
         return false;
@@ -49,7 +64,12 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
     return {
       root,
       run,
-      socket,
+      get selected() {
+        return selected();
+      },
+      get socket() {
+        return socket();
+      },
       cwd,
       env,
       version: options.version,
@@ -62,9 +82,9 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
       startEngine,
       async call<K extends CallName>(name: K, request: Calls[K]["request"], handlers?: CallHandlers<K>, signal?: AbortSignal) {
         try {
-          return await callRunning(name, request, handlers, signal);
+          return await callOnce(true)(name, request, handlers, signal);
         } catch (error) {
-          if (!isAbsent(error)) throw error;
+          if (!isAbsent(error) || selected().endpoint.kind !== "local") throw error;
         }
         await launch(where);
         return callRunning(name, request, handlers, signal);
@@ -72,6 +92,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
       exit: (code) => process.exit(code),
       serveResolver: () => options.serveResolver(run),
       async serveEngine(given) {
+        if (selected().endpoint.kind !== "local") throw new UsageError("an engine serves on its own host");
         const { engineSettings } = await import("./engine-settings.ts");
         await options.serveEngine(where, () => engineSettings(given, env, run, textOf));
       },

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { AttachFile } from "../api/control/types.ts";
 import { define } from "./command.ts";
-import { line } from "./context.ts";
+import { line, localOnly } from "./context.ts";
 import { credentialsOf } from "./credentials.ts";
 import { UsageError } from "./errors.ts";
 import { bool, list, text } from "./flags.ts";
@@ -30,6 +30,7 @@ export const command = define({
     const { "artifact-type": artifactType, annotation, platform, insecure } = values;
     if (artifactType === undefined || !mediaType.test(artifactType))
       throw new UsageError("--artifact-type says what it is, as a media type: application/spdx+json");
+    if (files.length > 0) localOnly(context, "the files of image attach");
     const annotations = pairs(annotation, "--annotation");
     const { name } = await context.call("imageAttach", {
       ...{ image, artifactType, files: files.map((file) => fileOf(file, context.cwd)) },

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { define } from "./command.ts";
-import { line } from "./context.ts";
+import { line, localOnly } from "./context.ts";
 import { credentialsOf } from "./credentials.ts";
 import { UsageError } from "./errors.ts";
 import { bool, text } from "./flags.ts";
@@ -22,6 +22,7 @@ export const command = define({
     ["image fetch -o files reg.example/app@sha256:...", "all files of the artifact of that digest"],
   ],
   async run(context, { "artifact-type": artifactType, platform, output, insecure }, [image = ""]) {
+    if (output !== undefined) localOnly(context, "the directory of image fetch");
     const directory = output === undefined ? undefined : resolve(context.cwd, output);
     if (directory !== undefined && !statSync(directory, { throwIfNoEntry: false })?.isDirectory())
       throw new UsageError(`${output}: there is no such directory`);

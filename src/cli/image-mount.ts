@@ -1,5 +1,5 @@
 import { define } from "./command.ts";
-import { line } from "./context.ts";
+import { line, localOnly } from "./context.ts";
 import { platform, text } from "./flags.ts";
 import { printRows } from "./listing.ts";
 
@@ -32,6 +32,7 @@ export const command = define({
       );
       return 0;
     }
+    if (directory !== undefined && !directory.startsWith("/")) localOnly(context, `directory ${directory}`);
     const target = directory === undefined || directory.startsWith("/") ? directory : `${context.cwd}/${directory}`;
     const { path } = await context.call("imageMount", {
       image,

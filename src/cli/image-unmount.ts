@@ -1,4 +1,5 @@
 import { define } from "./command.ts";
+import { localOnly } from "./context.ts";
 import { each } from "./each.ts";
 import { UsageError } from "./errors.ts";
 import { bool } from "./flags.ts";
@@ -16,6 +17,7 @@ export const command = define({
   async run(context, values, args) {
     if (args.length === 0 && !values.all) throw new UsageError("name images or paths, or use --all");
     return each(context, values.all ? [null] : [...args], async (given) => {
+      if (given?.startsWith(".")) localOnly(context, given);
       const mount = given === null || !/^\.{0,2}\//.test(given) || given.startsWith("/") ? given : `${context.cwd}/${given}`;
       const { mounts } = await context.call("imageUnmount", { mount, ...(values.force ? { force: true } : {}) });
       return mounts.map(({ id }) => id).join("\n") || undefined;

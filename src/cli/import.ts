@@ -23,7 +23,7 @@ export const command = define({
     const image = await context.call(
       "import",
       {
-        ...source,
+        ...source.request,
         ...(name === undefined ? {} : { name }),
         ...(values.message === undefined ? {} : { message: values.message }),
         ...(values.platform === undefined ? {} : { platform: values.platform }),

@@ -15,7 +15,7 @@ export const command = define({
   examples: [["load -i images.tar", "docker save and skopeo copy write such files"]],
   async run(context, values) {
     const source = await sourceOf(context, values.input);
-    const request = { ...source, ...(values.platform === undefined ? {} : { platform: values.platform }) };
+    const request = { ...source.request, ...(values.platform === undefined ? {} : { platform: values.platform }) };
     const { images } = await context.call("load", request, transfer<"load">(context, source, values.quiet ?? false));
     for (const { id, names } of images) {
       if (names.length === 0) await line(context.stdout, `Loaded image ID: ${id}`);

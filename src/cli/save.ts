@@ -1,6 +1,8 @@
 import { define } from "./command.ts";
+import { isRemote } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { choice, platform, text } from "./flags.ts";
+import { writeArchive } from "./tar-output.ts";
 
 export const command = define({
   usage: "[flags] IMAGE...",
@@ -20,14 +22,14 @@ export const command = define({
     const { output, format = "docker-archive" } = values;
     const asked = { images: [...images], format, ...(values.platform === undefined ? {} : { platform: values.platform }) };
     if (output !== undefined && output !== "-") {
-      const path = output.startsWith("/") ? output : `${context.cwd}/${output}`;
-      await context.call("save", { ...asked, path });
-      return 0;
-    }
-    if (format === "oci-dir") throw new UsageError("an OCI layout is a directory: name it with --output");
-    const terminal = await context.terminal();
-    if (terminal.isTerminal(1)) throw new UsageError("an archive does not go to a terminal: use --output, or redirect it");
-    await context.call("save", asked, { stdout: (chunk) => context.stdout.write(chunk) });
+      if (!isRemote(context)) {
+        const path = output.startsWith("/") ? output : `${context.cwd}/${output}`;
+        await context.call("save", { ...asked, path });
+        return 0;
+      }
+      if (format === "oci-dir") throw new UsageError("an engine on another host writes no directory here: save an oci-archive");
+    } else if (format === "oci-dir") throw new UsageError("an OCI layout is a directory: name it with --output");
+    await writeArchive(context, output, (write) => context.call("save", asked, { stdout: write }));
     return 0;
   },
 });

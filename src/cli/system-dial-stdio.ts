@@ -1,37 +1,43 @@
+import { dirname } from "node:path";
 import { EngineUnreachable } from "../api/control/client.ts";
 import { Outbox } from "../lib/outbox.ts";
 import { shortSocketPath } from "../lib/socket-path.ts";
 import { define } from "./command.ts";
-import type { Context } from "./context.ts";
+import { type Caller, type Context, isRemote } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { bool } from "./flags.ts";
 
 export const command = define({
   usage: "[flags]",
   summary: "connect standard input and output to the engine's socket",
-  flags: { control: bool("", "to its control socket, not to that of Docker's API") },
+  flags: {
+    control: bool("", "to its control socket, not to that of Docker's API"),
+    "no-start": bool("", "only if an engine runs"),
+  },
   args: [0, 0],
   examples: [["system dial-stdio", "what docker -H ssh://HOST calls there"]],
-  async run(context, { control }) {
-    await (control ? dialControl(context) : dialDocker(context));
+  async run(context, { control, "no-start": running }) {
+    if (isRemote(context)) throw new UsageError("system dial-stdio is for engines of this host: log in on the other one");
+    const { call } = running ? { call: context.callRunning } : context;
+    if (control) {
+      await call("ping", {});
+      await dial(context, context.socket);
+    } else {
+      await dialDocker(context, call);
+    }
     return 0;
   },
 });
 
-async function dialControl(context: Context): Promise<void> {
-  await context.call("ping", {});
-  await dial(context, context.socket);
-}
-
 /** Who may open Docker's socket only comes in without a word with the engine; only one that is elsewhere has to be asked for. */
-async function dialDocker(context: Context): Promise<void> {
+async function dialDocker(context: Context, call: Caller): Promise<void> {
   try {
-    await dial(context, `${context.run}/docker.sock`);
+    await dial(context, `${dirname(context.socket)}/docker.sock`);
     return;
   } catch (error) {
     if (!(error instanceof EngineUnreachable) || !["ENOENT", "ECONNREFUSED"].includes(error.reason)) throw error;
   }
-  const { settings } = await context.call("settings", {});
+  const { settings } = await call("settings", {});
   const path = settings.find(({ name }) => name === "docker-socket")!.value;
   if (path === "none") throw new UsageError("this engine serves Docker's API on no socket (docker-socket)");
   await dial(context, path);

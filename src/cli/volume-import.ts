@@ -15,7 +15,7 @@ export const command = define({
   ],
   async run(context, { merge }, [volume = "", file]) {
     const source = await sourceOf(context, file);
-    const request = { volume, ...source, ...(merge ? { merge } : {}) };
+    const request = { volume, ...source.request, ...(merge ? { merge } : {}) };
     const { name } = await context.call("volumeImport", request, transfer<"volumeImport">(context, source, true));
     await line(context.stdout, name);
     return 0;

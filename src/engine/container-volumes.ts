@@ -10,7 +10,7 @@ import type { VolumeRequest } from "../volumes/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
-import { pathOf } from "./mount-points.ts";
+import { missingSource, pathOf } from "./mount-points.ts";
 import type { MountPoint } from "./types.ts";
 
 const IN_ROOT = RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS;
@@ -89,9 +89,7 @@ async function heldVolume(
 /** As Docker: `-v` makes what is missing, --mount does not. */
 function makeSource({ source, destination, createSource }: MountPoint): void {
   if (existsSync(source)) return;
-  if (!createSource) {
-    throw new OnggiError("mount_source_missing", `mount source ${source} for ${destination}: no such file or directory`);
-  }
+  if (!createSource) throw missingSource(source, destination);
   try {
     mkdirSync(source, { recursive: true, mode: 0o755 });
   } catch (error) {

@@ -11,6 +11,7 @@ import { type MadeMounts, makeMounts } from "./container-volumes.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
+import { checkHost } from "./host-limits.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
@@ -89,12 +90,12 @@ function commandOf(request: ContainerRequest, image: Image | undefined): string[
   return args;
 }
 
-const isTaken = (context: Context, name: string): boolean =>
-  [...context.containers.values()].some((container) => container.name === name);
+const holderOf = (context: Context, name: string): Container | undefined =>
+  [...context.containers.values()].find((container) => container.name === name);
 
 function chooseName(context: Context, wanted: string | undefined, beside: readonly ContainerRecord[] = []): string {
   if (wanted === undefined || wanted === "")
-    return generateName((name) => isTaken(context, name) || beside.some((other) => other.name === name));
+    return generateName((name) => holderOf(context, name) !== undefined || beside.some((other) => other.name === name));
   const name = wanted.startsWith("/") ? wanted.slice(1) : wanted;
   checkName(context, name);
   return name;
@@ -108,10 +109,11 @@ export function checkName(context: Context, name: string): void {
       `container name ${JSON.stringify(name)}: only letters, digits, "_", "." and "-" are allowed, the first a letter or digit`,
     );
   }
-  if (isTaken(context, name)) {
+  const holder = holderOf(context, name);
+  if (holder) {
     throw new OnggiError(
       "name_in_use",
-      `the container name ${name} is in use; remove or rename that container, or choose another name`,
+      `the container name "${name}" is already in use by container ${holder.id}; remove or rename that container, or choose another name`,
     );
   }
 }
@@ -146,6 +148,7 @@ export function draft(
   checkHealthRequest(request.health);
   checkModes(context, request);
   checkLog(request.log);
+  checkHost(request);
   const wanted = origin ? context.images.get(origin.imageId) : undefined;
   const image = wanted ?? (request.rootfs === undefined ? runnableImage(context, request) : undefined);
   const id = randomBytes(32).toString("hex");

@@ -60,6 +60,8 @@ export class HttpConnection {
   #ended = false;
   #decoder: BodyDecoder | undefined;
   #body: ByteSource | undefined;
+  /** The handler has asked for the request's body. */
+  #bodyWanted = false;
   #gone: AbortController | undefined;
 
   constructor(transport: Transport, handler: HttpHandler, log: (message: string) => void) {
@@ -75,6 +77,8 @@ export class HttpConnection {
       this.#body?.push(chunk);
       return;
     }
+    // what the client had to say ended with the body
+    if (this.#state === "raw" && this.#decoder?.done) return;
     this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     this.#feed();
   }
@@ -94,6 +98,7 @@ export class HttpConnection {
       this.#body?.end();
       return;
     }
+    if (this.#state === "raw" && this.#decoder?.done) return;
     if (this.#decoder?.done === false) this.#body?.end(new ClientGone());
     this.#gone?.abort(new ClientGone());
   }
@@ -173,7 +178,9 @@ export class HttpConnection {
     this.deadline = Number.POSITIVE_INFINITY;
     const decoder = bodyDecoder(head.framing);
     const continues = head.headers.has("expect") && head.framing !== 0 && head.minorVersion === 1;
+    this.#bodyWanted = false;
     const body = new ByteSource(this.#transport, () => {
+      this.#bodyWanted = true;
       if (continues && !decoder.done) this.#outbox.send(encoder.encode("HTTP/1.1 100 Continue\r\n\r\n"));
     });
     if (decoder.done) body.end();
@@ -233,7 +240,7 @@ export class HttpConnection {
   async #send(head: RequestHead, answer: HttpAnswer): Promise<void> {
     if (this.#state !== "busy") return;
     if (answer.hijack) {
-      await this.#takeOver(answer, answer.hijack);
+      await this.#takeOver(head, answer, answer.hijack);
       return;
     }
     // what the handler left of the body would have to be read to its end
@@ -273,12 +280,15 @@ export class HttpConnection {
     if (chunked) await this.#outbox.send(encoder.encode("0\r\n\r\n"));
   }
 
-  /** Bytes both ways from here on. A body that comes in chunks is what the client sends; else what is behind the head. */
-  async #takeOver(answer: HttpAnswer, serve: (stream: RawStream) => Promise<void>): Promise<void> {
+  /**
+   * Bytes both ways from here on. What the client sends is a body that comes in chunks, unless the handler has read one; else what is
+   * behind the head and the body.
+   */
+  async #takeOver({ framing }: RequestHead, answer: HttpAnswer, serve: (stream: RawStream) => Promise<void>): Promise<void> {
     await this.#outbox.send(encoder.encode(headOf(answer, null, false)));
     if (this.isClosed) return;
     this.#state = "raw";
-    if (this.#decoder?.done) {
+    if (this.#decoder?.done && (framing !== "chunked" || this.#bodyWanted)) {
       this.#decoder = undefined;
       this.#body = new ByteSource(this.#transport);
       this.#transport.resume();

@@ -17,6 +17,21 @@ async function* ticks(): AsyncGenerator<string> {
   yield "two\n";
 }
 
+/** Says `first`, then what it hears, then how much that was. */
+const echo = (first: string): HttpAnswer => ({
+  status: 101,
+  headers: { Connection: "Upgrade", Upgrade: "tcp" },
+  hijack: async ({ input, write }) => {
+    let length = 0;
+    await write(Buffer.from(first));
+    for await (const chunk of input) {
+      length += chunk.length;
+      await write(chunk);
+    }
+    await write(Buffer.from(`|${length}`));
+  },
+});
+
 const routes: Record<string, (request: HttpRequest) => HttpAnswer | Promise<HttpAnswer>> = {
   "/ok": () => ({ status: 200, headers: { "X-Split": "a\r\nb" }, body: "OK" }),
   "/none": () => ({ status: 204 }),
@@ -37,18 +52,8 @@ const routes: Record<string, (request: HttpRequest) => HttpAnswer | Promise<Http
     abortedWith = new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason)));
     return abortedWith.then(() => ({ status: 200, body: "too late" }));
   },
-  "/raw": () => ({
-    status: 101,
-    headers: { Connection: "Upgrade", Upgrade: "tcp" },
-    hijack: async ({ input, write }) => {
-      let length = 0;
-      for await (const chunk of input) {
-        length += chunk.length;
-        await write(chunk);
-      }
-      await write(Buffer.from(`|${length}`));
-    },
-  }),
+  "/raw": () => echo(""),
+  "/raw-behind": async ({ body }) => echo(Buffer.from(await body.bytes(100)).toString()),
 };
 
 beforeAll(async () => {
@@ -160,7 +165,18 @@ test("a connection that is taken over carries bytes both ways and outlives the c
     "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly late|10",
   );
   const chunked = "POST /raw HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
-  expect(await talk([chunked, "1\r\nc\r\n0\r\n\r\n"], false)).toEndWith("\r\n\r\nabc|3");
+  const rest = "1\r\nc\r\n0\r\n\r\n";
+  expect(await talk([chunked, rest], false)).toEndWith("\r\n\r\nabc|3");
+  // also where all of it was there before the connection was taken over, and where more comes that nobody asked for
+  expect(await talk([chunked + rest], false)).toEndWith("\r\n\r\nabc|3");
+  expect(await talk([`${chunked + rest}more`, "and more"])).toEndWith("\r\n\r\nabc|3");
+});
+
+test("a connection whose request's body the handler reads is taken over behind that body", async () => {
+  const head = "POST /raw-behind HTTP/1.1\r\nHost: x\r\n";
+  for (const body of ["Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]) {
+    expect(await talk([`${head}${body}early`, " late"])).toEndWith("\r\n\r\n{}early late|10");
+  }
 });
 
 test("a stream that was taken over holds a fast sender back", async () => {

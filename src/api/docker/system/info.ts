@@ -60,7 +60,7 @@ export const info = operation({
       SystemStatus: null,
       Plugins: {
         Volume: ["local"],
-        Network: ["bridge", "host", "macvlan", "null"],
+        Network: ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"],
         Authorization: null,
         Log: ["cri", "journald", "json-file", "local", "none", "syslog"],
       },

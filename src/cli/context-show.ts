@@ -1,0 +1,14 @@
+import { define } from "./command.ts";
+import { line } from "./context.ts";
+
+export const command = define({
+  usage: "",
+  summary: "print the name of the context that is in force",
+  flags: {},
+  args: [0, 0],
+  examples: [],
+  async run(context) {
+    await line(context.stdout, context.selected.context);
+    return 0;
+  },
+});
