@@ -194,14 +194,36 @@ async function checkConfiguration(configuration: Configuration): Promise<void> {
   checkConfiguration(configuration);
 }
 
+async function serviceManager(): Promise<ServiceManager> {
+  const { ServiceManager } = await import("./engine/service-manager.ts");
+  return new ServiceManager(process.env, process.pid, (message) => console.error(message));
+}
+
+/** systemd's generator: this program, called by that name. */
+async function generator(): Promise<void> {
+  const { main } = await import("./cli/cli.ts");
+  const { hostContext } = await import("./cli/host.ts");
+  const host = hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration, serviceManager });
+  process.exit(await main(["system", "generator", ...process.argv.slice(2)], host));
+}
+
 async function commandLine(): Promise<void> {
   const { main } = await import("./cli/cli.ts");
   const { hostContext } = await import("./cli/host.ts");
   process.exit(
-    await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration })),
+    await main(
+      process.argv.slice(2),
+      hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration, serviceManager }),
+    ),
   );
 }
 
 const calledAs = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 
-await (calledAs === "onggi-cni" ? cni() : process.env.ONGGI_FRONT === undefined ? commandLine() : runtime());
+await (calledAs === "onggi-cni"
+  ? cni()
+  : calledAs === "onggi-generator"
+    ? generator()
+    : process.env.ONGGI_FRONT === undefined
+      ? commandLine()
+      : runtime());

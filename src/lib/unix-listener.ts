@@ -14,10 +14,7 @@ export function unlinkIfThere(path: string): void {
 export type UnixPlace = { readonly path: string; readonly mode: number; readonly gid?: number } | { readonly fd: number };
 
 /** Listens there; `close` ends that, and takes away what was put at the path. Throws what bind(2) says. */
-export async function listenOn<D>(
-  place: UnixPlace,
-  options: Omit<Bun.UnixSocketOptions<D>, "unix">,
-): Promise<{ close(): void }> {
+export async function listenOn<D>(place: UnixPlace, options: Omit<Bun.UnixSocketOptions<D>, "unix">): Promise<{ close(): void }> {
   if ("fd" in place) {
     // Bun has it, and its types not yet
     const listener = Bun.listen<D>({ ...options, fd: place.fd } as never);

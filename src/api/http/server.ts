@@ -101,8 +101,7 @@ export async function serveHttp({ at, handler, log }: HttpServerOptions): Promis
     },
     error: (socket) => socket.data?.closed(),
   };
-  const listener =
-    "tls" in at ? listenSecurely(at, events) : await listenOn<Data>(at, { allowHalfOpen: true, socket: events });
+  const listener = "tls" in at ? listenSecurely(at, events) : await listenOn<Data>(at, { allowHalfOpen: true, socket: events });
   const watch = setInterval(() => {
     const now = Date.now();
     for (const connection of connections) if (connection.deadline <= now) connection.expire();

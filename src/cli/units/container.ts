@@ -162,9 +162,8 @@ function misc(source: Source): string[] {
   const update = source.last("AutoUpdate");
   if (update) found.push("--label", `io.containers.autoupdate=${update.value}`);
   const health = source.last("HealthOnFailure");
-  if (health && health.value !== "none" && health.value !== "kill")
-    throw new UnitError(health.place, `HealthOnFailure=${health.value}: there are none and kill; Restart= says what follows`);
-  if (health?.value === "kill") found.push("--sdnotify-unhealthy");
+  if (health && health.value !== "none")
+    throw new UnitError(health.place, `HealthOnFailure=${health.value}: none is the only one there is`);
   return found;
 }
 

@@ -56,7 +56,7 @@ const container: Readonly<Record<string, UnitKey>> = {
   HealthLogDestination: healthLog,
   HealthMaxLogCount: healthLog,
   HealthMaxLogSize: healthLog,
-  HealthOnFailure: own("`none` and `kill`: with `kill` the container is killed, and systemd's Restart= says what then"),
+  HealthOnFailure: own("`none` alone: PodmanArgs=--restart on-unhealthy restarts it"),
   HealthRetries: last("--health-retries"),
   HealthStartPeriod: last("--health-start-period"),
   HealthStartupCmd: startup,
