@@ -178,6 +178,8 @@ export interface OpenSources {
   readonly fds: ReadonlyMap<string, number>;
   /** Of those, sources that are no directories, as the specification spells them. */
   readonly files: ReadonlySet<string>;
+  /** Mounts that end when nobody holds them open: the shim does until it has taken what it needs of them. */
+  readonly mounts: readonly number[];
   close(): void;
 }
 
@@ -198,7 +200,7 @@ export function openSources(context: Context, points: readonly MountPoint[]): Op
       fds.set(point.destination, fd);
       if ((fstat(fd).mode & S.S_IFMT) !== S.S_IFDIR) files.add(pathOf(point));
     }
-    return { fds, files, close: closeAll };
+    return { fds, files, mounts: [], close: closeAll };
   } catch (error) {
     closeAll();
     throw error;

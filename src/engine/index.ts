@@ -28,3 +28,4 @@ export { ServiceManager } from "./service-manager.ts";
 export { StartFailed } from "./start-failed.ts";
 export { WrongState } from "./state.ts";
 export { Trace } from "./trace.ts";
+export type { StatsLook } from "./usage.ts";

@@ -97,7 +97,7 @@ const container: Readonly<Record<string, UnitKey>> = {
   Rootfs: own("--rootfs, in place of Image"),
   RunInit: when("--init"),
   SeccompProfile: own("--security-opt seccomp=..."),
-  Secret: refused("there are no secrets here; a read-only volume is near"),
+  Secret: refused("secrets are files: PodmanArgs=--secret id=NAME,src=FILE"),
   SecurityLabelDisable: when("--security-opt=label=disable"),
   SecurityLabelFileType: labels,
   SecurityLabelLevel: labels,
