@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { version } from "../package.json";
 
 import type { CallName } from "./api/control/protocol.ts";
@@ -40,15 +39,20 @@ async function terminal(): Promise<Terminal> {
   };
 }
 
+/** The executable is built to put compiling to machine code off, which a command of some milliseconds has nothing of. */
+const compileEagerly = (): void => Bun.unsafe.setJITPolicy(1);
+
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
   read: () => EngineSettings,
 ): Promise<void> {
+  compileEagerly();
   const { flags, values } = read();
   const { groupId } = await import("./cli/groups.ts");
   const gid = values.group === undefined ? undefined : groupId(values.group);
   const places = await dockerPlaces(run, flags, gid);
+  const { availableParallelism } = await import("node:os");
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
   sizeThreadPool(availableParallelism() + 4);
@@ -76,6 +80,7 @@ async function serveEngine(
   process.on("SIGHUP", () => reload(engine, log));
   if (gid !== undefined) await letThrough(run, gid);
   const isDebugged = (): boolean => engine.configuration.debug;
+  const bound = await deepQueue();
   const { rulesInForce } = await import("./api/rights/in-force.ts");
   const rules = rulesInForce(() => engine.configuration.settings);
   const server = await serve({
@@ -83,6 +88,7 @@ async function serveEngine(
     handlers: handlersOf(engine, stopped.resolve),
     log,
     isDebugged,
+    bound,
     authorize: await controlGate(rules, log),
     // whoever is named by a rule may come in by the group
     ...(rules().length > 0 && gid !== undefined ? { access: { mode: 0o660, gid } } : {}),
@@ -171,16 +177,24 @@ async function serveDocker(
   const { loggedHandler } = await import("./api/http/logged.ts");
   const { gateOf } = await import("./api/rights/rights.ts");
   const system = await socketSystem();
+  const bound = await deepQueue();
   const serveAt = ({ at, most }: DockerPlace): Promise<HttpServer> => {
     const answer = dockerHandler({ engine, operations, version, log, gate: gateOf(rules, log, most) });
     const handler = loggedHandler(answer, () => engine.configuration.debug, log);
-    return serveHttp({ at, handler, system, log });
+    return serveHttp({ at, handler, system, log, bound });
   };
   return Promise.all(places.map(serveAt));
 }
 
+/** Hundreds of clients may come at once: where Bun lets 512 wait to be accepted, as many may as with a server in Go. */
+async function deepQueue(): Promise<(fd: number) => void> {
+  const { setBacklog } = await import("./sys/socket.ts");
+  return (fd) => setBacklog(fd, 4096);
+}
+
 /** Answers containers' questions for names; the engine started it. Returns when no container needs that any more. */
 async function serveResolver(run: string): Promise<void> {
+  compileEagerly();
   const { serveResolver } = await import("./networks/dns/resolver.ts");
   for (const signal of ["SIGHUP", "SIGINT"]) process.on(signal, () => {});
   serveResolver({ run, log: (message) => console.error(`${new Date().toISOString()} ${message}`) });

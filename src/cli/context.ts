@@ -1,5 +1,5 @@
-import type { CallHandlers } from "../api/control/client.ts";
-import type { CallName, Calls, TerminalSize } from "../api/control/protocol.ts";
+import type { Caller } from "../api/control/client.ts";
+import type { TerminalSize } from "../api/control/protocol.ts";
 import type { Selected } from "./context-store.ts";
 import { UsageError } from "./errors.ts";
 
@@ -50,13 +50,6 @@ export interface EngineFlags {
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
 }
-
-export type Caller = <K extends CallName>(
-  name: K,
-  request: Calls[K]["request"],
-  handlers?: CallHandlers<K>,
-  signal?: AbortSignal,
-) => Promise<Calls[K]["result"]>;
 
 /** Everything a command touches outside itself. */
 export interface Context {

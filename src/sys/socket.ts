@@ -58,6 +58,12 @@ export function unixListen(dirFd: number, name: string, backlog = 128, options: 
   }
 }
 
+/**
+ * So many clients may wait to be accepted, at most net.core.somaxconn. Beyond it connecting to a unix socket fails at once (EAGAIN), or
+ * waits where it may: listen(2), connect(2).
+ */
+export const setBacklog = (fd: number, backlog: number): void => void sys("listen", undefined, fd, backlog);
+
 /** Connects to a socket in a directory. ECONNREFUSED if nobody listens, ENOENT if there is none. */
 export function unixConnect(dirFd: number, name: string, options: UnixOptions = {}): number {
   const path = unixConnectPath(dirFd, name);

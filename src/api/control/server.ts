@@ -61,6 +61,8 @@ export interface ServeOptions {
   log?: (message: string) => void;
   /** Whether that is told of every call. */
   isDebugged?: () => boolean;
+  /** Told the descriptor of the socket that listens. */
+  bound?: (fd: number) => void;
   /** Seconds a client has to send its request. */
   requestTimeout?: number;
 }
@@ -100,7 +102,10 @@ export async function serve(options: ServeOptions): Promise<ControlServer> {
       },
     });
   const { mode, gid } = options.access ?? { mode: 0o600, gid: undefined };
-  const listener = await listenAt(options.path, mode, listen, gid);
+  const listener = await listenAt(options.path, mode, listen, {
+    ...(gid === undefined ? {} : { gid }),
+    ...(options.bound ? { bound: options.bound } : {}),
+  });
   return {
     get active() {
       return connections.size;

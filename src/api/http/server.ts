@@ -43,6 +43,8 @@ export interface HttpServerOptions {
   readonly system: SocketSystem;
   /** Told of what handlers throw, and of clients that are refused in the TLS handshake. */
   readonly log: (message: string) => void;
+  /** Told the descriptor of the socket that listens. */
+  readonly bound?: (fd: number) => void;
 }
 
 /** What the kernel says of a socket, by its descriptor. */
@@ -86,7 +88,7 @@ function listenSecurely({ hostname, port, tls }: SecurePort, socket: Bun.SocketH
 }
 
 /** Listens, in place of whatever socket lies at the path. Throws what bind(2) says, and for certificates that are none. */
-export async function serveHttp({ at, handler, system, log }: HttpServerOptions): Promise<HttpServer> {
+export async function serveHttp({ at, handler, system, log, bound }: HttpServerOptions): Promise<HttpServer> {
   const connections = new Map<HttpConnection, SocketTransport>();
   const handshakes = new Handshakes(log);
   const begin = (socket: Bun.Socket<Data>): void => {
@@ -123,7 +125,10 @@ export async function serveHttp({ at, handler, system, log }: HttpServerOptions)
   };
   const listener =
     "path" in at
-      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), at.gid)
+      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), {
+          ...(at.gid === undefined ? {} : { gid: at.gid }),
+          ...(bound ? { bound } : {}),
+        })
       : listenSecurely(at, events);
   const watch = setInterval(() => {
     const now = Date.now();
