@@ -4,7 +4,7 @@ BUN := node_modules/.bin/bun
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := build
-.PHONY: build sdk demo test test-unit test-root test-vm check bench clean setup setup-test
+.PHONY: build sdk install uninstall demo test test-unit test-root test-vm check bench clean setup setup-test
 
 setup:
 	@scripts/setup
@@ -21,7 +21,7 @@ build/compose-schema.js: src/compose/load/compose-spec.json scripts/compose-sche
 
 dist/onggi: $(SOURCES) build/onggi-shim build/compose-schema.js package-lock.json | setup
 	@mkdir -p dist
-	$(BUN) build src/main.ts --compile --no-compile-autoload-dotenv --no-compile-autoload-bunfig --format=esm --splitting --minify --sourcemap=none --bytecode --outfile dist/onggi
+	$(BUN) build src/main.ts --compile --no-compile-autoload-dotenv --no-compile-autoload-bunfig --format=esm --splitting --minify --sourcemap=none --bytecode --compile-jit-policy=20 --outfile dist/onggi
 	@install -m 755 build/onggi-shim dist/onggi-runtime
 	@ln -sf onggi dist/onggi-cni
 
@@ -31,6 +31,13 @@ build: setup
 # The npm packages, in dist/sdk.
 sdk: build
 	$(BUN) scripts/build-sdk.ts
+
+# PREFIX, DESTDIR, CNIDIR and DOCKER are in scripts/install.
+install: build
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' CNIDIR='$(CNIDIR)' DOCKER='$(DOCKER)' scripts/install install
+
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' CNIDIR='$(CNIDIR)' DOCKER='$(DOCKER)' scripts/install uninstall
 
 demo: build
 	@scripts/demo
