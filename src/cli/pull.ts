@@ -53,7 +53,7 @@ export interface Pull {
 /** Pulls with the user's credentials for the registry and its mirrors. */
 export async function pull(context: Context, { output, ...request }: Pull) {
   const { parseReference } = await import("../oci/reference.ts");
-  const { credentialsOf } = await import("./credentials.ts");
+  const { credentialsOf } = await import("../credentials/credentials.ts");
   const { domain, path, tag, digest } = parseReference(request.image);
   const { hosts } = await context.call("mirrors", { image: request.image });
   const auths = await credentialsOf(context, [request.image], hosts);
