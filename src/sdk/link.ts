@@ -16,16 +16,21 @@ export interface LinkOptions {
 const absent = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET"]);
 
 export class Link {
-  readonly socket: string;
-  readonly run: string;
   readonly #options: LinkOptions;
   #starting: Promise<void> | undefined;
   #lease: Promise<Lease> | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.run = options.run ?? (process.env.ONGGI_RUN || "/run/onggi");
-    this.socket = `${this.run}/onggi.sock`;
+  }
+
+  /** The environment is read when it is needed: programs may set it after this package was loaded. */
+  get #run(): string {
+    return this.#options.run ?? (process.env.ONGGI_RUN || "/run/onggi");
+  }
+
+  get socket(): string {
+    return `${this.#run}/onggi.sock`;
   }
 
   /** One call; where no engine answers, one is started first. Throws OnggiError, and the reason of `signal`. */
@@ -78,7 +83,7 @@ export class Link {
   }
 
   #start(): Promise<void> {
-    this.#starting ??= startEngine({ ...this.#options, run: this.run }).finally(() => {
+    this.#starting ??= startEngine({ ...this.#options, run: this.#run }).finally(() => {
       this.#starting = undefined;
     });
     return this.#starting;

@@ -44,12 +44,12 @@ export class Network implements AsyncDisposable {
   }
 
   /** Throws `network_in_use` while a container has a place in it; with `force` containers are disconnected first. */
-  async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
+  async remove({ force = false, signal }: Cancellable & { force?: boolean } = {}): Promise<void> {
     if (force) {
-      for (const { id } of (await this.inspect()).containers)
-        await this.#link.call("networkDisconnect", { network: this.id, container: id, force: true });
+      for (const { id } of (await this.inspect({ signal })).containers)
+        await this.#link.call("networkDisconnect", { network: this.id, container: id, force: true }, {}, signal);
     }
-    await this.#link.call("networkRemove", { network: this.id });
+    await this.#link.call("networkRemove", { network: this.id }, {}, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

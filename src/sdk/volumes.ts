@@ -71,8 +71,8 @@ export class Volume implements AsyncDisposable {
   }
 
   /** Throws `volume_in_use` while a container has it. */
-  async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
-    await this.#link.call("volumeRemove", { volume: this.name, force });
+  async remove({ force = false, signal }: Cancellable & { force?: boolean } = {}): Promise<void> {
+    await this.#link.call("volumeRemove", { volume: this.name, force }, {}, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -254,11 +254,18 @@ describe("files", () => {
 });
 
 test("images go to a registry and come back, step by step, and by themselves", async () => {
-  const registry = await Registry.start();
+  const registry = await Registry.start({ users: { potter: "clay" } });
+  const login = join(host.base, "login");
+  mkdirSync(login);
+  const auth = Buffer.from("potter:clay").toString("base64");
+  writeFileSync(join(login, "config.json"), JSON.stringify({ auths: { [registry.domain]: { auth } } }));
   const name = `${registry.domain}/team/pot:1`;
   try {
     await engine.images.tag("busybox", name);
     const steps: Progress[] = [];
+    const wrong = { [registry.domain]: { username: "potter", password: "glass" } };
+    expect(await codeOf(engine.images.push(name, { credentials: wrong }))).toBe("registry_unauthorized");
+    process.env.DOCKER_CONFIG = login;
     const pushing = engine.images.push(name);
     for await (const step of pushing) steps.push(step);
     const digest = (await pushing)[0]?.digest;
@@ -272,6 +279,7 @@ test("images go to a registry and come back, step by step, and by themselves", a
     expect(await codeOf(engine.images.pull(`${registry.domain}/team/nothing:1`))).toBe("manifest_unknown");
     await engine.images.tag(name, "busybox");
   } finally {
+    delete process.env.DOCKER_CONFIG;
     await registry.close();
   }
 });
