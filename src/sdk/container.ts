@@ -4,7 +4,7 @@ import { networkEndpoint, resources, restartPolicy } from "./container-request.t
 import { containerDetails } from "./details.ts";
 import { ExecError, isOnggiError, OnggiError } from "./errors.ts";
 import { Files } from "./files.ts";
-import type { Link } from "./link.ts";
+import { type Link, making } from "./link.ts";
 import { Logs } from "./logs.ts";
 import type {
   Cancellable,
@@ -203,7 +203,8 @@ export class Container implements AsyncDisposable {
   /** Its files as they are at one moment: what runs in it is frozen while they are read. docs/snapshots.md says what is promised. */
   async snapshot({ name, keep = false, signal }: SnapshotOptions = {}): Promise<Snapshot> {
     const request = { container: this.id, ...(name === undefined ? {} : { name }), ...(await this.#link.lease(keep)) };
-    return Snapshot.of(this.#link, await this.#link.call("snapshot", request, {}, signal), keep);
+    const make = async () => Snapshot.of(this.#link, await this.#link.call("snapshot", request), keep);
+    return making(signal, make, (made) => made.remove());
   }
 
   /** Containers like this one, on its files as they are now: all of them or none. Nothing is copied. Not from its processes. */
@@ -339,8 +340,9 @@ async function forksOf(link: Link, reference: string, count: number, options: Fo
     ...(start === undefined ? {} : { start }),
     ...(await link.lease(keep)),
   };
-  const { containers } = await link.call("fork", request, {}, signal);
-  const made = containers.map(({ id }) => Container.of(link, id, keep));
+  const make = async () => (await link.call("fork", request)).containers.map(({ id }) => Container.of(link, id, keep));
+  const undo = (forks: readonly Container[]) => Promise.allSettled(forks.map((one) => one.remove({ force: true })));
+  const made = await making(signal, make, undo);
   const removeAll = async (): Promise<void> => {
     await Promise.all(made.map((one) => one[Symbol.asyncDispose]()));
   };
@@ -349,7 +351,7 @@ async function forksOf(link: Link, reference: string, count: number, options: Fo
   try {
     await Promise.all(made.map((one) => one.waitFor(waitFor, { signal, ...(timeout === undefined ? {} : { timeout }) })));
   } catch (error) {
-    await Promise.allSettled(made.map((one) => one.remove({ force: true })));
+    await undo(made);
     throw error;
   }
   return forks;

@@ -15,6 +15,22 @@ export interface LinkOptions {
 /** Reasons to start an engine: nobody is there. */
 const absent = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET"]);
 
+/**
+ * Makes something by a call that runs to its end: one that is cut off may have made it. Where `signal` was aborted meanwhile it is taken
+ * away again, and the signal's reason is thrown.
+ */
+export async function making<T>(
+  signal: AbortSignal | undefined,
+  make: () => Promise<T>,
+  undo: (made: T) => Promise<unknown>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const made = await make();
+  if (!signal?.aborted) return made;
+  await undo(made);
+  throw signal.reason;
+}
+
 export class Link {
   readonly #options: LinkOptions;
   #starting: Promise<void> | undefined;

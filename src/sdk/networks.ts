@@ -1,7 +1,7 @@
 import { networkDetails } from "./details.ts";
 import { isOnggiError } from "./errors.ts";
 import { type Filters, filtersOf } from "./filters.ts";
-import type { Link } from "./link.ts";
+import { type Link, making } from "./link.ts";
 import type { Cancellable } from "./options.ts";
 import type { NetworkDetails } from "./values.ts";
 
@@ -87,7 +87,8 @@ export class Networks {
       ...(labels ? { labels: { ...labels } } : {}),
       ...(await this.#link.lease(keep)),
     };
-    return Network.of(this.#link, await this.#link.call("networkCreate", request, {}, signal), keep);
+    const make = async () => Network.of(this.#link, await this.#link.call("networkCreate", request), keep);
+    return making(signal, make, (made) => made.remove());
   }
 
   /** By name or id. Throws `network_not_found`. It stays when its object's scope ends. */

@@ -1,7 +1,7 @@
 import { isOnggiError } from "./errors.ts";
 import { Files, sendInput } from "./files.ts";
 import { type Filters, filtersOf } from "./filters.ts";
-import type { Link } from "./link.ts";
+import { type Link, making } from "./link.ts";
 import type { Cancellable } from "./options.ts";
 import { callOutput, type Output } from "./output.ts";
 import type { Pruned, VolumeDetails } from "./values.ts";
@@ -66,8 +66,8 @@ export class Volume implements AsyncDisposable {
       ...(labels ? { labels } : {}),
       ...(await this.#link.lease(keep)),
     };
-    const made = await this.#link.call("volumeClone", request, {}, signal);
-    return Volume.of(this.#link, made.name, keep);
+    const make = async () => Volume.of(this.#link, (await this.#link.call("volumeClone", request)).name, keep);
+    return making(signal, make, (made) => made.remove());
   }
 
   /** Throws `volume_in_use` while a container has it. */
@@ -107,8 +107,8 @@ export class Volumes {
       ...(labels ? { labels: { ...labels } } : {}),
       ...(await this.#link.lease(keep)),
     };
-    const made = await this.#link.call("volumeCreate", request, {}, signal);
-    return Volume.of(this.#link, made.name, keep);
+    const make = async () => Volume.of(this.#link, (await this.#link.call("volumeCreate", request)).name, keep);
+    return making(signal, make, (made) => made.remove());
   }
 
   /** Throws `volume_not_found`. It stays when its object's scope ends. */

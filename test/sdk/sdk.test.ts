@@ -173,6 +173,21 @@ describe("waiting", () => {
   });
 });
 
+test("whenever it is aborted, nothing is left of a run", async () => {
+  const before = (await engine.containers.list({ all: true })).map(({ id }) => id);
+  const outcomes = await Promise.all(
+    Array.from({ length: 24 }, (_, index) => {
+      const signal = AbortSignal.timeout(index * 12);
+      return run("sleep inf", { signal, waitFor: log("never"), mounts: [{ type: "volume", target: "/v" }] }).catch(
+        (error) => error.name,
+      );
+    }),
+  );
+  expect(new Set(outcomes)).toEqual(new Set(["TimeoutError"]));
+  expect((await engine.containers.list({ all: true })).map(({ id }) => id)).toEqual(before);
+  expect(await engine.volumes.list()).toEqual([]);
+});
+
 describe("containers", () => {
   test("one that cannot be started leaves nothing", async () => {
     expect(await codeOf(engine.run("busybox", ["/nowhere"], { name: "bad" }))).toBe("command_not_found");
