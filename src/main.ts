@@ -1,13 +1,12 @@
 import { availableParallelism } from "node:os";
 import { version } from "../package.json";
 
-import type { EngineSetting } from "./api/control/types.ts";
-
 import type { HttpServer, Place } from "./api/http/server.ts";
 
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 import type { DockerHostFlags } from "./cli/docker-host.ts";
-import type { Engine } from "./engine/index.ts";
+import type { EngineSettings } from "./cli/engine-settings.ts";
+import type { Configuration, Engine } from "./engine/index.ts";
 
 /**
  * The composition root: the only module that knows every layer. What is not needed is not loaded: everything comes by dynamic import.
@@ -42,10 +41,10 @@ async function terminal(): Promise<Terminal> {
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
-  { runtimes, defaultRuntime, cgroupDriver, registries, policy, ...others }: EngineFlags,
-  settings: readonly EngineSetting[],
+  read: () => EngineSettings,
 ): Promise<void> {
-  const places = await dockerPlaces(run, others);
+  const { flags, values } = read();
+  const places = await dockerPlaces(run, flags, values.group);
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
   sizeThreadPool(availableParallelism() + 4);
@@ -53,29 +52,26 @@ async function serveEngine(
   const { handlersOf } = await import("./api/control/handlers.ts");
   const { serve } = await import("./api/control/server.ts");
   const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
-  const named = { named: runtimes, defaultName: defaultRuntime };
   const { selfCommand } = await import("./cli/engine-process.ts");
   const self = selfCommand(process.execPath, process.argv[1]);
   const { cniOptions } = await import("./cli/engine-cni.ts");
-  const cni = cniOptions(others);
+  const cni = cniOptions(flags);
+  const { configurationOf } = await import("./cli/engine-configuration.ts");
   const engine = await openEngine({
     root,
     run,
     version,
-    cgroupDriver,
-    registries,
-    policy,
+    cgroupDriver: flags.cgroupDriver,
     cni,
     log,
-    runtimes: named,
     self,
-    settings,
+    read: () => configurationOf(read()),
   });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
-  // whoever started it may go: a hang-up is not for the engine
-  process.on("SIGHUP", () => {});
-  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log });
+  process.on("SIGHUP", () => reload(engine, log));
+  const isDebugged = (): boolean => engine.configuration.debug;
+  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log, isDebugged });
   const docker = await serveDocker(engine, places, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   await stopped.promise;
@@ -85,18 +81,35 @@ async function serveEngine(
   await engine.close();
 }
 
+/** What is wrong with the settings that are written changes nothing. */
+function reload(engine: Engine, log: (message: string) => void): void {
+  try {
+    engine.reload();
+  } catch (error) {
+    log(`settings stay as they were: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
 /** Where Docker's API is: at a socket, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
-async function dockerPlaces(run: string, flags: Pick<EngineFlags, "dockerSocket" | keyof DockerHostFlags>): Promise<Place[]> {
+async function dockerPlaces(
+  run: string,
+  flags: Pick<EngineFlags, "dockerSocket" | keyof DockerHostFlags>,
+  group: string | undefined,
+): Promise<Place[]> {
   const { dockerSocket: path = `${run}/docker.sock` } = flags;
   const { dockerPorts } = await import("./cli/docker-host.ts");
-  return [...(path === "none" ? [] : [{ path, mode: 0o660 }]), ...dockerPorts(flags)];
+  const { groupId } = await import("./cli/groups.ts");
+  const socket = { path, mode: 0o660, ...(group === undefined ? {} : { gid: groupId(group) }) };
+  return [...(path === "none" ? [] : [socket]), ...dockerPorts(flags)];
 }
 
 async function serveDocker(engine: Engine, places: readonly Place[], log: (message: string) => void): Promise<HttpServer[]> {
   const { serveHttp } = await import("./api/http/server.ts");
   const { dockerHandler } = await import("./api/docker/router.ts");
   const { operations } = await import("./api/docker/operations.ts");
-  const handler = dockerHandler({ engine, operations, version, log });
+  const { loggedHandler } = await import("./api/http/logged.ts");
+  const answer = dockerHandler({ engine, operations, version, log });
+  const handler = loggedHandler(answer, () => engine.configuration.debug, log);
   return Promise.all(places.map((at) => serveHttp({ at, handler, log })));
 }
 
@@ -153,10 +166,17 @@ function writeWhole(write: (fd: number, data: Uint8Array) => number, fd: number,
   for (let rest: Uint8Array = new TextEncoder().encode(text); rest.length > 0; ) rest = rest.subarray(write(fd, rest));
 }
 
+async function checkConfiguration(configuration: Configuration): Promise<void> {
+  const { checkConfiguration } = await import("./engine/index.ts");
+  checkConfiguration(configuration);
+}
+
 async function commandLine(): Promise<void> {
   const { main } = await import("./cli/cli.ts");
   const { hostContext } = await import("./cli/host.ts");
-  process.exit(await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver })));
+  process.exit(
+    await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration })),
+  );
 }
 
 const calledAs = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);

@@ -65,6 +65,7 @@ export class ControlHarness {
         throw new Exit(code);
       },
       serveEngine: async () => {},
+      checkEngine: () => Promise.reject(new Error("no engine here")),
       serveResolver: async () => {},
     };
     const exitCode = await main(argv, () => context);

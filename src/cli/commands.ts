@@ -127,6 +127,7 @@ const bootstrap = entry(
 const engineStart = entry("start the engine", async () => (await import("./engine-start.ts")).command);
 const engineStop = entry("stop the engine; containers run on", async () => (await import("./engine-stop.ts")).command);
 const engineStatus = entry("show the engine's state", async () => (await import("./engine-status.ts")).command);
+const engineReload = entry("have the engine read its settings anew", async () => (await import("./engine-reload.ts")).command);
 const engineConfig = entry("show what the engine is set to", async () => (await import("./engine-config.ts")).command);
 const engineLogs = entry("show the engine's log", async () => (await import("./engine-logs.ts")).command);
 const engineResolver = entry(
@@ -324,6 +325,7 @@ export const groups: Readonly<Record<string, Group>> = {
       stop: engineStop,
       status: engineStatus,
       config: engineConfig,
+      reload: engineReload,
       logs: engineLogs,
       resolver: engineResolver,
     },

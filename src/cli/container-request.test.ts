@@ -104,9 +104,10 @@ describe("each flag becomes its part of the request", () => {
     [["--stop-signal", "INT", "--stop-timeout", "3"], { stopSignal: "INT", stopTimeout: 3 }],
     [["--log-driver", "none"], { log: { driver: "none", maxSize: 104857600, maxFiles: 3 } }],
     [
-      ["--log-opt", "max-size=10m", "--log-opt", "max-file=3"],
-      { log: { driver: "json-file", maxSize: 10 * 1024 ** 2, maxFiles: 3, options: { "max-size": "10m", "max-file": "3" } } },
+      ["--log-driver", "local", "--log-opt", "max-size=10m", "--log-opt", "max-file=3"],
+      { log: { driver: "local", maxSize: 10 * 1024 ** 2, maxFiles: 3, options: { "max-size": "10m", "max-file": "3" } } },
     ],
+    [["--log-opt", "max-size=10m", "--log-opt", "max-file=3"], { logOptions: { "max-size": "10m", "max-file": "3" } }],
     [["--rootfs", "tree"], { rootfs: "/here/tree" }],
     [["--health-cmd", "true", "--health-interval", "1m30s"], { health: { test: ["CMD-SHELL", "true"], interval: 90e9 } }],
     [["--no-healthcheck"], { health: { test: ["NONE"] } }],

@@ -17,6 +17,7 @@ import { labelsOf } from "./labels.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
 import { networkRequest } from "./network-flags.ts";
 import { pairs } from "./pairs.ts";
+import { parseSecret } from "./secrets.ts";
 
 type Given = Values<typeof containerFlags>;
 
@@ -60,6 +61,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       ]),
       volumesFrom: given["volumes-from"],
       tmpfs: given.tmpfs ? Object.fromEntries(given.tmpfs.map(parseTmpfs)) : undefined,
+      secrets: nonEmpty(await Promise.all((given.secret ?? []).map((spec) => parseSecret(spec, context)))),
       shmSize: given["shm-size"],
       resources: resources(given),
       oomScoreAdj: given["oom-score-adj"],
@@ -68,7 +70,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       health: health(given),
       stopSignal: given["stop-signal"],
       stopTimeout: given["stop-timeout"],
-      log: logConfig(given["log-driver"], given["log-opt"]),
+      ...logRequest(given["log-driver"], given["log-opt"]),
       cgroupParent: given["cgroup-parent"],
       runtime: given.runtime?.includes("/") ? absolute(given.runtime, cwd) : given.runtime,
       rootfs: given.rootfs === undefined ? undefined : absolute(given.rootfs, cwd),
@@ -211,19 +213,24 @@ function parseDeviceRule(rule: string): string {
 const MOST_BYTES = 100 * 2 ** 20;
 const MOST_FILES = 3;
 
-/** What belongs to which driver the engine knows. Throws UsageError for bounds that are none. */
-export function logConfig(
+/** What belongs to which driver the engine knows, and which driver is meant where none is named. Throws UsageError for bounds that are none. */
+export function logRequest(
   driver: LogConfig["driver"] | undefined,
   options: readonly string[] | undefined,
-): LogConfig | undefined {
-  if (!driver && !options) return undefined;
+): Pick<ContainerRequest, "log" | "logOptions"> {
+  if (!driver && !options) return {};
   const given = pairs(options, "--log-opt") ?? {};
+  const log = logConfig(driver ?? "json-file", given);
+  return driver ? { log } : { logOptions: given };
+}
+
+function logConfig(driver: LogConfig["driver"], given: Record<string, string>): LogConfig {
   const size = given["max-size"] ?? given["cache-max-size"];
   const files = given["max-file"] ?? given["cache-max-file"];
   if (files !== undefined && !/^[1-9]\d*$/.test(files))
     throw new UsageError(`--log-opt max-file=${files}: give a number from 1 on`);
   return {
-    driver: driver ?? "json-file",
+    driver,
     maxSize: size === undefined ? MOST_BYTES : size === "-1" ? 0 : parseBytes(size, "--log-opt max-size"),
     // as with Docker, a size alone means one file
     maxFiles: files === undefined ? (size === undefined ? MOST_FILES : 1) : Number(files),

@@ -83,6 +83,8 @@ export interface Context {
   exit(code: number): never;
   /** Serves as the engine until it is stopped. */
   serveEngine(flags: EngineFlags): Promise<void>;
+  /** Looks at what an engine with these flags would be set to. Throws what is wrong with it. */
+  checkEngine(flags: EngineFlags): Promise<void>;
   /** Answers containers' questions for names, below the run directory, as long as one needs that. */
   serveResolver(): Promise<void>;
 }

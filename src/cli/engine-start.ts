@@ -5,7 +5,7 @@ import { type Context, type EngineFlags, line } from "./context.ts";
 import { namedRuntimes } from "./engine-settings.ts";
 import { bool, choice, list, text, type Values } from "./flags.ts";
 
-const flags = {
+export const flags = {
   config: text("", "FILE", "what is set (ONGGI_CONFIG, or /etc/onggi/engine.toml)", { complete: "file" }),
   "daemon-json": text("", "FILE", "Docker's configuration, for what means the same here", { complete: "file" }),
   "cgroup-driver": choice("", ["cgroupfs", "systemd"], "who makes the cgroups (ONGGI_CGROUP_DRIVER, or cgroupfs)"),
@@ -64,8 +64,8 @@ export const command = define({
 
 type Given = Values<typeof flags>;
 
-/** Throws UsageError. */
-function flagsOf({ env, cwd }: Context, values: Given): EngineFlags {
+/** Paths are made absolute. Throws UsageError. */
+export function flagsOf({ env, cwd }: Pick<Context, "env" | "cwd">, values: Given): EngineFlags {
   if (env.ONGGI_RUNTIMES) namedRuntimes(env.ONGGI_RUNTIMES.split(","), "ONGGI_RUNTIMES");
   const path = (given: string | undefined) => (given === undefined ? undefined : resolve(cwd, given));
   return {

@@ -2,11 +2,12 @@ import { readFileSync } from "node:fs";
 import type { CallHandlers } from "../api/control/client.ts";
 import { call, EngineUnreachable } from "../api/control/client.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
-import type { EngineSetting } from "../api/control/types.ts";
+import type { Configuration } from "../api/control/types.ts";
 import type { Locations } from "./cli.ts";
 import type { Caller, Context, EngineFlags, Signals, Terminal } from "./context.ts";
 import { type Selected, selectEngine } from "./context-store.ts";
 import { addressOf } from "./endpoint.ts";
+import type { EngineSettings } from "./engine-settings.ts";
 import { UsageError } from "./errors.ts";
 import { Output } from "./output.ts";
 
@@ -16,11 +17,9 @@ export interface HostOptions {
   version: string;
   /** Loads what reaches the terminal: system calls, which this layer does not make. */
   terminal: () => Promise<Terminal>;
-  serveEngine: (
-    locations: { root: string; run: string; socket: string },
-    flags: EngineFlags,
-    settings: readonly EngineSetting[],
-  ) => Promise<void>;
+  /** `read` gives what is written by now. */
+  serveEngine: (locations: { root: string; run: string; socket: string }, read: () => EngineSettings) => Promise<void>;
+  checkConfiguration: (configuration: Configuration) => Promise<void>;
   serveResolver: (run: string) => Promise<void>;
 }
 
@@ -95,8 +94,15 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
       async serveEngine(given) {
         if (selected().endpoint.kind !== "local") throw new UsageError("an engine serves on its own host");
         const { engineSettings } = await import("./engine-settings.ts");
-        const { flags, settings } = engineSettings(given, env, run, textOf);
-        await options.serveEngine(where, flags, settings);
+        await options.serveEngine(where, () => engineSettings(given, env, run, textOf));
+      },
+      async checkEngine(given) {
+        const { engineSettings } = await import("./engine-settings.ts");
+        const { configurationOf } = await import("./engine-configuration.ts");
+        const { dockerPorts } = await import("./docker-host.ts");
+        const settings = engineSettings(given, env, run, textOf);
+        dockerPorts(settings.flags);
+        await options.checkConfiguration(configurationOf(settings));
       },
     };
   };

@@ -8,6 +8,7 @@ import type { CgroupManager } from "../runtime/cgroups/types.ts";
 import type { HostFacts } from "../runtime/types.ts";
 import type { Volumes } from "../volumes/index.ts";
 import type { CgroupRoots } from "./cgroups.ts";
+import type { Configuration } from "./configuration.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
@@ -34,8 +35,10 @@ export interface Context {
   readonly registries: Registries;
   readonly imageMounts: MountTable;
   readonly volumes: Volumes;
+  /** What is in force now. */
+  configuration: Configuration;
   /** What may come from registries. */
-  readonly policy: Policy;
+  policy: Policy;
   readonly networks: Networks;
   readonly cni: CniNetworks;
   /** Names in networks other than the default one. */

@@ -8,6 +8,7 @@ import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, attachNextRun, type ClientStreams, type Size } from "./attach.ts";
 import { rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
+import type { Configuration } from "./configuration.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import { copiesOf } from "./copy.ts";
@@ -34,6 +35,7 @@ import { nodesOf } from "./nodes.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
+import { reloadEngine, settingsReport } from "./reload.ts";
 import { removeContainer } from "./remove.ts";
 import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
@@ -51,13 +53,14 @@ import type {
   ContainerSummary,
   DiskUsage,
   EngineEvent,
-  EngineSetting,
   EngineStatus,
   ExecRequest,
   ProcessList,
+  Reloaded,
   Resources,
   RestartPolicy,
   RuntimeInfo,
+  SettingsReport,
   StatsSample,
 } from "./types.ts";
 import { removeLink } from "./unlink.ts";
@@ -81,12 +84,12 @@ export class Engine {
   readonly guests: ReturnType<typeof guestsOf>;
   readonly leases: ReturnType<typeof leasesOf>;
   readonly snapshots: ReturnType<typeof snapshotsOf>;
-  readonly settings: readonly EngineSetting[];
+  private readonly read: () => Configuration;
   private readonly unwatchGuests: () => void;
 
-  constructor(context: Context, lock: number, settings: readonly EngineSetting[]) {
+  constructor(context: Context, lock: number, read: () => Configuration) {
     this.context = context;
-    this.settings = settings;
+    this.read = read;
     this.lock = lock;
     this.execs = new ExecSessions(context);
     this.manifests = manifestsOf(context);
@@ -106,6 +109,21 @@ export class Engine {
   /** The same for every engine of this data root, and for no other. */
   get id(): string {
     return `onggi-${rootTag(this.context.layout.root)}`;
+  }
+
+  /** What is in force. */
+  get configuration(): Configuration {
+    return this.context.configuration;
+  }
+
+  /** What is in force, what is written by now, and what keeps that from being read. */
+  settings(): SettingsReport {
+    return settingsReport(this.context, this.read);
+  }
+
+  /** See reloadEngine. */
+  reload(): Reloaded {
+    return reloadEngine(this.context, this.read, this.id);
   }
 
   get layout(): Layout {

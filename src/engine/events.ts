@@ -101,6 +101,7 @@ function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) =>
       event.attributes.name === value,
     volume: (event, value) => event.type === "volume" && event.id === value,
     network: (event, value) => event.type === "network" && (event.id.startsWith(value) || event.attributes.name === value),
+    daemon: (event, value) => event.type === "daemon" && (event.id === value || event.attributes.name === value),
     scope: (_, value) => value === "local",
     label: (event, value) => {
       const [key = "", wanted] = value.split(/=(.*)/s);

@@ -18,6 +18,7 @@
  */
 export type { ClientStreams, Size } from "./attach.ts";
 export { applyChanges } from "./changes.ts";
+export { type Configuration, checkConfiguration } from "./configuration.ts";
 export { ContainerNotFound } from "./context.ts";
 export { Engine } from "./engine.ts";
 export type { LogEntry } from "./logs.ts";

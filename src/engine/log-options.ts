@@ -2,6 +2,7 @@
 import { OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import { compile } from "../lib/template.ts";
+import { parseBytes } from "../lib/units.ts";
 import type { LogConfig } from "./types.ts";
 
 /** What every driver that writes or forwards entries knows. `mode` and `max-buffer-size` change nothing: nothing waits for a log here. */
@@ -30,6 +31,24 @@ const regex = (name: string, value: string): RegExp => {
     return refuse(`log opt ${name}=${value} is not a regular expression`);
   }
 };
+
+/** Of a log that nothing else is said of: bytes of a file, and files. */
+const MOST_BYTES = 100 * 2 ** 20;
+const MOST_FILES = 3;
+
+/** A driver with its options. Throws for bounds that are none; what belongs to which driver `checkLog` knows. */
+export function logConfig(driver: LogConfig["driver"], options: Readonly<Record<string, string>>): LogConfig {
+  const size = options["max-size"] ?? options["cache-max-size"];
+  const files = options["max-file"] ?? options["cache-max-file"];
+  if (files !== undefined && !/^[1-9]\d*$/.test(files)) refuse(`log opt max-file=${files} is no number from 1 on`);
+  return {
+    driver,
+    maxSize: size === undefined ? MOST_BYTES : size === "-1" ? 0 : parseBytes(size, "log opt max-size"),
+    // a size alone means one file
+    maxFiles: files === undefined ? (size === undefined ? MOST_FILES : 1) : Number(files),
+    ...(Object.keys(options).length > 0 ? { options: { ...options } } : {}),
+  };
+}
 
 /** Throws "invalid_log_options" for a driver nobody knows, an option that is not its, and a value that none is. */
 export function checkLog(log: LogConfig | undefined): void {

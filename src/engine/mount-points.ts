@@ -3,12 +3,17 @@
  * It is made once, when the container is made, and is part of its record. Looks names up; makes nothing.
  */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { cleanPath } from "../runtime/paths.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRequest, MountPoint, MountRequest } from "./types.ts";
+
+/** A bind mount's source is not there, and nobody asked that it be made. */
+export const missingSource = (source: string, destination: string): OnggiError =>
+  new OnggiError("mount_source_missing", `mount source ${source} for ${destination}: no such file or directory`);
 
 const invalid = (message: string): OnggiError => new OnggiError("invalid_mount", message);
 
@@ -71,6 +76,7 @@ function requested(context: Context, mount: MountRequest): MountPoint {
     case "bind":
       if (!source.startsWith("/"))
         throw invalid(`mount source ${JSON.stringify(source)} for ${destination}: want an absolute path`);
+      if (!mount.createSource && !existsSync(source)) throw missingSource(source, destination);
       return { ...common, source, copy: false, ...(mount.createSource ? { createSource: true } : {}) };
     case "image": {
       if (source === "") throw invalid(`mount of an image on ${destination}: which image?`);

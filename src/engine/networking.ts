@@ -71,9 +71,11 @@ export function checkNetworking(context: Context, request: ContainerRequest): vo
   for (const text of request.extraHosts ?? []) parseExtraHost(text, hostGateway(context) ?? "0.0.0.0");
 }
 
-/** The host's address in the default network. */
+/** What "host-gateway" stands for: the host's address in the default network, unless the engine is told another. */
 const hostGateway = (context: Context): string | null =>
-  context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ?? null;
+  context.configuration.hostGateway ??
+  context.networks.list().find(({ name }) => name === DEFAULT_NETWORK)?.pools[0]?.gateway ??
+  null;
 
 export const connect = (context: Context, { id, request }: ContainerRecord, place: NetworkEndpoint): Endpoint =>
   context.networks.connect({ ...withLimits(request, place), container: id, transient: !!request.autoRemove });

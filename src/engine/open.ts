@@ -14,6 +14,7 @@ import { probeHost } from "../runtime/index.ts";
 import { close, flock, LOCK, O, open } from "../sys/index.ts";
 import { openVolumes } from "../volumes/index.ts";
 import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
+import { type Configuration, checkConfiguration, nothingConfigured } from "./configuration.ts";
 import type { Container } from "./container.ts";
 import { type Context, inBackground } from "./context.ts";
 import { ContainerTable } from "./database.ts";
@@ -33,26 +34,20 @@ import { clusterListener } from "./nodes.ts";
 import { reconcile } from "./reconcile.ts";
 import { throwAway } from "./remove.ts";
 import { restartAtEngineStart, startByPolicy } from "./restart.ts";
-import { type RuntimeOptions, Runtimes } from "./runtimes.ts";
+import { Runtimes } from "./runtimes.ts";
 import { SnapshotTable } from "./snapshot-table.ts";
 import { Timers } from "./timers.ts";
-import type { EngineSetting } from "./types.ts";
 
 export interface EngineOptions {
   readonly root: string;
   readonly run: string;
   readonly version: string;
-  readonly runtimes?: RuntimeOptions | undefined;
   /** Who makes the containers' cgroups: "cgroupfs" (by default) or "systemd". */
   readonly cgroupDriver?: string | undefined;
-  /** Path of registries.toml; absent: /etc/onggi/registries.toml. */
-  readonly registries?: string | undefined;
-  /** Path of policy.toml; absent: /etc/onggi/policy.toml. */
-  readonly policy?: string | undefined;
   /** Where CNI networks and plugins are, and how long a plugin may take. */
   readonly cni?: Pick<CniOptions, "configDir" | "binDirs" | "timeoutMs"> | undefined;
-  /** What it is set to, and by what: only told. */
-  readonly settings?: readonly EngineSetting[] | undefined;
+  /** What it is to be set to, read anew each time. Throws what is wrong with it. */
+  readonly read?: (() => Configuration) | undefined;
   /** How onggi is called again: for the resolver of names, which outlives the engine. */
   readonly self: readonly string[];
   /** Where the engine's own messages go. */
@@ -88,13 +83,19 @@ const textOf = (path: string): string => {
  */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const layout = layoutOf(options.root, options.run);
-  const runtimes = new Runtimes(options.version, options.runtimes);
+  const read = options.read ?? (() => nothingConfigured);
+  const configuration = read();
+  checkConfiguration(configuration);
+  const runtimes = new Runtimes(options.version, configuration.runtimes);
   const driver = cgroupDriverOf(options.cgroupDriver || "cgroupfs");
   makeLayout(layout);
   const lock = takeLock(layout.lock);
   const cgroupLayout = detectCgroups("/");
   const cgroups = openCgroups({ layout: cgroupLayout, systemd: driver === "systemd" });
   const facts = probeHost(cgroupFacts(cgroupLayout));
+  // asked before there is a context
+  let opened: Context | undefined;
+  const inForce = (): Configuration => opened?.configuration ?? configuration;
   const withContainer = (what: string, task: (context: Context, container: Container) => Promise<void>) => (id: string) => {
     const container = context.containers.get(id);
     if (container) inBackground(context, `${what} ${container.name}`, () => task(context, container));
@@ -114,15 +115,17 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       log: options.log,
     }),
     events: new EventBus(),
-    policy: openPolicy(options.policy),
+    configuration,
+    policy: openPolicy(configuration.policy),
     images: openImageStore(layout.images, { attached: !facts.overlayFds }),
-    registries: openRegistries({ ...(options.registries ? { config: options.registries } : {}), note: options.log }),
+    registries: openRegistries({ settings: () => inForce().registries, note: options.log }),
     networks: openNetworks({
       root: layout.root,
       tag: rootTag(layout.root),
       log: options.log,
       nameOf: (id) => (context.containers.get(id) ?? context.guests.get(id))?.name ?? id.slice(0, 12),
       cluster: clusterListener(() => context),
+      settings: () => inForce().networks,
     }),
     cni: new CniNetworks({
       ...{ directory: layout.cni, run: layout.run, log: options.log, ...options.cni },
@@ -148,9 +151,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     log: options.log,
     closing: false,
   };
+  opened = context;
   await reconcile(context);
   forwardRests(context);
   restartAtEngineStart(context);
   restoreLeases(context);
-  return new Engine(context, lock, options.settings ?? []);
+  return new Engine(context, lock, read);
 }

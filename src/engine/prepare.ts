@@ -1,7 +1,6 @@
 /** From a container's record to what runs: the OCI specification, then the plan. Looks things up; decides nothing the runtime decides. */
-import { readFileSync } from "node:fs";
 import type { MountedImage } from "../images/types.ts";
-import { messageOf, OnggiError } from "../lib/errors.ts";
+import { OnggiError } from "../lib/errors.ts";
 import type { Seccomp, Spec } from "../oci/spec.ts";
 import { type Plan, reg, type Supervision } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
@@ -21,6 +20,7 @@ import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/sec
 import { close, O, open } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
 import type { Container } from "./container.ts";
+import { profileText } from "./container-defaults.ts";
 import { type OpenSources, openSources } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
@@ -32,6 +32,7 @@ import { logFormat } from "./log-options.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import { pidNamespaceOf } from "./pid-mode.ts";
+import { openSecrets, secretMounts } from "./secrets.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";
@@ -86,16 +87,6 @@ export function withImage<T>(context: Context, id: string, above: readonly strin
 const sections = new Map<string, Seccomp | null>();
 const programs = new WeakMap<Seccomp, CompiledSeccomp>();
 
-/** The text of a profile: the file a client named was read by the client, so a path here is the host's. */
-function profileText(option: string): string {
-  if (!option.startsWith("/")) return option;
-  try {
-    return readFileSync(option, "utf8");
-  } catch (error) {
-    throw new OnggiError("invalid_seccomp_profile", `--security-opt seccomp=${option}: ${messageOf(error)}`);
-  }
-}
-
 function seccompSection(context: Context, request: ContainerRequest, capabilities: readonly string[]): Seccomp | null {
   const option = parseSecurityOptions(request.securityOpt).seccomp ?? "default";
   if (request.privileged || option === "unconfined") return null;
@@ -124,8 +115,9 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
   const paths = networkFilePaths(context, record);
   const networkNamespace = networkNamespaceOf(context, record);
   const pidNamespace = pidNamespaceOf(context, record);
+  const mounts = record.mounts ? bindRequests(record.mounts) : (request.mounts ?? []);
   const spec = specFromRequest({
-    request: record.mounts ? { ...request, mounts: bindRequests(record.mounts) } : request,
+    request: { ...request, mounts: [...mounts, ...secretMounts(context, record)] },
     image: config,
     id: record.id,
     hostname: request.hostname ?? record.id.slice(0, 12),
@@ -173,10 +165,10 @@ export function rootOf(context: Context, record: ContainerRecord, image: Mounted
  */
 function fileSources(context: Context, record: ContainerRecord, spec: Spec, open: OpenSources): Set<string> {
   const { hostname, hosts, resolvConf } = networkFilePaths(context, record);
-  const own = new Set([hostname, hosts, resolvConf]);
+  const own = new Set([hostname, hosts, resolvConf, ...secretMounts(context, record).map(({ source = "" }) => source)]);
   const known = new Set((record.mounts ?? []).filter(({ type }) => type !== "bind").map(pathOf));
   const asked = (spec.mounts ?? []).filter(({ source = "" }) => !own.has(source) && !known.has(source));
-  return new Set([...own, ...open.files, ...bindSourceFiles({ ...spec, mounts: asked })]);
+  return new Set([hostname, hosts, resolvConf, ...open.files, ...bindSourceFiles({ ...spec, mounts: asked })]);
 }
 
 export const withConsole = (spec: Spec, size: Size | undefined): Spec =>
@@ -194,9 +186,10 @@ export function createPlan(
 ): { plan: Plan; passedFds: number[]; release: () => void } {
   const image = imageOf(context, record);
   const passedFds = image?.kind === "fd" ? [image.fd] : [];
-  const sources = openSources(context, record.mounts ?? []);
+  const sources = openAll(context, record);
   const passedSources: Record<string, number> = {};
   for (const [destination, fd] of sources.fds) passedSources[destination] = passedFds.push(fd) - 1;
+  passedFds.push(...sources.mounts);
   const init = record.request.init ? passedFds.push(open(context.shimPath, O.O_RDONLY | O.O_CLOEXEC)) - 1 : undefined;
   const release = () => {
     sources.close();
@@ -211,6 +204,25 @@ export function createPlan(
     };
   } catch (error) {
     release();
+    throw error;
+  }
+}
+
+function openAll(context: Context, record: ContainerRecord): OpenSources {
+  const mounts = openSources(context, record.mounts ?? []);
+  try {
+    const secrets = openSecrets(context, record);
+    return {
+      fds: new Map([...mounts.fds, ...secrets.fds]),
+      files: new Set([...mounts.files, ...secrets.files]),
+      mounts: secrets.mounts,
+      close: () => {
+        mounts.close();
+        secrets.close();
+      },
+    };
+  } catch (error) {
+    mounts.close();
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import type { PulledName, PullRequest } from "./types.ts";
 
 /** Brings one image, or all a repository has tags for. Throws what ImageStore.pull and Policy throw, "reference_invalid". */
 export async function pullImages(
-  { images, events, registries, policy }: Context,
+  { images, events, registries, policy, configuration: { downloads } }: Context,
   { image: name, allTags, platform, auths = {} }: PullRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PulledName[]> {
@@ -26,6 +26,7 @@ export async function pullImages(
       signal,
       progress,
       ...(platform ? { platform } : {}),
+      ...(downloads === undefined ? {} : { atOnce: downloads }),
     };
     const { image, digest, upToDate, source } = await images.pull(text, options);
     events.emit("image", "pull", text, { name: text });

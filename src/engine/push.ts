@@ -7,13 +7,14 @@ import type { LoginRequest, PushedName, PushRequest } from "./types.ts";
 
 /** Sends one name, or all the names of a repository. Throws what ImageStore.push throws, "reference_invalid", "image_not_found". */
 export async function pushImages(
-  { images, events, registries }: Context,
+  { images, events, registries, configuration: { uploads } }: Context,
   { image: name, allTags, platform, auths = {} }: PushRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PushedName[]> {
   const pushed: PushedName[] = [];
   for (const text of allTags ? namesOf(images.list(), name) : [familiarName(parseReference(name))]) {
-    const asked = { signal, progress, ...(platform === undefined ? {} : { platform }) };
+    const atOnce = uploads === undefined ? {} : { atOnce: uploads };
+    const asked = { signal, progress, ...atOnce, ...(platform === undefined ? {} : { platform }) };
     const options = { registries, authOf: (domain: string) => auths[domain], ...asked };
     const { digest, size } = await images.push(text, options);
     events.emit("image", "push", text, { name: text });

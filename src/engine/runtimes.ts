@@ -37,19 +37,37 @@ interface Facts {
 }
 
 export class Runtimes {
-  readonly defaultName: string;
-  private readonly named: ReadonlyMap<string, string>;
+  private inForce: { readonly defaultName: string; readonly named: ReadonlyMap<string, string> };
   private readonly known = new Map<string, Facts>();
   private readonly version: string;
 
-  /** Throws OnggiError `runtime_not_found`, also for a default that is not there. */
-  constructor(version: string, { named = {}, defaultName = BUILT_IN }: RuntimeOptions = {}) {
+  /** Throws as `configure`. */
+  constructor(version: string, options: RuntimeOptions = {}) {
     this.version = version;
-    this.named = new Map(Object.entries(named));
-    if (this.named.has(BUILT_IN)) throw notFound(BUILT_IN, "this name is the built-in runtime's; give yours another");
-    for (const [name, path] of this.named) checkProgram(name, path);
-    this.defaultName = defaultName;
-    this.find(defaultName);
+    this.inForce = { defaultName: BUILT_IN, named: new Map() };
+    this.configure(options);
+  }
+
+  get defaultName(): string {
+    return this.inForce.defaultName;
+  }
+
+  private get named(): ReadonlyMap<string, string> {
+    return this.inForce.named;
+  }
+
+  /** Other runtimes from now on. Throws OnggiError `runtime_not_found`, also for a default that is not there; nothing changes then. */
+  configure({ named = {}, defaultName = BUILT_IN }: RuntimeOptions): void {
+    const former = this.inForce;
+    if (BUILT_IN in named) throw notFound(BUILT_IN, "this name is the built-in runtime's; give yours another");
+    for (const [name, path] of Object.entries(named)) checkProgram(name, path);
+    this.inForce = { defaultName, named: new Map(Object.entries(named)) };
+    try {
+      this.find(defaultName);
+    } catch (error) {
+      this.inForce = former;
+      throw error;
+    }
   }
 
   /** By name, or by absolute path; null: the built-in one. Throws OnggiError `runtime_not_found`. */

@@ -29,6 +29,7 @@ export type {
   PortRequest,
   Resources,
   RestartPolicy,
+  SecretRequest,
   Ulimit,
 } from "../runtime/request-types.ts";
 export type * from "./image-types.ts";
@@ -389,7 +390,7 @@ export interface StatsSample {
 
 /** Something that happened; `action` is Docker's word for it (create, start, die, ...). */
 export interface EngineEvent {
-  type: "container" | "image" | "network" | "node" | "volume";
+  type: "container" | "daemon" | "image" | "network" | "node" | "volume";
   action: string;
   id: string;
   attributes: Record<string, string>;
@@ -432,10 +433,35 @@ export interface PathStat {
   linkTarget: string;
 }
 
-/** One setting of an engine, by the name of its flag. */
+/** One setting of an engine, by its name in engine.toml. */
 export interface EngineSetting {
   name: string;
   value: string;
   /** "flag", "environment", "default", or a file. */
   from: string;
+  /** In that file, counted from 1. */
+  line?: number;
+  /** A running engine takes another value when it reads its settings anew; else the next engine does. */
+  when: "reload" | "restart";
+}
+
+/** A setting that is written otherwise than it is in force. */
+export interface PendingSetting {
+  name: string;
+  /** What is written; null: nothing, or what is built in. */
+  value: string | null;
+  when: "reload" | "restart";
+}
+
+export interface SettingsReport {
+  settings: readonly EngineSetting[];
+  pending: readonly PendingSetting[];
+  /** Why what is written cannot be had; empty when all is well. */
+  problem: string;
+}
+
+/** What came of reading the settings anew: names of those that changed, and of those that the next engine will have. */
+export interface Reloaded {
+  changed: string[];
+  pending: string[];
 }

@@ -73,6 +73,8 @@ export interface PullRequest {
   readonly index?: (id: Digest, layers: readonly Promise<IndexLayer>[]) => Promise<void> | null;
   /** Asked before anything but manifests is fetched; what it throws ends the pull. */
   readonly admit?: (digests: readonly Digest[]) => Promise<void>;
+  /** Layers that are fetched at a time. */
+  readonly atOnce?: number | undefined;
 }
 
 interface WantedLayer {
@@ -190,7 +192,9 @@ export class Puller {
   ): Promise<PulledLayer[]> {
     const ours = new AbortController();
     const signal = AbortSignal.any([request.signal, ours.signal]);
-    const limiter = new Limiter(LAYERS_AT_ONCE);
+    const { atOnce = LAYERS_AT_ONCE } = request;
+    this.#limiter.most = Math.max(ALL_LAYERS_AT_ONCE, atOnce);
+    const limiter = new Limiter(atOnce);
     const pulls = new Map<Digest, Promise<PulledLayer>>();
     const all = manifest.layers.map((descriptor, position) => {
       const diffId = diffIds[position]!;

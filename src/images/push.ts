@@ -99,7 +99,7 @@ export async function pushImage(
     });
   await Promise.all([
     guarded(sendBytes(repository, Buffer.from(image.config), signal)),
-    ...Array.from({ length: PARALLEL }, () => guarded(work())),
+    ...Array.from({ length: options.atOnce ?? PARALLEL }, () => guarded(work())),
   ]);
   if (first) throw (first as { error: unknown }).error;
   signal.throwIfAborted();

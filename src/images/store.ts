@@ -216,7 +216,7 @@ class LocalImageStore implements ImageStore {
         const admit = async (digests: readonly Digest[]) => policy?.admit(signers, reference, digests, signal);
         const index = (id: Digest, coming: Parameters<typeof storeIndex>[2]) =>
           this.#catalog.has(id) ? null : storeIndex(this.#content, id, coming);
-        const request = { repository, reference, lease, signal, progress, admit, index };
+        const request = { repository, reference, lease, signal, progress, admit, index, atOnce: options.atOnce };
         const { documents, digest, source, ...pulled } = await this.#puller.pull(platform ? { ...request, platform } : request);
         const layers = pulled.layers.map((layer): AddedLayer => ({ ...layer, written: async () => {}, keep: async () => {} }));
         const names = reference.digest ? [] : [canonicalName(reference)];

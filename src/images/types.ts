@@ -204,6 +204,8 @@ export interface PushOptions {
   compression?: Compression;
   /** Of a name with several images the one for this; absent: the best for this machine. */
   platform?: string;
+  /** Layers that are sent at a time; absent: five. */
+  atOnce?: number;
   signal?: AbortSignal;
   progress?: Progress;
 }
@@ -229,6 +231,8 @@ export interface PullOptions {
   readonly platform?: string;
   /** Absent: whatever comes is taken. */
   readonly policy?: Policy;
+  /** Layers that are fetched at a time; absent: four. */
+  readonly atOnce?: number;
   readonly signal?: AbortSignal;
   readonly progress?: Progress;
 }

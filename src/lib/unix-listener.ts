@@ -1,4 +1,4 @@
-import { chmodSync, renameSync, unlinkSync } from "node:fs";
+import { chmodSync, chownSync, renameSync, unlinkSync } from "node:fs";
 import { shortSocketPath, systemCode } from "./socket-path.ts";
 
 /** Removes what lies at `path`; nothing lying there is no error. */
@@ -11,15 +11,16 @@ export function unlinkIfThere(path: string): void {
 }
 
 /**
- * Has `listen` bind a unix socket that then lies at `path` with these permissions, in place of whatever lies there. The path is
+ * Has `listen` bind a unix socket that then lies at `path` with these permissions (and that group), in place of whatever lies there. The path is
  * never missing while it is replaced, and nobody can connect before the permissions are right. Throws what bind(2) says.
  */
-export async function listenAt<T>(path: string, mode: number, listen: (path: string) => T): Promise<T> {
+export async function listenAt<T>(path: string, mode: number, listen: (path: string) => T, gid?: number): Promise<T> {
   const byName = await shortSocketPath(`${path}.new`);
   const umask = process.umask(0o177);
   try {
     unlinkIfThere(byName.path);
     const listener = listen(byName.path);
+    if (gid !== undefined) chownSync(byName.path, process.geteuid?.() ?? 0, gid);
     chmodSync(byName.path, mode);
     renameSync(`${path}.new`, path);
     return listener;

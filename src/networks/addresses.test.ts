@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { AddressAllocator, chooseSubnet, completePool, defaultSubnets, usableAddresses } from "./addresses.ts";
+import { AddressAllocator, checkPool, chooseSubnet, completePool, defaultSubnets, usableAddresses } from "./addresses.ts";
 import {
   type AddressRange,
   addressNumber,
@@ -81,6 +81,22 @@ test("the subnet that is chosen overlaps nothing, and there is one as long as a 
       else expect(chooseSubnet(4, "0", occupied)).toEqual(free[0]!);
     }),
   );
+});
+
+test("pools that are given come first, and alone for their family", () => {
+  const pools = [
+    { base: "10.200.0.0/23", size: 24 },
+    { base: "10.210.0.0/24", size: 25 },
+  ];
+  const taken: AddressRange[] = [];
+  for (const wanted of ["10.200.0.0/24", "10.200.1.0/24", "10.210.0.0/25", "10.210.0.128/25"]) {
+    const subnet = chooseSubnet(4, "0", taken, pools);
+    expect(subnetText(subnet)).toBe(wanted);
+    taken.push(subnet);
+  }
+  expect(() => chooseSubnet(4, "0", taken, pools)).toThrow("give one by --subnet");
+  expect(subnetText(chooseSubnet(6, "0", taken, pools))).toStartWith("fd");
+  expect(() => checkPool({ base: "10.0.0.0/16", size: 8 })).toThrow("cannot be cut into subnets of 8 bits: give 16 to 30");
 });
 
 test("a pool is completed", () => {

@@ -14,7 +14,7 @@ import {
   subnetAround,
   subnetText,
 } from "./prefixes.ts";
-import type { Pool } from "./types.ts";
+import type { AddressPool, Pool } from "./types.ts";
 
 /** A pool as it is used: every network's has a gateway. */
 export type GatewayPool = Pool & { readonly gateway: string };
@@ -33,15 +33,42 @@ export function* defaultSubnets(family: Family, tag: string): Generator<Subnet> 
   }
 }
 
-/** The first default subnet that overlaps none of those. @throws NetworkError addresses_exhausted */
-export function chooseSubnet(family: Family, tag: string, occupied: readonly AddressRange[]): Subnet {
-  for (const subnet of defaultSubnets(family, tag)) {
-    if (!occupied.some((range) => overlaps(range, subnet))) return subnet;
+/** How many subnets of one pool are looked at. */
+const MOST_OF_POOL = 65_536n;
+
+function* subnetsOf({ base, size }: AddressPool): Generator<Subnet> {
+  const { family, first, last } = parseSubnet(base);
+  const step = 1n << BigInt((family === 4 ? 32 : 128) - size);
+  for (let at = first, seen = 0n; at <= last && seen < MOST_OF_POOL; at += step, seen++) yield subnetAround(family, at, size);
+}
+
+/**
+ * The first subnet that overlaps none of those: of the pools of its family, or, where there are none, of the default ones.
+ * @throws NetworkError addresses_exhausted
+ */
+export function chooseSubnet(
+  family: Family,
+  tag: string,
+  occupied: readonly AddressRange[],
+  pools: readonly AddressPool[] = [],
+): Subnet {
+  const own = pools.filter(({ base }) => parseSubnet(base).family === family);
+  const candidates = own.length > 0 ? own.map(subnetsOf) : [defaultSubnets(family, tag)];
+  for (const subnets of candidates) {
+    for (const subnet of subnets) if (!occupied.some((range) => overlaps(range, subnet))) return subnet;
   }
   throw new NetworkError(
     "addresses_exhausted",
     `all default subnets of IPv${family} overlap another network or a route of this host: give one by --subnet, or remove networks`,
   );
+}
+
+/** @throws NetworkError address_invalid */
+export function checkPool({ base, size }: AddressPool): void {
+  const { family, length } = parseSubnet(base);
+  const most = family === 4 ? 30 : 126;
+  if (size >= length && size <= most) return;
+  throw new NetworkError("address_invalid", `pool ${base} cannot be cut into subnets of ${size} bits: give ${length} to ${most}`);
 }
 
 /** The addresses of a subnet that a host may have: not the network's own, nor IPv4's broadcast, where there is room for them. */

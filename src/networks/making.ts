@@ -1,4 +1,5 @@
 /** How a network comes to its subnets, its interface and its MTU. */
+import { isDeepStrictEqual } from "node:util";
 import { chooseSubnet, completePool, type GatewayPool } from "./addresses.ts";
 import { bridgeName, hasBridge } from "./bridge.ts";
 import type { NetworkRecord } from "./database.ts";
@@ -7,8 +8,9 @@ import { defaultMtu, type OccupiedRange, occupiedRanges } from "./host.ts";
 import type { KernelNetworks } from "./kernel.ts";
 import { hasParent } from "./options.ts";
 import { findParent, isVlan, requireKind } from "./parent.ts";
-import { familyOf, overlaps, parseSubnet, subnetText } from "./prefixes.ts";
+import { familyOf, overlaps, parseAddress, parseSubnet, subnetAround, subnetText } from "./prefixes.ts";
 import type { CheckedRequest } from "./request.ts";
+import type { AddressPool, DefaultBridge, NetworkSettings } from "./types.ts";
 
 export const newId = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
 
@@ -32,6 +34,7 @@ export function newNetwork(
   others: readonly NetworkRecord[],
   request: CheckedRequest,
   tag: string,
+  addressPools: readonly AddressPool[],
 ): NetworkRecord {
   const { name, driver, ipv4, ipv6, internal, options, parsed, labels, lease } = request;
   const id = newId();
@@ -45,7 +48,7 @@ export function newNetwork(
   }
   const pools: GatewayPool[] = [
     ...request.pools,
-    ...request.missing.map((family) => completePool({ subnet: subnetText(chooseSubnet(family, tag, ranges)) })),
+    ...request.missing.map((family) => completePool({ subnet: subnetText(chooseSubnet(family, tag, ranges, addressPools)) })),
   ].sort((one, other) => familyOf(one.subnet) - familyOf(other.subnet));
   const parent = hasParent({ driver }) ? findParent(kernel.net, driver, parsed.parent) : undefined;
   const below = parent !== undefined && isVlan(parent) ? parent.base : parent;
@@ -76,7 +79,12 @@ export function newNetwork(
 }
 
 /** The networks that are always there, of which `others` may have some already. */
-export function predefinedNetworks(kernel: KernelNetworks, others: readonly NetworkRecord[], tag: string): NetworkRecord[] {
+export function predefinedNetworks(
+  kernel: KernelNetworks,
+  others: readonly NetworkRecord[],
+  tag: string,
+  settings: NetworkSettings,
+): NetworkRecord[] {
   const common = {
     created: new Date().toISOString(),
     internal: false,
@@ -93,9 +101,10 @@ export function predefinedNetworks(kernel: KernelNetworks, others: readonly Netw
     networks.push({
       ...common,
       ...{ id, name: "bridge", driver: "bridge", ipv4: true, ipv6: false },
-      pools: [defaultPool(kernel, others, tag)],
+      pools: [chosenPool(settings.bridge) ?? defaultPool(kernel, others, tag, settings.pools)],
       interface: bridgeName(id, tag, true),
-      mtu: defaultMtu(kernel.net),
+      mtu: settings.bridge.mtu ?? defaultMtu(kernel.net),
+      options: settings.bridge.options,
     });
   }
   if (missing("host")) networks.push({ ...none, id: newId(), name: "host", driver: "host" });
@@ -103,22 +112,50 @@ export function predefinedNetworks(kernel: KernelNetworks, others: readonly Netw
   return networks;
 }
 
-const defaultPool = (kernel: KernelNetworks, others: readonly NetworkRecord[], tag: string): GatewayPool =>
-  completePool({ subnet: subnetText(chooseSubnet(4, tag, occupied(kernel, others, true))) });
+const defaultPool = (
+  kernel: KernelNetworks,
+  others: readonly NetworkRecord[],
+  tag: string,
+  pools: readonly AddressPool[],
+): GatewayPool => completePool({ subnet: subnetText(chooseSubnet(4, tag, occupied(kernel, others, true), pools)) });
+
+/** The default network's pool where an administrator says it; null where not. @throws NetworkError address_invalid */
+export function chosenPool({ address, range }: DefaultBridge): GatewayPool | null {
+  if (address === undefined) return range === undefined ? null : completePool({ subnet: range });
+  const [gateway = "", length = ""] = address.split("/");
+  const { family, number } = parseAddress(gateway, "bridge address");
+  const subnet = subnetText(subnetAround(family, number, Number(length)));
+  return completePool({ subnet, gateway, ...(range === undefined ? {} : { range }) });
+}
 
 /**
- * The default network as it should be made now: nobody has chosen its subnet and MTU, so they are others if since it was recorded the
- * host has got a use for that subnet (another engine's default network, for example) or another uplink.
+ * The default network as it should be made now. What the settings say holds; else nobody has chosen its subnet and MTU, so they are
+ * others if since it was recorded the host has got a use for that subnet (another engine's default network, for example) or another
+ * uplink. @throws NetworkError subnet_overlap
  */
 export function currentDefault(
   kernel: KernelNetworks,
   network: NetworkRecord,
   others: readonly NetworkRecord[],
   tag: string,
+  settings: NetworkSettings,
 ): NetworkRecord {
   const ranges = occupied(kernel, others, true);
-  const isFree = network.pools.every(({ subnet }) => !ranges.some((range) => overlaps(range, parseSubnet(subnet))));
-  const mtu = defaultMtu(kernel.net);
-  if (isFree && mtu === network.mtu) return network;
-  return { ...network, mtu, pools: isFree ? network.pools : [defaultPool(kernel, others, tag)] };
+  const { bridge } = settings;
+  const chosen = chosenPool(bridge);
+  const pools = chosen === null ? network.pools : [chosen];
+  const other = ranges.find((range) => pools.some(({ subnet }) => overlaps(range, parseSubnet(subnet))));
+  if (chosen !== null && other !== undefined) {
+    throw new NetworkError(
+      "subnet_overlap",
+      `subnet ${chosen.subnet} of the default network overlaps ${other.what}: choose another`,
+    );
+  }
+  const current = {
+    ...network,
+    mtu: bridge.mtu ?? defaultMtu(kernel.net),
+    options: bridge.options,
+    pools: other === undefined ? pools : [defaultPool(kernel, others, tag, settings.pools)],
+  };
+  return isDeepStrictEqual(current, network) ? network : current;
 }

@@ -25,17 +25,20 @@ import type {
   Network,
   NetworkOptions,
   NetworkRequest,
+  NetworkSettings,
   Networks,
   Publication,
   Published,
   Sandbox,
 } from "./types.ts";
 
+const noSettings: NetworkSettings = { pools: [], options: {}, bridge: { options: {} } };
 const noListener: ClusterListener = { network() {}, networkGone() {}, endpoint() {}, endpointGone() {} };
 
 export class LocalNetworks implements Networks {
   readonly #tag: string;
   readonly #log: (message: string) => void;
+  readonly #settings: () => NetworkSettings;
   readonly #cluster: ClusterListener;
   readonly #db: NetworkDatabase;
   readonly #kernel: KernelNetworks;
@@ -50,16 +53,17 @@ export class LocalNetworks implements Networks {
   #closed = false;
 
   /** The network namespace that the thread is in becomes that of all bridges, ports and rules. */
-  constructor({ root, tag, log, nameOf, cluster = noListener }: NetworkOptions) {
+  constructor({ root, tag, log, nameOf, cluster = noListener, settings = () => noSettings }: NetworkOptions) {
     this.#tag = tag;
     this.#log = log;
     this.#cluster = cluster;
+    this.#settings = settings;
     this.#firewall = new Firewall(tag, { log });
     this.#db = new NetworkDatabase(join(root, "networks.db"));
     this.#kernel = new KernelNetworks(tag, log, (network, bridge) => {
       if (network.driver === "overlay") this.nodes.member.ensure(network, bridge);
     });
-    const missing = predefinedNetworks(this.#kernel, this.#db.networks(), tag);
+    const missing = predefinedNetworks(this.#kernel, this.#db.networks(), tag, settings());
     if (missing.length > 0) this.#db.putNetworks(missing);
     this.#state = new NetworkState(this.#db, (entry, attachment) => this.nodes.overlay?.release(entry, attachment));
     this.nodes = new ClusterNodes({
@@ -84,14 +88,15 @@ export class LocalNetworks implements Networks {
   }
 
   async create(request: NetworkRequest): Promise<Network> {
-    const checked = checkRequest(request);
+    const { pools, options } = this.#settings();
+    const checked = checkRequest({ ...request, options: { ...options[request.driver ?? "bridge"], ...request.options } });
     // An interface that is about to go may have the name that this one is to have.
     await this.#removals.get(checked.parsed.bridgeName ?? checked.parsed.parent);
     if (this.#state.byName(checked.name) !== undefined) {
       throw new NetworkError("network_exists", `there is a network ${checked.name} already; remove it, or choose another name`);
     }
     if (checked.driver === "overlay") return networkView(await this.#createOverlay(checked));
-    const network = newNetwork(this.#kernel, this.#state.networks(), checked, this.#tag);
+    const network = newNetwork(this.#kernel, this.#state.networks(), checked, this.#tag, pools);
     this.#state.putNetwork(network);
     try {
       this.#ensure(network);
@@ -110,7 +115,8 @@ export class LocalNetworks implements Networks {
     const { id } = await cluster.createNetwork(checked.name, (others) => {
       const local = this.#state.networks();
       const known = new Set(local.map((network) => network.id));
-      const network = newNetwork(this.#kernel, [...local, ...others.filter((other) => !known.has(other.id))], checked, this.#tag);
+      const all = [...local, ...others.filter((other) => !known.has(other.id))];
+      const network = newNetwork(this.#kernel, all, checked, this.#tag, this.#settings().pools);
       return { ...network, mtu: checked.parsed.mtu ?? underlay.mtuOf(encrypted) };
     });
     return this.#state.find(id);
@@ -150,7 +156,7 @@ export class LocalNetworks implements Networks {
     if (!network.predefined || this.#kernel.net.linkByName(network.interface) !== null) return network;
     if (this.#state.endpointsIn(network.id).some(({ attached }) => attached !== null)) return network;
     const others = this.#state.networks().filter(({ id }) => id !== network.id);
-    const current = currentDefault(this.#kernel, network, others, this.#tag);
+    const current = currentDefault(this.#kernel, network, others, this.#tag, this.#settings());
     if (current !== network) this.#state.changeNetwork(current);
     return current;
   }

@@ -330,4 +330,30 @@ export interface NetworkOptions {
   /** How a container is called in messages; absent: by its short id. */
   nameOf?(container: string): string;
   readonly cluster?: ClusterListener;
+  /** What an administrator wants; asked for whenever it is needed. Absent: nothing in particular. */
+  settings?(): NetworkSettings;
+}
+
+/** Subnets of so many bits within a prefix: { base: "10.200.0.0/16", size: 24 }. */
+export interface AddressPool {
+  readonly base: string;
+  readonly size: number;
+}
+
+export interface NetworkSettings {
+  /** Where the subnets of networks come from whose maker chose none; of a family that is not among them: Docker's. */
+  readonly pools: readonly AddressPool[];
+  /** By driver: options that a new network has unless its maker says otherwise. */
+  readonly options: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** The default network, each time it is made anew in the kernel. */
+  readonly bridge: DefaultBridge;
+}
+
+export interface DefaultBridge {
+  /** The host's address in it, with the subnet: "10.1.2.1/24". */
+  readonly address?: string;
+  /** Where in the subnet containers get theirs; without `address` the subnet. */
+  readonly range?: string;
+  readonly mtu?: number;
+  readonly options: Readonly<Record<string, string>>;
 }

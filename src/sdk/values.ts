@@ -178,7 +178,7 @@ export interface FileChange {
 
 /** Something that happened; `action` is Docker's word for it: "start", "die", "health_status: healthy". */
 export interface EngineEvent {
-  readonly type: "container" | "image" | "network" | "node" | "volume";
+  readonly type: "container" | "daemon" | "image" | "network" | "node" | "volume";
   readonly action: string;
   readonly id: string;
   readonly attributes: Readonly<Record<string, string>>;

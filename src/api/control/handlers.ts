@@ -41,7 +41,8 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
   return {
     ping: async () => ({ version: engine.status().version, pid: process.pid }),
     status: async () => engine.status(),
-    settings: async () => ({ settings: engine.settings }),
+    settings: async () => engine.settings(),
+    reload: async () => engine.reload(),
     shutdown: async () => {
       setTimeout(shutdown, 0);
       return {};

@@ -28,7 +28,6 @@ import type {
   DetachRequest,
   DiskUsage,
   EngineEvent,
-  EngineSetting,
   EngineStatus,
   ExecRequest,
   FetchedFile,
@@ -66,9 +65,11 @@ import type {
   PushRequest,
   ReferrersRequest,
   ReferrersResult,
+  Reloaded,
   Resources,
   RestartPolicy,
   RuntimeInfo,
+  SettingsReport,
   SignRequest,
   SnapshotInfo,
   SnapshotRequest,
@@ -139,8 +140,10 @@ export interface TerminalSize {
 export interface Calls {
   ping: { request: Record<never, never>; result: { version: string; pid: number }; item: never };
   status: { request: Record<never, never>; result: EngineStatus; item: never };
-  /** What the engine was started with, and by what it was said. */
-  settings: { request: Record<never, never>; result: { settings: readonly EngineSetting[] }; item: never };
+  /** What is in force, and by what it was said. */
+  settings: { request: Record<never, never>; result: SettingsReport; item: never };
+  /** Reads the settings anew. */
+  reload: { request: Record<never, never>; result: Reloaded; item: never };
   /** Stops the engine process; containers run on. */
   shutdown: { request: Record<never, never>; result: Record<never, never>; item: never };
 

@@ -55,6 +55,8 @@ export interface ServeOptions {
   handlers: Handlers;
   /** Told of what handlers throw that is no OnggiError. */
   log?: (message: string) => void;
+  /** Whether that is told of every call. */
+  isDebugged?: () => boolean;
   /** Seconds a client has to send its request. */
   requestTimeout?: number;
 }
@@ -198,6 +200,8 @@ class ServerConnection {
   async #run(payload: RequestPayload): Promise<void> {
     try {
       const handler = this.#handler(payload);
+      const { isDebugged, log } = this.#options;
+      if (isDebugged?.()) log?.(`call ${payload.call}`);
       const result = await handler(this.#call(payload.call as CallName, payload.request));
       this.#finish(encodeJson(frame.result, result));
     } catch (error) {

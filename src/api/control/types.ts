@@ -1,5 +1,6 @@
 /** What the layers above see of the engine's values. Types only. */
 
+export type { Configuration } from "../../engine/index.ts";
 export type {
   AnyNetwork,
   AttachFile,
@@ -53,9 +54,12 @@ export type {
   PushRequest,
   Referrer,
   RegistryAuth,
+  Reloaded,
   Resources,
   RestartPolicy,
   RuntimeInfo,
+  SecretRequest,
+  SettingsReport,
   SnapshotInfo,
   SnapshotRequest,
   StatsSample,

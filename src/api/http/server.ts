@@ -17,7 +17,7 @@ import type { HttpHandler } from "./types.ts";
  */
 
 /** A unix socket, with its permissions as in chmod(2); or a port, for those who have a certificate. */
-export type Place = { readonly path: string; readonly mode: number } | SecurePort;
+export type Place = { readonly path: string; readonly mode: number; readonly gid?: number } | SecurePort;
 
 export interface SecurePort {
   readonly hostname: string;
@@ -103,7 +103,7 @@ export async function serveHttp({ at, handler, log }: HttpServerOptions): Promis
   };
   const listener =
     "path" in at
-      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }))
+      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), at.gid)
       : listenSecurely(at, events);
   const watch = setInterval(() => {
     const now = Date.now();

@@ -6,9 +6,11 @@ import type { Environment } from "./proxy.ts";
 import { RemoteRepository } from "./repository.ts";
 import { type ConfigFiles, type Source, sourcesOf } from "./sources.ts";
 import { defaultTimeouts, type Timeouts, Transport } from "./transport.ts";
-import type { Registries, RegistryAuth, RepositoryOptions } from "./types.ts";
+import type { Registries, RegistryAuth, RegistrySettings, RepositoryOptions } from "./types.ts";
 
-export interface RegistriesOptions extends Partial<ConfigFiles> {
+export interface RegistriesOptions extends Partial<Omit<ConfigFiles, "insecure" | "mirrors">> {
+  /** What an administrator wants, asked for each time. */
+  readonly settings?: () => RegistrySettings;
   /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY. Default: the process's. */
   readonly env?: Environment;
   readonly timeouts?: Partial<Timeouts>;
@@ -17,24 +19,26 @@ export interface RegistriesOptions extends Partial<ConfigFiles> {
 }
 
 /** A file that is not there says nothing. */
-const defaultFiles: ConfigFiles = {
+const defaultFiles = {
   config: "/etc/onggi/registries.toml",
   hostsDirs: ["/etc/containerd/certs.d"],
   certsDirs: ["/etc/docker/certs.d", "/etc/containerd/certs.d"],
 };
+
+const noSettings: RegistrySettings = { insecure: [], mirrors: [] };
 
 /** No repository has this path: what is said of single ones does not concern it. */
 const NOWHERE = "_";
 
 /** Reads what is configured whenever a repository is asked for; connections and tokens are kept until `close`. */
 export const openRegistries = (options: RegistriesOptions = {}): Registries => {
-  const { env = process.env, timeouts, note = () => {} } = options;
-  const files: ConfigFiles = {
-    config: options.config ?? defaultFiles.config,
-    hostsDirs: options.hostsDirs ?? defaultFiles.hostsDirs,
-    certsDirs: options.certsDirs ?? defaultFiles.certsDirs,
+  const { env = process.env, timeouts, note = () => {}, settings = () => noSettings } = options;
+  const filesNow = (): ConfigFiles => {
+    const { config = options.config ?? defaultFiles.config, insecure, mirrors } = settings();
+    const { hostsDirs = defaultFiles.hostsDirs, certsDirs = defaultFiles.certsDirs } = options;
+    return { config, hostsDirs, certsDirs, insecure, mirrors };
   };
-  const transport = new Transport({ ...env }, { ...defaultTimeouts, ...timeouts });
+  const transport = new Transport({ ...env, ...settings().proxies }, { ...defaultTimeouts, ...timeouts });
   /** By how they are reached: a change of the configuration makes another one. */
   const hosts = new Map<string, Host>();
   const hostOf = ({ endpoint }: Source): Host => {
@@ -59,11 +63,11 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
   const registries = (insecure: boolean): Registries => {
     /** The registry itself, whatever stands in its place for all. */
     const ownSource = (sources: readonly Source[], domain: string, path: string): Source =>
-      sources.findLast(({ own }) => own) ?? sourcesOf({ ...files, hostsDirs: [] }, domain, path, insecure)[0];
+      sources.findLast(({ own }) => own) ?? sourcesOf({ ...filesNow(), hostsDirs: [], mirrors: [] }, domain, path, insecure)[0];
     return {
       repository({ domain, path }: Reference, auth: RegistryAuth = {}, options: RepositoryOptions = {}) {
         const name = `${domain}/${path}`;
-        const all = sourcesOf(files, domain, path, insecure);
+        const all = sourcesOf(filesNow(), domain, path, insecure);
         const written = all.find(({ pushes }) => pushes) ?? ownSource(all, domain, path);
         // Who writes there may ask what there is.
         const sources = options.mirrors === false ? [{ ...written, resolves: true, pulls: true }] : all;
@@ -76,11 +80,11 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
         return new MirroredRepository(name, asked, note);
       },
       mirrorsOf({ domain, path }) {
-        const mirrors = sourcesOf(files, domain, path, insecure).filter(({ own }) => !own);
+        const mirrors = sourcesOf(filesNow(), domain, path, insecure).filter(({ own }) => !own);
         return [...new Set(mirrors.map(({ endpoint }) => endpoint.host))];
       },
       async login(domain, auth, signal) {
-        const sources = sourcesOf(files, domain, NOWHERE, insecure);
+        const sources = sourcesOf(filesNow(), domain, NOWHERE, insecure);
         return hostOf(ownSource(sources, domain, NOWHERE)).login(domain, auth, signal);
       },
       get insecure() {

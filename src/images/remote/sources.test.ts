@@ -15,7 +15,10 @@ const machine = (files: Readonly<Record<string, string>>): ConfigFiles => {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), text.replaceAll("ROOT", root));
   }
-  return { config: join(root, "registries.toml"), hostsDirs: [join(root, "containerd")], certsDirs: [join(root, "docker")] };
+  return {
+    ...{ config: join(root, "registries.toml"), hostsDirs: [join(root, "containerd")], certsDirs: [join(root, "docker")] },
+    ...{ insecure: [], mirrors: [] },
+  };
 };
 
 const own = { resolves: true, pulls: true, pushes: true, own: true };
@@ -31,6 +34,30 @@ test("without a word of anybody: https, the Hub's host, and what is local may be
   ]);
   expect(sourcesOf(files, "127.0.0.1:5000", "b")[0].endpoint.scheme).toBe("either");
   expect(sourcesOf(files, "a.example:5000", "b", true)[0].endpoint.scheme).toBe("either");
+});
+
+test("what the engine's settings say counts where registries.toml says nothing", () => {
+  const files = {
+    ...machine({}),
+    insecure: ["r.example:5000", "plain.example", "10.0.0.0/8", "fd00::/8"],
+    mirrors: ["https://mirror.example/", "http://inner.example:5000/hub"],
+  };
+  const schemes = ["r.example:5000", "r.example", "plain.example", "10.1.2.3:99", "11.1.2.3", "[fd00::1]:5000"].map(
+    (domain) => sourcesOf(files, domain, "a")[0].endpoint.scheme,
+  );
+  expect(schemes).toEqual(["either", "https", "either", "either", "https", "either"]);
+  const hub = sourcesOf(files, "docker.io", "library/a");
+  expect(hub.map(({ endpoint, path }) => `${endpoint.scheme} ${endpoint.host} ${path}`)).toEqual([
+    "https mirror.example library/a",
+    "http inner.example:5000 hub/library/a",
+    "https registry-1.docker.io library/a",
+  ]);
+  const said = {
+    ...files,
+    ...machine({ "registries.toml": '[registry."docker.io"]\nblocked = true\n' }),
+    mirrors: files.mirrors,
+  };
+  expect(() => sourcesOf(said, "docker.io", "library/a")).toThrow("blocked");
 });
 
 test("registries.toml: mirrors, rewritten prefixes, certificates", () => {

@@ -3,6 +3,7 @@
  * registry, else the registry itself; with the certificates that are laid down for each place.
  */
 import { readdirSync, readFileSync } from "node:fs";
+import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { messageOf, OnggiError } from "../../lib/errors.ts";
@@ -10,6 +11,7 @@ import { type MirrorConfig, matchConfig, type PlaceConfig, type RegistryConfig, 
 import { type Endpoint, isLocal } from "./host.ts";
 import { type HostEntry, type HostsFile, hostDirectories, readHostsFile } from "./hosts-toml.ts";
 import type { Tls } from "./transport.ts";
+import type { RegistrySettings } from "./types.ts";
 
 /** One place that may have a repository. */
 export interface Source {
@@ -31,6 +33,9 @@ export interface ConfigFiles {
   readonly hostsDirs: readonly string[];
   /** Directories of HOST:PORT/*.crt (authorities), *.cert with *.key (ours); the first that has the host counts. */
   readonly certsDirs: readonly string[];
+  /** What the engine's settings say, for names that registries.toml says nothing of. */
+  readonly insecure: RegistrySettings["insecure"];
+  readonly mirrors: RegistrySettings["mirrors"];
 }
 
 /** Where the images of docker.io are. */
@@ -182,22 +187,45 @@ const hostsFile = (dirs: readonly string[], domain: string): { read: HostsFile; 
   return null;
 };
 
-const tablesOf = (path: string): ReadonlyMap<string, RegistryConfig> => {
-  const text = textOf(path);
-  return text === null ? new Map() : readConfig(text, path);
+const tablesOf = ({ config, mirrors }: ConfigFiles): ReadonlyMap<string, RegistryConfig> => {
+  const text = textOf(config);
+  const said = text === null ? new Map<string, RegistryConfig>() : readConfig(text, config);
+  if (mirrors.length === 0 || said.has("docker.io")) return said;
+  return new Map([...said, ["docker.io", { mirror: mirrors.map(mirrorOf) }]]);
 };
+
+/** "https://HOST[:PORT]/". Docker asks mirrors of docker.io with the names of docker.io. */
+function mirrorOf(url: string): MirrorConfig {
+  const { protocol, host, pathname } = new URL(url);
+  return { location: `${host}${pathname.replace(/\/+$/, "")}`, ...(protocol === "http:" ? { insecure: "http" } : {}) };
+}
+
+/** Whether the settings let a registry be insecure: by its name with port, by its name alone where it has none, by its address. */
+function mayBeInsecure({ insecure }: ConfigFiles, domain: string): boolean {
+  if (insecure.includes(domain)) return true;
+  const host = URL.canParse(`http://${domain}`) ? new URL(`http://${domain}`).hostname.replace(/^\[(.*)\]$/, "$1") : domain;
+  const family = isIPv4(host) ? "ipv4" : isIPv6(host) ? "ipv6" : null;
+  if (family === null) return false;
+  const list = new BlockList();
+  for (const entry of insecure) {
+    const [base = "", bits = ""] = entry.split("/");
+    if (bits !== "" && isIP(base) !== 0) list.addSubnet(base, Number(bits), isIPv4(base) ? "ipv4" : "ipv6");
+  }
+  return list.check(host, family);
+}
 
 /**
  * In the order in which they are asked; the registry itself, or what stands for it, is the last. The files are read anew each time.
- * `insecure`: the registry may be, where nothing else is said. Throws "registry_config_invalid", also for a name that is blocked.
+ * `lenient`: the registry may be insecure, where nothing else is said. Throws "registry_config_invalid", also for a name that is blocked.
  */
 export const sourcesOf = (
   files: ConfigFiles,
   domain: string,
   path: string,
-  insecure = false,
+  lenient = false,
 ): [...mirrors: Source[], last: Source] => {
-  const match = matchConfig(tablesOf(files.config), domain, path);
+  const insecure = lenient || mayBeInsecure(files, domain);
+  const match = matchConfig(tablesOf(files), domain, path);
   if (match) {
     const { config, rest, name } = match;
     if (config.blocked) throw invalid(`${name} is blocked by ${files.config}`);

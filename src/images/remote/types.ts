@@ -10,6 +10,18 @@
 import type { Digest } from "../../oci/digest.ts";
 import type { Reference } from "../../oci/reference.ts";
 
+/** What an administrator wants of registries besides what registries.toml says. */
+export interface RegistrySettings {
+  /** Path of registries.toml; absent: the usual one. */
+  readonly config?: string;
+  /** "HOST[:PORT]", or a prefix of addresses: registries that may be insecure. */
+  readonly insecure: readonly string[];
+  /** "http[s]://HOST[:PORT]": asked for images of docker.io before it is. */
+  readonly mirrors: readonly string[];
+  /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY in place of the process's. */
+  readonly proxies?: Readonly<Record<string, string>>;
+}
+
 /** Who asks; all absent: nobody. The same fields as Docker's X-Registry-Auth. */
 export interface RegistryAuth {
   readonly username?: string;

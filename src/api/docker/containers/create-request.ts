@@ -1,5 +1,5 @@
 /** From Docker's create request to the engine's: what cannot be had is refused. */
-import type { ContainerRequest, HealthCheck, LogConfig, MountRequest } from "../../../engine/types.ts";
+import type { ContainerRequest, HealthCheck, MountRequest } from "../../../engine/types.ts";
 import { parseBytes } from "../../../lib/units.ts";
 import { parseBind } from "../../shapes/bind.ts";
 import { ApiError } from "../errors.ts";
@@ -50,7 +50,7 @@ export function containerRequestOf(config: Config, name: string | undefined, pla
     userns: host.UsernsMode || undefined,
     privileged: host.Privileged || undefined,
     readonlyRootfs: host.ReadonlyRootfs || undefined,
-    init: host.Init || undefined,
+    init: host.Init ?? undefined,
     capAdd: some(host.CapAdd?.map(capability)),
     capDrop: some(host.CapDrop?.map(capability)),
     securityOpt: some(securityOf(host)),
@@ -71,7 +71,7 @@ export function containerRequestOf(config: Config, name: string | undefined, pla
     oomKillDisable: host.OomKillDisable || undefined,
     stopSignal: config.StopSignal || undefined,
     stopTimeout: config.StopTimeout,
-    log: logOf(host.LogConfig),
+    ...logOf(host.LogConfig),
     cgroupParent: host.CgroupParent || undefined,
     runtime: host.Runtime || undefined,
     ...networkingOf(config),
@@ -133,21 +133,22 @@ function healthOf(check: Of<typeof healthcheck> | undefined): HealthCheck | unde
 const drivers = ["json-file", "local", "cri", "journald", "syslog", "none"] as const;
 
 /** The options themselves the engine looks at. */
-function logOf(given: Host["LogConfig"]): LogConfig | undefined {
+function logOf(given: Host["LogConfig"]): Pick<ContainerRequest, "log" | "logOptions"> {
   const { Type: asked = "", Config: options = {} } = given ?? {};
-  if (asked === "" && Object.keys(options).length === 0) return undefined;
-  const driver = drivers.find((one) => one === (asked || "json-file"));
+  if (asked === "") return Object.keys(options).length === 0 ? {} : { logOptions: options };
+  const driver = drivers.find((one) => one === asked);
   if (!driver) throw new ApiError(400, `logger: no log driver named '${asked}' is registered`);
   const size = options["max-size"] ?? options["cache-max-size"];
   const files = options["max-file"] ?? options["cache-max-file"];
   if (files !== undefined && !/^[1-9]\d*$/.test(files)) throw new ApiError(400, `max-file: ${files} is no number from 1 on`);
-  return {
+  const log = {
     driver,
     maxSize: size === undefined ? MOST_LOG : size === "-1" ? 0 : parseBytes(size, "log-opt max-size"),
     // a size alone means one file
     maxFiles: files === undefined ? (size === undefined ? MOST_FILES : 1) : Number(files),
     ...(Object.keys(options).length > 0 ? { options } : {}),
   };
+  return { log };
 }
 
 function mountsOf(config: Config, host: Host): MountRequest[] {

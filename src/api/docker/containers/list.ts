@@ -36,7 +36,7 @@ function summaryShape(summary: ContainerSummary, info: ContainerInfo, usage: Dis
     Status: summary.status,
     HostConfig: { NetworkMode: request.network ?? request.networks?.[0]?.network ?? "bridge" },
     NetworkSettings: {
-      Networks: Object.fromEntries(networks.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint)])),
+      Networks: Object.fromEntries(networks.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint, info)])),
     },
     Mounts: info.mounts.map(mountPoint),
   };

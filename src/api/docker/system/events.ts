@@ -37,7 +37,7 @@ export const events = operation({
   query: {
     since: q.string("from this moment on: RFC 3339, Unix seconds with a fraction, or a duration before now"),
     until: q.string("to this moment; absent: for ever"),
-    filters: q.filters(["type", "event", "container", "image", "volume", "network", "label", "scope"]),
+    filters: q.filters(["type", "event", "container", "image", "volume", "network", "daemon", "label", "scope"]),
   },
   answers: { 200: { description: "events", content: "application/json" } },
   run: ({ engine, query, version, signal }) => {

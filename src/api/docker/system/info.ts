@@ -1,7 +1,30 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, hostname, machine, totalmem } from "node:os";
+import type { Configuration } from "../../../engine/index.ts";
 import { nowNs, rfc3339 } from "../../../lib/time.ts";
 import { json, operation } from "../operation.ts";
+
+/** What Docker's clients are told of registries; this machine's own are always insecure. */
+function registryConfig({ insecure, mirrors }: Configuration["registries"]): Record<string, unknown> {
+  const index = (Name: string, Secure: boolean, Mirrors: readonly string[]) => ({ Name, Mirrors, Secure, Official: Secure });
+  const hosts = insecure.filter((name) => !name.includes("/"));
+  const cidrs = insecure.filter((name) => name.includes("/"));
+  const all = [...hosts.map((name) => index(name, false, [])), index("docker.io", true, mirrors)];
+  return {
+    IndexConfigs: Object.fromEntries(all.map((one) => [one.Name, one])),
+    InsecureRegistryCIDRs: [...cidrs, "::1/128", "127.0.0.0/8"],
+    Mirrors: mirrors,
+  };
+}
+
+/** Words of `docker info`. */
+function securityOptions({ seccomp, noNewPrivileges }: Configuration["containers"], hasUserns: boolean): string[] {
+  return [
+    `name=seccomp,profile=${seccomp ?? "builtin"}`,
+    ...(hasUserns ? ["name=userns"] : []),
+    ...(noNewPrivileges ? ["name=no-new-privileges"] : []),
+  ];
+}
 
 /** PRETTY_NAME of os-release(5). */
 function operatingSystem(): string {
@@ -22,6 +45,8 @@ export const info = operation({
   run: async ({ engine }) => {
     const status = engine.status();
     const { containers, cgroup, features } = status;
+    const { labels, debug, registries, networks, containers: defaults } = engine.configuration;
+    const proxyOf = (name: string): string => registries.proxies?.[name] ?? process.env[name] ?? "";
     const runtimes = await engine.listRuntimes();
     return json(200, {
       ID: engine.id,
@@ -35,9 +60,9 @@ export const info = operation({
       SystemStatus: null,
       Plugins: {
         Volume: ["local"],
-        Network: ["bridge", "host", "macvlan", "null"],
+        Network: ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"],
         Authorization: null,
-        Log: ["cri", "json-file", "none"],
+        Log: ["cri", "journald", "json-file", "local", "none", "syslog"],
       },
       MemoryLimit: true,
       SwapLimit: true,
@@ -48,12 +73,12 @@ export const info = operation({
       PidsLimit: true,
       OomKillDisable: cgroup !== "v2",
       IPv4Forwarding: true,
-      Debug: false,
+      Debug: debug,
       NFd: 0,
       NGoroutines: 0,
       NEventsListener: 0,
       SystemTime: rfc3339(nowNs()),
-      LoggingDriver: "json-file",
+      LoggingDriver: defaults.log.driver,
       CgroupDriver: status.cgroupDriver,
       CgroupVersion: cgroup === "v2" ? "2" : "1",
       KernelVersion: status.kernel,
@@ -62,16 +87,16 @@ export const info = operation({
       OSType: "linux",
       Architecture: machine(),
       IndexServerAddress: "https://index.docker.io/v1/",
-      RegistryConfig: { IndexConfigs: {}, InsecureRegistryCIDRs: [], Mirrors: [] },
+      RegistryConfig: registryConfig(registries),
       NCPU: availableParallelism(),
       MemTotal: totalmem(),
       GenericResources: null,
       DockerRootDir: status.root,
-      HttpProxy: "",
-      HttpsProxy: "",
-      NoProxy: "",
+      HttpProxy: proxyOf("HTTP_PROXY"),
+      HttpsProxy: proxyOf("HTTPS_PROXY"),
+      NoProxy: proxyOf("NO_PROXY"),
       Name: hostname(),
-      Labels: [],
+      Labels: labels,
       ExperimentalBuild: false,
       ServerVersion: status.version,
       Runtimes: Object.fromEntries(runtimes.map(({ name, path }) => [name, { path }])),
@@ -79,11 +104,14 @@ export const info = operation({
       Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
       LiveRestoreEnabled: true,
       Isolation: "",
+      ...(networks.pools.length === 0
+        ? {}
+        : { DefaultAddressPools: networks.pools.map(({ base, size }) => ({ Base: base, Size: size })) }),
       InitBinary: "",
       ContainerdCommit: { ID: "" },
       RuncCommit: { ID: "" },
       InitCommit: { ID: "" },
-      SecurityOptions: ["name=seccomp,profile=builtin", ...(features.userNamespaces ? ["name=userns"] : [])],
+      SecurityOptions: securityOptions(defaults, features.userNamespaces ?? false),
       Warnings: null,
     });
   },
