@@ -124,6 +124,18 @@ export interface PullPolicy {
   readonly credentials?: Readonly<Record<string, RegistryCredentials>>;
 }
 
+/** A file that the container reads, and that is in no image, snapshot, log or `inspect`. */
+export interface Secret {
+  readonly data: string | Uint8Array;
+  /** Below /run/secrets, unless absolute; by default its name. */
+  readonly target?: string;
+  /** As the container sees them; root by default. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** 0o400 by default. */
+  readonly mode?: number;
+}
+
 /** What a container is to be. What is absent is as the image says, else as Docker has it. */
 export interface ContainerOptions extends Limits, PullPolicy, Cancellable {
   readonly name?: string;
@@ -133,6 +145,8 @@ export interface ContainerOptions extends Limits, PullPolicy, Cancellable {
   /** Ports that the host answers on: a number is a port of the container, given a free one of the host on 127.0.0.1. */
   readonly ports?: readonly (number | PortMapping)[];
   readonly mounts?: readonly Mount[];
+  /** Files below /run/secrets, by name; at most 500 KiB each. */
+  readonly secrets?: Readonly<Record<string, string | Uint8Array | Secret>>;
   /** Networks, by name or with what it is called there; "none" and "host" alone. Absent: the default bridge. */
   readonly networks?: readonly (string | NetworkPlace)[];
   /** Lines of its /etc/hosts: name to address. */

@@ -98,7 +98,7 @@ export class Volumes {
     return new Volumes(link);
   }
 
-  /** @param name absent: one of the engine's choice */
+  /** Makes a volume, by default under a name of the engine's choice. One that is there already is given as it is, and stays. */
   async create(name?: string, { keep = false, driver, options, labels, signal }: VolumeOptions = {}): Promise<Volume> {
     const request = {
       ...(name === undefined ? {} : { name }),
@@ -107,8 +107,12 @@ export class Volumes {
       ...(labels ? { labels: { ...labels } } : {}),
       ...(await this.#link.lease(keep)),
     };
-    const make = async () => Volume.of(this.#link, (await this.#link.call("volumeCreate", request)).name, keep);
-    return making(signal, make, (made) => made.remove());
+    // one that was there before is somebody else's
+    const make = async () => {
+      const { name: made, made: isNew } = await this.#link.call("volumeCreate", request);
+      return Volume.of(this.#link, made, keep || !isNew);
+    };
+    return making(signal, make, (volume) => volume[Symbol.asyncDispose]());
   }
 
   /** Throws `volume_not_found`. It stays when its object's scope ends. */

@@ -224,6 +224,26 @@ describe("containers", () => {
     ]);
   });
 
+  test("a secret is read and not shown", async () => {
+    await using container = await run("cat /run/secrets/pw /etc/key; sleep inf", {
+      secrets: { pw: "clay\n", key: { data: "kiln\n", target: "/etc/key" } },
+      waitFor: log("kiln"),
+    });
+    expect(await container.logs().text()).toBe("clay\nkiln\n");
+    expect(JSON.stringify(await container.inspect())).not.toContain("Y2xheQ");
+  });
+
+  test("a volume that was there before stays", async () => {
+    await using first = await engine.volumes.create("crock");
+    {
+      await using _ = await engine.volumes.create("crock");
+    }
+    expect((await first.inspect()).name).toBe("crock");
+    const clone = await first.clone({ name: "crock-2" });
+    await clone.remove();
+    expect((await engine.volumes.list({ filters: { name: "crock" } })).map(({ name }) => name)).toEqual(["crock"]);
+  });
+
   test("logs: streams apart, the last lines, long lines whole", async () => {
     await using container = await run("echo a; echo b >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; printf end");
     await container.wait();

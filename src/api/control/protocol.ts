@@ -44,6 +44,7 @@ import type {
   LeaseEnd,
   LeaseInfo,
   LoginRequest,
+  MadeVolume,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
   ManifestDocument,
@@ -384,7 +385,7 @@ export interface Calls {
       labels?: Record<string, string>;
       lease?: string;
     };
-    result: VolumeInfo;
+    result: MadeVolume;
     item: never;
   };
   volumes: { request: { filters?: Record<string, string[]> }; result: { volumes: VolumeInfo[] }; item: never };
