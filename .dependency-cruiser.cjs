@@ -3,7 +3,7 @@ const layers = {
   cli: ["cli", "compose", "credentials", "api", "standalone", "archive", "oci", "lib"],
   // where users keep who they are to registries
   credentials: ["credentials", "api", "oci", "lib"],
-  compose: ["compose", "api", "oci", "lib"],
+  compose: ["compose", "api", "archive", "oci", "lib"],
   api: ["api", "engine", "oci", "lib"],
   engine: ["engine", "build", "archive", "images", "runtime", "networks", "volumes", "native", "plan", "sys", "oci", "lib"],
   standalone: ["standalone", "runtime", "native", "plan", "sys", "oci", "lib"],
