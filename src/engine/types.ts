@@ -87,6 +87,11 @@ export interface VolumeInfo {
   containers: string[];
 }
 
+/** `made`: it was not there before. */
+export interface MadeVolume extends VolumeInfo {
+  made: boolean;
+}
+
 /** Of the copied bytes those that are shared with the source and take no room. */
 export interface ClonedVolume extends VolumeInfo {
   bytes: number;

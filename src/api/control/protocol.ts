@@ -45,6 +45,7 @@ import type {
   LeaseEnd,
   LeaseInfo,
   LoginRequest,
+  MadeVolume,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
   ManifestDocument,
@@ -386,7 +387,7 @@ export interface Calls {
       labels?: Record<string, string>;
       lease?: string;
     };
-    result: VolumeInfo;
+    result: MadeVolume;
     item: never;
   };
   volumes: { request: { filters?: Record<string, string[]> }; result: { volumes: VolumeInfo[] }; item: never };
