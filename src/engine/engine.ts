@@ -68,6 +68,7 @@ import type {
 } from "./types.ts";
 import { removeLink } from "./unlink.ts";
 import { updateContainer } from "./update.ts";
+import { Usage } from "./usage.ts";
 import { volumesOf } from "./volumes.ts";
 
 /** The face of an open engine: names become containers here, everything else is in the module of each use case. */
@@ -76,6 +77,8 @@ export class Engine {
   private readonly lock: number;
 
   readonly execs: ExecSessions;
+  /** What containers use, second by second. */
+  readonly usage: Usage;
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
@@ -96,6 +99,7 @@ export class Engine {
     this.read = read;
     this.lock = lock;
     this.execs = new ExecSessions(context);
+    this.usage = new Usage(context);
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
