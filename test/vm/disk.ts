@@ -24,6 +24,7 @@ const MODULES = [
 /** Programs of the host that tests call inside the VM, when the host has them. */
 const PROGRAMS = [
   "strace",
+  "install",
   "mount",
   "umount",
   "nsenter",
