@@ -200,8 +200,7 @@ WantedBy=multi-user.target default.target
   "back.network": "[Network]\nSubnet=10.1.0.0/24\n",
   "front.network": "[Network]\n[Install]\nRequiredBy=x.target\n",
   "app.image": "[Image]\nImage=registry.example/app:1\n",
-  "db.container":
-    "[Container]\nImage=docker.io/library/db\nContainerName=mine\n[Install]\nAlias=base.service\n",
+  "db.container": "[Container]\nImage=docker.io/library/db\nContainerName=mine\n[Install]\nAlias=base.service\n",
   "w@.container":
     "[Container]\nImage=docker.io/library/a\nExec=sleep %i\n[Install]\nWantedBy=multi-user.target\nDefaultInstance=7\n",
 };

@@ -59,7 +59,7 @@ async function main(): Promise<number> {
     options: {
       kernel: { type: "string", default: process.env.ONGGI_VM_KERNEL ?? "all" },
       init: { type: "string", default: process.env.ONGGI_VM_INIT ?? "all" },
-      timeout: { type: "string", default: process.env.ONGGI_VM_TIMEOUT ?? "600" },
+      timeout: { type: "string", default: process.env.ONGGI_VM_TIMEOUT ?? "900" },
       memory: { type: "string", default: "2048" },
     },
   });
