@@ -41,7 +41,8 @@ async function dispatch(context: Context, words: readonly string[]): Promise<num
   if (first === undefined) return overview(context);
   if (first === "help") return help(context, words.slice(1));
   const group = lookUp(groups, first);
-  if (!group) return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "")), words.slice(1));
+  if (!group)
+    return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "", second)), words.slice(1));
   if (second === undefined || second === "--help" || second === "-h") return help(context, [first]);
   const { otherwise } = group;
   const entry = lookUp(group.commands, second);
@@ -49,11 +50,16 @@ async function dispatch(context: Context, words: readonly string[]): Promise<num
   return invoke(context, `${first} ${second}`, entry ?? (await unknown(second, group.commands, `${first} `)), rest);
 }
 
-async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string): Promise<never> {
+/** `next` is the word behind a name that is none, which with Docker might be a group's. */
+async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string, next = ""): Promise<never> {
   const { didYouMean } = await import("./help.ts");
   const names = Object.keys(known).filter((name) => !known[name]!.hidden);
   const all = prefix === "" ? [...names, ...Object.keys(groups)] : names;
-  const message = `there is no command "${prefix}${word}"${didYouMean(word, all) || "; see onggi --help"}`;
+  const { whyOf } = await import("./docker-compat.ts");
+  const dockers = [`${prefix}${word}`, `${word} ${next}`].find((name) => whyOf(name) !== undefined);
+  const message = dockers
+    ? `there is no command "${dockers}": ${whyOf(dockers)}`
+    : `there is no command "${prefix}${word}"${didYouMean(word, all) || "; see onggi --help"}`;
   throw Object.assign(new UsageError(message), { exitCode: 1 });
 }
 

@@ -136,6 +136,7 @@ const engineResolver = entry(
   true,
 );
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
+const info = entry("show the engine, its host and what lies on it", async () => (await import("./info.ts")).command);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
 const completion = entry("print a shell completion script", async () =>
@@ -181,6 +182,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   logout,
   history,
   explain,
+  info,
   version,
   completion,
 };
@@ -217,6 +219,7 @@ export const groups: Readonly<Record<string, Group>> = {
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
+      remove: { ...rm, hidden: true },
     },
   },
   network: {
@@ -230,6 +233,8 @@ export const groups: Readonly<Record<string, Group>> = {
       connect: networkConnect,
       disconnect: networkDisconnect,
       explain: networkExplain,
+      list: { ...networkLs, hidden: true },
+      remove: { ...networkRm, hidden: true },
     },
   },
   node: {
@@ -262,6 +267,7 @@ export const groups: Readonly<Record<string, Group>> = {
       sign: imageSign,
       verify: imageVerify,
       list: { ...images, hidden: true },
+      remove: { ...rmi, hidden: true },
     },
   },
   manifest: {
@@ -332,6 +338,14 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: "what this machine offers, and the store",
-    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck, "dial-stdio": systemDialStdio },
+    commands: {
+      runtimes,
+      info,
+      df: systemDf,
+      events,
+      prune: systemPrune,
+      check: systemCheck,
+      "dial-stdio": systemDialStdio,
+    },
   },
 };
