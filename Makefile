@@ -21,7 +21,7 @@ build/compose-schema.js: src/compose/load/compose-spec.json scripts/compose-sche
 
 dist/onggi: $(SOURCES) build/onggi-shim build/compose-schema.js package-lock.json | setup
 	@mkdir -p dist
-	$(BUN) build src/main.ts --compile --no-compile-autoload-dotenv --no-compile-autoload-bunfig --format=esm --splitting --minify --sourcemap=none --bytecode --outfile dist/onggi
+	$(BUN) build src/main.ts --compile --no-compile-autoload-dotenv --no-compile-autoload-bunfig --format=esm --splitting --minify --sourcemap=none --bytecode --compile-jit-policy=20 --outfile dist/onggi
 	@install -m 755 build/onggi-shim dist/onggi-runtime
 	@ln -sf onggi dist/onggi-cni
 

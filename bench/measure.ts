@@ -12,6 +12,8 @@ export interface Contestant {
   readonly under?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Its processor time, user and system, in place of time. */
+  readonly processor?: boolean;
   readonly before?: (round: number) => void | Promise<void>;
   readonly after?: (round: number) => void | Promise<void>;
 }
@@ -39,9 +41,11 @@ export function time(
     runs?: number;
     width?: number;
     under?: readonly string[];
+    /** Of processor time, user and system, in place of time. */
+    processor?: boolean;
   } = {},
 ): number {
-  const many = options.runs ? ["-n", String(options.runs), "-p", String(options.width ?? 1)] : [];
+  const many = options.processor ? ["-c"] : options.runs ? ["-n", String(options.runs), "-p", String(options.width ?? 1)] : [];
   const result = Bun.spawnSync([...(options.under ?? []), stopwatch, ...many, ...command], {
     ...(options.env ? { env: options.env } : {}),
     ...(options.cwd ? { cwd: options.cwd } : {}),
@@ -86,6 +90,7 @@ export async function interleave(contestants: readonly Contestant[], rounds: num
         ...(contestant.env ? { env: contestant.env } : {}),
         ...(contestant.cwd ? { cwd: contestant.cwd } : {}),
         ...(contestant.under ? { under: contestant.under } : {}),
+        ...(contestant.processor ? { processor: true } : {}),
       });
       await contestant.after?.(number);
       if (round >= 0) samples[contestant.name]!.push(ms);

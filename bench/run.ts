@@ -9,11 +9,12 @@ import { bootstrapBusybox, busyboxArchive } from "../test/kit/images.ts";
 /**
  * `make bench`: onggi against Debian's runc, crun, docker.io and podman on this machine, as ratios; see README.md here.
  *
- *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,networks,traffic,across,publish,memory,load,images,runtime,dns,cni,stages] [--files N] [--json FILE]
+ *     bun bench/run.ts [--rounds N] [--only run,exec,throughput,clients,networks,traffic,across,publish,memory,load,images,runtime,dns,cni,stages] [--files N] [--json FILE]
  *
  * Prints the table and writes every sample to build/bench.json. Exits with 0 whether targets are met or not.
  */
 import { across } from "./across.ts";
+import * as clients from "./clients.ts";
 import { cni } from "./cni.ts";
 import * as dns from "./dns.ts";
 import * as images from "./images.ts";
@@ -32,7 +33,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "30" },
     only: {
       type: "string",
-      default: "run,exec,throughput,networks,traffic,across,publish,memory,load,images,runtime,dns,cni,stages",
+      default: "run,exec,throughput,clients,networks,traffic,across,publish,memory,load,images,runtime,dns,cni,stages",
     },
     files: { type: "string", default: "20000" },
     json: { type: "string", default: join(repository, "build/bench.json") },
@@ -55,6 +56,12 @@ try {
   await measure("run", () => sections.runTrue(field, rounds));
   await measure("exec", () => sections.execTrue(field, rounds));
   await measure("throughput", () => sections.throughput(field, 50, 8, Math.max(3, Math.round(rounds / 6))));
+  await measure("clients", async () => [
+    ...(await clients.shortCommands(field, rounds)),
+    ...clients.output(field, Math.max(3, Math.round(rounds / 10))),
+    ...(await clients.idleClients(field)),
+    ...(await clients.eventListeners(field)),
+  ]);
   await measure("networks", () => networks(field, rounds));
   await measure("traffic", () => traffic(Math.max(3, Math.round(rounds / 8))));
   await measure("across", () => across(Math.max(3, Math.round(rounds / 8))));

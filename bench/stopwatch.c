@@ -6,6 +6,7 @@
 //   stopwatch -m FILE COMMAND...   prints, instead of a time, the peak resident memory, in KiB, of the largest of all the
 //                                  processes that the command consists of. It leaves one behind, whose pid it has written
 //                                  to FILE: that one is killed. Exits with the command's status.
+//   stopwatch -c COMMAND...        prints the nanoseconds of processor time, user and system, that it and those it has waited for took
 //
 // The command's standard input and output are /dev/null; its standard error is ours.
 #define _GNU_SOURCE
@@ -72,13 +73,24 @@ static int measure_memory(char **argv, const char *pid_file, const posix_spawn_f
   return result;
 }
 
+static int measure_processor(char **argv, const posix_spawn_file_actions_t *actions) {
+  struct rusage usage;
+  int status;
+  if (wait4(start(argv, 0, actions), &status, 0, &usage) < 0) return 2;
+  long long seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec;
+  long long microseconds = usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+  printf("%lld\n", seconds * 1000000000LL + microseconds * 1000);
+  return status_of(status);
+}
+
 int main(int argc, char **argv) {
-  int runs = 1, width = 1, option;
+  int runs = 1, width = 1, processor = 0, option;
   const char *pid_file = NULL;
-  while ((option = getopt(argc, argv, "+n:p:m:")) != -1) {
+  while ((option = getopt(argc, argv, "+cn:p:m:")) != -1) {
     if (option == 'n') runs = atoi(optarg);
     else if (option == 'p') width = atoi(optarg);
     else if (option == 'm') pid_file = optarg;
+    else if (option == 'c') processor = 1;
     else return 2;
   }
   if (optind >= argc || runs < 1 || width < 1) return 2;
@@ -86,6 +98,7 @@ int main(int argc, char **argv) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  if (processor) return measure_processor(argv + optind, &actions);
   if (pid_file) return measure_memory(argv + optind, pid_file, &actions);
   int started = 0, running = 0, failed = 0, status = 0;
   long long from = now();

@@ -1,8 +1,9 @@
-import { availableParallelism } from "node:os";
 import { version } from "../package.json";
 
+import type { CallName } from "./api/control/protocol.ts";
 import type { HttpServer, Place } from "./api/http/server.ts";
 
+import type { ClientRule, ProcessPeer, Role } from "./api/rights/types.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 import type { DockerHostFlags } from "./cli/docker-host.ts";
 import type { EngineSettings } from "./cli/engine-settings.ts";
@@ -38,13 +39,20 @@ async function terminal(): Promise<Terminal> {
   };
 }
 
+/** The executable is built to put compiling to machine code off, which a command of some milliseconds has nothing of. */
+const compileEagerly = (): void => Bun.unsafe.setJITPolicy(1);
+
 /** Opens the engine and serves its socket until SIGTERM, SIGINT or a client's shutdown. Throws LockHeld. */
 async function serveEngine(
   { root, run, socket }: { root: string; run: string; socket: string },
   read: () => EngineSettings,
 ): Promise<void> {
+  compileEagerly();
   const { flags, values } = read();
-  const places = await dockerPlaces(run, flags, values.group);
+  const { groupId } = await import("./cli/groups.ts");
+  const gid = values.group === undefined ? undefined : groupId(values.group);
+  const places = await dockerPlaces(run, flags, gid);
+  const { availableParallelism } = await import("node:os");
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
   sizeThreadPool(availableParallelism() + 4);
@@ -70,9 +78,22 @@ async function serveEngine(
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
   process.on("SIGHUP", () => reload(engine, log));
+  if (gid !== undefined) await letThrough(run, gid);
   const isDebugged = (): boolean => engine.configuration.debug;
-  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log, isDebugged });
-  const docker = await serveDocker(engine, places, log);
+  const bound = await deepQueue();
+  const { rulesInForce } = await import("./api/rights/in-force.ts");
+  const rules = rulesInForce(() => engine.configuration.settings);
+  const server = await serve({
+    path: socket,
+    handlers: handlersOf(engine, stopped.resolve),
+    log,
+    isDebugged,
+    bound,
+    authorize: await controlGate(rules, log),
+    // whoever is named by a rule may come in by the group
+    ...(rules().length > 0 && gid !== undefined ? { access: { mode: 0o660, gid } } : {}),
+  });
+  const docker = await serveDocker(engine, places, rules, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   await stopped.promise;
   engine.leases.suspend();
@@ -90,31 +111,85 @@ function reload(engine: Engine, log: (message: string) => void): void {
   }
 }
 
+/** Who is at the other end of a unix socket. Its supplementary groups count as well. */
+async function processPeers(): Promise<(fd: number) => ProcessPeer> {
+  const { peerCredentials, peerGroups } = await import("./sys/socket.ts");
+  return (fd) => {
+    const { uid, gid } = peerCredentials(fd);
+    return { kind: "process", uid, gids: [gid, ...peerGroups(fd)] };
+  };
+}
+
+/** What lies in the run directory says itself who may open it; the group may pass. */
+async function letThrough(run: string, gid: number): Promise<void> {
+  const { chmodSync, chownSync } = await import("node:fs");
+  chownSync(run, process.geteuid?.() ?? 0, gid);
+  chmodSync(run, 0o710);
+}
+
+type Rules = () => readonly ClientRule[];
+
+async function controlGate(rules: Rules, log: (message: string) => void) {
+  const { gateOf } = await import("./api/rights/rights.ts");
+  const { roleFor } = await import("./api/control/rights.ts");
+  const processPeer = await processPeers();
+  const gate = gateOf(rules, log);
+  return (fd: number, name: CallName, request: unknown) =>
+    gate.check(() => processPeer(fd), roleFor(name, request as never), name);
+}
+
+interface DockerPlace {
+  readonly at: Place;
+  /** What may be done there at most. */
+  readonly most?: Role;
+}
+
 /** Where Docker's API is: at a socket, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
 async function dockerPlaces(
   run: string,
-  flags: Pick<EngineFlags, "dockerSocket" | keyof DockerHostFlags>,
-  group: string | undefined,
-): Promise<Place[]> {
-  const { dockerSocket: path = `${run}/docker.sock` } = flags;
+  flags: Pick<EngineFlags, "dockerSocket" | "readOnlySocket" | keyof DockerHostFlags>,
+  gid: number | undefined,
+): Promise<DockerPlace[]> {
+  const { dockerSocket = `${run}/docker.sock`, readOnlySocket = "none" } = flags;
   const { dockerPorts } = await import("./cli/docker-host.ts");
-  const { groupId } = await import("./cli/groups.ts");
-  const socket = { path, mode: 0o660, ...(group === undefined ? {} : { gid: groupId(group) }) };
-  return [...(path === "none" ? [] : [socket]), ...dockerPorts(flags)];
+  const at = (path: string): Place => ({ path, mode: 0o660, ...(gid === undefined ? {} : { gid }) });
+  return [
+    ...(dockerSocket === "none" ? [] : [{ at: at(dockerSocket) }]),
+    ...(readOnlySocket === "none" ? [] : [{ at: at(readOnlySocket), most: "read" as const }]),
+    ...dockerPorts(flags).map((port) => ({ at: port })),
+  ];
 }
 
-async function serveDocker(engine: Engine, places: readonly Place[], log: (message: string) => void): Promise<HttpServer[]> {
+async function serveDocker(
+  engine: Engine,
+  places: readonly DockerPlace[],
+  rules: Rules,
+  log: (message: string) => void,
+): Promise<HttpServer[]> {
   const { serveHttp } = await import("./api/http/server.ts");
   const { dockerHandler } = await import("./api/docker/router.ts");
   const { operations } = await import("./api/docker/operations.ts");
   const { loggedHandler } = await import("./api/http/logged.ts");
-  const answer = dockerHandler({ engine, operations, version, log });
-  const handler = loggedHandler(answer, () => engine.configuration.debug, log);
-  return Promise.all(places.map((at) => serveHttp({ at, handler, log })));
+  const { gateOf } = await import("./api/rights/rights.ts");
+  const processPeer = await processPeers();
+  const bound = await deepQueue();
+  const serveAt = ({ at, most }: DockerPlace): Promise<HttpServer> => {
+    const answer = dockerHandler({ engine, operations, version, log, gate: gateOf(rules, log, most) });
+    const handler = loggedHandler(answer, () => engine.configuration.debug, log);
+    return serveHttp({ at, handler, processPeer, log, bound });
+  };
+  return Promise.all(places.map(serveAt));
+}
+
+/** Hundreds of clients may come at once: where Bun lets 512 wait to be accepted, as many may as with a server in Go. */
+async function deepQueue(): Promise<(fd: number) => void> {
+  const { setBacklog } = await import("./sys/socket.ts");
+  return (fd) => setBacklog(fd, 4096);
 }
 
 /** Answers containers' questions for names; the engine started it. Returns when no container needs that any more. */
 async function serveResolver(run: string): Promise<void> {
+  compileEagerly();
   const { serveResolver } = await import("./networks/dns/resolver.ts");
   for (const signal of ["SIGHUP", "SIGINT"]) process.on(signal, () => {});
   serveResolver({ run, log: (message) => console.error(`${new Date().toISOString()} ${message}`) });

@@ -1,4 +1,6 @@
 import type { Entry, Group } from "./command.ts";
+import { composeCommands } from "./compose/commands.ts";
+import { composeFlags } from "./compose/flags.ts";
 
 /** Every command by name: a line for the help, and where its module is. Modules are loaded when called, and only then. */
 
@@ -222,6 +224,7 @@ export const groups: Readonly<Record<string, Group>> = {
       remove: { ...rm, hidden: true },
     },
   },
+  compose: { summary: "projects of several containers, from compose files", flags: composeFlags, commands: composeCommands },
   network: {
     summary: "networks",
     commands: {

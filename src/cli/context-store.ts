@@ -7,8 +7,6 @@
  *
  * "default" is the engine of this host, and no file. Source of names, fields and messages: docker-context(1).
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { type Endpoint, LOCAL, parseEndpoint } from "./endpoint.ts";
 import { UsageError } from "./errors.ts";
@@ -16,6 +14,9 @@ import { UsageError } from "./errors.ts";
 type Env = Readonly<Record<string, string | undefined>>;
 
 export const DEFAULT = "default";
+
+/** To load it takes 1.5 ms, which a command for the engine of this host does without. */
+const fs = (): typeof import("node:fs") => process.getBuiltinModule("node:fs");
 
 /** One context, as it is kept. */
 export interface Meta {
@@ -93,7 +94,7 @@ export class ContextStore {
   names(): string[] {
     let files: string[] = [];
     try {
-      files = this.#directory === undefined ? [] : readdirSync(`${this.#directory}/contexts`);
+      files = this.#directory === undefined ? [] : fs().readdirSync(`${this.#directory}/contexts`);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
@@ -125,7 +126,7 @@ export class ContextStore {
 
   remove(name: string): void {
     this.get(name);
-    rmSync(this.pathOf(name));
+    fs().rmSync(this.pathOf(name));
   }
 
   /** Throws `contexts_invalid` where the environment names no home. */
@@ -144,10 +145,11 @@ export class ContextStore {
   }
 }
 
-/** Null where there is no such file. */
+/** Null where there is no such file, or nothing in it. */
 function readText(path: string): string | null {
+  if (Bun.file(path).size === 0) return null;
   try {
-    return readFileSync(path, "utf8");
+    return fs().readFileSync(path, "utf8");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return null;
@@ -156,9 +158,10 @@ function readText(path: string): string | null {
 }
 
 function writeWhole(path: string, value: object): void {
+  const { mkdirSync, renameSync, rmSync, writeFileSync } = fs();
   const beside = `${path}.${process.pid}`;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
     writeFileSync(beside, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600, flush: true });
     renameSync(beside, path);
   } catch (error) {

@@ -57,6 +57,8 @@ export class Output implements Sink {
 
   /** Null when the descriptor itself is to be used on: a file, a socket, a pipe that cannot be opened again. */
   async #open(): Promise<Bun.FileSink | null> {
+    // this is going to be long enough for compiling to pay (see Makefile)
+    Bun.unsafe.setJITPolicy(1);
     try {
       const kind = (await this.#file.stat()).mode & S_IFMT;
       if (kind !== S_IFIFO && kind !== S_IFCHR) return null;

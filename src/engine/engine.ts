@@ -36,6 +36,7 @@ import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
 import { reloadEngine, settingsReport } from "./reload.ts";
+import { remakeContainer } from "./remake.ts";
 import { removeContainer } from "./remove.ts";
 import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
@@ -48,6 +49,7 @@ import { listProcesses } from "./top.ts";
 import type { Trace } from "./trace.ts";
 import { trustOf } from "./trust.ts";
 import type {
+  ContainerChanges,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
@@ -65,6 +67,7 @@ import type {
 } from "./types.ts";
 import { removeLink } from "./unlink.ts";
 import { updateContainer } from "./update.ts";
+import { Usage } from "./usage.ts";
 import { volumesOf } from "./volumes.ts";
 
 /** The face of an open engine: names become containers here, everything else is in the module of each use case. */
@@ -73,6 +76,8 @@ export class Engine {
   private readonly lock: number;
 
   readonly execs: ExecSessions;
+  /** What containers use, second by second. */
+  readonly usage: Usage;
   readonly manifests: ReturnType<typeof manifestsOf>;
   readonly trust: ReturnType<typeof trustOf>;
   readonly artifacts: ReturnType<typeof artifactsOf>;
@@ -92,6 +97,7 @@ export class Engine {
     this.read = read;
     this.lock = lock;
     this.execs = new ExecSessions(context);
+    this.usage = new Usage(context);
     this.manifests = manifestsOf(context);
     this.trust = trustOf(context);
     this.artifacts = artifactsOf(context);
@@ -293,9 +299,12 @@ export class Engine {
     return listContainers(this.context, query);
   }
 
-  async update(reference: string, resources: Resources, restart?: RestartPolicy): Promise<string> {
+  /** Limits and restart policy take effect at once. For `changes` see remakeContainer. */
+  async update(reference: string, resources: Resources, restart?: RestartPolicy, changes?: ContainerChanges): Promise<string> {
     const container = this.find(reference);
-    await updateContainer(this.context, container, resources, restart);
+    const isLimited = restart !== undefined || Object.values(resources).some((value) => value !== undefined);
+    if (isLimited || !changes) await updateContainer(this.context, container, resources, restart);
+    if (changes) await remakeContainer(this.context, container, changes);
     return container.id;
   }
 

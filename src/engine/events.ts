@@ -5,6 +5,9 @@ import type { EngineEvent } from "./types.ts";
 
 const KEPT = 1024;
 
+/** Events that wait for one listener who does not read them. */
+const MOST_WAITING = 65_536;
+
 /** The longest a timer can be set for, in milliseconds; a longer one fires at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -41,26 +44,33 @@ export class EventBus {
 
 /**
  * Events from `since` on that match all filters, as they happen; ends at `until` or on abort, at once when `until` is past.
- * Throws `invalid_filter`.
+ * Throws `invalid_filter`; `listener_late` when the reader is so far behind that events would be lost.
  */
 export async function* followEvents(bus: EventBus, query: EventQuery, signal: AbortSignal): AsyncGenerator<EngineEvent> {
   const matches = eventFilter(query.filters ?? {});
   const now = nowNs();
   const until = query.until ? parseMoment(query.until, now) : undefined;
-  const queue: EngineEvent[] = query.since ? bus.history(parseMoment(query.since, now) ?? 0n) : [];
+  let queue: EngineEvent[] = query.since ? bus.history(parseMoment(query.since, now) ?? 0n) : [];
   let wake = () => {};
+  let late = false;
   const stopListening = bus.listen((event) => {
-    queue.push(event);
+    if (queue.length < MOST_WAITING) queue.push(event);
+    else late = true;
     wake();
   });
   const onAbort = () => wake();
   signal.addEventListener("abort", onAbort);
   try {
     for (;;) {
-      for (let event = queue.shift(); event; event = queue.shift()) {
+      const events = queue;
+      queue = [];
+      for (const event of events) {
         if (until !== undefined && BigInt(event.timeNano) > until) return;
         if (matches(event)) yield event;
       }
+      if (late)
+        throw new OnggiError("listener_late", `more than ${MOST_WAITING} events wait to be read; ask again, since the last`);
+      if (queue.length > 0) continue;
       if (signal.aborted) return;
       const left = until === undefined ? Number.POSITIVE_INFINITY : Number(until - nowNs()) / 1e6;
       if (left <= 0) return;

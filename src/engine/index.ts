@@ -27,3 +27,4 @@ export type { RuntimeOptions } from "./runtimes.ts";
 export { StartFailed } from "./start-failed.ts";
 export { WrongState } from "./state.ts";
 export { Trace } from "./trace.ts";
+export type { StatsLook } from "./usage.ts";

@@ -1,16 +1,5 @@
 /** The files of a log: its current one, and those that rotation has renamed, which may be compressed (log-compress.ts). */
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  watch,
-} from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, rmSync, statSync, truncateSync } from "node:fs";
 import { promisify } from "node:util";
 import { gunzip as gunzipCallback } from "node:zlib";
 
@@ -50,14 +39,14 @@ export const isGzip = (fd: number): boolean => {
 };
 
 const CHUNK = 256 * 1024;
+const NOTHING: Buffer<ArrayBuffer> = Buffer.alloc(0);
 const decoder = new TextDecoder();
 
 /** Cuts a file into lines as it grows. Keeps its place when the file is renamed by rotation: it reads by descriptor. */
 export class LineReader {
   private readonly fd: number;
   private offset = 0;
-  private rest: Buffer<ArrayBuffer> = Buffer.alloc(0);
-  private readonly buffer = Buffer.alloc(CHUNK);
+  private rest: Buffer<ArrayBuffer> = NOTHING;
   private readonly inode: number;
   /** Of a compressed file, which does not grow. */
   private content: Buffer | undefined;
@@ -70,34 +59,36 @@ export class LineReader {
   /** Throws where there is no such file. A compressed one that is damaged is empty. */
   static async open(path: string): Promise<LineReader> {
     const reader = new LineReader(path);
-    if (isGzip(reader.fd)) reader.content = await gunzip(readFileSync(reader.fd)).catch(() => Buffer.alloc(0));
+    if (isGzip(reader.fd)) reader.content = await gunzip(readFileSync(reader.fd)).catch(() => NOTHING);
     return reader;
   }
 
-  /** The whole lines that are there now. */
+  /** The whole lines that are there now. Of a file that has nothing new nothing is held. */
   *lines(): Generator<string> {
     if (!this.content && fstatSync(this.fd).size < this.offset) {
       this.offset = 0; // it was cleared
-      this.rest = Buffer.alloc(0);
+      this.rest = NOTHING;
     }
     for (;;) {
-      const count = this.fill();
-      if (count === 0) return;
-      this.offset += count;
-      const data =
-        this.rest.length === 0 ? this.buffer.subarray(0, count) : Buffer.concat([this.rest, this.buffer.subarray(0, count)]);
+      const more = this.next();
+      if (more.length === 0) return;
+      this.offset += more.length;
+      const data = this.rest.length === 0 ? more : Buffer.concat([this.rest, more]);
       let start = 0;
       for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, start)) {
         yield decoder.decode(data.subarray(start, end));
         start = end + 1;
       }
-      this.rest = Buffer.from(data.subarray(start));
+      this.rest = start === data.length ? NOTHING : Buffer.from(data.subarray(start));
     }
   }
 
-  private fill(): number {
-    if (!this.content) return readSync(this.fd, this.buffer, 0, CHUNK, this.offset);
-    return this.content.copy(this.buffer, 0, this.offset, this.offset + CHUNK);
+  private next(): Buffer<ArrayBufferLike> {
+    if (this.content) return this.content.subarray(this.offset, this.offset + CHUNK);
+    const length = Math.min(CHUNK, fstatSync(this.fd).size - this.offset);
+    if (length <= 0) return NOTHING;
+    const buffer = Buffer.allocUnsafe(length);
+    return buffer.subarray(0, readSync(this.fd, buffer, 0, length, this.offset));
   }
 
   /** Whether `path` names the file being read, or its compressed form; true when it names nothing, as it does for a moment during a rotation. */
@@ -114,27 +105,6 @@ export class LineReader {
   close(): void {
     closeSync(this.fd);
   }
-}
-
-/** Wakes when the file at `path` changes, `done` resolves, or half a second has passed; at once where it is being rotated. */
-export function change(path: string, done: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    let watcher: ReturnType<typeof watch> | undefined;
-    let patience = 500;
-    const finish = () => {
-      clearTimeout(timer);
-      watcher?.close();
-      resolve();
-    };
-    try {
-      watcher = watch(path, finish);
-      watcher.on("error", finish);
-    } catch {
-      patience = 2;
-    }
-    const timer = setTimeout(finish, patience);
-    void done.then(finish);
-  });
 }
 
 /** The file that was begun after the one `reader` reads, which has been renamed; the oldest there is if that one is gone. */

@@ -5,7 +5,8 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { messageOf } from "../lib/errors.ts";
-import { change, logFiles } from "./log-files.ts";
+import { logFiles } from "./log-files.ts";
+import { type LogWatch, watchLog } from "./log-watch.ts";
 import { type LogEntry, parseJsonLine } from "./logs.ts";
 
 export interface LogSink {
@@ -153,14 +154,19 @@ class Forward {
   private readonly stopping = new Promise<void>((resolve) => {
     this.wake = resolve;
   });
+  private readonly watch: LogWatch;
 
   constructor(job: ForwardJob, ended: Promise<unknown>, log: (message: string) => void) {
     this.job = job;
     this.log = log;
     this.sink = job.sink();
+    this.watch = watchLog(job.path);
     this.over = Promise.resolve();
     this.until(ended);
-    this.done = this.run().finally(() => this.sink.close());
+    this.done = this.run().finally(() => {
+      this.watch.close();
+      this.sink.close();
+    });
   }
 
   /** Goes on until `ended` resolves, in place of what it went on until before. */
@@ -168,13 +174,16 @@ class Forward {
     this.ended = false;
     this.over = ended;
     void ended.then(() => {
-      if (this.over === ended) this.ended = true;
+      if (this.over !== ended) return;
+      this.ended = true;
+      this.watch.wake();
     });
   }
 
   stop(): void {
     this.stopped = true;
     this.wake();
+    this.watch.wake();
     this.sink.close();
   }
 
@@ -194,7 +203,7 @@ class Forward {
           cursor?.close();
           cursor = next;
         } else if (last && !moved) return;
-        else await change(path, Promise.race([this.over, this.stopping]));
+        else await this.watch.changed();
       }
     } catch (error) {
       if (!this.stopped) this.log(`forwarding the log of ${this.job.id}: ${messageOf(error)}`);

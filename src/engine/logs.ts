@@ -1,7 +1,8 @@
 /** Reads back what the shim logged, in either form, across rotated files, following on request. */
 import { existsSync } from "node:fs";
 import { nowNs, parseRfc3339 } from "../lib/time.ts";
-import { change, LineReader, openNext, openOldest } from "./log-files.ts";
+import { LineReader, openNext, openOldest } from "./log-files.ts";
+import { watchLog } from "./log-watch.ts";
 
 export interface LogEntry {
   /** RFC 3339 with nanoseconds, as written. */
@@ -88,8 +89,10 @@ async function* followLog(
 ): AsyncGenerator<LogEntry> {
   let reader = from;
   let ended = false;
+  const watch = watchLog(path);
   void over.then(() => {
     ended = true;
+    watch.wake();
   });
   try {
     for (;;) {
@@ -105,10 +108,11 @@ async function* followLog(
       } else if (last) {
         return;
       } else {
-        await change(path, over);
+        await watch.changed();
       }
     }
   } finally {
+    watch.close();
     reader?.close();
   }
 }

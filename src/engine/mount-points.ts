@@ -29,7 +29,7 @@ export function mountPoints(context: Context, request: ContainerRequest, image: 
   for (const text of volumesFrom) for (const point of fromContainer(context, text)) found.set(point.destination, point);
   const asked = new Set<string>();
   for (const mount of mounts) {
-    const point = requested(context, mount);
+    const point = mountPoint(context, mount);
     if (asked.has(point.destination)) {
       throw new OnggiError("duplicate_mount", `mount target ${point.destination} is asked for twice; give each target once`);
     }
@@ -40,7 +40,7 @@ export function mountPoints(context: Context, request: ContainerRequest, image: 
   for (const path of covered) if (!asked.has(path)) found.delete(path);
   for (const path of volumes.map(cleanPath)) {
     if (path === "/" || found.has(path) || covered.has(path)) continue;
-    found.set(path, requested(context, { type: "volume", target: path }));
+    found.set(path, mountPoint(context, { type: "volume", target: path }));
   }
   return [...found.values()];
 }
@@ -56,7 +56,8 @@ function fromContainer(context: Context, text: string): MountPoint[] {
     .map((point) => ({ ...point, readonly: point.readonly || mode === "ro", copy: point.copy }));
 }
 
-function requested(context: Context, mount: MountRequest): MountPoint {
+/** One that is asked for. Throws `invalid_mount`, what finding an image throws. */
+export function mountPoint(context: Context, mount: MountRequest): MountPoint {
   const { type, target, source = "", readonly = false, options = [], mode = "", subpath } = mount;
   if (!target.startsWith("/")) throw invalid(`mount target ${JSON.stringify(target)}: want an absolute path`);
   const destination = cleanPath(target);

@@ -10,16 +10,30 @@ export function unlinkIfThere(path: string): void {
   }
 }
 
+/** Of a socket that listens. */
+export interface ListenOptions {
+  /** The group that the socket belongs to. */
+  readonly gid?: number;
+  /** Told its descriptor. */
+  readonly bound?: (fd: number) => void;
+}
+
 /**
  * Has `listen` bind a unix socket that then lies at `path` with these permissions (and that group), in place of whatever lies there. The path is
  * never missing while it is replaced, and nobody can connect before the permissions are right. Throws what bind(2) says.
  */
-export async function listenAt<T>(path: string, mode: number, listen: (path: string) => T, gid?: number): Promise<T> {
+export async function listenAt<T>(
+  path: string,
+  mode: number,
+  listen: (path: string) => T & { readonly fd?: number },
+  { gid, bound }: ListenOptions = {},
+): Promise<T> {
   const byName = await shortSocketPath(`${path}.new`);
   const umask = process.umask(0o177);
   try {
     unlinkIfThere(byName.path);
     const listener = listen(byName.path);
+    if (listener.fd !== undefined) bound?.(listener.fd);
     if (gid !== undefined) chownSync(byName.path, process.geteuid?.() ?? 0, gid);
     chmodSync(byName.path, mode);
     renameSync(`${path}.new`, path);

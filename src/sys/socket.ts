@@ -58,6 +58,12 @@ export function unixListen(dirFd: number, name: string, backlog = 128, options: 
   }
 }
 
+/**
+ * So many clients may wait to be accepted, at most net.core.somaxconn. Beyond it connecting to a unix socket fails at once (EAGAIN), or
+ * waits where it may: listen(2), connect(2).
+ */
+export const setBacklog = (fd: number, backlog: number): void => void sys("listen", undefined, fd, backlog);
+
 /** Connects to a socket in a directory. ECONNREFUSED if nobody listens, ENOENT if there is none. */
 export function unixConnect(dirFd: number, name: string, options: UnixOptions = {}): number {
   const path = unixConnectPath(dirFd, name);
@@ -182,6 +188,18 @@ export function peerCredentials(fd: number): PeerCredentials {
   const credentials = new Int32Array(3);
   sys("getsockopt", fd, fd, SO.SOL_SOCKET, SO.SO_PEERCRED, credentials, new Uint32Array([12]));
   return { pid: credentials[0]!, uid: credentials[1]! >>> 0, gid: credentials[2]! >>> 0 };
+}
+
+/** The supplementary groups of whoever connected, when the connection was made, SO_PEERGROUPS (Linux 4.13). */
+export function peerGroups(fd: number): number[] {
+  for (let room = 64; ; room *= 4) {
+    const groups = new Uint32Array(room);
+    const length = new Uint32Array([groups.byteLength]);
+    const result = sysRaw("getsockopt", fd, SO.SOL_SOCKET, SO.SO_PEERGROUPS, groups, length);
+    if (result === -errno.ERANGE) continue;
+    if (result < 0) throw new SysError("getsockopt", -result);
+    return [...groups.subarray(0, length[0]! / 4)];
+  }
 }
 
 /** Sets a socket option that is a number. */

@@ -129,7 +129,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       }
     },
     update: async ({ request }) => ({
-      id: await engine.update(request.container, request.resources, request.restart),
+      id: await engine.update(request.container, request.resources, request.restart, request.changes),
       warnings: [],
     }),
     events: async (call) => {

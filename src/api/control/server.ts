@@ -53,10 +53,16 @@ export type Handlers = { [K in CallName]: (call: Call<K>) => Promise<Calls[K]["r
 export interface ServeOptions {
   path: string;
   handlers: Handlers;
+  /** Who may open the socket, as in chmod(2) and chown(2), instead of its owner alone. */
+  access?: { mode: number; gid: number };
+  /** Throws an OnggiError for a call that this client, by the descriptor of its connection, may not make. */
+  authorize?: (fd: number, name: CallName, request: unknown) => void;
   /** Told of what handlers throw that is no OnggiError. */
   log?: (message: string) => void;
   /** Whether that is told of every call. */
   isDebugged?: () => boolean;
+  /** Told the descriptor of the socket that listens. */
+  bound?: (fd: number) => void;
   /** Seconds a client has to send its request. */
   requestTimeout?: number;
 }
@@ -69,14 +75,14 @@ export interface ControlServer {
 }
 
 /**
- * Listens on `path`, mode 0600, in place of whatever socket lies there: the caller holds the lock that makes this engine the
+ * Listens on `path`, for its owner alone unless told otherwise, in place of whatever socket lies there: the caller holds the lock that makes this engine the
  * only one. The path is never missing while it is replaced. Throws what bind(2) says.
  */
 export async function serve(options: ServeOptions): Promise<ControlServer> {
   const connections = new Set<ServerConnection>();
-  const listener = await listenAt(options.path, 0o600, (path) =>
+  const listen = (unix: string) =>
     Bun.listen<ServerConnection>({
-      unix: path,
+      unix,
       socket: {
         binaryType: "uint8array",
         open(socket) {
@@ -94,8 +100,12 @@ export async function serve(options: ServeOptions): Promise<ControlServer> {
         timeout: (socket) => socket.data.timedOut(),
         error: (socket) => socket.data?.closed(),
       },
-    }),
-  );
+    });
+  const { mode, gid } = options.access ?? { mode: 0o600, gid: undefined };
+  const listener = await listenAt(options.path, mode, listen, {
+    ...(gid === undefined ? {} : { gid }),
+    ...(options.bound ? { bound: options.bound } : {}),
+  });
   return {
     get active() {
       return connections.size;
@@ -109,6 +119,9 @@ export async function serve(options: ServeOptions): Promise<ControlServer> {
     },
   };
 }
+
+/** Bun's type does not tell of it. */
+const descriptorOf = (socket: object): number => (socket as { readonly fd: number }).fd;
 
 class ServerConnection {
   readonly #socket: Bun.Socket<ServerConnection>;
@@ -200,8 +213,9 @@ class ServerConnection {
   async #run(payload: RequestPayload): Promise<void> {
     try {
       const handler = this.#handler(payload);
-      const { isDebugged, log } = this.#options;
+      const { isDebugged, log, authorize } = this.#options;
       if (isDebugged?.()) log?.(`call ${payload.call}`);
+      authorize?.(descriptorOf(this.#socket), payload.call as CallName, payload.request);
       const result = await handler(this.#call(payload.call as CallName, payload.request));
       this.#finish(encodeJson(frame.result, result));
     } catch (error) {

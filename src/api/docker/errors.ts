@@ -19,16 +19,16 @@ const byStatus: Readonly<Record<number, string>> = {
   400: `command_not_executable command_not_found conflicting_limits
     decompression_limit duplicate_mount is_a_directory key_password
     layer_too_large mount_source_missing no_command not_a_device not_copied
-    not_a_directory not_permitted nothing_to_update paths_conflict runtime_not_found target_exists too_many_links
+    not_a_directory not_permitted nothing_to_update paths_conflict port_not_published runtime_not_found target_exists too_many_links
     too_many_layers too_many_mounts unknown_group unknown_user unmapped_id unsupported_here unsupported_spec usage
     volume_driver_unknown volume_not_empty`,
   401: "registry_unauthorized",
-  403: "address_in_use policy_refused rootfs_read_only signature_invalid signature_missing subnet_overlap volume_read_only",
+  403: "address_in_use authorization_denied policy_refused rootfs_read_only signature_invalid signature_missing subnet_overlap volume_read_only",
   404: "bootstrap_unknown manifest_unknown no_image",
   409: "exec_running lease_ended lease_held mount_busy mount_covered not_attached not_running paused secrets_missing wrong_state",
   500: `cgroup_not_found invalid_cgroup_driver policy_invalid port_in_use registry_answer_invalid registry_config_invalid`,
   501: "no_logs",
-  503: "addresses_exhausted cluster_unavailable engine_stopping",
+  503: "addresses_exhausted cluster_unavailable engine_stopping listener_late",
   507: "out_of_disk",
 };
 

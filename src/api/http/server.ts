@@ -1,6 +1,8 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import { systemCode } from "../../lib/socket-path.ts";
 import { listenAt, unlinkIfThere } from "../../lib/unix-listener.ts";
+import { certificatePeer } from "../rights/certificate.ts";
+import type { Peer, ProcessPeer } from "../rights/types.ts";
 import { HttpConnection } from "./connection.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { HttpHandler } from "./types.ts";
@@ -37,8 +39,12 @@ export interface MutualTls {
 export interface HttpServerOptions {
   readonly at: Place;
   readonly handler: HttpHandler;
+  /** Who has connected to a unix socket, by its descriptor. */
+  readonly processPeer: (fd: number) => ProcessPeer;
   /** Told of what handlers throw, and of clients that are refused in the TLS handshake. */
   readonly log: (message: string) => void;
+  /** Told the descriptor of the socket that listens. */
+  readonly bound?: (fd: number) => void;
 }
 
 export interface HttpServer {
@@ -57,6 +63,15 @@ const KEEP_ALIVE = 15_000;
 
 type Data = HttpConnection | undefined;
 
+/** Bun's type does not tell of it. */
+const descriptorOf = (socket: Bun.Socket<Data>): number => (socket as unknown as { readonly fd: number }).fd;
+
+function certificateOf(socket: Bun.Socket<Data>): Uint8Array {
+  const { raw } = socket.getPeerCertificate() as { raw?: Uint8Array };
+  if (!raw) throw new Error("the client has no certificate");
+  return raw;
+}
+
 function listenSecurely({ hostname, port, tls }: SecurePort, socket: Bun.SocketHandler<Data>): Bun.TCPSocketListener<Data> {
   try {
     const secure = { ...tls, requestCert: true, rejectUnauthorized: true };
@@ -68,11 +83,12 @@ function listenSecurely({ hostname, port, tls }: SecurePort, socket: Bun.SocketH
 }
 
 /** Listens, in place of whatever socket lies at the path. Throws what bind(2) says, and for certificates that are none. */
-export async function serveHttp({ at, handler, log }: HttpServerOptions): Promise<HttpServer> {
+export async function serveHttp({ at, handler, processPeer, log, bound }: HttpServerOptions): Promise<HttpServer> {
   const connections = new Set<HttpConnection>();
   const handshakes = new Handshakes(log);
   const begin = (socket: Bun.Socket<Data>): void => {
-    socket.data = new HttpConnection(socket, handler, log);
+    const peer = (): Peer => ("path" in at ? processPeer(descriptorOf(socket)) : certificatePeer(certificateOf(socket)));
+    socket.data = new HttpConnection(socket, handler, log, peer);
     connections.add(socket.data);
   };
   const events: Bun.SocketHandler<Data> = {
@@ -103,7 +119,10 @@ export async function serveHttp({ at, handler, log }: HttpServerOptions): Promis
   };
   const listener =
     "path" in at
-      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), at.gid)
+      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), {
+          ...(at.gid === undefined ? {} : { gid: at.gid }),
+          ...(bound ? { bound } : {}),
+        })
       : listenSecurely(at, events);
   const watch = setInterval(() => {
     const now = Date.now();

@@ -11,6 +11,7 @@ export const create = operation({
   id: "ContainerCreate",
   tag: "Container",
   summary: "make a container",
+  needs: "admin",
   method: "POST",
   path: "/containers/create",
   query: {
@@ -37,6 +38,7 @@ export const update = operation({
   id: "ContainerUpdate",
   tag: "Container",
   summary: "change limits and the restart policy of a container",
+  needs: "admin",
   method: "POST",
   path: "/containers/{id}/update",
   body: object({ ...resourceFields, RestartPolicy: restartPolicy }),

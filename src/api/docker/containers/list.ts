@@ -46,6 +46,7 @@ export const list = operation({
   id: "ContainerList",
   tag: "Container",
   summary: "containers, newest first",
+  needs: "read",
   method: "GET",
   path: "/containers/json",
   query: {

@@ -1,5 +1,7 @@
+import type { StatsLook } from "../../../engine/index.ts";
 import type { StatsSample } from "../../../engine/types.ts";
 import { dockerCounters } from "../../shapes/stats.ts";
+import { ApiError } from "../errors.ts";
 import { json, operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { isAtLeast } from "../versions.ts";
@@ -67,21 +69,11 @@ export function statsShape(sample: StatsSample, before: StatsSample | undefined,
   };
 }
 
-const untilNext = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, 1000);
-    signal.addEventListener("abort", done);
-  });
-
 export const stats = operation({
   id: "ContainerStats",
   tag: "Container",
   summary: "what a container uses, every second",
+  needs: "read",
   method: "GET",
   path: "/containers/{id}/stats",
   query: {
@@ -91,38 +83,28 @@ export const stats = operation({
   answers: { 200: "samples", 404: "no such container" },
   run: async ({ engine, path, query, version, signal }) => {
     const { id } = engine.inspect(path.id);
-    const look = (): { sample: StatsSample; runs: boolean } => ({
-      sample: engine.stats([id], true)[0]!,
-      runs: ["running", "paused"].includes(engine.inspect(id).state.status),
-    });
     const osType = isAtLeast(version, "1.51") ? { os_type: "linux" } : {};
-    if (!query.stream) {
-      let { sample, runs } = look();
-      let before: StatsSample | undefined;
-      if (runs && !query["one-shot"]) {
-        await untilNext(signal);
-        before = sample;
-        ({ sample, runs } = look());
-      }
-      return json(200, { ...osType, ...statsShape(sample, before, runs) });
-    }
-    const samples = async function* (): AsyncGenerator<string> {
-      let before: StatsSample | undefined;
-      while (!signal.aborted) {
-        const { sample, runs } = look();
-        yield `${JSON.stringify({ ...osType, ...statsShape(sample, before, runs) })}\n`;
-        before = runs ? sample : undefined;
-        await untilNext(signal);
-      }
+    const shape = ({ sample, before, runs }: StatsLook): object => ({ ...osType, ...statsShape(sample, before, runs) });
+    if (!query.stream)
+      return json(200, shape(query["one-shot"] ? engine.usage.look(id) : await twoLooks(engine.usage.follow(id, signal))));
+    return {
+      status: 200,
+      headers: { "Content-Type": "application/json" },
+      body: untilRemoved(engine.usage.follow(id, signal), (look) => `${JSON.stringify(shape(look))}\n`),
     };
-    return { status: 200, headers: { "Content-Type": "application/json" }, body: untilRemoved(samples()) };
   },
 });
 
+/** The first look that can be compared with one before; of a container that does not run the first. */
+async function twoLooks(looks: AsyncIterable<StatsLook>): Promise<StatsLook> {
+  for await (const look of looks) if (look.before || !look.runs) return look;
+  throw new ApiError(500, "the client left");
+}
+
 /** A container that goes ends its samples. */
-async function* untilRemoved(samples: AsyncIterable<string>): AsyncGenerator<string> {
+async function* untilRemoved(looks: AsyncIterable<StatsLook>, text: (look: StatsLook) => string): AsyncGenerator<string> {
   try {
-    yield* samples;
+    for await (const look of looks) yield text(look);
   } catch (error) {
     if ((error as { code?: unknown }).code !== "container_not_found") throw error;
   }

@@ -5,6 +5,7 @@ export const info = operation({
   id: "SystemInfo",
   tag: "System",
   summary: "the engine, its host and what lies on it",
+  needs: "read",
   method: "GET",
   path: "/info",
   answers: { 200: "what there is" },

@@ -1,0 +1,200 @@
+/** Docker's API and the command lines: what short commands cost, how fast output comes, what many clients cost. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Engine } from "../test/kit/engine.ts";
+import { sh } from "../test/kit/images.ts";
+import { type Contestant, interleave, median, repository, residentBytes, type Samples, time } from "./measure.ts";
+import type { Row } from "./report.ts";
+import { DOCKER_IMAGE } from "./rivals.ts";
+import { type Field, onggi } from "./sections.ts";
+
+const MIB = 1024 * 1024;
+
+/** Docker's command line on either socket, and ours. */
+function contestants({ onggi: engine, docker }: Field): Record<"onggi" | "docker on onggi" | "docker", CommandOf> | null {
+  if (!engine || !docker) return null;
+  const socket = `unix://${engine.run}/docker.sock`;
+  return {
+    onggi: (words) => onggi(engine, words),
+    "docker on onggi": (words) => ({
+      ...{ name: "docker on onggi", command: () => [docker.cli, ...words] },
+      env: { ...docker.env, DOCKER_HOST: socket, DOCKER_API_VERSION: "" },
+    }),
+    docker: (words) => ({ name: "docker", command: () => [docker.cli, ...words], env: docker.env }),
+  };
+}
+
+type CommandOf = (words: readonly string[]) => Contestant;
+
+const missing = ({ onggiNote, dockerNote }: Field): Row[] => [
+  { ...{ what: "clients", onggi: null, other: null, otherName: "docker", unit: "ms" }, note: `${onggiNote}; ${dockerNote}` },
+];
+
+const of = (samples: Samples, name: string): number => median(samples[name] ?? []);
+
+/** `ps` and `inspect` where there are 200 containers, ten of which run; `version`. */
+export async function shortCommands(field: Field, rounds: number): Promise<Row[]> {
+  const by = contestants(field);
+  if (!by) return missing(field);
+  const idle = ["--network", "none"];
+  for (let index = 0; index < 200; index += 1) {
+    const words = [index < 10 ? "run" : "create", ...(index < 10 ? ["-d"] : []), "--name", `bench-list${index}`, ...idle];
+    await field.onggi!.ok([...words, "busybox", "sleep", "100000"]);
+    field.docker!.docker([...words, DOCKER_IMAGE, "sleep", "100000"]);
+  }
+  const rows: Row[] = [];
+  const compare = async (words: readonly string[], ours: "onggi" | "docker on onggi", atMost: number): Promise<void> => {
+    const samples = await interleave([by[ours](words), by.docker(words)], rounds);
+    const what = `${ours === "onggi" ? "onggi" : "docker"} ${words.join(" ")}, with 200 containers`;
+    const figures = { onggi: of(samples, ours), other: of(samples, "docker"), otherName: "docker on dockerd" };
+    rows.push({ what, ...figures, unit: "ms", samples, target: { atMost } });
+  };
+  await compare(["ps"], "docker on onggi", 1);
+  await compare(["ps", "-a"], "docker on onggi", 1);
+  await compare(["inspect", "bench-list0"], "docker on onggi", 1);
+  await compare(["ps", "-a"], "onggi", 0.5);
+  await compare(["inspect", "bench-list0"], "onggi", 1);
+  const all = Array.from({ length: 200 }, (_, index) => `bench-list${index}`);
+  await field.onggi!.ok(["rm", "-f", ...all], { timeout: 60_000 });
+  field.docker!.docker(["rm", "-f", ...all]);
+  return [...rows, await versionCost(field, rounds)];
+}
+
+/** Processor time of `version`, beside a compiled program that does nothing: Bun's own start. */
+async function versionCost(field: Field, rounds: number): Promise<Row> {
+  const source = join(field.base, "nothing.ts");
+  const nothing = join(field.base, "nothing");
+  await Bun.write(source, "process.exit(0);\n");
+  sh([join(repository, "node_modules/.bin/bun"), "build", source, "--compile", "--bytecode", "--outfile", nothing]);
+  const samples = await interleave(
+    [
+      { ...onggi(field.onggi!, ["version"]), processor: true },
+      { name: "nothing", command: () => [nothing], processor: true },
+    ],
+    Math.max(rounds, 50),
+  );
+  return {
+    ...{ what: "version: processor time", onggi: of(samples, "onggi"), other: null, otherName: "", unit: "ms", samples },
+    target: { absolute: 8 },
+    note: `of which ${of(samples, "nothing").toFixed(2)} ms are Bun's own start`,
+  };
+}
+
+/** Megabytes of output a second. */
+export function output(field: Field, rounds: number): Row[] {
+  const by = contestants(field);
+  if (!by) return missing(field);
+  const rows: Row[] = [];
+  for (const { what, script, megabytes } of [
+    { what: "run: yes | head -c 16M", script: "yes | head -c 16777216", megabytes: 16 },
+    {
+      what: "run: lines of 8,000 bytes",
+      script: `yes $(head -c 7999 /dev/zero | tr '\\0' x) | head -c 134217728`,
+      megabytes: 128,
+    },
+  ]) {
+    const samples: Samples = { onggi: [], "docker on onggi": [], docker: [] };
+    const words = ["run", "--rm", "--network", "none"];
+    for (let round = 0; round < rounds; round += 1) {
+      for (const name of ["onggi", "docker on onggi", "docker"] as const) {
+        const image = name === "docker" ? DOCKER_IMAGE : "busybox";
+        const { command, env } = by[name]([...words, image, "sh", "-c", script]);
+        samples[name]!.push((megabytes * 1000) / time(command(round), { env: env! }));
+      }
+    }
+    const target = megabytes === 16 ? { target: { atLeast: 2 } } : {};
+    for (const ours of ["onggi", "docker on onggi"])
+      rows.push({
+        ...{
+          what: `${what}, ${ours}`,
+          onggi: of(samples, ours),
+          other: of(samples, "docker"),
+          otherName: "docker",
+          unit: "MB/s",
+        },
+        ...{ samples, samplesIn: "MB/s", ...target },
+      });
+  }
+  return rows;
+}
+
+/** Connections that read and drop what an engine sends; counts lines. */
+class Readers {
+  lines: number[] = [];
+  readonly #sockets: Bun.Socket<number>[] = [];
+  readonly #path: string;
+
+  constructor(engine: Engine) {
+    this.#path = `${engine.run}/docker.sock`;
+  }
+
+  async open(target: string): Promise<void> {
+    const index = this.lines.push(0) - 1;
+    this.#sockets.push(
+      await Bun.connect<number>({
+        unix: this.#path,
+        data: index,
+        socket: {
+          data: ({ data }, chunk) => {
+            let count = 0;
+            for (let at = chunk.indexOf("}\n"); at >= 0; at = chunk.indexOf("}\n", at + 2)) count += 1;
+            this.lines[data]! += count;
+          },
+        },
+      }),
+    );
+    this.#sockets.at(-1)!.write(`GET ${target} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.terminate();
+  }
+}
+
+/** Milliseconds of processor time a process has taken. */
+function processorTime(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** A thousand followers of logs to which nothing is written, and 200 streams of stats, of fifty containers. */
+export async function idleClients({ onggi: engine, onggiNote }: Field): Promise<Row[]> {
+  const what = "1,000 log followers and 200 stats streams";
+  const absent = { onggi: null, other: null, otherName: "" };
+  if (!engine) return [{ what, ...absent, unit: "MiB", note: onggiNote }];
+  const names = Array.from({ length: 50 }, (_, index) => `bench-idle${index}`);
+  for (const name of names) await engine.ok(["run", "-d", "--network", "none", "--name", name, "busybox", "sleep", "100000"]);
+  const pid = await engine.pid();
+  const readers = new Readers(engine);
+  for (let index = 0; index < 1000; index += 1) await readers.open(`/containers/${names[index % 50]}/logs?follow=1&stdout=1`);
+  for (let index = 0; index < 200; index += 1) await readers.open(`/containers/${names[index % 50]}/stats`);
+  await Bun.sleep(3000);
+  const before = processorTime(pid);
+  await Bun.sleep(10_000);
+  const percent = (processorTime(pid) - before) / 100;
+  const memory = residentBytes(pid) / MIB;
+  readers.close();
+  await engine.ok(["rm", "-f", ...names], { timeout: 60_000 });
+  return [
+    { what: `${what}: engine's memory`, ...absent, onggi: memory, unit: "MiB", target: { absolute: 200 } },
+    { what: `${what}: of a processor`, ...absent, onggi: percent, unit: "%", target: { absolute: 20 } },
+  ];
+}
+
+/** A thousand containers are made, run and removed while a hundred clients listen. */
+export async function eventListeners({ onggi: engine, onggiNote }: Field): Promise<Row[]> {
+  const what = "events lost of 1,000 containers, 100 listeners";
+  if (!engine) return [{ ...{ what, onggi: null, other: null, otherName: "", unit: "" }, note: onggiNote }];
+  const readers = new Readers(engine);
+  const filters = encodeURIComponent(JSON.stringify({ type: ["container"], event: ["create", "start", "die", "destroy"] }));
+  for (let index = 0; index < 100; index += 1) await readers.open(`/events?filters=${filters}`);
+  const { command, env } = onggi(engine, ["run", "--rm", "--network", "none", "busybox", "true"]);
+  const ms = time(command(0), { env: env!, runs: 1000, width: 8 });
+  for (let tries = 0; tries < 100 && readers.lines.some((count) => count < 4000); tries += 1) await Bun.sleep(50);
+  const lost = readers.lines.reduce((sum, count) => sum + Math.abs(4000 - count), 0);
+  readers.close();
+  const figures = { onggi: lost, other: null, otherName: "", unit: "", target: { absolute: 0 } };
+  return [{ what, ...figures, note: `400,000 events in ${(ms / 1000).toFixed(1)} s` }];
+}
