@@ -5,7 +5,8 @@ import { commands, groups } from "./commands.ts";
 import type { Context } from "./context.ts";
 import type { Asked } from "./context-store.ts";
 import { Exit, exitCodeOf, UsageError } from "./errors.ts";
-import { bool, type Flags, HelpWanted, type Parsed, parseFlags, text, UnknownFlag, type Values } from "./flags.ts";
+import { type Flags, HelpWanted, type Parsed, parseFlags, UnknownFlag, type Values } from "./flags.ts";
+import { globalFlags } from "./global-flags.ts";
 
 /**
  * The command line: finds the command, reads its flags, runs it, and turns what it throws into a message and an exit code.
@@ -15,19 +16,11 @@ import { bool, type Flags, HelpWanted, type Parsed, parseFlags, text, UnknownFla
 
 export type Locations = Asked;
 
-const globals = {
-  host: text("H", "ADDRESS", "engine elsewhere: ssh://... or unix://..."),
-  context: text("c", "CONTEXT", "engine of that context"),
-  root: text("", "DIR", "data root"),
-  run: text("", "DIR", "run directory"),
-  version: bool("v", "version"),
-};
-
 /** Runs one command line and gives its exit code. Throws nothing. */
 export async function main(argv: readonly string[], contextOf: (locations: Locations) => Context): Promise<number> {
   let context = contextOf({});
   try {
-    const { values, args } = parseFlags(globals, argv, false);
+    const { values, args } = parseFlags(globalFlags, argv, false);
     const { version, ...locations } = values;
     if (Object.keys(locations).length > 0) context = contextOf(locations);
     return await dispatch(context, version ? ["version"] : args);
