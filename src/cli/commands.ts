@@ -139,6 +139,10 @@ const engineResolver = entry(
 );
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
 const info = entry("show the engine, its host and what lies on it", async () => (await import("./info.ts")).command);
+const systemGenerator = entry(
+  "make services of systemd of .container files and the like",
+  async () => (await import("./system-generator.ts")).command,
+);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
 const completion = entry("print a shell completion script", async () =>
@@ -348,6 +352,10 @@ export const groups: Readonly<Record<string, Group>> = {
       events,
       prune: systemPrune,
       check: systemCheck,
+      df: systemDf,
+      prune: systemPrune,
+      check: systemCheck,
+      generator: systemGenerator,
       "dial-stdio": systemDialStdio,
     },
   },

@@ -341,6 +341,8 @@ export interface ExecRequest {
   detach?: boolean;
   /** Which of its outputs whoever starts it later takes; absent: both. */
   attach?: { stdout: boolean; stderr: boolean };
+  /** What whoever starts it later types to leave it, as "ctrl-p,ctrl-q"; absent: that. */
+  detachKeys?: string;
 }
 
 /** An exec of two steps. */
