@@ -37,6 +37,7 @@ const needs: Needs = {
   events: "read",
   lease: "admin",
   explain: "admin",
+  info: "read",
   runtimes: "read",
   diff: "read",
   export: "admin",
