@@ -224,6 +224,25 @@ describe("containers", () => {
     ]);
   });
 
+  test("ports, mounts and variables of one that is there", async () => {
+    await using container = await run("echo $MODE; exec httpd -f -p 80", {
+      ports: [80],
+      env: { MODE: "slow", OLD: "1" },
+      waitFor: port(80),
+    });
+    await container.update({
+      ports: [81],
+      removePorts: [80],
+      mounts: [{ type: "tmpfs", target: "/new" }],
+      env: { MODE: "fast", OLD: null },
+    });
+    expect(await container.port(81)).toBeGreaterThan(0);
+    expect(await codeOf(container.port(80))).toBe("port_not_published");
+    await container.waitFor(log("fast"));
+    const { stdout } = await container.exec(["sh", "-c", "echo $MODE $OLD; mount | grep -c ' /new '"]);
+    expect(stdout).toBe("fast\n1\n");
+  });
+
   test("a secret is read and not shown", async () => {
     await using container = await run("cat /run/secrets/pw /etc/key; sleep inf", {
       secrets: { pw: "clay\n", key: { data: "kiln\n", target: "/etc/key" } },
