@@ -263,6 +263,19 @@ describe("containers", () => {
     expect((await engine.volumes.list({ filters: { name: "crock" } })).map(({ name }) => name)).toEqual(["crock"]);
   });
 
+  test("forks are ready together, or none of them is left", async () => {
+    await using one = await run("cat /seed; sleep inf", { mounts: [] });
+    await one.files.write("/seed", "sown\n");
+    await using snapshot = await one.snapshot({ name: "field" });
+    {
+      await using forks = await (await engine.snapshots.get("field")).fork(2, { name: "row", waitFor: log("sown") });
+      expect((await Promise.all(forks.map((fork) => fork.inspect()))).map(({ name }) => name)).toEqual(["row-1", "row-2"]);
+    }
+    expect(await codeOf(snapshot.fork(2, { name: "row", waitFor: log("reaped"), timeout: 300 }))).toBe("wait_timeout");
+    expect(await engine.containers.list({ all: true, filters: { name: "row" } })).toEqual([]);
+    expect((await engine.snapshots.list()).map(({ name }) => name)).toEqual(["field"]);
+  });
+
   test("logs: streams apart, the last lines, long lines whole", async () => {
     await using container = await run("echo a; echo b >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; printf end");
     await container.wait();
