@@ -190,6 +190,25 @@ export interface ContainerChanges {
   timeout?: number;
 }
 
+/** What a collection of images is to remove; absent: as engine.toml says. */
+export interface CollectRequest {
+  /** Bytes. */
+  keepStorage?: number;
+  /** Seconds. */
+  unusedFor?: number;
+  /** Images with names, too. */
+  all?: boolean;
+  /** Nothing is removed. */
+  dryRun?: boolean;
+}
+
+export interface Collection {
+  /** Sizes in bytes, last uses in RFC 3339. */
+  images: { id: string; names: string[]; size: number; lastUsed: string }[];
+  /** Bytes of the files that went, or would go. */
+  reclaimed: number;
+}
+
 export interface SnapshotRequest {
   container: string;
   /** Absent: the container's, "@" and a number. */

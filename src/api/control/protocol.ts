@@ -21,6 +21,8 @@ import type {
   AttachRequest,
   ClonedVolume,
   ClusterStatus,
+  Collection,
+  CollectRequest,
   ContainerChanges,
   ContainerInfo,
   ContainerRequest,
@@ -346,6 +348,7 @@ export interface Calls {
     result: { untagged: string[]; deleted: string[]; reclaimed: number };
     item: never;
   };
+  collectImages: { request: CollectRequest; result: Collection; item: never };
   containerPrune: {
     request: { filters?: Record<string, string[]> };
     result: { deleted: string[]; reclaimed: number };
