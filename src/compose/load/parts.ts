@@ -131,6 +131,12 @@ const updateConfig = object<UpdateConfig>({
   order: word(),
 });
 
+const placement = object({
+  constraints: texts,
+  preferences: list(object({ spread: text })),
+  max_replicas_per_node: nonZero(integer),
+});
+
 export const deploy = object<Deploy>({
   mode: word(),
   replicas: natural,
@@ -139,7 +145,7 @@ export const deploy = object<Deploy>({
   rollback_config: updateConfig,
   resources: always(object({ limits, reservations: limits }), {}),
   restart_policy: object({ condition: text, delay: duration, max_attempts: natural, window: duration }),
-  placement: always(asWritten, {}),
+  placement: always(placement, {}) as Codec<unknown>,
   endpoint_mode: text,
 });
 
