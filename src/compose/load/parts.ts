@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type {
   Build,
   Dependency,
@@ -205,6 +206,8 @@ export const port = reading(longPort, (node, path, problems) => {
   const read = longPort.read(node, path, problems);
   if (read === undefined) return undefined;
   if (read.target === undefined || read.target > 65535) problems.add(node.at, path, `needs "target", a port of the container's`);
+  if (read.host_ip !== undefined && isIP(read.host_ip) === 0)
+    problems.add(node.at, path, `host_ip "${read.host_ip}" is not an IP address`);
   return { ...read, mode: read.mode ?? "ingress", protocol: read.protocol ?? "tcp" };
 });
 
