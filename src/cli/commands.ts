@@ -58,6 +58,7 @@ const imageFetch = entry("fetch files that are stored beside an image", async ()
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
 const containerPrune = entry("remove containers that do not run", async () => (await import("./container-prune.ts")).command);
 const systemPrune = entry("remove what nothing needs", async () => (await import("./system-prune.ts")).command);
+const systemGc = entry("remove images that nobody has used for long", async () => (await import("./system-gc.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
   async () => (await import("./image-tree.ts")).command,
@@ -138,6 +139,7 @@ const engineResolver = entry(
   true,
 );
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
+const info = entry("show the engine, its host and what lies on it", async () => (await import("./info.ts")).command);
 const systemGenerator = entry(
   "make services of systemd of .container files and the like",
   async () => (await import("./system-generator.ts")).command,
@@ -187,6 +189,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   logout,
   history,
   explain,
+  info,
   version,
   completion,
 };
@@ -223,6 +226,7 @@ export const groups: Readonly<Record<string, Group>> = {
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
+      remove: { ...rm, hidden: true },
     },
   },
   compose: { summary: "projects of several containers, from compose files", flags: composeFlags, commands: composeCommands },
@@ -237,6 +241,8 @@ export const groups: Readonly<Record<string, Group>> = {
       connect: networkConnect,
       disconnect: networkDisconnect,
       explain: networkExplain,
+      list: { ...networkLs, hidden: true },
+      remove: { ...networkRm, hidden: true },
     },
   },
   node: {
@@ -269,6 +275,7 @@ export const groups: Readonly<Record<string, Group>> = {
       sign: imageSign,
       verify: imageVerify,
       list: { ...images, hidden: true },
+      remove: { ...rmi, hidden: true },
     },
   },
   manifest: {
@@ -341,8 +348,11 @@ export const groups: Readonly<Record<string, Group>> = {
     summary: "what this machine offers, and the store",
     commands: {
       runtimes,
+      info,
       df: systemDf,
+      events,
       prune: systemPrune,
+      gc: systemGc,
       check: systemCheck,
       generator: systemGenerator,
       "dial-stdio": systemDialStdio,
