@@ -1,8 +1,10 @@
 /** `images` and its like: what clients do with images. */
 import { type BootstrapOptions, bootstrap } from "../images/index.ts";
 import type { CheckRequest, Image, Progress, RemovedImages } from "../images/types.ts";
+import { familiarName, parseReference } from "../oci/reference.ts";
 import { type Context, imagesInUse } from "./context.ts";
 import { inspectDistribution } from "./distribution.ts";
+import { imageLabels, tellOfImage } from "./image-events.ts";
 import { historyOf, imageTrees } from "./image-layers.ts";
 import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
 import { listImages } from "./images.ts";
@@ -17,9 +19,10 @@ type Told = { readonly signal: AbortSignal; readonly progress: Progress };
 /** Removes a name of an image, and the image with its last one; never one a container needs. */
 async function remove(context: Context, reference: string, force: boolean, platform?: string): Promise<RemovedImages> {
   const inUse = imagesInUse(context);
+  const labels = imageLabels(context, reference, platform);
   const result = await context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
-  for (const id of result.deleted) context.events.emit("image", "delete", id, {});
-  for (const name of result.untagged) context.events.emit("image", "untag", name, { name });
+  for (const [at, name] of result.untagged.entries()) tellOfImage(context, "untag", result.untaggedFrom[at]!, name, { labels });
+  for (const id of result.deleted) tellOfImage(context, "delete", id, id);
   return result;
 }
 
@@ -34,6 +37,11 @@ function check(context: Context, request: Omit<CheckRequest, "inUse">): Promise<
 export const imagesOf = (context: Context) => ({
   store: context.images,
   remove: (reference: string, force: boolean, platform?: string) => remove(context, reference, force, platform),
+  /** Gives an image a name more. */
+  tag: (reference: string, name: string): void => {
+    context.images.tag(reference, name);
+    tellOfImage(context, "tag", context.images.get(reference).id, familiarName(parseReference(name)));
+  },
   list: (filters: Filters) => listImages(context.images, filters),
   history: (reference: string, platform?: string) => historyOf(context.images, reference, platform),
   trees: (reference: string | undefined) => imageTrees(context.images, reference),
@@ -56,6 +64,5 @@ export const imagesOf = (context: Context) => ({
   /** Asks a registry whether it takes credentials. */
   login: (request: LoginRequest, signal: AbortSignal) => login(context, request, signal),
   /** To be called when an image has come in. */
-  arrived: ({ id, names }: Image, how: "import" | "load" | "tag") =>
-    context.events.emit("image", how, id, { name: names[0] ?? "" }),
+  arrived: ({ id, names }: Image, how: "import" | "load") => tellOfImage(context, how, id, names[0] ?? id),
 });

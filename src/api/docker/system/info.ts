@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, hostname, machine, totalmem } from "node:os";
-import type { Configuration } from "../../../engine/index.ts";
+import type { Configuration, Engine } from "../../../engine/index.ts";
 import { nowNs, rfc3339 } from "../../../lib/time.ts";
 import { json, operation } from "../operation.ts";
 
@@ -26,6 +26,31 @@ function securityOptions({ seccomp, noNewPrivileges }: Configuration["containers
   ];
 }
 
+/** Whether the host passes packets on from one interface to another. */
+function isForwarding(): boolean {
+  try {
+    return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
+  } catch {
+    return false;
+  }
+}
+
+/** What the host lacks, in Docker's words; null if nothing. */
+function warningsOf(limits: ReturnType<Engine["limits"]>, forwarding: boolean): string[] | null {
+  const missing: [boolean, string][] = [
+    [limits.memory, "No memory limit support"],
+    [limits.swap, "No swap limit support"],
+    [limits.cpuPeriod, "No cpu cfs period support"],
+    [limits.cpuQuota, "No cpu cfs quota support"],
+    [limits.cpuShares, "No cpu shares support"],
+    [limits.cpuset, "No cpuset support"],
+    [limits.pids, "No pids limit support"],
+    [forwarding, "IPv4 forwarding is disabled"],
+  ];
+  const warnings = missing.flatMap(([there, words]) => (there ? [] : [`WARNING: ${words}`]));
+  return warnings.length > 0 ? warnings : null;
+}
+
 /** PRETTY_NAME of os-release(5). */
 function operatingSystem(): string {
   try {
@@ -47,6 +72,8 @@ export const info = operation({
     const status = engine.status();
     const { containers, cgroup, features } = status;
     const { labels, debug, registries, networks, containers: defaults } = engine.configuration;
+    const limits = engine.limits();
+    const forwarding = isForwarding();
     const proxyOf = (name: string): string => registries.proxies?.[name] ?? process.env[name] ?? "";
     const runtimes = await engine.listRuntimes();
     return json(200, {
@@ -65,15 +92,15 @@ export const info = operation({
         Authorization: null,
         Log: ["cri", "journald", "json-file", "local", "none", "syslog"],
       },
-      MemoryLimit: true,
-      SwapLimit: true,
-      CpuCfsPeriod: true,
-      CpuCfsQuota: true,
-      CPUShares: true,
-      CPUSet: true,
-      PidsLimit: true,
-      OomKillDisable: cgroup !== "v2",
-      IPv4Forwarding: true,
+      MemoryLimit: limits.memory,
+      SwapLimit: limits.swap,
+      CpuCfsPeriod: limits.cpuPeriod,
+      CpuCfsQuota: limits.cpuQuota,
+      CPUShares: limits.cpuShares,
+      CPUSet: limits.cpuset,
+      PidsLimit: limits.pids,
+      OomKillDisable: limits.oomKillDisable,
+      IPv4Forwarding: forwarding,
       Debug: debug,
       NFd: 0,
       NGoroutines: 0,
@@ -113,7 +140,7 @@ export const info = operation({
       RuncCommit: { ID: "" },
       InitCommit: { ID: "" },
       SecurityOptions: securityOptions(defaults, features.userNamespaces ?? false),
-      Warnings: null,
+      Warnings: warningsOf(limits, forwarding),
     });
   },
 });
