@@ -7,7 +7,8 @@ import type { ClientRule, Role } from "./api/rights/types.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 import type { DockerHostFlags } from "./cli/docker-host.ts";
 import type { EngineSettings } from "./cli/engine-settings.ts";
-import type { Configuration, Engine } from "./engine/index.ts";
+import type { Configuration, Engine, ServiceManager } from "./engine/index.ts";
+import type { Reloaded } from "./engine/types.ts";
 
 /**
  * The composition root: the only module that knows every layer. What is not needed is not loaded: everything comes by dynamic import.
@@ -49,17 +50,18 @@ async function serveEngine(
 ): Promise<void> {
   compileEagerly();
   const { flags, values } = read();
+  const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const { groupId } = await import("./cli/groups.ts");
   const gid = values.group === undefined ? undefined : groupId(values.group);
-  const places = await dockerPlaces(run, flags, gid);
   const { availableParallelism } = await import("node:os");
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
   sizeThreadPool(availableParallelism() + 4);
-  const { openEngine } = await import("./engine/index.ts");
+  const { openEngine, ServiceManager } = await import("./engine/index.ts");
+  const manager = new ServiceManager(process.env, process.pid, log);
+  const places = await dockerPlaces(run, flags, gid, manager.sockets.get("docker"));
   const { handlersOf } = await import("./api/control/handlers.ts");
   const { serve } = await import("./api/control/server.ts");
-  const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const { selfCommand } = await import("./cli/engine-process.ts");
   const self = selfCommand(process.execPath, process.argv[1]);
   const { cniOptions } = await import("./cli/engine-cni.ts");
@@ -77,15 +79,19 @@ async function serveEngine(
   });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
-  process.on("SIGHUP", () => reload(engine, log));
-  if (gid !== undefined) await letThrough(run, gid);
+  const reload = (): Reloaded => reloadSettings(engine, manager, log);
+  // its log says what became of it
+  process.on("SIGHUP", () => void attempt(reload));
   const isDebugged = (): boolean => engine.configuration.debug;
+  const handlers = handlersOf(engine, { shutdown: stopped.resolve, reload });
+  if (gid !== undefined) await letThrough(run, gid);
   const bound = await deepQueue();
   const { rulesInForce } = await import("./api/rights/in-force.ts");
   const rules = rulesInForce(() => engine.configuration.settings);
   const server = await serve({
     path: socket,
-    handlers: handlersOf(engine, stopped.resolve),
+    fd: manager.sockets.get("onggi"),
+    handlers,
     log,
     isDebugged,
     bound,
@@ -95,19 +101,35 @@ async function serveEngine(
   });
   const docker = await serveDocker(engine, places, rules, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
+  manager.ready(`serves ${socket}`);
   await stopped.promise;
+  manager.stopping();
   engine.leases.suspend();
   await Promise.all(docker.map((each) => each.close()));
   await server.close();
   await engine.close();
 }
 
-/** What is wrong with the settings that are written changes nothing. */
-function reload(engine: Engine, log: (message: string) => void): void {
+/** What is wrong with the settings that are written changes nothing. Throws it. */
+function reloadSettings(engine: Engine, manager: ServiceManager, log: (message: string) => void): Reloaded {
+  manager.reloading();
   try {
-    engine.reload();
+    const reloaded = engine.reload();
+    manager.ready(`serves ${engine.layout.run}/onggi.sock`);
+    return reloaded;
   } catch (error) {
-    log(`settings stay as they were: ${error instanceof Error ? error.message : error}`);
+    const why = `settings stay as they were: ${error instanceof Error ? error.message : error}`;
+    log(why);
+    manager.ready(why);
+    throw error;
+  }
+}
+
+function attempt(work: () => unknown): void {
+  try {
+    work();
+  } catch {
+    // said already
   }
 }
 
@@ -149,17 +171,18 @@ interface DockerPlace {
   readonly most?: Role;
 }
 
-/** Where Docker's API is: at a socket, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
+/** Where Docker's API is: at a socket, which a service manager may have opened, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
 async function dockerPlaces(
   run: string,
   flags: Pick<EngineFlags, "dockerSocket" | "readOnlySocket" | keyof DockerHostFlags>,
   gid: number | undefined,
+  fd: number | undefined,
 ): Promise<DockerPlace[]> {
   const { dockerSocket = `${run}/docker.sock`, readOnlySocket = "none" } = flags;
   const { dockerPorts } = await import("./cli/docker-host.ts");
   const at = (path: string): Place => ({ path, mode: 0o660, ...(gid === undefined ? {} : { gid }) });
   return [
-    ...(dockerSocket === "none" ? [] : [{ at: at(dockerSocket) }]),
+    ...(fd !== undefined ? [{ at: { fd } }] : dockerSocket === "none" ? [] : [{ at: at(dockerSocket) }]),
     ...(readOnlySocket === "none" ? [] : [{ at: at(readOnlySocket), most: "read" as const }]),
     ...dockerPorts(flags).map((port) => ({ at: port })),
   ];
@@ -251,14 +274,36 @@ async function checkConfiguration(configuration: Configuration): Promise<void> {
   checkConfiguration(configuration);
 }
 
+async function serviceManager(): Promise<ServiceManager> {
+  const { ServiceManager } = await import("./engine/service-manager.ts");
+  return new ServiceManager(process.env, process.pid, (message) => console.error(message));
+}
+
+/** systemd's generator: this program, called by that name. */
+async function generator(): Promise<void> {
+  const { main } = await import("./cli/cli.ts");
+  const { hostContext } = await import("./cli/host.ts");
+  const host = hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration, serviceManager });
+  process.exit(await main(["system", "generator", ...process.argv.slice(2)], host));
+}
+
 async function commandLine(): Promise<void> {
   const { main } = await import("./cli/cli.ts");
   const { hostContext } = await import("./cli/host.ts");
   process.exit(
-    await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration })),
+    await main(
+      process.argv.slice(2),
+      hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration, serviceManager }),
+    ),
   );
 }
 
 const calledAs = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 
-await (calledAs === "onggi-cni" ? cni() : process.env.ONGGI_FRONT === undefined ? commandLine() : runtime());
+await (calledAs === "onggi-cni"
+  ? cni()
+  : calledAs === "onggi-generator"
+    ? generator()
+    : process.env.ONGGI_FRONT === undefined
+      ? commandLine()
+      : runtime());

@@ -58,6 +58,7 @@ const imageFetch = entry("fetch files that are stored beside an image", async ()
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
 const containerPrune = entry("remove containers that do not run", async () => (await import("./container-prune.ts")).command);
 const systemPrune = entry("remove what nothing needs", async () => (await import("./system-prune.ts")).command);
+const systemGc = entry("remove images that nobody has used for long", async () => (await import("./system-gc.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
   async () => (await import("./image-tree.ts")).command,
@@ -138,6 +139,10 @@ const engineResolver = entry(
   true,
 );
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
+const systemGenerator = entry(
+  "make services of systemd of .container files and the like",
+  async () => (await import("./system-generator.ts")).command,
+);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
 const completion = entry("print a shell completion script", async () =>
@@ -335,6 +340,14 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: "what this machine offers, and the store",
-    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck, "dial-stdio": systemDialStdio },
+    commands: {
+      runtimes,
+      df: systemDf,
+      prune: systemPrune,
+      gc: systemGc,
+      check: systemCheck,
+      generator: systemGenerator,
+      "dial-stdio": systemDialStdio,
+    },
   },
 };

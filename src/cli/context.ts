@@ -76,6 +76,8 @@ export interface Context {
   startEngine(flags?: EngineFlags): Promise<boolean>;
   /** Ends this process at once. */
   exit(code: number): never;
+  /** Whoever has started this process and wants to hear of it, sd_notify(3); nobody where there is none. */
+  serviceManager(): Promise<{ ready(status: string): void; stopping(): void }>;
   /** Serves as the engine until it is stopped. */
   serveEngine(flags: EngineFlags): Promise<void>;
   /** Looks at what an engine with these flags would be set to. Throws what is wrong with it. */

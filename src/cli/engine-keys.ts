@@ -67,6 +67,7 @@ export const fileKeys = {
   "max-concurrent-downloads": now(kinds.whole(1, 100), "4"),
   "max-concurrent-uploads": now(kinds.whole(1, 100), "5"),
   proxies: later(kinds.proxies),
+  gc: now(kinds.collection),
 } as const;
 
 export const keys = { ...flagKeys, ...fileKeys } as const;

@@ -20,6 +20,7 @@ export interface HostOptions {
   serveEngine: (locations: { root: string; run: string; socket: string }, read: () => EngineSettings) => Promise<void>;
   checkConfiguration: (configuration: Configuration) => Promise<void>;
   serveResolver: (run: string) => Promise<void>;
+  serviceManager: Context["serviceManager"];
 }
 
 /** Reasons to start an engine: nobody is there. */
@@ -89,6 +90,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
         return callRunning(name, request, handlers, signal);
       },
       exit: (code) => process.exit(code),
+      serviceManager: options.serviceManager,
       serveResolver: () => options.serveResolver(run),
       async serveEngine(given) {
         if (selected().endpoint.kind !== "local") throw new UsageError("an engine serves on its own host");

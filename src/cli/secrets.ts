@@ -1,5 +1,3 @@
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
 import type { SecretRequest } from "../api/control/types.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Context } from "./context.ts";
@@ -30,6 +28,8 @@ export async function parseSecret(spec: string, { cwd, env }: Pick<Context, "cwd
   const { id, src, env: variable, target, uid, gid, mode } = given;
   if (id === undefined) return fail("give it a name by id=");
   if ((src === undefined) === (variable === undefined)) return fail("say where it comes from, by src=FILE or env=VARIABLE");
+  const { readFile } = await import("node:fs/promises");
+  const { resolve } = await import("node:path");
   const number = (name: string, text: string, pattern: RegExp, base: number): number =>
     pattern.test(text) ? Number.parseInt(text, base) : fail(`${name}=${text} is no ${base === 8 ? "mode such as 0440" : "id"}`);
   const contents =

@@ -1,7 +1,7 @@
 import type { ContainerLink, ContainerRequest, NetworkEndpoint, PortRequest } from "../api/control/types.ts";
 import { omitAbsent } from "../lib/tables.ts";
 import { invalid, unsupported } from "./compile-errors.ts";
-import { containerName, serviceOfMode } from "./names.ts";
+import { containerName, networksOf, serviceOfMode } from "./names.ts";
 import type { Port, Project, Service, ServiceNetwork } from "./project.ts";
 
 interface Place {
@@ -38,8 +38,9 @@ export function compileNetworking(project: Project, service: Service, place: Pla
 
 /** Those with the highest priority first, then by name. */
 function endpoints(project: Project, service: Service, place: Place): NetworkEndpoint[] {
-  const asked = service.networks ?? (project.networks.default ? { default: null } : {});
-  const order = Object.entries(asked).sort(([a, x], [b, y]) => (y?.priority ?? 0) - (x?.priority ?? 0) || (a < b ? -1 : 1));
+  const order = Object.entries(networksOf(project, service)).sort(
+    ([a, x], [b, y]) => (y?.priority ?? 0) - (x?.priority ?? 0) || (a < b ? -1 : 1),
+  );
   return order.map(([key, given], index) => {
     const network = project.networks[key];
     if (network === undefined) throw invalid(service, `networks.${key}`, "the project has no network of that name");

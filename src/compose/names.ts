@@ -1,4 +1,4 @@
-import type { Project, Service } from "./project.ts";
+import type { Project, Service, ServiceNetwork } from "./project.ts";
 
 /** How things of a project are called. Source: github.com/docker/compose. */
 
@@ -62,3 +62,7 @@ export function withDependents(project: Project, names: readonly string[]): stri
   }
   return [...found];
 }
+
+/** A service's places in networks, by their keys in the project. */
+export const networksOf = ({ networks }: Project, service: Service): Record<string, ServiceNetwork | null> =>
+  service.network_mode ? {} : (service.networks ?? (networks.default ? { default: null } : {}));

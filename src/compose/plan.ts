@@ -5,7 +5,7 @@
 import { OnggiError } from "../lib/errors.ts";
 import { serviceHash } from "./hash.ts";
 import { label } from "./labels.ts";
-import { containerName, dependenciesOf, neededServices, scaleOf, withDependencies } from "./names.ts";
+import { containerName, dependenciesOf, neededServices, networksOf, scaleOf, withDependencies } from "./names.ts";
 import { isUp, type Observed, type ObservedContainer } from "./observe.ts";
 import type { Project, Service } from "./project.ts";
 import { networkSettings, textSettings, volumeSettings } from "./settings.ts";
@@ -163,7 +163,7 @@ function whyRecreate(
   facts: ServiceFacts & Pick<ServicePlan, "hash" | "texts">,
 ): string {
   if (container.state === "dead" || container.state === "removing") return "it is dead";
-  const networks = Object.keys(service.networks ?? {}).map((key) => project.networks[key]?.name ?? key);
+  const networks = Object.keys(networksOf(project, service)).map((key) => project.networks[key]?.name ?? key);
   if (networks.some((name) => facts.remade.has(name))) return "its network is made anew";
   if (facts.policy === "never") return "";
   if (facts.policy === "force") return "that was asked for";
@@ -172,15 +172,12 @@ function whyRecreate(
   const texts = container.summary.labels[label.settings];
   if (texts !== undefined && texts !== facts.texts) return "its secrets or configs have changed";
   if (container.imageId !== facts.imageId) return "its image has changed";
-  const hasNetworks = service.network_mode === undefined && isUp(container);
-  if (hasNetworks && networks.some((name) => !container.networks.includes(name))) return "its networks have changed";
+  if (isUp(container) && networks.some((name) => !container.networks.includes(name))) return "its networks have changed";
   return "";
 }
 
 const usedNetworks = (project: Project, services: readonly Service[]): string[] => {
-  const used = new Set(
-    services.flatMap((service) => (service.network_mode ? [] : Object.keys(service.networks ?? { default: null }))),
-  );
+  const used = new Set(services.flatMap((service) => Object.keys(networksOf(project, service))));
   return Object.keys(project.networks).filter((key) => used.has(key));
 };
 

@@ -1,30 +1,22 @@
 /** `images` and its like: what clients do with images. */
 import { type BootstrapOptions, bootstrap } from "../images/index.ts";
-import type { CheckRequest, Image, Progress, RemovedImages } from "../images/types.ts";
+import type { CheckRequest, Image, Progress } from "../images/types.ts";
 import { familiarName, parseReference } from "../oci/reference.ts";
 import { type Context, imagesInUse } from "./context.ts";
 import { inspectDistribution } from "./distribution.ts";
-import { imageLabels, tellOfImage } from "./image-events.ts";
+import { collectImages } from "./gc.ts";
+import { tellOfImage } from "./image-events.ts";
 import { historyOf, imageTrees } from "./image-layers.ts";
 import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
+import { removeImage } from "./image-removal.ts";
 import { listImages } from "./images.ts";
 import { pruneImages } from "./prune.ts";
 import { mirrorsOf, pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
-import type { LoginRequest, PullRequest, PushRequest, StoreReport } from "./types.ts";
+import type { CollectRequest, LoginRequest, PullRequest, PushRequest, StoreReport } from "./types.ts";
 
 type Filters = Record<string, string[]>;
 type Told = { readonly signal: AbortSignal; readonly progress: Progress };
-
-/** Removes a name of an image, and the image with its last one; never one a container needs. */
-async function remove(context: Context, reference: string, force: boolean, platform?: string): Promise<RemovedImages> {
-  const inUse = imagesInUse(context);
-  const labels = imageLabels(context, reference, platform);
-  const result = await context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
-  for (const [at, name] of result.untagged.entries()) tellOfImage(context, "untag", result.untaggedFrom[at]!, name, { labels });
-  for (const id of result.deleted) tellOfImage(context, "delete", id, id);
-  return result;
-}
 
 /** Verifies the image store, and mends it with `repair`. */
 function check(context: Context, request: Omit<CheckRequest, "inUse">): Promise<StoreReport> {
@@ -36,7 +28,7 @@ function check(context: Context, request: Omit<CheckRequest, "inUse">): Promise<
 /** The use cases of images, for one engine. */
 export const imagesOf = (context: Context) => ({
   store: context.images,
-  remove: (reference: string, force: boolean, platform?: string) => remove(context, reference, force, platform),
+  remove: (reference: string, force: boolean, platform?: string) => removeImage(context, reference, force, platform),
   /** Gives an image a name more. */
   tag: (reference: string, name: string): void => {
     context.images.tag(reference, name);
@@ -45,7 +37,8 @@ export const imagesOf = (context: Context) => ({
   list: (filters: Filters) => listImages(context.images, filters),
   history: (reference: string, platform?: string) => historyOf(context.images, reference, platform),
   trees: (reference: string | undefined) => imageTrees(context.images, reference),
-  prune: (all: boolean, filters: Filters) => pruneImages(context, all, filters, (id) => remove(context, id, true)),
+  collect: (request: CollectRequest) => collectImages(context, request),
+  prune: (all: boolean, filters: Filters) => pruneImages(context, all, filters, (id) => removeImage(context, id, true)),
   /** For people to look at. */
   mount: (request: { image: string; platform?: string; target?: string }) => mountImage(context, request),
   mounts: () => imageMounts(context),

@@ -78,6 +78,22 @@ export function unixConnect(dirFd: number, name: string, options: UnixOptions = 
   }
 }
 
+/** Connects to an address as it is written in NOTIFY_SOCKET: a path of at most 107 bytes, or "@NAME" without one, unix(7). */
+export function unixConnectTo(address: string, options: UnixOptions = {}): number {
+  const fd = open(options.type ?? SOCK.SOCK_STREAM, options.nonblock ?? false);
+  try {
+    const to = unixAddress("connect", address);
+    // the kernel takes all bytes of a name that has no path: there is no end to mark
+    const isAbstract = address.startsWith("@");
+    if (isAbstract) to[2] = 0;
+    sys("connect", address, fd, to, isAbstract ? to.length - 1 : to.length);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
 /** accept4(2). EAGAIN on a non-blocking socket with nobody waiting. */
 export const accept = (fd: number, nonblock = false): number =>
   sys("accept4", fd, fd, null, null, SOCK.SOCK_CLOEXEC | (nonblock ? SOCK.SOCK_NONBLOCK : 0));

@@ -1,5 +1,5 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
-import { listenAt, unlinkIfThere } from "../../lib/unix-listener.ts";
+import { type Bound, listenOn } from "../../lib/unix-listener.ts";
 import { decodeJson, encodeJson, type Frame, FrameDecoder, startsLikeHttp } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
@@ -51,7 +51,9 @@ export interface Call<K extends CallName> {
 export type Handlers = { [K in CallName]: (call: Call<K>) => Promise<Calls[K]["result"]> };
 
 export interface ServeOptions {
+  /** Where it listens; `fd`: a socket that is open there already. */
   path: string;
+  fd?: number | undefined;
   handlers: Handlers;
   /** Who may open the socket, as in chmod(2) and chown(2), instead of its owner alone. */
   access?: { mode: number; gid: number };
@@ -62,7 +64,7 @@ export interface ServeOptions {
   /** Whether that is told of every call. */
   isDebugged?: () => boolean;
   /** Told the descriptor of the socket that listens. */
-  bound?: (fd: number) => void;
+  bound?: Bound;
   /** Seconds a client has to send its request. */
   requestTimeout?: number;
 }
@@ -75,44 +77,37 @@ export interface ControlServer {
 }
 
 /**
- * Listens on `path`, for its owner alone unless told otherwise, in place of whatever socket lies there: the caller holds the lock that makes this engine the
- * only one. The path is never missing while it is replaced. Throws what bind(2) says.
+ * Listens on `path`, unless it is listened at already, for its owner alone unless told otherwise, in place of whatever socket lies
+ * there: the caller holds the lock that makes this engine the only one. The path is never missing while it is replaced. Throws what
+ * bind(2) says.
  */
 export async function serve(options: ServeOptions): Promise<ControlServer> {
   const connections = new Set<ServerConnection>();
-  const listen = (unix: string) =>
-    Bun.listen<ServerConnection>({
-      unix,
-      socket: {
-        binaryType: "uint8array",
-        open(socket) {
-          const connection = new ServerConnection(socket, options, () => connections.delete(connection));
-          socket.data = connection;
-          connections.add(connection);
-          connection.welcome();
-          socket.timeout(options.requestTimeout ?? 10);
-        },
-        data: (socket, chunk) => socket.data.received(chunk),
-        drain: (socket) => socket.data.drained(),
-        // a client that has ended its side has gone: there is no half-open call
-        end: (socket) => socket.data.closed(),
-        close: (socket) => socket.data.closed(),
-        timeout: (socket) => socket.data.timedOut(),
-        error: (socket) => socket.data?.closed(),
-      },
-    });
-  const { mode, gid } = options.access ?? { mode: 0o600, gid: undefined };
-  const listener = await listenAt(options.path, mode, listen, {
-    ...(gid === undefined ? {} : { gid }),
-    ...(options.bound ? { bound: options.bound } : {}),
-  });
+  const { path, fd, access = { mode: 0o600 }, bound } = options;
+  const socket: Bun.SocketHandler<ServerConnection> = {
+    binaryType: "uint8array",
+    open(socket) {
+      const connection = new ServerConnection(socket, options, () => connections.delete(connection));
+      socket.data = connection;
+      connections.add(connection);
+      connection.welcome();
+      socket.timeout(options.requestTimeout ?? 10);
+    },
+    data: (socket, chunk) => socket.data.received(chunk),
+    drain: (socket) => socket.data.drained(),
+    // a client that has ended its side has gone: there is no half-open call
+    end: (socket) => socket.data.closed(),
+    close: (socket) => socket.data.closed(),
+    timeout: (socket) => socket.data.timedOut(),
+    error: (socket) => socket.data?.closed(),
+  };
+  const listener = await listenOn<ServerConnection>(fd === undefined ? { path, ...access } : { fd }, { socket }, bound);
   return {
     get active() {
       return connections.size;
     },
     async close(grace = 2000) {
-      listener.stop();
-      unlinkIfThere(options.path);
+      listener.close();
       const deadline = Date.now() + grace;
       while (connections.size > 0 && Date.now() < deadline) await Bun.sleep(10);
       for (const connection of connections) connection.closed();

@@ -1,6 +1,6 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import { systemCode } from "../../lib/socket-path.ts";
-import { listenAt, unlinkIfThere } from "../../lib/unix-listener.ts";
+import { listenOn, type UnixPlace } from "../../lib/unix-listener.ts";
 import { certificatePeer } from "../rights/certificate.ts";
 import type { Peer, ProcessPeer } from "../rights/types.ts";
 import { HttpConnection } from "./connection.ts";
@@ -20,7 +20,7 @@ import type { HttpHandler } from "./types.ts";
  */
 
 /** A unix socket, with its permissions as in chmod(2); or a port, for those who have a certificate. */
-export type Place = { readonly path: string; readonly mode: number; readonly gid?: number } | SecurePort;
+export type Place = UnixPlace | SecurePort;
 
 export interface SecurePort {
   readonly hostname: string;
@@ -93,7 +93,7 @@ export async function serveHttp({ at, handler, system, log, bound }: HttpServerO
   const handshakes = new Handshakes(log);
   const begin = (socket: Bun.Socket<Data>): void => {
     const transport = new SocketTransport(socket, system.isHungUp);
-    const peer = (): Peer => ("path" in at ? system.processPeer(transport.fd) : certificatePeer(certificateOf(socket)));
+    const peer = (): Peer => ("tls" in at ? certificatePeer(certificateOf(socket)) : system.processPeer(transport.fd));
     socket.data = new HttpConnection(transport, handler, log, peer);
     connections.set(socket.data, transport);
   };
@@ -101,7 +101,7 @@ export async function serveHttp({ at, handler, system, log, bound }: HttpServerO
     binaryType: "uint8array",
     open(socket) {
       if (connections.size + handshakes.size >= MAX_CONNECTIONS) socket.terminate();
-      else if ("path" in at) begin(socket);
+      else if (!("tls" in at)) begin(socket);
       else {
         socket.setKeepAlive(true, KEEP_ALIVE);
         socket.setNoDelay(true);
@@ -124,12 +124,7 @@ export async function serveHttp({ at, handler, system, log, bound }: HttpServerO
     error: (socket) => socket.data?.closed(),
   };
   const listener =
-    "path" in at
-      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), {
-          ...(at.gid === undefined ? {} : { gid: at.gid }),
-          ...(bound ? { bound } : {}),
-        })
-      : listenSecurely(at, events);
+    "tls" in at ? listenSecurely(at, events) : await listenOn<Data>(at, { allowHalfOpen: true, socket: events }, bound);
   const watch = setInterval(() => {
     const now = Date.now();
     for (const [connection, transport] of connections) {
@@ -146,8 +141,8 @@ export async function serveHttp({ at, handler, system, log, bound }: HttpServerO
     port: "port" in listener ? (listener.port as number) : undefined,
     async close(grace = 2000) {
       clearInterval(watch);
-      listener.stop();
-      if ("path" in at) unlinkIfThere(at.path);
+      if ("close" in listener) listener.close();
+      else listener.stop();
       const deadline = Date.now() + grace;
       const busy = (): boolean => [...connections.keys()].some((connection) => !connection.isIdle);
       while (busy() && Date.now() < deadline) await Bun.sleep(10);
