@@ -87,6 +87,11 @@ export interface VolumeInfo {
   containers: string[];
 }
 
+/** `made`: it was not there before. */
+export interface MadeVolume extends VolumeInfo {
+  made: boolean;
+}
+
 /** Of the copied bytes those that are shared with the source and take no room. */
 export interface ClonedVolume extends VolumeInfo {
   bytes: number;
@@ -338,6 +343,8 @@ export interface ContainerSummary {
   labels: Record<string, string>;
   networks: string[];
   ports: Published[];
+  /** What it has mounted: a volume by its name, anything else by its source. */
+  mounts: { volume: boolean; name: string }[];
 }
 
 /** The processes of a container, as host processes. */
@@ -358,6 +365,8 @@ export interface ExecRequest {
   detach?: boolean;
   /** Which of its outputs whoever starts it later takes; absent: both. */
   attach?: { stdout: boolean; stderr: boolean };
+  /** What whoever starts it later types to leave it, as "ctrl-p,ctrl-q"; absent: that. */
+  detachKeys?: string;
 }
 
 /** An exec of two steps. */

@@ -1,8 +1,10 @@
 /** The control protocol's calls on top of the engine: shapes in, shapes out, no rule of the domain. */
+
 import { applyChanges, type ClientStreams, type Engine, Trace } from "../../engine/index.ts";
 import type { Image, Reloaded } from "../../engine/types.ts";
 import { streamOf } from "../../lib/streams.ts";
 import { fixedWidth } from "../../lib/time.ts";
+import { dockerInfo } from "../shapes/info.ts";
 import type { AttachStreams, CallName } from "./protocol.ts";
 import type { Call, Handlers } from "./server.ts";
 
@@ -147,6 +149,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
         told: (lease) => void call.item(lease),
       }),
     explain: async ({ request }) => engine.explain(request.container),
+    info: async () => ({ info: await dockerInfo(engine) }),
     runtimes: async () => ({ runtimes: await engine.listRuntimes() }),
 
     diff: async ({ request }) => ({ changes: await engine.diff(request.container) }),

@@ -47,6 +47,7 @@ import type {
   LeaseEnd,
   LeaseInfo,
   LoginRequest,
+  MadeVolume,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
   ManifestDocument,
@@ -253,6 +254,8 @@ export interface Calls {
   /** The plan of the container `create` would make, without making it. */
   explain: { request: { container: ContainerRequest }; result: { text: string; plan: unknown }; item: never };
   runtimes: { request: Record<never, never>; result: { runtimes: RuntimeInfo[] }; item: never };
+  /** In Docker's shape. */
+  info: { request: Record<never, never>; result: { info: Record<string, unknown> }; item: never };
 
   diff: { request: { container: string }; result: { changes: { kind: "A" | "C" | "D"; path: string }[] }; item: never };
   /** The tar as STDOUT frames. */
@@ -389,7 +392,7 @@ export interface Calls {
       labels?: Record<string, string>;
       lease?: string;
     };
-    result: VolumeInfo;
+    result: MadeVolume;
     item: never;
   };
   volumes: { request: { filters?: Record<string, string[]> }; result: { volumes: VolumeInfo[] }; item: never };

@@ -35,6 +35,7 @@ const needs: Needs = {
   events: "read",
   lease: "admin",
   explain: "admin",
+  info: "read",
   runtimes: "read",
   diff: "read",
   export: "admin",
