@@ -79,12 +79,13 @@ export class Detour implements Disposable {
 
   /** Takes it all away, also what another engine of this data root has left. */
   remove(net: Nfnetlink): void {
+    const link = this.#links.linkByName(this.#outward);
+    if (!link && !this.#isMade) return;
     net.commit(
       (["ip", "ip6"] as const).flatMap((family) =>
         [newTable(this.#table), deleteTable(this.#table)].map((request) => ofFamily(family, request)),
       ),
     );
-    const link = this.#links.linkByName(this.#outward);
     if (link) this.#links.deleteLink({ index: link.index });
     this.#isMade = false;
   }
