@@ -46,6 +46,7 @@ bip = "10.1.2.1/24"
 fixed-cidr = "10.1.2.128/25"
 mtu = 1400
 icc = false
+publish = "host-firewall"
 ip-masq = false
 ip = "127.0.0.1"
 insecure-registries = ["r.example:5000", "10.0.0.0/8"]
@@ -101,10 +102,11 @@ describe("engine.toml", () => {
       gc: { keepStorage: 20 * 2 ** 30, unusedFor: 864_000, every: 90, all: true },
       networks: {
         pools: [{ base: "10.200.0.0/16", size: 24 }],
-        options: { bridge: { "com.docker.network.driver.mtu": "1300" } },
+        options: { bridge: { publish: "host-firewall", "com.docker.network.driver.mtu": "1300" } },
         bridge: {
           ...{ address: "10.1.2.1/24", range: "10.1.2.128/25", mtu: 1400 },
           options: {
+            publish: "host-firewall",
             ...{ [`${bridge}.enable_icc`]: "false", [`${bridge}.enable_ip_masquerade`]: "false" },
             [`${bridge}.host_binding_ipv4`]: "127.0.0.1",
           },
