@@ -1,7 +1,7 @@
 // The layers: cli, api -> engine -> {build, images, runtime, networks, volumes} -> plan, sys, native. See ARCHITECTURE.md.
 const layers = {
   cli: ["cli", "compose", "api", "standalone", "archive", "oci", "lib"],
-  compose: ["compose", "api", "oci", "lib"],
+  compose: ["compose", "api", "archive", "oci", "lib"],
   api: ["api", "engine", "oci", "lib"],
   engine: ["engine", "build", "archive", "images", "runtime", "networks", "volumes", "native", "plan", "sys", "oci", "lib"],
   standalone: ["standalone", "runtime", "native", "plan", "sys", "oci", "lib"],

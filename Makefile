@@ -4,7 +4,7 @@ BUN := node_modules/.bin/bun
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := build
-.PHONY: build sdk demo test test-unit test-root test-vm check bench clean setup setup-test
+.PHONY: build sdk install uninstall demo test test-unit test-root test-vm check bench clean setup setup-test
 
 setup:
 	@scripts/setup
@@ -31,6 +31,13 @@ build: setup
 # The npm packages, in dist/sdk.
 sdk: build
 	$(BUN) scripts/build-sdk.ts
+
+# PREFIX, DESTDIR, CNIDIR and DOCKER are in scripts/install.
+install: build
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' CNIDIR='$(CNIDIR)' DOCKER='$(DOCKER)' scripts/install install
+
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' CNIDIR='$(CNIDIR)' DOCKER='$(DOCKER)' scripts/install uninstall
 
 demo: build
 	@scripts/demo

@@ -1,11 +1,14 @@
 import { version } from "../package.json";
 
+import type { CallName } from "./api/control/protocol.ts";
 import type { HttpServer, Place } from "./api/http/server.ts";
 
+import type { ClientRule, ProcessPeer, Role } from "./api/rights/types.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 import type { DockerHostFlags } from "./cli/docker-host.ts";
 import type { EngineSettings } from "./cli/engine-settings.ts";
-import type { Configuration, Engine } from "./engine/index.ts";
+import type { Configuration, Engine, ServiceManager } from "./engine/index.ts";
+import type { Reloaded } from "./engine/types.ts";
 
 /**
  * The composition root: the only module that knows every layer. What is not needed is not loaded: everything comes by dynamic import.
@@ -47,15 +50,18 @@ async function serveEngine(
 ): Promise<void> {
   compileEagerly();
   const { flags, values } = read();
-  const places = await dockerPlaces(run, flags, values.group);
+  const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
+  const { groupId } = await import("./cli/groups.ts");
+  const gid = values.group === undefined ? undefined : groupId(values.group);
   const { availableParallelism } = await import("node:os");
   const { sizeThreadPool } = await import("./sys/thread-pool.ts");
   // some of its threads wait for the disk while others compute
   sizeThreadPool(availableParallelism() + 4);
-  const { openEngine } = await import("./engine/index.ts");
+  const { openEngine, ServiceManager } = await import("./engine/index.ts");
+  const manager = new ServiceManager(process.env, process.pid, log);
+  const places = await dockerPlaces(run, flags, gid, manager.sockets.get("docker"));
   const { handlersOf } = await import("./api/control/handlers.ts");
   const { serve } = await import("./api/control/server.ts");
-  const log = (message: string) => console.error(`${new Date().toISOString()} ${message}`);
   const { selfCommand } = await import("./cli/engine-process.ts");
   const self = selfCommand(process.execPath, process.argv[1]);
   const { cniOptions } = await import("./cli/engine-cni.ts");
@@ -73,50 +79,129 @@ async function serveEngine(
   });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopped.resolve());
-  process.on("SIGHUP", () => reload(engine, log));
+  const reload = (): Reloaded => reloadSettings(engine, manager, log);
+  // its log says what became of it
+  process.on("SIGHUP", () => void attempt(reload));
   const isDebugged = (): boolean => engine.configuration.debug;
+  const handlers = handlersOf(engine, { shutdown: stopped.resolve, reload });
+  if (gid !== undefined) await letThrough(run, gid);
   const bound = await deepQueue();
-  const server = await serve({ path: socket, handlers: handlersOf(engine, stopped.resolve), log, isDebugged, bound });
-  const docker = await serveDocker(engine, places, log);
+  const { rulesInForce } = await import("./api/rights/in-force.ts");
+  const rules = rulesInForce(() => engine.configuration.settings);
+  const server = await serve({
+    path: socket,
+    fd: manager.sockets.get("onggi"),
+    handlers,
+    log,
+    isDebugged,
+    bound,
+    authorize: await controlGate(rules, log),
+    // whoever is named by a rule may come in by the group
+    ...(rules().length > 0 && gid !== undefined ? { access: { mode: 0o660, gid } } : {}),
+  });
+  const docker = await serveDocker(engine, places, rules, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
+  manager.ready(`serves ${socket}`);
   await stopped.promise;
+  manager.stopping();
   engine.leases.suspend();
   await Promise.all(docker.map((each) => each.close()));
   await server.close();
   await engine.close();
 }
 
-/** What is wrong with the settings that are written changes nothing. */
-function reload(engine: Engine, log: (message: string) => void): void {
+/** What is wrong with the settings that are written changes nothing. Throws it. */
+function reloadSettings(engine: Engine, manager: ServiceManager, log: (message: string) => void): Reloaded {
+  manager.reloading();
   try {
-    engine.reload();
+    const reloaded = engine.reload();
+    manager.ready(`serves ${engine.layout.run}/onggi.sock`);
+    return reloaded;
   } catch (error) {
-    log(`settings stay as they were: ${error instanceof Error ? error.message : error}`);
+    const why = `settings stay as they were: ${error instanceof Error ? error.message : error}`;
+    log(why);
+    manager.ready(why);
+    throw error;
   }
 }
 
-/** Where Docker's API is: at a socket, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
-async function dockerPlaces(
-  run: string,
-  flags: Pick<EngineFlags, "dockerSocket" | keyof DockerHostFlags>,
-  group: string | undefined,
-): Promise<Place[]> {
-  const { dockerSocket: path = `${run}/docker.sock` } = flags;
-  const { dockerPorts } = await import("./cli/docker-host.ts");
-  const { groupId } = await import("./cli/groups.ts");
-  const socket = { path, mode: 0o660, ...(group === undefined ? {} : { gid: groupId(group) }) };
-  return [...(path === "none" ? [] : [socket]), ...dockerPorts(flags)];
+function attempt(work: () => unknown): void {
+  try {
+    work();
+  } catch {
+    // said already
+  }
 }
 
-async function serveDocker(engine: Engine, places: readonly Place[], log: (message: string) => void): Promise<HttpServer[]> {
+/** Who is at the other end of a unix socket. Its supplementary groups count as well. */
+async function processPeers(): Promise<(fd: number) => ProcessPeer> {
+  const { peerCredentials, peerGroups } = await import("./sys/socket.ts");
+  return (fd) => {
+    const { uid, gid } = peerCredentials(fd);
+    return { kind: "process", uid, gids: [gid, ...peerGroups(fd)] };
+  };
+}
+
+/** What lies in the run directory says itself who may open it; the group may pass. */
+async function letThrough(run: string, gid: number): Promise<void> {
+  const { chmodSync, chownSync } = await import("node:fs");
+  chownSync(run, process.geteuid?.() ?? 0, gid);
+  chmodSync(run, 0o710);
+}
+
+type Rules = () => readonly ClientRule[];
+
+async function controlGate(rules: Rules, log: (message: string) => void) {
+  const { gateOf } = await import("./api/rights/rights.ts");
+  const { roleFor } = await import("./api/control/rights.ts");
+  const processPeer = await processPeers();
+  const gate = gateOf(rules, log);
+  return (fd: number, name: CallName, request: unknown) =>
+    gate.check(() => processPeer(fd), roleFor(name, request as never), name);
+}
+
+interface DockerPlace {
+  readonly at: Place;
+  /** What may be done there at most. */
+  readonly most?: Role;
+}
+
+/** Where Docker's API is: at a socket, which a service manager may have opened, for those who may open it (root, and what group is given to it); with mutual TLS on TCP. */
+async function dockerPlaces(
+  run: string,
+  flags: Pick<EngineFlags, "dockerSocket" | "readOnlySocket" | keyof DockerHostFlags>,
+  gid: number | undefined,
+  fd: number | undefined,
+): Promise<DockerPlace[]> {
+  const { dockerSocket = `${run}/docker.sock`, readOnlySocket = "none" } = flags;
+  const { dockerPorts } = await import("./cli/docker-host.ts");
+  const at = (path: string): Place => ({ path, mode: 0o660, ...(gid === undefined ? {} : { gid }) });
+  return [
+    ...(fd !== undefined ? [{ at: { fd } }] : dockerSocket === "none" ? [] : [{ at: at(dockerSocket) }]),
+    ...(readOnlySocket === "none" ? [] : [{ at: at(readOnlySocket), most: "read" as const }]),
+    ...dockerPorts(flags).map((port) => ({ at: port })),
+  ];
+}
+
+async function serveDocker(
+  engine: Engine,
+  places: readonly DockerPlace[],
+  rules: Rules,
+  log: (message: string) => void,
+): Promise<HttpServer[]> {
   const { serveHttp } = await import("./api/http/server.ts");
   const { dockerHandler } = await import("./api/docker/router.ts");
   const { operations } = await import("./api/docker/operations.ts");
   const { loggedHandler } = await import("./api/http/logged.ts");
-  const answer = dockerHandler({ engine, operations, version, log });
-  const handler = loggedHandler(answer, () => engine.configuration.debug, log);
+  const { gateOf } = await import("./api/rights/rights.ts");
+  const processPeer = await processPeers();
   const bound = await deepQueue();
-  return Promise.all(places.map((at) => serveHttp({ at, handler, log, bound })));
+  const serveAt = ({ at, most }: DockerPlace): Promise<HttpServer> => {
+    const answer = dockerHandler({ engine, operations, version, log, gate: gateOf(rules, log, most) });
+    const handler = loggedHandler(answer, () => engine.configuration.debug, log);
+    return serveHttp({ at, handler, processPeer, log, bound });
+  };
+  return Promise.all(places.map(serveAt));
 }
 
 /** Hundreds of clients may come at once: where Bun lets 512 wait to be accepted, as many may as with a server in Go. */
@@ -184,14 +269,36 @@ async function checkConfiguration(configuration: Configuration): Promise<void> {
   checkConfiguration(configuration);
 }
 
+async function serviceManager(): Promise<ServiceManager> {
+  const { ServiceManager } = await import("./engine/service-manager.ts");
+  return new ServiceManager(process.env, process.pid, (message) => console.error(message));
+}
+
+/** systemd's generator: this program, called by that name. */
+async function generator(): Promise<void> {
+  const { main } = await import("./cli/cli.ts");
+  const { hostContext } = await import("./cli/host.ts");
+  const host = hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration, serviceManager });
+  process.exit(await main(["system", "generator", ...process.argv.slice(2)], host));
+}
+
 async function commandLine(): Promise<void> {
   const { main } = await import("./cli/cli.ts");
   const { hostContext } = await import("./cli/host.ts");
   process.exit(
-    await main(process.argv.slice(2), hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration })),
+    await main(
+      process.argv.slice(2),
+      hostContext({ version, terminal, serveEngine, serveResolver, checkConfiguration, serviceManager }),
+    ),
   );
 }
 
 const calledAs = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 
-await (calledAs === "onggi-cni" ? cni() : process.env.ONGGI_FRONT === undefined ? commandLine() : runtime());
+await (calledAs === "onggi-cni"
+  ? cni()
+  : calledAs === "onggi-generator"
+    ? generator()
+    : process.env.ONGGI_FRONT === undefined
+      ? commandLine()
+      : runtime());

@@ -66,6 +66,7 @@ export class ControlHarness {
       },
       serveEngine: async () => {},
       checkEngine: () => Promise.reject(new Error("no engine here")),
+      serviceManager: async () => ({ ready() {}, stopping() {} }),
       serveResolver: async () => {},
     };
     const exitCode = await main(argv, () => context);

@@ -1,11 +1,11 @@
 import { messageOf } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
-import type { Command, Entry } from "./command.ts";
+import type { Command, Entry, Group } from "./command.ts";
 import { commands, groups } from "./commands.ts";
 import type { Context } from "./context.ts";
 import type { Asked } from "./context-store.ts";
 import { Exit, exitCodeOf, UsageError } from "./errors.ts";
-import { bool, HelpWanted, parseFlags, text, UnknownFlag } from "./flags.ts";
+import { bool, type Flags, HelpWanted, type Parsed, parseFlags, text, UnknownFlag, type Values } from "./flags.ts";
 
 /**
  * The command line: finds the command, reads its flags, runs it, and turns what it throws into a message and an exit code.
@@ -37,16 +37,30 @@ export async function main(argv: readonly string[], contextOf: (locations: Locat
 }
 
 async function dispatch(context: Context, words: readonly string[]): Promise<number> {
-  const [first, second, ...rest] = words;
+  const [first] = words;
   if (first === undefined) return overview(context);
   if (first === "help") return help(context, words.slice(1));
   const group = lookUp(groups, first);
   if (!group) return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "")), words.slice(1));
-  if (second === undefined || second === "--help" || second === "-h") return help(context, [first]);
+  const before = groupFlags(group, words.slice(1));
+  const [second, ...rest] = before?.args ?? [];
+  if (before === undefined || second === undefined || second === "--help" || second === "-h") return help(context, [first]);
   const { otherwise } = group;
   const entry = lookUp(group.commands, second);
   if (!entry && otherwise) return invoke(context, `${first} ${otherwise}`, group.commands[otherwise]!, words.slice(1));
-  return invoke(context, `${first} ${second}`, entry ?? (await unknown(second, group.commands, `${first} `)), rest);
+  const found = entry ?? (await unknown(second, group.commands, `${first} `));
+  return invoke(context, `${first} ${second}`, found, rest, before.values);
+}
+
+/** Undefined where they ask for help. A group that has none has commands whose flags may come first. */
+function groupFlags({ flags }: Group, words: readonly string[]): Parsed<Flags> | undefined {
+  if (flags === undefined) return { values: {}, args: [...words] };
+  try {
+    return parseFlags(flags, words, false);
+  } catch (error) {
+    if (error instanceof HelpWanted) return undefined;
+    throw error;
+  }
 }
 
 async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string): Promise<never> {
@@ -74,12 +88,18 @@ async function help(context: Context, words: readonly string[]): Promise<number>
   return dispatch(context, [...words, "--help"]);
 }
 
-async function invoke(context: Context, name: string, entry: Entry, argv: readonly string[]): Promise<number> {
+async function invoke(
+  context: Context,
+  name: string,
+  entry: Entry,
+  argv: readonly string[],
+  before: Values<Flags> = {},
+): Promise<number> {
   const command = await entry.load();
   try {
     const { values, args } = parseFlags(command.flags, argv, !command.flagsFirst);
     checkCount(name, command, args);
-    return await command.run(context, values, args);
+    return await command.run(context, values, args, before);
   } catch (error) {
     if (error instanceof HelpWanted) {
       const { commandHelp } = await import("./help.ts");

@@ -16,8 +16,8 @@ export interface Command<F extends Flags = Flags> {
   readonly examples: readonly (readonly [line: string, what: string])[];
   /** Exit code of an error that has none of its own; 1 if absent. */
   readonly failure?: number;
-  /** Its exit code. */
-  run(context: Context, values: Values<F>, args: readonly string[]): Promise<number>;
+  /** Its exit code. `before`: the flags of its group. */
+  run(context: Context, values: Values<F>, args: readonly string[], before: Values<Flags>): Promise<number>;
 }
 
 /** Gives a command its types. */
@@ -34,6 +34,8 @@ export interface Entry {
 
 export interface Group {
   readonly summary: string;
+  /** Those that stand between its name and its command's. */
+  readonly flags?: Flags;
   /** The command that is meant where none is named: "snapshot web" is "snapshot create web". */
   readonly otherwise?: string;
   readonly commands: Readonly<Record<string, Entry>>;

@@ -1,4 +1,6 @@
 import type { Entry, Group } from "./command.ts";
+import { composeCommands } from "./compose/commands.ts";
+import { composeFlags } from "./compose/flags.ts";
 
 /** Every command by name: a line for the help, and where its module is. Modules are loaded when called, and only then. */
 
@@ -136,6 +138,10 @@ const engineResolver = entry(
   true,
 );
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
+const systemGenerator = entry(
+  "make services of systemd of .container files and the like",
+  async () => (await import("./system-generator.ts")).command,
+);
 const explain = entry("show every kernel call a container would take", async () => (await import("./explain.ts")).command);
 const version = entry("show the versions", async () => (await import("./version.ts")).command);
 const completion = entry("print a shell completion script", async () =>
@@ -219,6 +225,7 @@ export const groups: Readonly<Record<string, Group>> = {
       list: { ...ps, hidden: true },
     },
   },
+  compose: { summary: "projects of several containers, from compose files", flags: composeFlags, commands: composeCommands },
   network: {
     summary: "networks",
     commands: {
@@ -332,6 +339,13 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: "what this machine offers, and the store",
-    commands: { runtimes, df: systemDf, prune: systemPrune, check: systemCheck, "dial-stdio": systemDialStdio },
+    commands: {
+      runtimes,
+      df: systemDf,
+      prune: systemPrune,
+      check: systemCheck,
+      generator: systemGenerator,
+      "dial-stdio": systemDialStdio,
+    },
   },
 };

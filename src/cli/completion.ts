@@ -71,6 +71,7 @@ const lister = (what: Completion | undefined): string | undefined => {
   if (what === "image") return "onggi images --format '{{.Repository}}:{{.Tag}}'";
   if (what === "context") return "onggi context ls -q";
   if (what === "volume") return "onggi volume ls -q";
+  if (what === "service") return "onggi compose config --services";
   if (Array.isArray(what)) return `printf '%s\\n' ${what.join(" ")}`;
   return undefined;
 };

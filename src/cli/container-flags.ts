@@ -85,6 +85,7 @@ export const containerFlags = {
   publish: list("p", "[[ADDRESS:]PORT:]PORT", "answer on a port of the host"),
   ...resourceFlags,
   "read-only": bool("", "make the root file system read-only"),
+  secret: list("", "id=NAME,src=FILE|env=VAR,...", "a file /run/secrets/NAME, in memory and in no image"),
   tmpfs: list("", "PATH[:OPTIONS]", "mount a tmpfs"),
   privileged: bool("", "no user namespace, all capabilities and devices"),
   "cap-add": list("", "CAP", "add a capability"),

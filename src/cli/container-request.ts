@@ -7,7 +7,9 @@ import type {
   Resources,
   Ulimit,
 } from "../api/control/types.ts";
-import { parseBytes } from "../lib/units.ts";
+import { logConfigOf } from "../api/shapes/log.ts";
+import { messageOf } from "../lib/errors.ts";
+import { omitAbsent } from "../lib/tables.ts";
 import type { containerFlags, resourceFlags } from "./container-flags.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./errors.ts";
@@ -17,6 +19,7 @@ import { labelsOf } from "./labels.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
 import { networkRequest } from "./network-flags.ts";
 import { pairs } from "./pairs.ts";
+import { parseSecret } from "./secrets.ts";
 
 type Given = Values<typeof containerFlags>;
 
@@ -60,6 +63,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       ]),
       volumesFrom: given["volumes-from"],
       tmpfs: given.tmpfs ? Object.fromEntries(given.tmpfs.map(parseTmpfs)) : undefined,
+      secrets: nonEmpty(await Promise.all((given.secret ?? []).map((spec) => parseSecret(spec, context)))),
       shmSize: given["shm-size"],
       resources: resources(given),
       oomScoreAdj: given["oom-score-adj"],
@@ -120,12 +124,6 @@ export function resources(given: Values<typeof resourceFlags>): Resources | unde
     throw new UsageError("--cpus says the same as --cpu-period and --cpu-quota: give one or the other");
   }
   return Object.keys(found).length > 0 ? found : undefined;
-}
-
-type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-function omitAbsent<T extends object>(record: T): Present<T> {
-  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as Present<T>;
 }
 
 const nonEmpty = <T>(items: T[]): T[] | undefined => (items.length > 0 ? items : undefined);
@@ -207,10 +205,6 @@ function parseDeviceRule(rule: string): string {
   throw new UsageError(`--device-cgroup-rule "${rule}": write TYPE MAJOR:MINOR ACCESS, as in 'c 42:* rmw'`);
 }
 
-/** Bounds that hold where none are given: of what one container wrote. */
-const MOST_BYTES = 100 * 2 ** 20;
-const MOST_FILES = 3;
-
 /** What belongs to which driver the engine knows, and which driver is meant where none is named. Throws UsageError for bounds that are none. */
 export function logRequest(
   driver: LogConfig["driver"] | undefined,
@@ -218,20 +212,10 @@ export function logRequest(
 ): Pick<ContainerRequest, "log" | "logOptions"> {
   if (!driver && !options) return {};
   const given = pairs(options, "--log-opt") ?? {};
-  const log = logConfig(driver ?? "json-file", given);
-  return driver ? { log } : { logOptions: given };
-}
-
-function logConfig(driver: LogConfig["driver"], given: Record<string, string>): LogConfig {
-  const size = given["max-size"] ?? given["cache-max-size"];
-  const files = given["max-file"] ?? given["cache-max-file"];
-  if (files !== undefined && !/^[1-9]\d*$/.test(files))
-    throw new UsageError(`--log-opt max-file=${files}: give a number from 1 on`);
-  return {
-    driver,
-    maxSize: size === undefined ? MOST_BYTES : size === "-1" ? 0 : parseBytes(size, "--log-opt max-size"),
-    // as with Docker, a size alone means one file
-    maxFiles: files === undefined ? (size === undefined ? MOST_FILES : 1) : Number(files),
-    ...(Object.keys(given).length > 0 ? { options: given } : {}),
-  };
+  try {
+    const log = logConfigOf(driver, given);
+    return driver ? { log } : { logOptions: given };
+  } catch (error) {
+    throw new UsageError(`--log-opt ${messageOf(error)}`);
+  }
 }

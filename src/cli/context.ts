@@ -1,5 +1,5 @@
-import type { CallHandlers } from "../api/control/client.ts";
-import type { CallName, Calls, TerminalSize } from "../api/control/protocol.ts";
+import type { Caller } from "../api/control/client.ts";
+import type { TerminalSize } from "../api/control/protocol.ts";
 import type { Selected } from "./context-store.ts";
 import { UsageError } from "./errors.ts";
 
@@ -42,19 +42,14 @@ export interface EngineFlags {
   readonly cniTimeout: string | undefined;
   /** Path of the socket of Docker's API, or "none"; absent: below the run directory. */
   readonly dockerSocket: string | undefined;
+  /** Path of another one, at which that API only tells, or "none". */
+  readonly readOnlySocket: string | undefined;
   /** Where that API is on TCP: "tcp://HOST:PORT", separated by commas; and the paths of the certificates it then wants. */
   readonly dockerHost: string | undefined;
   readonly tlsCa: string | undefined;
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
 }
-
-export type Caller = <K extends CallName>(
-  name: K,
-  request: Calls[K]["request"],
-  handlers?: CallHandlers<K>,
-  signal?: AbortSignal,
-) => Promise<Calls[K]["result"]>;
 
 /** Everything a command touches outside itself. */
 export interface Context {
@@ -81,6 +76,8 @@ export interface Context {
   startEngine(flags?: EngineFlags): Promise<boolean>;
   /** Ends this process at once. */
   exit(code: number): never;
+  /** Whoever has started this process and wants to hear of it, sd_notify(3); nobody where there is none. */
+  serviceManager(): Promise<{ ready(status: string): void; stopping(): void }>;
   /** Serves as the engine until it is stopped. */
   serveEngine(flags: EngineFlags): Promise<void>;
   /** Looks at what an engine with these flags would be set to. Throws what is wrong with it. */

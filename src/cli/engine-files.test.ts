@@ -18,6 +18,7 @@ policy = "/p.toml"
 docker-socket = "none"
 docker-host = ["tcp://127.0.0.1", "tcp://[::1]:99"]
 tlscacert = "/ca"
+read-only-socket = "/ro"
 tlscert = "/cert"
 tlskey = "/key"
 cni-config-dir = "/net.d"
@@ -51,6 +52,7 @@ insecure-registries = ["r.example:5000", "10.0.0.0/8"]
 registry-mirrors = ["https://mirror.example/"]
 max-concurrent-downloads = 2
 max-concurrent-uploads = 3
+clients = [{ role = "read", uid = 7 }, { role = "operate", gid = 8 }, { certificate = "ann", role = "admin" }]
 [proxies]
 http-proxy = "http://p:1"
 no-proxy = "*.example"

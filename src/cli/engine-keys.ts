@@ -19,6 +19,7 @@ export const flagKeys = {
   registries: now(kinds.path, "/etc/onggi/registries.toml"),
   policy: now(kinds.path, "/etc/onggi/policy.toml"),
   "docker-socket": later(kinds.or("none", kinds.path), (run) => `${run}/docker.sock`),
+  "read-only-socket": later(kinds.or("none", kinds.path), "none"),
   "docker-host": later(kinds.hosts, "none"),
   tlscacert: later(kinds.path, "none"),
   tlscert: later(kinds.path, "none"),
@@ -33,6 +34,7 @@ const logDrivers = ["json-file", "local", "cri", "journald", "syslog", "none"] a
 export const fileKeys = {
   debug: now(kinds.boolean, "false"),
   labels: now(kinds.labels),
+  clients: now(kinds.clients, "[]"),
   group: later(kinds.matching(/^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/, "a group's name or number")),
 
   "log-driver": now(kinds.oneOf(...logDrivers), "json-file"),

@@ -1,5 +1,6 @@
 /** Which values the settings of an engine take, as they are written in TOML and JSON. Pure. */
 import { BlockList, isIP, isIPv4 } from "node:net";
+import type { ClientRule } from "../api/rights/types.ts";
 import { isTable } from "../lib/toml.ts";
 import { parseBytes } from "../lib/units.ts";
 
@@ -155,3 +156,25 @@ export const proxies = kind("a table of http-proxy, https-proxy and no-proxy", (
   const read = texts("").read(value);
   return read && Object.keys(read).every((name) => ["http-proxy", "https-proxy", "no-proxy"].includes(name)) ? read : null;
 });
+
+const isId = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32 - 1;
+
+function clientOf(value: unknown): ClientRule | null {
+  if (!isTable(value) || Object.keys(value).length !== 2) return null;
+  const { role, uid, gid, certificate } = value;
+  if (role !== "read" && role !== "operate" && role !== "admin") return null;
+  if (isId(uid)) return { role, uid };
+  if (isId(gid)) return { role, gid };
+  return isText(certificate) ? { role, certificate } : null;
+}
+
+/** Who may do what. */
+export const clients = kind(
+  'a list of tables, each with a role ("read", "operate" or "admin") and one of uid, gid and certificate',
+  (value) => {
+    if (!Array.isArray(value)) return null;
+    const rules = value.map(clientOf);
+    return rules.includes(null) ? null : (rules as ClientRule[]);
+  },
+);

@@ -34,6 +34,7 @@ const properties = {
   registries: "registries",
   policy: "policy",
   "docker-socket": "dockerSocket",
+  "read-only-socket": "readOnlySocket",
   "docker-host": "dockerHost",
   tlscacert: "tlsCa",
   tlscert: "tlsCert",

@@ -15,6 +15,7 @@ export const flags = {
   registries: text("", "FILE", "how registries are reached (ONGGI_REGISTRIES, or /etc/onggi/registries.toml)"),
   policy: text("", "FILE", "what may come from registries (ONGGI_POLICY, or /etc/onggi/policy.toml)"),
   "docker-socket": text("", "PATH", "Docker's API; none: nowhere (ONGGI_DOCKER_SOCKET, or RUN/docker.sock)"),
+  "read-only-socket": text("", "PATH", "another one, which only tells (ONGGI_READ_ONLY_SOCKET)"),
   "docker-host": text("", "tcp://HOST:PORT", "Docker's API on TCP too, for clients with certificates (ONGGI_DOCKER_HOST)"),
   tlscacert: text("", "FILE", "who signs their certificates (ONGGI_TLSCACERT)", { complete: "file" }),
   tlscert: text("", "FILE", "the engine's certificate (ONGGI_TLSCERT)", { complete: "file" }),
@@ -77,6 +78,7 @@ export function flagsOf({ env, cwd }: Pick<Context, "env" | "cwd">, values: Give
     registries: path(values.registries),
     policy: path(values.policy),
     dockerSocket: values["docker-socket"] === "none" ? "none" : path(values["docker-socket"]),
+    readOnlySocket: values["read-only-socket"] === "none" ? "none" : path(values["read-only-socket"]),
     dockerHost: values["docker-host"],
     tlsCa: path(values.tlscacert),
     tlsCert: path(values.tlscert),
@@ -94,7 +96,7 @@ function settingsOf(values: Given): string | null {
   if (values.registries) return "registries.toml";
   if (values.runtime || values["default-runtime"]) return "runtimes";
   if (values["docker-host"] || values.tlscacert || values.tlscert || values.tlskey) return "address of Docker's API";
-  if (values["docker-socket"]) return "socket of Docker's API";
+  if (values["docker-socket"] || values["read-only-socket"]) return "socket of Docker's API";
   return values["cni-config-dir"] || values["cni-bin-dir"] || values["cni-timeout"] ? "CNI settings" : null;
 }
 

@@ -28,6 +28,7 @@ export type Completion =
   | "image"
   | "network"
   | "volume"
+  | "service"
   | "context"
   | "file"
   | "directory"

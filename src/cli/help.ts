@@ -18,6 +18,9 @@ const column = (rows: readonly (readonly [string, string])[], indent = "  "): st
   return rows.map(([left, right]) => `${indent}${left.padEnd(width)}  ${right}`.trimEnd());
 };
 
+const flagColumn = (flags: Flags): string[] =>
+  column(Object.entries(flags).map(([name, flag]) => [flagNames(name, flag), flag.help]));
+
 const listed = (entries: Readonly<Record<string, Entry>>): [string, string][] =>
   Object.entries(entries)
     .filter(([, { hidden }]) => !hidden)
@@ -50,8 +53,15 @@ export function overview(): string {
 }
 
 export function groupHelp(name: string): string {
-  const group = groups[name]!;
-  return [`Usage: onggi ${name} COMMAND`, "", `Commands for ${group.summary}:`, ...column(listed(group.commands))].join("\n");
+  const { flags, commands: inside, summary } = groups[name]!;
+  const lines = [
+    `Usage: onggi ${name} ${flags ? "[flags] " : ""}COMMAND`,
+    "",
+    `Commands for ${summary}:`,
+    ...column(listed(inside)),
+  ];
+  if (flags) lines.push("", "Before the command:", ...flagColumn(flags));
+  return lines.join("\n");
 }
 
 /** The help of one command; `all` with its rare flags. */
@@ -63,7 +73,7 @@ export function commandHelp(name: string, command: Command, all: boolean): strin
   if (command.examples.length > 0) {
     lines.push("", "Examples:", ...column(command.examples.map(([example, what]) => [`onggi ${example}`, what])));
   }
-  if (shown.length > 0) lines.push("", "Flags:", ...column(shown.map(([flag, spec]) => [flagNames(flag, spec), spec.help])));
+  if (shown.length > 0) lines.push("", "Flags:", ...flagColumn(Object.fromEntries(shown)));
   if (left > 0) lines.push("", `${left} more: onggi ${name} --help-all`);
   return lines.join("\n");
 }

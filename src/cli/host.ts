@@ -1,9 +1,9 @@
-import type { CallHandlers } from "../api/control/client.ts";
+import type { Caller, CallHandlers } from "../api/control/client.ts";
 import { call, EngineUnreachable } from "../api/control/client.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
 import type { Configuration } from "../api/control/types.ts";
 import type { Locations } from "./cli.ts";
-import type { Caller, Context, EngineFlags, Signals, Terminal } from "./context.ts";
+import type { Context, EngineFlags, Signals, Terminal } from "./context.ts";
 import { type Selected, selectEngine } from "./context-store.ts";
 import { addressOf } from "./endpoint.ts";
 import type { EngineSettings } from "./engine-settings.ts";
@@ -20,6 +20,7 @@ export interface HostOptions {
   serveEngine: (locations: { root: string; run: string; socket: string }, read: () => EngineSettings) => Promise<void>;
   checkConfiguration: (configuration: Configuration) => Promise<void>;
   serveResolver: (run: string) => Promise<void>;
+  serviceManager: Context["serviceManager"];
 }
 
 /** Reasons to start an engine: nobody is there. */
@@ -89,6 +90,7 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
         return callRunning(name, request, handlers, signal);
       },
       exit: (code) => process.exit(code),
+      serviceManager: options.serviceManager,
       serveResolver: () => options.serveResolver(run),
       async serveEngine(given) {
         if (selected().endpoint.kind !== "local") throw new UsageError("an engine serves on its own host");
@@ -137,6 +139,7 @@ function words(flags: EngineFlags): string[] {
     config,
     daemonJson,
     dockerSocket,
+    readOnlySocket,
     dockerHost,
     tlsCa,
     tlsCert,
@@ -155,6 +158,7 @@ function words(flags: EngineFlags): string[] {
     ...option("--config", config),
     ...option("--daemon-json", daemonJson),
     ...option("--docker-socket", dockerSocket),
+    ...option("--read-only-socket", readOnlySocket),
     ...option("--docker-host", dockerHost),
     ...option("--tlscacert", tlsCa),
     ...option("--tlscert", tlsCert),

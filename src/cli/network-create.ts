@@ -1,6 +1,6 @@
 import type { Pool } from "../api/control/types.ts";
 import { define } from "./command.ts";
-import { line } from "./context.ts";
+import { type Context, line } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { bool, list, text } from "./flags.ts";
 import { labelsOf } from "./labels.ts";
@@ -20,6 +20,7 @@ export const command = define({
     ipv4: bool("", "IPv4 (true)", { rare: true }),
     opt: list("o", "KEY=VALUE", "option of the driver, as in com.docker.network.driver.mtu=1400"),
     label: list("", "KEY[=VALUE]", "label"),
+    ignore: bool("", "one of this name that is there already will do", { rare: true }),
     attachable: bool("", "for Docker's sake: every network is", { rare: true }),
   },
   args: [1, 1],
@@ -30,7 +31,7 @@ export const command = define({
     ["network create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 lan", "in the network of an interface"],
   ],
   async run(context, values, [name = ""]) {
-    const { id } = await context.call("networkCreate", {
+    const created = context.call("networkCreate", {
       name,
       ...(values.driver === undefined ? {} : { driver: values.driver }),
       ...(values.subnet ? { pools: poolsOf(values) } : refuseLoose(values)),
@@ -40,10 +41,16 @@ export const command = define({
       ...(values.opt ? { options: pairs(values.opt, "--opt") ?? {} } : {}),
       ...(values.label ? { labels: labelsOf(values.label) ?? {} } : {}),
     });
+    const { id } = await (values.ignore ? created.catch((error: unknown) => found(context, name, error)) : created);
     await line(context.stdout, id);
     return 0;
   },
 });
+
+async function found(context: Context, name: string, error: unknown): Promise<{ id: string }> {
+  if ((error as { code?: unknown }).code !== "network_exists") throw error;
+  return context.call("networkInspect", { network: name });
+}
 
 interface Given {
   subnet?: string[];

@@ -53,17 +53,28 @@ export interface Pull {
 /** Pulls with the user's credentials for the registry and its mirrors. */
 export async function pull(context: Context, { output, ...request }: Pull) {
   const { parseReference } = await import("../oci/reference.ts");
-  const { credentialsOf } = await import("./credentials.ts");
   const { domain, path, tag, digest } = parseReference(request.image);
-  const { hosts } = await context.call("mirrors", { image: request.image });
-  const auths = await credentialsOf(context, [request.image], hosts);
   const progress = await layerProgress(context, output);
   const what = request.allTags ? "all tags" : (digest ?? tag ?? "latest");
-  await progress.begin(`${what}: Pulling from ${domain === "docker.io" ? path : `${domain}/${path}`}`);
+  const begin = () => progress.begin(`${what}: Pulling from ${domain === "docker.io" ? path : `${domain}/${path}`}`);
   try {
-    const { images } = await context.call("pull", { ...request, auths }, { progress: progress.step });
-    return images;
+    return await pullQuietly(context, request, progress.step, begin);
   } finally {
     await progress.end();
   }
+}
+
+/** The same, with steps for whoever shows them; `begin` is called when it is known whom to ask. */
+export async function pullQuietly(
+  context: Context,
+  request: Omit<Pull, "output">,
+  step: (step: unknown) => void | Promise<void>,
+  begin: () => Promise<void> = async () => {},
+) {
+  const { credentialsOf } = await import("./credentials.ts");
+  const { hosts } = await context.call("mirrors", { image: request.image });
+  const auths = await credentialsOf(context, [request.image], hosts);
+  await begin();
+  const { images } = await context.call("pull", { ...request, auths }, { progress: step });
+  return images;
 }

@@ -6,7 +6,7 @@ import { attachFlags, containerFlags } from "./container-flags.ts";
 import { containerRequest } from "./container-request.ts";
 import { type Context, line } from "./context.ts";
 import { UsageError } from "./errors.ts";
-import { bool, list } from "./flags.ts";
+import { bool, choice, list } from "./flags.ts";
 import { finish, openSession } from "./session.ts";
 import { withImage } from "./with-image.ts";
 
@@ -19,6 +19,7 @@ export const command = define({
     ...containerFlags,
     ...attachFlags,
     attach: list("a", "STREAM", "attach only to stdin, stdout or stderr", { rare: true }),
+    sdnotify: choice("", ["started", "healthy"], "as a service of systemd, which is told when it has", { rare: true }),
     trace: bool("", "print where the time of the start went", { rare: true }),
   },
   args: [1, Number.POSITIVE_INFINITY],
@@ -35,6 +36,12 @@ export const command = define({
     await checkCidFile(values.cidfile);
     const request = await containerRequest(values, args, context);
     if (values.rm && request.restart) throw new UsageError("conflicting options: cannot specify both --restart and --rm");
+    if (values.sdnotify) {
+      if (values.detach || values.attach || request.tty || request.openStdin)
+        throw new UsageError("--sdnotify: a service has no terminal and no input, and is not detached");
+      const { runService } = await import("./run-service.ts");
+      return runService(context, { ...request, ...(values.rm ? { autoRemove: true } : {}) }, values.sdnotify, values);
+    }
     const detach = values.detach ?? false;
     const attach = attachOptions(values, detach);
     // input ends with its client, as for docker: only a container that is attached to has one

@@ -1,9 +1,9 @@
 import { dirname } from "node:path";
-import { EngineUnreachable } from "../api/control/client.ts";
+import { type Caller, EngineUnreachable } from "../api/control/client.ts";
 import { Outbox } from "../lib/outbox.ts";
 import { shortSocketPath } from "../lib/socket-path.ts";
 import { define } from "./command.ts";
-import { type Caller, type Context, isRemote } from "./context.ts";
+import { type Context, isRemote } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { bool } from "./flags.ts";
 

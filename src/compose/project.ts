@@ -53,7 +53,7 @@ export interface Service extends Extensible {
   /** Only where they were not to be read. */
   env_file?: EnvFile[];
   labels?: Record<string, string>;
-  /** Read and merged into labels, if not told otherwise. */
+  /** What of it was read is in labels, too. */
   label_file?: string[];
   annotations?: Record<string, string>;
   attach?: boolean;

@@ -67,12 +67,17 @@ function configOf(
   { config: given = {}, changes = [] }: CommitOptions,
 ): ImageConfig["config"] {
   const env = envOver(request.env, base.Env);
+  const published = (request.publish ?? []).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`);
+  const ports = [...(request.expose ?? []), ...published];
   const config: ImageConfig["config"] = {
     ...base,
     ...(env.length > 0 ? { Env: env.filter((pair) => pair.includes("=")) } : {}),
     ...(request.user === undefined ? {} : { User: request.user }),
     ...(request.workdir === undefined ? {} : { WorkingDir: request.workdir }),
     ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
+    ...(ports.length > 0
+      ? { ExposedPorts: { ...base.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) } }
+      : {}),
     ...(healthcheck ? { Healthcheck: dockerHealthCheck(healthcheck) } : {}),
     ...(request.health?.test?.[0] === "NONE" ? { Healthcheck: { Test: ["NONE"] } } : {}),
     ...(request.labels === undefined ? {} : { Labels: { ...base.Labels, ...request.labels } }),

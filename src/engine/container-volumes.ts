@@ -10,7 +10,7 @@ import type { VolumeRequest } from "../volumes/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
-import { pathOf } from "./mount-points.ts";
+import { missingSource, pathOf } from "./mount-points.ts";
 import type { MountPoint } from "./types.ts";
 
 const IN_ROOT = RESOLVE.RESOLVE_IN_ROOT | RESOLVE.RESOLVE_NO_MAGICLINKS;
@@ -89,9 +89,7 @@ async function heldVolume(
 /** As Docker: `-v` makes what is missing, --mount does not. */
 function makeSource({ source, destination, createSource }: MountPoint): void {
   if (existsSync(source)) return;
-  if (!createSource) {
-    throw new OnggiError("mount_source_missing", `mount source ${source} for ${destination}: no such file or directory`);
-  }
+  if (!createSource) throw missingSource(source, destination);
   try {
     mkdirSync(source, { recursive: true, mode: 0o755 });
   } catch (error) {
@@ -180,6 +178,8 @@ export interface OpenSources {
   readonly fds: ReadonlyMap<string, number>;
   /** Of those, sources that are no directories, as the specification spells them. */
   readonly files: ReadonlySet<string>;
+  /** Mounts that end when nobody holds them open: the shim does until it has taken what it needs of them. */
+  readonly mounts: readonly number[];
   close(): void;
 }
 
@@ -200,7 +200,7 @@ export function openSources(context: Context, points: readonly MountPoint[]): Op
       fds.set(point.destination, fd);
       if ((fstat(fd).mode & S.S_IFMT) !== S.S_IFDIR) files.add(pathOf(point));
     }
-    return { fds, files, close: closeAll };
+    return { fds, files, mounts: [], close: closeAll };
   } catch (error) {
     closeAll();
     throw error;

@@ -11,6 +11,7 @@ import { type MadeMounts, makeMounts } from "./container-volumes.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
+import { checkHost } from "./host-limits.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
@@ -25,6 +26,7 @@ import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
 import { checkRestart } from "./restart-policy.ts";
 import type { ForeignRuntime } from "./runtimes.ts";
+import { checkSecrets, keepSecrets, withoutContents } from "./secrets.ts";
 import type { ContainerRequest, MountPoint } from "./types.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
@@ -89,12 +91,12 @@ function commandOf(request: ContainerRequest, image: Image | undefined): string[
   return args;
 }
 
-const isTaken = (context: Context, name: string): boolean =>
-  [...context.containers.values()].some((container) => container.name === name);
+const holderOf = (context: Context, name: string): Container | undefined =>
+  [...context.containers.values()].find((container) => container.name === name);
 
 function chooseName(context: Context, wanted: string | undefined, beside: readonly ContainerRecord[] = []): string {
   if (wanted === undefined || wanted === "")
-    return generateName((name) => isTaken(context, name) || beside.some((other) => other.name === name));
+    return generateName((name) => holderOf(context, name) !== undefined || beside.some((other) => other.name === name));
   const name = wanted.startsWith("/") ? wanted.slice(1) : wanted;
   checkName(context, name);
   return name;
@@ -108,10 +110,11 @@ export function checkName(context: Context, name: string): void {
       `container name ${JSON.stringify(name)}: only letters, digits, "_", "." and "-" are allowed, the first a letter or digit`,
     );
   }
-  if (isTaken(context, name)) {
+  const holder = holderOf(context, name);
+  if (holder) {
     throw new OnggiError(
       "name_in_use",
-      `the container name ${name} is in use; remove or rename that container, or choose another name`,
+      `the container name "${name}" is already in use by container ${holder.id}; remove or rename that container, or choose another name`,
     );
   }
 }
@@ -146,6 +149,7 @@ export function draft(
   checkHealthRequest(request.health);
   checkModes(context, request);
   checkLog(request.log);
+  checkHost(request);
   const wanted = origin ? context.images.get(origin.imageId) : undefined;
   const image = wanted ?? (request.rootfs === undefined ? runnableImage(context, request) : undefined);
   const id = randomBytes(32).toString("hex");
@@ -153,12 +157,13 @@ export function draft(
   const mounts = mountPoints(context, request, image);
   refuseOpenSources(runtime, mounts);
   refuseInit(runtime, request);
+  checkSecrets(context, request, runtime);
   const healthcheck = healthCheckOf(request.health, image?.config.config.Healthcheck);
   return {
     id,
     name: chooseName(context, request.name, beside),
     createdNs: nowNs().toString(),
-    request: byId(context, request),
+    request: withoutContents(byId(context, request)),
     imageId: image?.id ?? "",
     ...(origin ? { snapshot: origin.snapshot } : {}),
     args: commandOf(request, image),
@@ -174,8 +179,8 @@ export function draft(
   };
 }
 
-/** Makes the container's directories and the files it gets from us, owned by its root. */
-export function makeFiles(context: Context, record: ContainerRecord): void {
+/** Makes the container's directories and the files it gets from us, owned by its root; of the request what the record has not. */
+export function makeFiles(context: Context, record: ContainerRecord, request: ContainerRequest): void {
   const paths = containerPaths(context.layout, record.id, record.logFile);
   const owner = record.slot === null ? 0 : rangeOf(record.slot).hostId;
   mkdirSync(paths.directory, { mode: 0o711 });
@@ -198,6 +203,7 @@ export function makeFiles(context: Context, record: ContainerRecord): void {
     writeFileSync(path, text, { mode: 0o644 });
     if (owner !== 0) chownSync(path, owner, owner);
   }
+  keepSecrets(context, record.id, request);
 }
 
 /** Makes a container that is ready to be started; see createContainers. */
@@ -218,13 +224,13 @@ export async function createContainers(
 ): Promise<Container[]> {
   const sketches: ContainerRecord[] = [];
   for (const request of requests) sketches.push(draft(context, request, origin, sketches));
-  if (!sketches.some(({ mounts }) => mounts?.length)) return insertContainers(context, sketches);
+  if (!sketches.some(({ mounts }) => mounts?.length)) return insertContainers(context, sketches, requests);
   const made: MadeMounts[] = [];
   try {
     for (const sketch of sketches) made.push(await makeMounts(context, sketch));
     // somebody may have taken one meanwhile
     for (const { name } of sketches) chooseName(context, name);
-    const containers = insertContainers(context, sketches);
+    const containers = insertContainers(context, sketches, requests);
     for (const each of made) each.keep();
     return containers;
   } catch (error) {
@@ -233,16 +239,20 @@ export async function createContainers(
   }
 }
 
-function insertContainers(context: Context, sketches: readonly ContainerRecord[]): Container[] {
+function insertContainers(
+  context: Context,
+  sketches: readonly ContainerRecord[],
+  requests: readonly ContainerRequest[],
+): Container[] {
   const containers: Container[] = [];
   try {
-    for (const sketch of sketches) {
+    for (const [at, sketch] of sketches.entries()) {
       const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
       const container = new Container(record, otherPlatform(context, record));
       containers.push(container);
       // what is wrong with the request is said now, not at start
       container.keepSpec(specOf(context, record));
-      makeFiles(context, record);
+      makeFiles(context, record, requests[at]!);
       joinNetworks(context, record);
     }
     context.table.insert(...containers.map(({ record }) => record));

@@ -15,7 +15,8 @@ export interface ContainerRecord {
   name: string;
   /** Nanoseconds since the epoch, decimal. */
   readonly createdNs: string;
-  readonly request: ContainerRequest;
+  /** Changed as a whole by `update`. */
+  request: ContainerRequest;
   /** Digest of the image's configuration; empty for a plain root directory. */
   readonly imageId: string;
   /** Id of the snapshot it is a fork of, whose files that image is. */
@@ -31,7 +32,7 @@ export interface ContainerRecord {
   /** The program that makes it; absent or null: onggi itself. */
   readonly runtime?: ForeignRuntime | null;
   /** What it has mounted besides what every container has; absent in records of former versions, which had what was asked for. */
-  readonly mounts?: readonly MountPoint[];
+  mounts?: readonly MountPoint[];
   /** It is being removed, with its anonymous volumes. */
   removeVolumes?: boolean;
   readonly logFile: string;
@@ -41,6 +42,8 @@ export interface ContainerRecord {
   /** How often its restart policy has started it since somebody did, and how long it waited before the last time. */
   restartCount?: number;
   restartDelayMs?: number;
+  /** It was stopped in order to be started again: an engine that finds it ended starts it. */
+  resume?: boolean;
   /** Somebody has stopped or killed it since it was started. */
   stoppedByHand?: boolean;
   /** How its health is found out, and what is known of it; absent: nobody looks. */

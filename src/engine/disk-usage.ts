@@ -4,6 +4,7 @@ import { volumeUsers } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import { createdSeconds } from "./images.ts";
 import { containerPaths } from "./layout.ts";
+import { commandText } from "./list.ts";
 import type { DiskUsage } from "./types.ts";
 
 export function diskUsage(context: Context): DiskUsage {
@@ -37,7 +38,7 @@ export function diskUsage(context: Context): DiskUsage {
       name: record.name,
       image: record.request.image,
       state: record.state.status,
-      command: record.args.join(" "),
+      command: commandText(record.args),
       created: Number(BigInt(record.createdNs) / 1_000_000_000n),
       size: bytesBelow(containerPaths(layout, record.id).upper),
     })),

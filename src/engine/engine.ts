@@ -36,6 +36,7 @@ import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { runnableImage } from "./platform.ts";
 import { pruneContainers } from "./prune.ts";
 import { reloadEngine, settingsReport } from "./reload.ts";
+import { remakeContainer } from "./remake.ts";
 import { removeContainer } from "./remove.ts";
 import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
@@ -48,6 +49,7 @@ import { listProcesses } from "./top.ts";
 import type { Trace } from "./trace.ts";
 import { trustOf } from "./trust.ts";
 import type {
+  ContainerChanges,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
@@ -297,9 +299,12 @@ export class Engine {
     return listContainers(this.context, query);
   }
 
-  async update(reference: string, resources: Resources, restart?: RestartPolicy): Promise<string> {
+  /** Limits and restart policy take effect at once. For `changes` see remakeContainer. */
+  async update(reference: string, resources: Resources, restart?: RestartPolicy, changes?: ContainerChanges): Promise<string> {
     const container = this.find(reference);
-    await updateContainer(this.context, container, resources, restart);
+    const isLimited = restart !== undefined || Object.values(resources).some((value) => value !== undefined);
+    if (isLimited || !changes) await updateContainer(this.context, container, resources, restart);
+    if (changes) await remakeContainer(this.context, container, changes);
     return container.id;
   }
 

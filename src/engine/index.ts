@@ -24,6 +24,7 @@ export { Engine } from "./engine.ts";
 export type { LogEntry } from "./logs.ts";
 export { type EngineOptions, LockHeld, openEngine } from "./open.ts";
 export type { RuntimeOptions } from "./runtimes.ts";
+export { ServiceManager } from "./service-manager.ts";
 export { StartFailed } from "./start-failed.ts";
 export { WrongState } from "./state.ts";
 export { Trace } from "./trace.ts";

@@ -37,12 +37,16 @@ export function statusText(record: ContainerRecord): string {
   return texts[state.status]();
 }
 
+/** As Docker writes it in lists: words with a space in them in quotes, the program as it is. */
+export const commandText = ([program = "", ...args]: readonly string[]): string =>
+  [program, ...args.map((arg) => (arg.includes(" ") ? `'${arg}'` : arg))].join(" ");
+
 const summary = (context: Context, record: ContainerRecord): ContainerSummary => ({
   id: record.id,
   names: [record.name],
   image: record.request.image,
   imageId: record.imageId,
-  command: record.args.join(" "),
+  command: commandText(record.args),
   created: Math.floor(Number(BigInt(record.createdNs) / 1_000_000_000n)),
   state: record.state.status,
   status: statusText(record),

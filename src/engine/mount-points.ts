@@ -3,12 +3,17 @@
  * It is made once, when the container is made, and is part of its record. Looks names up; makes nothing.
  */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { cleanPath } from "../runtime/paths.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRequest, MountPoint, MountRequest } from "./types.ts";
+
+/** A bind mount's source is not there, and nobody asked that it be made. */
+export const missingSource = (source: string, destination: string): OnggiError =>
+  new OnggiError("mount_source_missing", `mount source ${source} for ${destination}: no such file or directory`);
 
 const invalid = (message: string): OnggiError => new OnggiError("invalid_mount", message);
 
@@ -24,7 +29,7 @@ export function mountPoints(context: Context, request: ContainerRequest, image: 
   for (const text of volumesFrom) for (const point of fromContainer(context, text)) found.set(point.destination, point);
   const asked = new Set<string>();
   for (const mount of mounts) {
-    const point = requested(context, mount);
+    const point = mountPoint(context, mount);
     if (asked.has(point.destination)) {
       throw new OnggiError("duplicate_mount", `mount target ${point.destination} is asked for twice; give each target once`);
     }
@@ -35,7 +40,7 @@ export function mountPoints(context: Context, request: ContainerRequest, image: 
   for (const path of covered) if (!asked.has(path)) found.delete(path);
   for (const path of volumes.map(cleanPath)) {
     if (path === "/" || found.has(path) || covered.has(path)) continue;
-    found.set(path, requested(context, { type: "volume", target: path }));
+    found.set(path, mountPoint(context, { type: "volume", target: path }));
   }
   return [...found.values()];
 }
@@ -51,7 +56,8 @@ function fromContainer(context: Context, text: string): MountPoint[] {
     .map((point) => ({ ...point, readonly: point.readonly || mode === "ro", copy: point.copy }));
 }
 
-function requested(context: Context, mount: MountRequest): MountPoint {
+/** One that is asked for. Throws `invalid_mount`, what finding an image throws. */
+export function mountPoint(context: Context, mount: MountRequest): MountPoint {
   const { type, target, source = "", readonly = false, options = [], mode = "", subpath } = mount;
   if (!target.startsWith("/")) throw invalid(`mount target ${JSON.stringify(target)}: want an absolute path`);
   const destination = cleanPath(target);
@@ -71,6 +77,7 @@ function requested(context: Context, mount: MountRequest): MountPoint {
     case "bind":
       if (!source.startsWith("/"))
         throw invalid(`mount source ${JSON.stringify(source)} for ${destination}: want an absolute path`);
+      if (!mount.createSource && !existsSync(source)) throw missingSource(source, destination);
       return { ...common, source, copy: false, ...(mount.createSource ? { createSource: true } : {}) };
     case "image": {
       if (source === "") throw invalid(`mount of an image on ${destination}: which image?`);

@@ -1,5 +1,5 @@
 /** Networks of containers that run change: by connect and disconnect, and with what an engine that starts finds. */
-import { OnggiError } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
 import { refuseCni } from "./cni.ts";
@@ -14,12 +14,13 @@ import {
   nameContainer,
   nameNetwork,
   nameRemote,
+  publicationsOf,
   refuseOptions,
   rewriteNetworkFiles,
   tellLinked,
   withNamespace,
 } from "./networking.ts";
-import type { NetworkEndpoint } from "./types.ts";
+import type { ContainerRequest, NetworkEndpoint } from "./types.ts";
 
 /** After a start of the engine, when it is known who runs. `guests`: sandboxes of others, which are there; their descriptors are closed. */
 export async function reconcileNetworks(
@@ -61,10 +62,19 @@ export async function reconcileNetworks(
 /** A running container's networks, after a start of the engine. */
 async function settleNetworks(context: Context, record: ContainerRecord, sandbox: Sandbox): Promise<void> {
   const wasChanging = record.networksChange ?? false;
-  if (wasChanging) await context.networks.settle(sandbox);
+  if (wasChanging) await settlePorts(context, record, sandbox);
   await nameContainer(context, record, context.networks.endpointsOf(record.id), sandbox.netns);
   if (wasChanging || record.request.links) rewriteNetworkFiles(context, record);
   if (wasChanging) markChange(context, record, false);
+}
+
+async function settlePorts(context: Context, record: ContainerRecord, sandbox: Sandbox): Promise<void> {
+  await context.networks.settle(sandbox);
+  try {
+    context.networks.republish(record.id, publicationsOf(context, record));
+  } catch (error) {
+    context.log(`ports of ${record.id}: ${messageOf(error)}`);
+  }
 }
 
 const markChange = (context: Context, record: ContainerRecord, is: boolean): void => {
@@ -112,6 +122,21 @@ export async function connectNetwork(context: Context, container: Container, end
     });
     context.events.emit("network", "connect", id, { container: record.id, name });
   });
+}
+
+/** A running container publishes what another request of it says, from now on. Nothing has changed when it throws. To be called under its lock. */
+export async function changePorts(context: Context, record: ContainerRecord, request: ContainerRequest): Promise<void> {
+  const before = record.request;
+  record.request = request;
+  markChange(context, record, true);
+  try {
+    context.networks.republish(record.id, publicationsOf(context, record));
+  } catch (error) {
+    record.request = before;
+    throw error;
+  } finally {
+    markChange(context, record, false);
+  }
 }
 
 /** Takes a container out of a network. */

@@ -32,6 +32,7 @@ import { logFormat } from "./log-options.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import { pidNamespaceOf } from "./pid-mode.ts";
+import { openSecrets, secretMounts } from "./secrets.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
 export type { Size } from "./attach.ts";
@@ -114,8 +115,9 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
   const paths = networkFilePaths(context, record);
   const networkNamespace = networkNamespaceOf(context, record);
   const pidNamespace = pidNamespaceOf(context, record);
+  const mounts = record.mounts ? bindRequests(record.mounts) : (request.mounts ?? []);
   const spec = specFromRequest({
-    request: record.mounts ? { ...request, mounts: bindRequests(record.mounts) } : request,
+    request: { ...request, mounts: [...mounts, ...secretMounts(context, record)] },
     image: config,
     id: record.id,
     hostname: request.hostname ?? record.id.slice(0, 12),
@@ -163,10 +165,10 @@ export function rootOf(context: Context, record: ContainerRecord, image: Mounted
  */
 function fileSources(context: Context, record: ContainerRecord, spec: Spec, open: OpenSources): Set<string> {
   const { hostname, hosts, resolvConf } = networkFilePaths(context, record);
-  const own = new Set([hostname, hosts, resolvConf]);
+  const own = new Set([hostname, hosts, resolvConf, ...secretMounts(context, record).map(({ source = "" }) => source)]);
   const known = new Set((record.mounts ?? []).filter(({ type }) => type !== "bind").map(pathOf));
   const asked = (spec.mounts ?? []).filter(({ source = "" }) => !own.has(source) && !known.has(source));
-  return new Set([...own, ...open.files, ...bindSourceFiles({ ...spec, mounts: asked })]);
+  return new Set([hostname, hosts, resolvConf, ...open.files, ...bindSourceFiles({ ...spec, mounts: asked })]);
 }
 
 export const withConsole = (spec: Spec, size: Size | undefined): Spec =>
@@ -184,9 +186,10 @@ export function createPlan(
 ): { plan: Plan; passedFds: number[]; release: () => void } {
   const image = imageOf(context, record);
   const passedFds = image?.kind === "fd" ? [image.fd] : [];
-  const sources = openSources(context, record.mounts ?? []);
+  const sources = openAll(context, record);
   const passedSources: Record<string, number> = {};
   for (const [destination, fd] of sources.fds) passedSources[destination] = passedFds.push(fd) - 1;
+  passedFds.push(...sources.mounts);
   const init = record.request.init ? passedFds.push(open(context.shimPath, O.O_RDONLY | O.O_CLOEXEC)) - 1 : undefined;
   const release = () => {
     sources.close();
@@ -201,6 +204,25 @@ export function createPlan(
     };
   } catch (error) {
     release();
+    throw error;
+  }
+}
+
+function openAll(context: Context, record: ContainerRecord): OpenSources {
+  const mounts = openSources(context, record.mounts ?? []);
+  try {
+    const secrets = openSecrets(context, record);
+    return {
+      fds: new Map([...mounts.fds, ...secrets.fds]),
+      files: new Set([...mounts.files, ...secrets.files]),
+      mounts: secrets.mounts,
+      close: () => {
+        mounts.close();
+        secrets.close();
+      },
+    };
+  } catch (error) {
+    mounts.close();
     throw error;
   }
 }

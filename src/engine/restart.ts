@@ -75,7 +75,8 @@ function isDue(context: Context, { record }: Container): boolean {
   const { state } = record;
   if (state.status === "restarting") return true;
   const ended = (state.status === "exited" || state.status === "dead") && state.startedAt !== NEVER;
-  if (!ended || !atEngineStart(record)) return false;
+  if (!ended || !(record.resume || atEngineStart(record))) return false;
+  delete record.resume;
   state.status = next(record.name, state.status, "restart");
   Object.assign(record, { restartCount: 0, restartDelayMs: 0 });
   note(context, record, false);

@@ -122,7 +122,7 @@ export function explainRuntime(
   const about = JSON.stringify(command);
   const named = [about, `\`${command}\``, ` ${command}:`, "open executable"].some((text) => reason.includes(text));
   if (named && /not found in \$PATH|no such file or directory/i.test(reason)) {
-    const where = command.includes("/") ? "no such file" : "executable file not found in $PATH";
+    const where = command.includes("/") ? "no such file or directory" : "executable file not found in $PATH";
     return new StartFailed("command_not_found", `cannot ${doing}: ${about}: ${where} (${said})`, 127);
   }
   if (named && /permission denied|exec format error|is a directory/i.test(reason)) {

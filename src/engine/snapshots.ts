@@ -13,6 +13,7 @@ import type { Container } from "./container.ts";
 import { ContainerNotFound, type Context, findContainer } from "./context.ts";
 import { createContainers } from "./create.ts";
 import { removeContainer } from "./remove.ts";
+import { withContentsOf } from "./secrets.ts";
 import { settleSnapshotImage, snapshotImageName } from "./snapshot-image.ts";
 import type { SnapshotRecord } from "./snapshot-table.ts";
 import { startContainer } from "./start.ts";
@@ -114,21 +115,21 @@ async function remove(context: Context, reference: string): Promise<string> {
 async function originOf(
   context: Context,
   reference: string,
-): Promise<{ id: string; imageId: string; request: ContainerRequest; release(): Promise<void> }> {
+): Promise<{ id: string; imageId: string; container: string; request: ContainerRequest; release(): Promise<void> }> {
   let container: Container;
   try {
     container = findContainer(context, reference);
   } catch (error) {
     if (!(error instanceof ContainerNotFound)) throw error;
-    const { id, imageId, request } = find(context, reference);
+    const { id, imageId, request, container: of } = find(context, reference);
     const unhold = context.snapshots.hold(id);
     const release = async (): Promise<void> => {
       unhold();
       await settleSnapshotImage(context, id);
     };
-    return { id, imageId, request, release };
+    return { id, imageId, request, container: of.id, release };
   }
-  return { ...(await takeFiles(context, container)), request: container.record.request };
+  return { ...(await takeFiles(context, container)), container: container.id, request: container.record.request };
 }
 
 /** What two containers cannot both have is left to chance: names, ports of the host, addresses. */
@@ -157,7 +158,8 @@ async function fork(context: Context, asked: ForkRequest): Promise<Container[]> 
     const runtime = context.runtimes.find(request.runtime);
     if (runtime) await context.runtimes.learn(runtime);
     const names = Array.from({ length: count }, (_, at) => (count === 1 || name === undefined ? name : `${name}-${at + 1}`));
-    const requests = names.map((each) => forkedRequest(request, each, lease));
+    const whole = withContentsOf(context, request, origin.container);
+    const requests = names.map((each) => forkedRequest(whole, each, lease));
     const forks = await context.leases.under(lease, () => createContainers(context, requests, { snapshot, imageId }));
     if (start) await startAll(context, forks);
     return forks;

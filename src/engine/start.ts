@@ -47,17 +47,18 @@ export function explainFailure(doing: string, plan: Plan, command: string, faile
   const reason = errno === 0 ? text : `${errnoName(errno)} (${errnoText(errno)})`;
   if (section === "child" && (op?.kind === "execve" || op?.kind === "fail" || op?.kind === "lookUp")) {
     if (errnoName(errno) === "ENOENT" || errnoName(errno) === "ENOTDIR") {
-      const where = command.includes("/") ? "no such file" : "executable file not found in $PATH";
+      const where = command.includes("/") ? "no such file or directory" : "executable file not found in $PATH";
       return new StartFailed("command_not_found", `cannot ${doing}: ${JSON.stringify(command)}: ${where}`, 127);
     }
     const what = errnoName(errno) === "ENOEXEC" ? "exec format error: not a program for this machine" : errnoText(errno);
     return new StartFailed("command_not_executable", `cannot ${doing}: ${JSON.stringify(command)}: ${what}`, 126);
   }
   const what = op ? op.why : `${section} ${text}`;
+  const noDirectory = op?.why.endsWith("working directory");
   return new StartFailed(
     "start_failed",
     `cannot ${doing}: ${what}: ${reason}`,
-    op?.why.startsWith("working directory") ? 126 : 125,
+    noDirectory && errnoName(errno) === "ENOENT" ? 127 : op?.why.startsWith("working directory") ? 126 : 125,
   );
 }
 

@@ -29,6 +29,7 @@ export type {
   PortRequest,
   Resources,
   RestartPolicy,
+  SecretRequest,
   Ulimit,
 } from "../runtime/request-types.ts";
 export type * from "./image-types.ts";
@@ -36,7 +37,7 @@ export type * from "./image-types.ts";
 import type { ImageConfig } from "../images/types.ts";
 import type { CniNetwork } from "../networks/cni/types.ts";
 import type { Bandwidth, Endpoint, InterfaceCounters, Network, Published } from "../networks/types.ts";
-import type { ContainerRequest, HealthCheck, PortRequest } from "../runtime/request-types.ts";
+import type { ContainerRequest, HealthCheck, MountRequest, PortRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
 export type Isolation = "container" | "userns";
@@ -159,6 +160,30 @@ export interface ContainerInfo {
 
 /** One of ours, or of CNI plugins. */
 export type AnyNetwork = Network | CniNetwork;
+
+/** A published port of a container; what is absent may be any. */
+export interface PortReference {
+  protocol: "tcp" | "udp" | "sctp";
+  containerPort: number;
+  hostIp?: string;
+  hostPort?: number;
+}
+
+/** What is to be other than a container was made with. */
+export interface ContainerChanges {
+  publish?: PortRequest[];
+  unpublish?: PortReference[];
+  /** In place of what is mounted at their targets. */
+  mounts?: MountRequest[];
+  /** Targets. */
+  unmount?: string[];
+  /** "NAME=VALUE" */
+  env?: string[];
+  /** Names. */
+  unsetEnv?: string[];
+  /** Seconds until it is killed, where it has to be stopped; absent: its own. */
+  timeout?: number;
+}
 
 export interface SnapshotRequest {
   container: string;

@@ -2,6 +2,7 @@ import { OnggiError } from "../lib/errors.ts";
 import { resourcesToLinux } from "../runtime/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
+import { checkLimits } from "./host-limits.ts";
 import { describe } from "./list.ts";
 import { limitNetworks } from "./network-limits.ts";
 import { checkRestart } from "./restart-policy.ts";
@@ -24,6 +25,7 @@ export function updateContainer(
     if (named.nanoCpus !== undefined && (merged.cpuPeriod || merged.cpuQuota) && named.cpuQuota === undefined) {
       throw new OnggiError("conflicting_limits", "--cpus cannot be set where --cpu-period or --cpu-quota are");
     }
+    checkLimits(named);
     const linux = resourcesToLinux(merged);
     const undo = await limitNetworks(context, record, named);
     try {

@@ -10,24 +10,48 @@ export function unlinkIfThere(path: string): void {
   }
 }
 
-/**
-/** Of a socket that listens. */
-export interface ListenOptions {
-  /** The group that the socket belongs to. */
+/** A path, in place of what lies there, with permissions as in chmod(2) and a group. */
+export interface UnixPath {
+  readonly path: string;
+  readonly mode: number;
   readonly gid?: number;
-  /** Told its descriptor. */
-  readonly bound?: (fd: number) => void;
+}
+
+/** Where a unix socket listens: at a path, or as somebody has opened it, who also takes it away. */
+export type UnixPlace = UnixPath | { readonly fd: number };
+
+/** Told the descriptor of a socket that listens. */
+export type Bound = (fd: number) => void;
+
+/** Listens there; `close` ends that, and takes away what was put at the path. Throws what bind(2) says. */
+export async function listenOn<D>(
+  place: UnixPlace,
+  options: Omit<Bun.UnixSocketOptions<D>, "unix">,
+  bound?: Bound,
+): Promise<{ close(): void }> {
+  if ("fd" in place) {
+    // Bun has it, and its types not yet
+    const listener = Bun.listen<D>({ ...options, fd: place.fd } as never);
+    bound?.(place.fd);
+    return { close: () => listener.stop() };
+  }
+  const listener = await listenAt(place, (unix) => Bun.listen<D>({ ...options, unix }), bound);
+  return {
+    close() {
+      listener.stop();
+      unlinkIfThere(place.path);
+    },
+  };
 }
 
 /**
- * Has `listen` bind a unix socket that then lies at `path` with these permissions (and that group), in place of whatever lies there. The path is
- * never missing while it is replaced, and nobody can connect before the permissions are right. Throws what bind(2) says.
+ * Has `listen` bind a unix socket that then lies at the path with these permissions (and that group), in place of whatever lies there.
+ * The path is never missing while it is replaced, and nobody can connect before the permissions are right. Throws what bind(2) says.
  */
-export async function listenAt<T>(
-  path: string,
-  mode: number,
+async function listenAt<T>(
+  { path, mode, gid }: UnixPath,
   listen: (path: string) => T & { readonly fd?: number },
-  { gid, bound }: ListenOptions = {},
+  bound?: Bound,
 ): Promise<T> {
   const byName = await shortSocketPath(`${path}.new`);
   const umask = process.umask(0o177);

@@ -216,7 +216,10 @@ export class NetworkDatabase {
           .query("INSERT OR REPLACE INTO attachments (container, network, data) VALUES (?, ?, ?)")
           .run(container, network, JSON.stringify(attachment));
       }
-      if (publication.requests.length === 0) return;
+      if (publication.requests.length === 0) {
+        this.#db.query("DELETE FROM publications WHERE container = ?").run(container);
+        return;
+      }
       this.#db
         .query("INSERT OR REPLACE INTO publications (container, requests, published) VALUES (?, ?, ?)")
         .run(container, JSON.stringify(publication.requests), JSON.stringify(publication.published));

@@ -365,6 +365,10 @@ export class LocalNetworks implements Networks {
     return endpointView(await this.#sandboxes.attachOne(sandbox, this.#state.find(network), publish));
   }
 
+  republish(container: string, publish: readonly Publication[]): void {
+    this.#sandboxes.republish(container, publish);
+  }
+
   async settle(sandbox: Sandbox): Promise<void> {
     await this.#sandboxes.settle(sandbox);
   }

@@ -82,6 +82,33 @@ export class Sandboxes {
     return entry;
   }
 
+  /** Of a container that runs. What it publishes already and is to publish keeps its port; the others' ports are free for it again. */
+  republish(container: string, publish: readonly Publication[]): void {
+    const { state, ports } = this.#parts;
+    const requests = publish.map(checkPublication);
+    const attached = attachedOf(state.endpointsOf(container));
+    const before = state.publication(container);
+    const { kept, wanted } = keptPorts(before.published, requests);
+    const gone = before.published.filter((port) => !kept.includes(port));
+    ports.release(container, gone);
+    let claimed: Publication[] = [];
+    try {
+      claimed = ports.claim(container, publishable(attached, wanted));
+      const network = ({ hostIp }: Publication): string => publisher(attached, familyOf(hostIp))!.entry.network.id;
+      const published = [...kept, ...claimed.map((port) => ({ ...port, network: network(port) }))];
+      state.setAttached(container, [], { container, requests, published });
+      this.#republish(firewallPorts(attached, before.published), firewallPorts(attached, published));
+    } catch (error) {
+      ports.release(container, claimed);
+      ports.claim(container, gone);
+      state.setAttached(container, [], before);
+      if (error instanceof OnggiError) throw error;
+      throw new NetworkError("network_failed", `ports of container ${container.slice(0, 12)}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
   /** `names`: interfaces that the namespace has. */
   async #make(
     sandbox: Sandbox,
@@ -412,6 +439,26 @@ export class Sandboxes {
 /** Ports that the one has and the other has not. */
 const newPorts = (one: PublicationRecord, other: PublicationRecord): Published[] =>
   one.published.filter((port) => !other.published.some((published) => isSamePort(published, port)));
+
+/** Of what is published what is still asked for, and what is asked for besides: each of the one answers one of the other. */
+function keptPorts(
+  published: readonly Published[],
+  requests: readonly Publication[],
+): { readonly kept: readonly Published[]; readonly wanted: readonly Publication[] } {
+  const wanted = [...requests];
+  const kept = published.filter((port) => {
+    const at = wanted.findIndex(
+      ({ protocol, containerPort, hostIp, hostPort, hostPortEnd }) =>
+        protocol === port.protocol &&
+        containerPort === port.containerPort &&
+        hostIp === port.hostIp &&
+        (hostPort === 0 || (hostPort <= port.hostPort && port.hostPort <= hostPortEnd)),
+    );
+    if (at >= 0) wanted.splice(at, 1);
+    return at >= 0;
+  });
+  return { kept, wanted };
+}
 
 /** Requests that are not among those of before. */
 function newRequests(requests: readonly Publication[], before: readonly Publication[]): Publication[] {

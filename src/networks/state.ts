@@ -197,6 +197,7 @@ export class NetworkState {
     );
     for (const { entry, attachment } of attachments) entry.attached = attachment;
     if (publication.requests.length > 0) this.#publications.set(container, publication);
+    else this.#publications.delete(container);
   }
 
   // What has ended is free also where that cannot be written down: the next start finds it out again.

@@ -212,6 +212,8 @@ export interface Networks {
   ): Promise<{ endpoints: readonly Endpoint[]; published: readonly Published[] }>;
   /** One endpoint more, of a container that runs. `publish`: what it publishes besides what it asked for before. */
   attachOne(sandbox: Sandbox, network: string, publish?: readonly Publication[]): Promise<Endpoint>;
+  /** What a container that runs publishes from now on. Ports that it had stay as they are. Nothing has changed when it throws. */
+  republish(container: string, publish: readonly Publication[]): void;
   /**
    * After `reconcile`, for a container that was being connected or disconnected when its engine died: every endpoint it has is made, whole,
    * and its default routes lead where they should. One that cannot be made is taken from it, and that is logged.

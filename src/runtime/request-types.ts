@@ -65,6 +65,20 @@ export interface MountRequest {
   labels?: Record<string, string>;
 }
 
+/** A file that the container reads, and that is no part of its root file system. */
+export interface SecretRequest {
+  name: string;
+  /** Its contents in base64; not in what a container's record and `inspect` have of it. */
+  data?: string;
+  /** Below /run/secrets, unless absolute; absent: the name. */
+  target?: string;
+  /** Of the container; 0 if absent. */
+  uid?: number;
+  gid?: number;
+  /** Permission bits; 0o400 if absent. */
+  mode?: number;
+}
+
 /** When a container that has ended is started again. */
 export interface RestartPolicy {
   name: "no" | "always" | "unless-stopped" | "on-failure" | "on-unhealthy";
@@ -204,6 +218,7 @@ export interface ContainerRequest {
   /** Without `log`: options for the engine's default driver, as Docker spells them. */
   logOptions?: Record<string, string>;
   cgroupParent?: string;
+  secrets?: SecretRequest[];
   /** The lease it ends with; see the control call `lease`. */
   lease?: string;
   /** Name or path of the OCI runtime that makes it; absent: the engine's default. */

@@ -9,23 +9,23 @@ const files = {
 };
 
 test.each([
-  [undefined, { uid: 0, gid: 0, additionalGids: [], home: "/root" }],
-  ["", { uid: 0, gid: 0, additionalGids: [], home: "/root" }],
-  ["app", { uid: 1000, gid: 1001, additionalGids: [10, 50], home: "/srv/app" }],
-  ["1000", { uid: 1000, gid: 1001, additionalGids: [10, 50], home: "/srv/app" }],
+  [undefined, { uid: 0, gid: 0, additionalGids: [0], home: "/root" }],
+  ["", { uid: 0, gid: 0, additionalGids: [0], home: "/root" }],
+  ["app", { uid: 1000, gid: 1001, additionalGids: [10, 50, 1001], home: "/srv/app" }],
+  ["1000", { uid: 1000, gid: 1001, additionalGids: [10, 50, 1001], home: "/srv/app" }],
   // a name outweighs a number
-  ["77", { uid: 5, gid: 6, additionalGids: [], home: "/seventy" }],
-  ["app:1234", { uid: 1000, gid: 9, additionalGids: [], home: "/srv/app" }],
-  ["app:staff", { uid: 1000, gid: 50, additionalGids: [], home: "/srv/app" }],
-  ["4242", { uid: 4242, gid: 0, additionalGids: [], home: "/" }],
-  ["4242:7", { uid: 4242, gid: 7, additionalGids: [], home: "/" }],
-  [":staff", { uid: 0, gid: 50, additionalGids: [], home: "/root" }],
+  ["77", { uid: 5, gid: 6, additionalGids: [6], home: "/seventy" }],
+  ["app:1234", { uid: 1000, gid: 9, additionalGids: [9], home: "/srv/app" }],
+  ["app:staff", { uid: 1000, gid: 50, additionalGids: [50], home: "/srv/app" }],
+  ["4242", { uid: 4242, gid: 0, additionalGids: [0], home: "/" }],
+  ["4242:7", { uid: 4242, gid: 7, additionalGids: [7], home: "/" }],
+  [":staff", { uid: 0, gid: 50, additionalGids: [50], home: "/root" }],
 ])("%p", (wanted, user) => {
   expect(resolveUser(wanted, files)).toEqual(user);
 });
 
 test("groups can be added by name and number, each once", () => {
-  expect(resolveUser("app", files, ["root", "50", "3"]).additionalGids).toEqual([0, 3, 10, 50]);
+  expect(resolveUser("app", files, ["root", "50", "3"]).additionalGids).toEqual([0, 3, 10, 50, 1001]);
 });
 
 test.each([
@@ -39,7 +39,7 @@ test.each([
 });
 
 test("an image without the files knows root and numbers", () => {
-  expect(resolveUser(undefined, { passwd: "", group: "" })).toEqual({ uid: 0, gid: 0, additionalGids: [], home: "/" });
+  expect(resolveUser(undefined, { passwd: "", group: "" })).toEqual({ uid: 0, gid: 0, additionalGids: [0], home: "/" });
 });
 
 test("any files and any user give ids in range or an error of ours", () => {

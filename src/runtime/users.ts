@@ -82,7 +82,8 @@ export function resolveUser(
   const own =
     groupText === "" && entry ? groups.filter(({ members }) => members.includes(entry.name)).map((group) => group.gid) : [];
   const added = groupAdd.map((group) => groupId(group, groups));
-  const additionalGids = [...new Set([...own, ...added])].filter((other) => other !== gid).sort((a, b) => a - b);
+  // its own too: a file that denies something to that group denies it to a process that has changed its own (CVE-2022-36109)
+  const additionalGids = [...new Set([gid, ...own, ...added])].sort((a, b) => a - b);
   return { uid: entry?.uid ?? (id as number), gid, additionalGids, home: entry?.home || "/" };
 }
 

@@ -1,5 +1,6 @@
 import { follow } from "./channel.ts";
-import { environment, networkEndpoint, resources, restartPolicy } from "./container-request.ts";
+import { attachTo, buffered, spawnIn } from "./commands.ts";
+import { networkEndpoint, resources, restartPolicy } from "./container-request.ts";
 import { containerDetails } from "./details.ts";
 import { ExecError, isOnggiError, OnggiError } from "./errors.ts";
 import { Files } from "./files.ts";
@@ -14,9 +15,10 @@ import type {
   NetworkPlace,
   RestartOptions,
   SpawnOptions,
+  TerminalSize,
 } from "./options.ts";
 import { callOutput, type Output } from "./output.ts";
-import { type InputData, openProcess, type Process } from "./process.ts";
+import type { InputData, Process } from "./process.ts";
 import { milliseconds } from "./units.ts";
 import type { ContainerDetails, ExecResult, ExitStatus, FileChange, ProcessList, Stats } from "./values.ts";
 import { type Readiness, type ReadyContainer, untilReady } from "./wait.ts";
@@ -58,54 +60,23 @@ export class Container implements AsyncDisposable {
     command: readonly string[],
     { check, input, ...options }: ExecOptions & { check?: boolean; input?: InputData } = {},
   ): Promise<ExecResult> {
-    const process = await this.#spawn(command, options, input !== undefined);
-    const result = await buffered(process, input).catch(async (error: unknown) => {
-      await process[Symbol.asyncDispose]();
-      throw error;
-    });
+    const process = await spawnIn(this.#link, this.id, command, options, input !== undefined);
+    const result = await buffered(process, input);
     if (check && result.exitCode !== 0) throw new ExecError(command, result);
     return result;
   }
 
   /** Starts a command, with its streams. Throws where it cannot be started. Aborting `signal` kills it. */
   spawn(command: readonly string[], options: SpawnOptions = {}): Promise<Process> {
-    return this.#spawn(command, options, true);
+    return spawnIn(this.#link, this.id, command, options, true);
   }
 
-  /** The streams of the container's first process; input where the container was made with `stdin`. */
-  attach({ signal }: Cancellable = {}): Promise<Process> {
-    return openProcess({
-      runsWhen: "opened",
-      signal,
-      abort: (input) => input.detach(),
-      run: (handlers, cut) => {
-        const attach = { stdin: true, stdout: true, stderr: true };
-        return this.#link.call("attach", { container: this.id, attach, sigProxy: true }, handlers, cut);
-      },
-    });
-  }
-
-  #spawn(command: readonly string[], options: SpawnOptions, stdin: boolean): Promise<Process> {
-    const { env, user, workdir, privileged, tty, size, signal } = options;
-    const exec = {
-      command: [...command],
-      ...(env ? { env: environment(env) } : {}),
-      ...(user === undefined ? {} : { user }),
-      ...(workdir === undefined ? {} : { workdir }),
-      ...(privileged ? { privileged } : {}),
-      ...(tty ? { tty } : {}),
-      ...(stdin ? { openStdin: true } : {}),
-    };
-    const attach = { stdin, stdout: true, stderr: true };
-    return openProcess({
-      runsWhen: "told",
-      signal,
-      abort: (input) => input.signal("SIGKILL"),
-      run: (handlers, cut) => {
-        const request = { container: this.id, exec, attach, sigProxy: true, ...(size ? { size } : {}) };
-        return this.#link.call("exec", request, handlers, cut);
-      },
-    });
+  /**
+   * The streams of the container's first process; input where the container was made with `stdin`. With `start` a container that does not
+   * run is started for it, so that nothing is missed.
+   */
+  attach(options: Cancellable & { start?: boolean; size?: TerminalSize } = {}): Promise<Process> {
+    return attachTo(this.#link, this.id, options);
   }
 
   /** What the container has said so far; with `follow` also what it will. */
@@ -217,6 +188,17 @@ export class Container implements AsyncDisposable {
     return id;
   }
 
+  /** Its files as they are at one moment: what runs in it is frozen while they are read. docs/snapshots.md says what is promised. */
+  async snapshot({ name, keep = false, signal }: SnapshotOptions = {}): Promise<Snapshot> {
+    const request = { container: this.id, ...(name === undefined ? {} : { name }), ...(await this.#link.lease(keep)) };
+    return Snapshot.of(this.#link, await this.#link.call("snapshot", request, {}, signal), keep);
+  }
+
+  /** Containers like this one, on its files as they are now: all of them or none. Nothing is copied. Not from its processes. */
+  fork(count = 1, options: ForkOptions = {}): Promise<Forks> {
+    return forksOf(this.#link, this.id, count, options);
+  }
+
   /** All of its files, as a tar. */
   export({ signal }: Cancellable = {}): Output {
     return callOutput((stdout, cut) => this.#link.call("export", { container: this.id }, { stdout }, cut), signal);
@@ -273,6 +255,101 @@ export class Container implements AsyncDisposable {
   }
 }
 
+export interface SnapshotOptions extends Cancellable {
+  /** By default the container's with a number behind it: "web@1". */
+  readonly name?: string;
+  /** True: it stays when this process ends, and when its object's scope does. */
+  readonly keep?: boolean;
+}
+
+export interface ForkOptions extends Cancellable {
+  /** Of one fork; of several the beginning: NAME-1, NAME-2. */
+  readonly name?: string;
+  /** False: they wait for `start`. */
+  readonly start?: boolean;
+  readonly keep?: boolean;
+  /** When each of them is ready. */
+  readonly waitFor?: Readiness | readonly Readiness[];
+  readonly timeout?: Duration;
+}
+
+/** Containers whose files were another one's. The end of the scope of `await using` removes all of them. */
+export type Forks = Container[] & AsyncDisposable;
+
+/** A container's files as they were at one moment. It never changes, and needs its container no more. */
+export class Snapshot implements AsyncDisposable {
+  readonly id: string;
+  readonly name: string;
+  /** Bytes that it takes beside its container's image. */
+  readonly size: number;
+  readonly #link: Link;
+  readonly #keep: boolean;
+
+  private constructor(link: Link, { id, name, size }: SnapshotFacts, keep: boolean) {
+    this.#link = link;
+    this.id = id;
+    this.name = name;
+    this.size = size;
+    this.#keep = keep;
+  }
+
+  /** @internal */
+  static of(link: Link, facts: SnapshotFacts, keep: boolean): Snapshot {
+    return new Snapshot(link, facts, keep);
+  }
+
+  /** Containers as the one it is of, on these files: all of them or none. */
+  fork(count = 1, options: ForkOptions = {}): Promise<Forks> {
+    return forksOf(this.#link, this.id, count, options);
+  }
+
+  /** Its forks stay. */
+  async remove(): Promise<void> {
+    await this.#link.call("snapshotRemove", { snapshot: this.id });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#keep) return;
+    try {
+      await this.remove();
+    } catch (error) {
+      if (!isOnggiError(error, "snapshot_not_found")) throw error;
+    }
+  }
+}
+
+/** @internal */
+export interface SnapshotFacts {
+  readonly id: string;
+  readonly name: string;
+  readonly size: number;
+}
+
+async function forksOf(link: Link, reference: string, count: number, options: ForkOptions): Promise<Forks> {
+  const { name, start, keep = false, waitFor, timeout, signal } = options;
+  const request = {
+    container: reference,
+    count,
+    ...(name === undefined ? {} : { name }),
+    ...(start === undefined ? {} : { start }),
+    ...(await link.lease(keep)),
+  };
+  const { containers } = await link.call("fork", request, {}, signal);
+  const made = containers.map(({ id }) => Container.of(link, id, keep));
+  const removeAll = async (): Promise<void> => {
+    await Promise.all(made.map((one) => one[Symbol.asyncDispose]()));
+  };
+  const forks = Object.defineProperty(made, Symbol.asyncDispose, { value: removeAll }) as Forks;
+  if (!waitFor) return forks;
+  try {
+    await Promise.all(made.map((one) => one.waitFor(waitFor, { signal, ...(timeout === undefined ? {} : { timeout }) })));
+  } catch (error) {
+    await Promise.allSettled(made.map((one) => one.remove({ force: true })));
+    throw error;
+  }
+  return forks;
+}
+
 export interface StopOptions extends Cancellable {
   readonly timeout?: Duration | undefined;
   /** "SIGINT" */
@@ -288,15 +365,6 @@ export interface CommitOptions {
   readonly changes?: readonly string[];
   /** False: it goes on while its files are read. */
   readonly pause?: boolean;
-}
-
-async function buffered(process: Process, input: InputData | undefined): Promise<ExecResult> {
-  const reading = Promise.all([process.stdout.text(), process.stderr.text()]);
-  // read at once: a command that says much before it has read all must not wait for ever
-  reading.catch(() => {});
-  if (input !== undefined) await process.stdin.end(input);
-  const [stdout, stderr] = await reading;
-  return { exitCode: await process.exited, stdout, stderr };
 }
 
 const stopping = ({ timeout, stopSignal }: StopOptions): { timeout?: number; signal?: string } => ({

@@ -7,6 +7,7 @@ import type { LeaseReport } from "./lease.ts";
 import { Link } from "./link.ts";
 import { Networks } from "./networks.ts";
 import type { Cancellable, ConnectOptions, Duration } from "./options.ts";
+import { Snapshots } from "./snapshots.ts";
 import { moment } from "./units.ts";
 import type { EngineEvent, EngineInfo } from "./values.ts";
 import { Volumes } from "./volumes.ts";
@@ -28,6 +29,7 @@ export class Engine implements AsyncDisposable {
   readonly containers: Containers;
   readonly images: Images;
   readonly networks: Networks;
+  readonly snapshots: Snapshots;
   readonly volumes: Volumes;
   readonly #link: Link;
 
@@ -36,6 +38,7 @@ export class Engine implements AsyncDisposable {
     this.images = Images.of(this.#link);
     this.containers = Containers.of(this.#link, this.images);
     this.networks = Networks.of(this.#link);
+    this.snapshots = Snapshots.of(this.#link);
     this.volumes = Volumes.of(this.#link);
   }
 

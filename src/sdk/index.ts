@@ -15,7 +15,15 @@ import type { RunOptions } from "./containers.ts";
 import { Engine } from "./engine.ts";
 import type { ConnectOptions } from "./options.ts";
 
-export { type CommitOptions, Container, type StopOptions } from "./container.ts";
+export {
+  type CommitOptions,
+  Container,
+  type ForkOptions,
+  type Forks,
+  Snapshot,
+  type SnapshotOptions,
+  type StopOptions,
+} from "./container.ts";
 export { Containers, type ListOptions, type RunOptions } from "./containers.ts";
 export { Engine, type EventOptions } from "./engine.ts";
 export { type ErrorCode, ExecError, isOnggiError, OnggiError, WaitError } from "./errors.ts";
@@ -28,6 +36,7 @@ export { Network, type NetworkOptions, Networks } from "./networks.ts";
 export type * from "./options.ts";
 export { Output } from "./output.ts";
 export { Input, type InputData, Process } from "./process.ts";
+export { Snapshots } from "./snapshots.ts";
 export type * from "./values.ts";
 export { Volume, type VolumeOptions, Volumes } from "./volumes.ts";
 export {

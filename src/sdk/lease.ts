@@ -9,6 +9,7 @@ import { nodeTransport } from "./transport.ts";
 
 /** How long the next engine is waited for, in milliseconds, and how often it is looked for. */
 const PATIENCE = 60_000;
+const PATIENCE_AT_END = 5000;
 const PAUSE = 100;
 
 export interface LeaseReport {
@@ -25,8 +26,10 @@ export class Lease {
   readonly id: string;
   readonly #socket: string;
   #input: CallInput | undefined;
+  #connection: Socket | undefined;
   #ended: Promise<LeaseReport | undefined>;
   #isLost = false;
+  #isEnding = false;
 
   private constructor(socket: string, id: string) {
     this.#socket = socket;
@@ -49,9 +52,12 @@ export class Lease {
     return this.#isLost;
   }
 
-  /** Removes what was made under it. Resolves with what that was; undefined where the engine has gone. */
+  /** Removes what was made under it. Resolves with what that was; undefined where the engine has gone and does not come back soon. */
   async end(): Promise<LeaseReport | undefined> {
+    this.#isEnding = true;
     this.#isLost = true;
+    // now somebody waits for it
+    this.#connection?.ref();
     this.#input?.detach();
     return this.#ended.catch(() => undefined);
   }
@@ -60,15 +66,15 @@ export class Lease {
     let resume = false;
     let lostAt = 0;
     for (;;) {
-      let socket: Socket | undefined;
       const connect = nodeTransport((made) => {
-        socket = made;
+        this.#connection = made;
       });
       const told = (): void => {
         lostAt = 0;
         resume = true;
         // from now on it must not keep the process alive: what it is for begins when that ends
-        socket?.unref();
+        if (!this.#isEnding) this.#connection?.unref();
+        else this.#input?.detach();
         held();
       };
       const opened = (input: CallInput): void => {
@@ -84,11 +90,15 @@ export class Lease {
       }
       this.#input = undefined;
       lostAt ||= Date.now();
-      if (this.#isLost || Date.now() > lostAt + PATIENCE) {
+      if (Date.now() > lostAt + (this.#isEnding ? PATIENCE_AT_END : PATIENCE)) {
         this.#isLost = true;
         return undefined;
       }
-      await new Promise<void>((resolve) => setTimeout(resolve, PAUSE).unref());
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, PAUSE);
+        // who waits for its end waits for this
+        if (!this.#isEnding) timer.unref();
+      });
     }
   }
 }

@@ -90,7 +90,7 @@ export class Process implements AsyncDisposable {
     this.#control.input.resize(size);
   }
 
-  /** Leaves it running, without its streams; they end. */
+  /** Leaves it running, without its streams; they end, and `exited` resolves with 0. */
   detach(): void {
     this.#control.input.detach();
   }

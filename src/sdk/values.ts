@@ -270,6 +270,19 @@ export interface VolumeDetails {
   readonly containers: readonly string[];
 }
 
+export interface SnapshotSummary {
+  readonly id: string;
+  readonly name: string;
+  /** RFC 3339. */
+  readonly created: string;
+  /** The container it is of, as it was called then. */
+  readonly container: { readonly id: string; readonly name: string };
+  readonly image: string;
+  readonly imageId: string;
+  /** Bytes that it takes beside its container's image. */
+  readonly size: number;
+}
+
 export interface Pruned {
   /** Ids, or names of volumes. */
   readonly deleted: readonly string[];

@@ -78,6 +78,22 @@ export function unixConnect(dirFd: number, name: string, options: UnixOptions = 
   }
 }
 
+/** Connects to an address as it is written in NOTIFY_SOCKET: a path of at most 107 bytes, or "@NAME" without one, unix(7). */
+export function unixConnectTo(address: string, options: UnixOptions = {}): number {
+  const fd = open(options.type ?? SOCK.SOCK_STREAM, options.nonblock ?? false);
+  try {
+    const to = unixAddress("connect", address);
+    // the kernel takes all bytes of a name that has no path: there is no end to mark
+    const isAbstract = address.startsWith("@");
+    if (isAbstract) to[2] = 0;
+    sys("connect", address, fd, to, isAbstract ? to.length - 1 : to.length);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
 /** accept4(2). EAGAIN on a non-blocking socket with nobody waiting. */
 export const accept = (fd: number, nonblock = false): number =>
   sys("accept4", fd, fd, null, null, SOCK.SOCK_CLOEXEC | (nonblock ? SOCK.SOCK_NONBLOCK : 0));
@@ -188,6 +204,18 @@ export function peerCredentials(fd: number): PeerCredentials {
   const credentials = new Int32Array(3);
   sys("getsockopt", fd, fd, SO.SOL_SOCKET, SO.SO_PEERCRED, credentials, new Uint32Array([12]));
   return { pid: credentials[0]!, uid: credentials[1]! >>> 0, gid: credentials[2]! >>> 0 };
+}
+
+/** The supplementary groups of whoever connected, when the connection was made, SO_PEERGROUPS (Linux 4.13). */
+export function peerGroups(fd: number): number[] {
+  for (let room = 64; ; room *= 4) {
+    const groups = new Uint32Array(room);
+    const length = new Uint32Array([groups.byteLength]);
+    const result = sysRaw("getsockopt", fd, SO.SOL_SOCKET, SO.SO_PEERGROUPS, groups, length);
+    if (result === -errno.ERANGE) continue;
+    if (result < 0) throw new SysError("getsockopt", -result);
+    return [...groups.subarray(0, length[0]! / 4)];
+  }
 }
 
 /** Sets a socket option that is a number. */

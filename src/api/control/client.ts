@@ -18,6 +18,14 @@ const connect: Transport = async (path, events) => {
   });
 };
 
+/** One call to an engine that is known already. */
+export type Caller = <K extends CallName>(
+  name: K,
+  request: Calls[K]["request"],
+  handlers?: CallHandlers<K>,
+  signal?: AbortSignal,
+) => Promise<Calls[K]["result"]>;
+
 /** One call; see `callOver`. */
 export const call = <K extends CallName>(
   path: string,

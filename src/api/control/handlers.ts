@@ -1,6 +1,6 @@
 /** The control protocol's calls on top of the engine: shapes in, shapes out, no rule of the domain. */
 import { applyChanges, type ClientStreams, type Engine, Trace } from "../../engine/index.ts";
-import type { Image } from "../../engine/types.ts";
+import type { Image, Reloaded } from "../../engine/types.ts";
 import { streamOf } from "../../lib/streams.ts";
 import { fixedWidth } from "../../lib/time.ts";
 import type { AttachStreams, CallName } from "./protocol.ts";
@@ -34,7 +34,13 @@ const progressOf = (call: Call<CallName>) => (step: unknown) => void call.progre
 /** Runs `make` with an abort signal that follows the client. */
 const imageOptions = (call: Call<CallName>) => ({ signal: call.signal, progress: progressOf(call) });
 
-export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
+/** What concerns the engine's process. */
+export interface ProcessCalls {
+  shutdown(): void;
+  reload(): Reloaded;
+}
+
+export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): Handlers {
   const arrived = (how: "import" | "load", images: Image[]) => {
     for (const image of images) engine.images.arrived(image, how);
   };
@@ -42,7 +48,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
     ping: async () => ({ version: engine.status().version, pid: process.pid }),
     status: async () => engine.status(),
     settings: async () => engine.settings(),
-    reload: async () => engine.reload(),
+    reload: async () => reload(),
     shutdown: async () => {
       setTimeout(shutdown, 0);
       return {};
@@ -127,7 +133,7 @@ export function handlersOf(engine: Engine, shutdown: () => void): Handlers {
       }
     },
     update: async ({ request }) => ({
-      id: await engine.update(request.container, request.resources, request.restart),
+      id: await engine.update(request.container, request.resources, request.restart, request.changes),
       warnings: [],
     }),
     events: async (call) => {

@@ -21,6 +21,7 @@ import type {
   AttachRequest,
   ClonedVolume,
   ClusterStatus,
+  ContainerChanges,
   ContainerInfo,
   ContainerRequest,
   ContainerSummary,
@@ -228,8 +229,9 @@ export interface Calls {
     result: Record<never, never>;
     item: { samples: StatsSample[] };
   };
+  /** Of `changes` ports alone are changed while it runs; otherwise it is stopped and started. */
   update: {
-    request: { container: string; resources: Resources; restart?: RestartPolicy };
+    request: { container: string; resources: Resources; restart?: RestartPolicy; changes?: ContainerChanges };
     result: { id: string; warnings: string[] };
     item: never;
   };

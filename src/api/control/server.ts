@@ -1,5 +1,5 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
-import { listenAt, unlinkIfThere } from "../../lib/unix-listener.ts";
+import { type Bound, listenOn } from "../../lib/unix-listener.ts";
 import { decodeJson, encodeJson, type Frame, FrameDecoder, startsLikeHttp } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
@@ -51,14 +51,20 @@ export interface Call<K extends CallName> {
 export type Handlers = { [K in CallName]: (call: Call<K>) => Promise<Calls[K]["result"]> };
 
 export interface ServeOptions {
+  /** Where it listens; `fd`: a socket that is open there already. */
   path: string;
+  fd?: number | undefined;
   handlers: Handlers;
+  /** Who may open the socket, as in chmod(2) and chown(2), instead of its owner alone. */
+  access?: { mode: number; gid: number };
+  /** Throws an OnggiError for a call that this client, by the descriptor of its connection, may not make. */
+  authorize?: (fd: number, name: CallName, request: unknown) => void;
   /** Told of what handlers throw that is no OnggiError. */
   log?: (message: string) => void;
   /** Whether that is told of every call. */
   isDebugged?: () => boolean;
   /** Told the descriptor of the socket that listens. */
-  bound?: (fd: number) => void;
+  bound?: Bound;
   /** Seconds a client has to send its request. */
   requestTimeout?: number;
 }
@@ -71,50 +77,46 @@ export interface ControlServer {
 }
 
 /**
- * Listens on `path`, mode 0600, in place of whatever socket lies there: the caller holds the lock that makes this engine the
- * only one. The path is never missing while it is replaced. Throws what bind(2) says.
+ * Listens on `path`, unless it is listened at already, for its owner alone unless told otherwise, in place of whatever socket lies
+ * there: the caller holds the lock that makes this engine the only one. The path is never missing while it is replaced. Throws what
+ * bind(2) says.
  */
 export async function serve(options: ServeOptions): Promise<ControlServer> {
   const connections = new Set<ServerConnection>();
-  const listener = await listenAt(
-    options.path,
-    0o600,
-    (path) =>
-      Bun.listen<ServerConnection>({
-        unix: path,
-        socket: {
-          binaryType: "uint8array",
-          open(socket) {
-            const connection = new ServerConnection(socket, options, () => connections.delete(connection));
-            socket.data = connection;
-            connections.add(connection);
-            connection.welcome();
-            socket.timeout(options.requestTimeout ?? 10);
-          },
-          data: (socket, chunk) => socket.data.received(chunk),
-          drain: (socket) => socket.data.drained(),
-          // a client that has ended its side has gone: there is no half-open call
-          end: (socket) => socket.data.closed(),
-          close: (socket) => socket.data.closed(),
-          timeout: (socket) => socket.data.timedOut(),
-          error: (socket) => socket.data?.closed(),
-        },
-      }),
-    options.bound ? { bound: options.bound } : {},
-  );
+  const { path, fd, access = { mode: 0o600 }, bound } = options;
+  const socket: Bun.SocketHandler<ServerConnection> = {
+    binaryType: "uint8array",
+    open(socket) {
+      const connection = new ServerConnection(socket, options, () => connections.delete(connection));
+      socket.data = connection;
+      connections.add(connection);
+      connection.welcome();
+      socket.timeout(options.requestTimeout ?? 10);
+    },
+    data: (socket, chunk) => socket.data.received(chunk),
+    drain: (socket) => socket.data.drained(),
+    // a client that has ended its side has gone: there is no half-open call
+    end: (socket) => socket.data.closed(),
+    close: (socket) => socket.data.closed(),
+    timeout: (socket) => socket.data.timedOut(),
+    error: (socket) => socket.data?.closed(),
+  };
+  const listener = await listenOn<ServerConnection>(fd === undefined ? { path, ...access } : { fd }, { socket }, bound);
   return {
     get active() {
       return connections.size;
     },
     async close(grace = 2000) {
-      listener.stop();
-      unlinkIfThere(options.path);
+      listener.close();
       const deadline = Date.now() + grace;
       while (connections.size > 0 && Date.now() < deadline) await Bun.sleep(10);
       for (const connection of connections) connection.closed();
     },
   };
 }
+
+/** Bun's type does not tell of it. */
+const descriptorOf = (socket: object): number => (socket as { readonly fd: number }).fd;
 
 class ServerConnection {
   readonly #socket: Bun.Socket<ServerConnection>;
@@ -206,8 +208,9 @@ class ServerConnection {
   async #run(payload: RequestPayload): Promise<void> {
     try {
       const handler = this.#handler(payload);
-      const { isDebugged, log } = this.#options;
+      const { isDebugged, log, authorize } = this.#options;
       if (isDebugged?.()) log?.(`call ${payload.call}`);
+      authorize?.(descriptorOf(this.#socket), payload.call as CallName, payload.request);
       const result = await handler(this.#call(payload.call as CallName, payload.request));
       this.#finish(encodeJson(frame.result, result));
     } catch (error) {

@@ -4,6 +4,7 @@ export type { Configuration } from "../../engine/index.ts";
 export type {
   AnyNetwork,
   AttachFile,
+  ContainerChanges,
   ContainerInfo,
   ContainerLink,
   ContainerRequest,
@@ -45,6 +46,7 @@ export type {
   Node,
   PathStat,
   Pool,
+  PortReference,
   PortRequest,
   Published,
   PulledName,
@@ -58,6 +60,7 @@ export type {
   Resources,
   RestartPolicy,
   RuntimeInfo,
+  SecretRequest,
   SettingsReport,
   SnapshotInfo,
   SnapshotRequest,

@@ -23,7 +23,7 @@ test("what is not served is not called done", () => {
 });
 
 test("done, differing, absent", () => {
-  const common = { tag: "System", summary: "", method: "GET", answers: {}, run: () => json(200, {}) } as const;
+  const common = { tag: "System", summary: "", needs: "read", method: "GET", answers: {}, run: () => json(200, {}) } as const;
   const text = compatDocument(parseDockerOperations("A\tGET\t/a/{id}\nB\tGET\t/b\nC\tGET\t/c\n"), [
     operation({ ...common, id: "A", path: "/a/{name...}" }),
     operation({ ...common, id: "B", path: "/b", differs: "smaller" }),

@@ -19,13 +19,13 @@ const byStatus: Readonly<Record<number, string>> = {
   400: `command_not_executable command_not_found conflicting_limits
     decompression_limit duplicate_mount is_a_directory key_password
     layer_too_large mount_source_missing no_command not_a_device not_copied
-    not_a_directory not_permitted nothing_to_update paths_conflict runtime_not_found target_exists too_many_links
+    not_a_directory not_permitted nothing_to_update paths_conflict port_not_published runtime_not_found target_exists too_many_links
     too_many_layers too_many_mounts unknown_group unknown_user unmapped_id unsupported_here unsupported_spec usage
     volume_driver_unknown volume_not_empty`,
   401: "registry_unauthorized",
-  403: "address_in_use policy_refused rootfs_read_only signature_invalid signature_missing subnet_overlap volume_read_only",
+  403: "address_in_use authorization_denied policy_refused rootfs_read_only signature_invalid signature_missing subnet_overlap volume_read_only",
   404: "bootstrap_unknown manifest_unknown no_image",
-  409: "exec_running lease_ended lease_held mount_busy mount_covered not_attached not_running paused wrong_state",
+  409: "exec_running lease_ended lease_held mount_busy mount_covered not_attached not_running paused secrets_missing wrong_state",
   500: `cgroup_not_found invalid_cgroup_driver policy_invalid port_in_use registry_answer_invalid registry_config_invalid`,
   501: "no_logs",
   503: "addresses_exhausted cluster_unavailable engine_stopping listener_late",
@@ -56,6 +56,28 @@ const spoken: Readonly<Record<string, (message: string) => string>> = {
   network_exists: (message) => message.replace(/^there is a network (\S+) already.*$/s, "network with name $1 already exists"),
   volume_not_found: (message) => message.replace(/^no such volume: (.*); see .*$/s, "get $1: no such volume"),
   image_not_found: (message) => message.replace(/^no such image/, "No such image").replace(/; ".*$/, ""),
+  name_in_use: (message) =>
+    message.replace(
+      /^the container name "(.*)" is already in use by container (\w+);.*$/s,
+      'Conflict. The container name "/$1" is already in use by container "$2". You have to remove (or rename) that container to be able to reuse that name.',
+    ),
+  invalid_name: (message) =>
+    message.replace(/^container name "(.*)":.*$/s, "Invalid container name ($1), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"),
+  invalid_signal: (message) => message.replace(/^no such signal: (.*);.*$/s, "Invalid signal: $1"),
+  mount_source_missing: (message) =>
+    message.replace(
+      /^mount source (.*) for .*: no such file or directory$/s,
+      'invalid mount config for type "bind": bind source path does not exist: $1',
+    ),
+  wrong_state: (message) =>
+    message
+      .replace(/^cannot pause container (\S+): it is paused;.*$/s, "Container $1 is already paused")
+      .replace(/^cannot unpause container (\S+): it is .*$/s, "Container $1 is not paused")
+      .replace(/^cannot pause container (\S+): it is .*$/s, "Container $1 is not running")
+      .replace(
+        /^cannot remove container (\S+): it is (\w+);.*$/s,
+        'cannot remove container "$1": container is $2: stop the container before removing or force remove',
+      ),
   registry_unauthorized: (message) => message.replace('"onggi login"', '"docker login"'),
 };
 

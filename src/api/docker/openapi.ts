@@ -25,7 +25,7 @@ const failure: Json = {
 };
 
 function operationOf(operation: Operation): Json {
-  const { id, tag, summary, path, query = {}, body, bodyOptional, takes, hijacks, answers } = operation;
+  const { id, tag, summary, path, query = {}, body, bodyOptional, takes, hijacks, needs, answers } = operation;
   const inPath = [...path.matchAll(/\{(\w+)(?:\.\.\.)?\}/g)].map(([, name]) => ({
     name,
     in: "path",
@@ -46,6 +46,7 @@ function operationOf(operation: Operation): Json {
     ...(inPath.length + inQuery.length > 0 ? { parameters: [...inPath, ...inQuery] } : {}),
     ...(content ? { requestBody: { required: !bodyOptional, content } } : {}),
     ...(hijacks ? { "x-hijacks": true } : {}),
+    "x-needs": needs,
     responses: {
       ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, answerOf(answer)])),
       default: failure,

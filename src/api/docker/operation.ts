@@ -4,6 +4,7 @@
  */
 import type { Engine } from "../../engine/index.ts";
 import type { HttpAnswer, HttpRequest } from "../http/types.ts";
+import type { Role } from "../rights/types.ts";
 import type { Parameters, ValuesOf } from "./query.ts";
 import type { Schema } from "./schema.ts";
 
@@ -39,6 +40,8 @@ export interface Definition<Path extends string, P extends Parameters, B> {
   readonly id: string;
   readonly tag: Tag;
   readonly summary: string;
+  /** What a client must be allowed. */
+  readonly needs: Role;
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
   readonly path: Path;
   /** First version that has it, and the first that has not. */

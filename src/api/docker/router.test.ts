@@ -6,6 +6,8 @@ import type { Engine } from "../../engine/index.ts";
 import { OnggiError } from "../../lib/errors.ts";
 import { ByteSource } from "../http/source.ts";
 import type { HttpAnswer, HttpRequest } from "../http/types.ts";
+import { AuthorizationDenied, type Gate } from "../rights/rights.ts";
+import type { Role } from "../rights/types.ts";
 import { statusOfCode } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import { json, operation } from "./operation.ts";
@@ -17,21 +19,31 @@ import { withTable } from "./table.ts";
 
 const echo = [
   operation({
-    ...{ id: "Echo", tag: "System", summary: "", method: "POST", path: "/things/{id}/echo", answers: {} },
+    ...{ id: "Echo", tag: "System", summary: "", needs: "operate", method: "POST", path: "/things/{id}/echo", answers: {} },
     query: { all: q.bool(""), n: q.integer(""), filters: q.filters(["a"]), new: q.string("", { since: "1.40" }) },
     body: object({ Name: text(), Count: integer(), On: flag(), List: list(text()), Map: map(text()), Words: words() }),
     run: ({ path, query, body, version }) => json(200, { path, query, body, version }),
   }),
   operation({
-    ...{ id: "Long", tag: "Image", summary: "", method: "GET", path: "/images/{name...}/json", answers: {} },
+    ...{ id: "Long", tag: "Image", summary: "", needs: "operate", method: "GET", path: "/images/{name...}/json", answers: {} },
     run: ({ path }) => json(200, path),
   }),
   operation({
-    ...{ id: "Since", tag: "Image", summary: "", method: "GET", path: "/new", since: "1.30", until: "1.40", answers: {} },
+    ...{
+      id: "Since",
+      tag: "Image",
+      summary: "",
+      needs: "operate",
+      method: "GET",
+      path: "/new",
+      since: "1.30",
+      until: "1.40",
+      answers: {},
+    },
     run: () => json(200, {}),
   }),
   operation({
-    ...{ id: "Throws", tag: "Image", summary: "", method: "GET", path: "/throws/{code}", answers: {} },
+    ...{ id: "Throws", tag: "Image", summary: "", needs: "operate", method: "GET", path: "/throws/{code}", answers: {} },
     run: ({ path }) => {
       if (path.code === "bug") throw new TypeError("x is undefined");
       throw new OnggiError(path.code, "no such container: web; see onggi ps -a");
@@ -40,7 +52,13 @@ const echo = [
 ];
 
 const logged: string[] = [];
-const handler = dockerHandler({ engine: {} as Engine, operations: echo, version: "1", log: (line) => logged.push(line) });
+let role: Role = "admin";
+const gate: Gate = {
+  check(_, needed, what) {
+    if (role === "read" && needed !== "read") throw new AuthorizationDenied(`${what} is not for you`);
+  },
+};
+const handler = dockerHandler({ engine: {} as Engine, operations: echo, version: "1", log: (line) => logged.push(line), gate });
 
 function requestOf(method: string, target: string, body = "", headers: Record<string, string> = {}): HttpRequest {
   const source = new ByteSource({ pause() {}, resume() {} });
@@ -49,7 +67,16 @@ function requestOf(method: string, target: string, body = "", headers: Record<st
   source.end();
   const [path = "", query = ""] = target.split(/\?(.*)/s);
   const all = new Map(Object.entries({ host: "d", ...(body === "" ? {} : { "content-type": "application/json" }), ...headers }));
-  return { method, path, query, headers: all, framing: bytes.length, body: source, signal: new AbortController().signal };
+  return {
+    method,
+    path,
+    query,
+    headers: all,
+    framing: bytes.length,
+    body: source,
+    peer: { kind: "process", uid: 0, gids: [] },
+    signal: new AbortController().signal,
+  };
 }
 
 async function ask(method: string, target: string, body?: string, headers?: Record<string, string>) {
@@ -62,6 +89,24 @@ async function ask(method: string, target: string, body?: string, headers?: Reco
     value: said.startsWith("{") ? JSON.parse(said) : undefined,
   };
 }
+
+test("what a client may not do is 403, before its body is looked at", async () => {
+  role = "read";
+  const { status, value } = await ask("POST", "/things/a/echo", "no JSON");
+  role = "admin";
+  expect([status, value]).toEqual([403, { message: "Echo is not for you" }]);
+});
+
+test("every operation says what it needs, and what reads is never a change", () => {
+  for (const { id, needs, method } of operations) {
+    expect(["read", "operate", "admin"]).toContain(needs);
+    if (needs === "read" && id !== "ContainerWait") expect([id, /^(GET|HEAD)$/.test(method)]).toEqual([id, true]);
+  }
+  const ofFiles = operations.filter(({ path }) => /archive|export|attach|exec|\/get|\/create|\/build|\/load/.test(path));
+  const harmless = ["ExecInspect", "ExecResize", "BuildPrune"];
+  for (const { id, needs, tag } of ofFiles)
+    if (tag !== "Swarm" && !harmless.includes(id)) expect([id, needs]).toEqual([id, "admin"]);
+});
 
 test("versions are negotiated", async () => {
   expect((await ask("GET", "/images/a/json")).headers["Api-Version"]).toBe("1.54");

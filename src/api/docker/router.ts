@@ -1,6 +1,7 @@
 /** From a request to its operation: version, path, parameters, body, and errors in Docker's form. */
 import type { Engine } from "../../engine/index.ts";
 import type { HttpAnswer, HttpHandler, HttpRequest } from "../http/types.ts";
+import type { Gate } from "../rights/rights.ts";
 import { ApiError, failureAnswer, failureOf } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
@@ -130,10 +131,11 @@ export interface DockerApi {
   /** Of onggi. */
   readonly version: string;
   readonly log: (message: string) => void;
+  readonly gate: Gate;
 }
 
 /** The handler of Docker's API over an engine: it never throws. */
-export function dockerHandler({ engine, operations, version: ours, log }: DockerApi): HttpHandler {
+export function dockerHandler({ engine, operations, version: ours, log, gate }: DockerApi): HttpHandler {
   const methods = routesOf(operations);
   const common = {
     "Api-Version": NEWEST,
@@ -152,6 +154,7 @@ export function dockerHandler({ engine, operations, version: ours, log }: Docker
     const found = find(methods, request.method, path, version);
     if (!found) throw new ApiError(404, "page not found");
     const { operation } = found;
+    gate.check(() => request.peer, operation.needs, operation.id);
     const query = readQuery(operation.query ?? {}, request.query, version);
     const body = operation.body ? await readBody(request, operation.body, operation.bodyOptional ?? false) : undefined;
     const call = {

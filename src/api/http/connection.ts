@@ -1,4 +1,5 @@
 import { Outbox } from "../../lib/outbox.ts";
+import type { Peer } from "../rights/types.ts";
 import { headOf, isBodiless } from "./answer.ts";
 import { type BodyDecoder, bodyDecoder } from "./body.ts";
 import { HttpError } from "./errors.ts";
@@ -55,6 +56,8 @@ export class HttpConnection {
   readonly #handler: HttpHandler;
   readonly #log: (message: string) => void;
   readonly #outbox: Outbox;
+  readonly #askPeer: () => Peer;
+  #knownPeer: Peer | undefined;
   /** `head`: between requests; `busy`: one is read or answered; `raw`: taken over; `lingering`: ended, the client has not closed. */
   #state: "head" | "busy" | "raw" | "lingering" | "closed" = "head";
   /** Received and not used. */
@@ -67,8 +70,10 @@ export class HttpConnection {
   #bodyWanted = false;
   #gone: AbortController | undefined;
 
-  constructor(transport: Transport, handler: HttpHandler, log: (message: string) => void) {
+  /** `peer` is asked once, when a handler first wants to know. */
+  constructor(transport: Transport, handler: HttpHandler, log: (message: string) => void, peer: () => Peer) {
     this.#transport = transport;
+    this.#askPeer = peer;
     this.#handler = handler;
     this.#log = log;
     this.#outbox = new Outbox(transport);
@@ -199,6 +204,9 @@ export class HttpConnection {
       headers: head.headers,
       framing: head.framing,
       body,
+      get peer() {
+        return connection.#peer;
+      },
       get signal() {
         return connection.#signal();
       },
@@ -217,6 +225,11 @@ export class HttpConnection {
     } else {
       void this.#send(head, answer).catch((error: unknown) => this.#broken(error));
     }
+  }
+
+  get #peer(): Peer {
+    this.#knownPeer ??= this.#askPeer();
+    return this.#knownPeer;
   }
 
   #signal(): AbortSignal {

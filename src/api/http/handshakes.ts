@@ -1,3 +1,5 @@
+import { throttled } from "../../lib/throttled.ts";
+
 /** What of a socket counts while TLS is agreed on. */
 interface Shaking {
   readonly remoteAddress: string;
@@ -7,18 +9,14 @@ interface Shaking {
 
 /** Milliseconds a client may take to agree on TLS, however it dribbles. */
 const TIME = 10_000;
-/** Milliseconds in which one refusal is told, so that a port scan does not fill the log. */
-const TELL_EVERY = 1000;
 
 /** Sockets whose TLS handshake has not ended: nothing they send counts before it has, and shown the client's certificate to be good. */
 export class Handshakes {
   readonly #deadlines = new Map<Shaking, number>();
-  readonly #log: (message: string) => void;
-  #told = 0;
-  #untold = 0;
+  readonly #tell: (message: string) => void;
 
   constructor(log: (message: string) => void) {
-    this.#log = log;
+    this.#tell = throttled(log);
   }
 
   get size(): number {
@@ -50,14 +48,7 @@ export class Handshakes {
   }
 
   #refuse(socket: Shaking, reason: string): void {
-    const now = Date.now();
-    if (now - this.#told < TELL_EVERY) this.#untold++;
-    else {
-      const more = this.#untold > 0 ? ` (and ${this.#untold} more)` : "";
-      this.#log(`TLS handshake with ${socket.remoteAddress}${more}: ${reason}`);
-      this.#told = now;
-      this.#untold = 0;
-    }
+    this.#tell(`TLS handshake with ${socket.remoteAddress}: ${reason}`);
     socket.terminate();
   }
 }

@@ -58,7 +58,12 @@ const routes: Record<string, (request: HttpRequest) => HttpAnswer | Promise<Http
 
 beforeAll(async () => {
   const handler = (request: HttpRequest): HttpAnswer | Promise<HttpAnswer> => routes[request.path]?.(request) ?? { status: 404 };
-  server = await serveHttp({ at: { path, mode: 0o660 }, handler, log: (message) => logged.push(message) });
+  server = await serveHttp({
+    at: { path, mode: 0o660 },
+    handler,
+    log: (message) => logged.push(message),
+    processPeer: () => ({ kind: "process", uid: 0, gids: [] }),
+  });
 });
 
 afterAll(async () => {

@@ -1,6 +1,8 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import { systemCode } from "../../lib/socket-path.ts";
-import { listenAt, unlinkIfThere } from "../../lib/unix-listener.ts";
+import { listenOn, type UnixPlace } from "../../lib/unix-listener.ts";
+import { certificatePeer } from "../rights/certificate.ts";
+import type { Peer, ProcessPeer } from "../rights/types.ts";
 import { HttpConnection } from "./connection.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { HttpHandler } from "./types.ts";
@@ -17,7 +19,7 @@ import type { HttpHandler } from "./types.ts";
  */
 
 /** A unix socket, with its permissions as in chmod(2); or a port, for those who have a certificate. */
-export type Place = { readonly path: string; readonly mode: number; readonly gid?: number } | SecurePort;
+export type Place = UnixPlace | SecurePort;
 
 export interface SecurePort {
   readonly hostname: string;
@@ -37,6 +39,8 @@ export interface MutualTls {
 export interface HttpServerOptions {
   readonly at: Place;
   readonly handler: HttpHandler;
+  /** Who has connected to a unix socket, by its descriptor. */
+  readonly processPeer: (fd: number) => ProcessPeer;
   /** Told of what handlers throw, and of clients that are refused in the TLS handshake. */
   readonly log: (message: string) => void;
   /** Told the descriptor of the socket that listens. */
@@ -59,6 +63,15 @@ const KEEP_ALIVE = 15_000;
 
 type Data = HttpConnection | undefined;
 
+/** Bun's type does not tell of it. */
+const descriptorOf = (socket: Bun.Socket<Data>): number => (socket as unknown as { readonly fd: number }).fd;
+
+function certificateOf(socket: Bun.Socket<Data>): Uint8Array {
+  const { raw } = socket.getPeerCertificate() as { raw?: Uint8Array };
+  if (!raw) throw new Error("the client has no certificate");
+  return raw;
+}
+
 function listenSecurely({ hostname, port, tls }: SecurePort, socket: Bun.SocketHandler<Data>): Bun.TCPSocketListener<Data> {
   try {
     const secure = { ...tls, requestCert: true, rejectUnauthorized: true };
@@ -70,18 +83,19 @@ function listenSecurely({ hostname, port, tls }: SecurePort, socket: Bun.SocketH
 }
 
 /** Listens, in place of whatever socket lies at the path. Throws what bind(2) says, and for certificates that are none. */
-export async function serveHttp({ at, handler, log, bound }: HttpServerOptions): Promise<HttpServer> {
+export async function serveHttp({ at, handler, processPeer, log, bound }: HttpServerOptions): Promise<HttpServer> {
   const connections = new Set<HttpConnection>();
   const handshakes = new Handshakes(log);
   const begin = (socket: Bun.Socket<Data>): void => {
-    socket.data = new HttpConnection(socket, handler, log);
+    const peer = (): Peer => ("tls" in at ? certificatePeer(certificateOf(socket)) : processPeer(descriptorOf(socket)));
+    socket.data = new HttpConnection(socket, handler, log, peer);
     connections.add(socket.data);
   };
   const events: Bun.SocketHandler<Data> = {
     binaryType: "uint8array",
     open(socket) {
       if (connections.size + handshakes.size >= MAX_CONNECTIONS) socket.terminate();
-      else if ("path" in at) begin(socket);
+      else if (!("tls" in at)) begin(socket);
       else {
         socket.setKeepAlive(true, KEEP_ALIVE);
         socket.setNoDelay(true);
@@ -104,12 +118,7 @@ export async function serveHttp({ at, handler, log, bound }: HttpServerOptions):
     error: (socket) => socket.data?.closed(),
   };
   const listener =
-    "path" in at
-      ? await listenAt(at.path, at.mode, (unix) => Bun.listen<Data>({ unix, allowHalfOpen: true, socket: events }), {
-          ...(at.gid === undefined ? {} : { gid: at.gid }),
-          ...(bound ? { bound } : {}),
-        })
-      : listenSecurely(at, events);
+    "tls" in at ? listenSecurely(at, events) : await listenOn<Data>(at, { allowHalfOpen: true, socket: events }, bound);
   const watch = setInterval(() => {
     const now = Date.now();
     for (const connection of connections) if (connection.deadline <= now) connection.expire();
@@ -123,8 +132,8 @@ export async function serveHttp({ at, handler, log, bound }: HttpServerOptions):
     port: "port" in listener ? (listener.port as number) : undefined,
     async close(grace = 2000) {
       clearInterval(watch);
-      listener.stop();
-      if ("path" in at) unlinkIfThere(at.path);
+      if ("close" in listener) listener.close();
+      else listener.stop();
       const deadline = Date.now() + grace;
       const busy = (): boolean => [...connections].some((connection) => !connection.isIdle);
       while (busy() && Date.now() < deadline) await Bun.sleep(10);

@@ -1,4 +1,5 @@
 /** What an HTTP server of ours hands to its handler, and what it takes back. Types only. */
+import type { Peer } from "../rights/types.ts";
 import type { ByteSource } from "./source.ts";
 
 /** The head of one request, as it was sent and found to be sound. */
@@ -20,6 +21,8 @@ export interface HttpRequest extends Pick<RequestHead, "method" | "headers" | "f
   readonly path: string;
   /** Behind the "?", not decoded; empty when there is none. */
   readonly query: string;
+  /** Who asks. Throws where that is not known any more: the connection is gone. */
+  readonly peer: Peer;
   /** What the client sends; one reader. */
   readonly body: ByteSource;
   /** Aborted when the client has gone, or has ended its side while an answer is being made. */

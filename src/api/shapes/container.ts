@@ -69,7 +69,8 @@ const healthState = ({ status, failingStreak, log }: HealthState): object => ({
 });
 
 const hostConfig = (request: ContainerRequest): object => ({
-  Binds: (request.mounts ?? []).filter(({ type, source }) => type === "bind" || (type === "volume" && source)).map(bindText),
+  Binds: (request.mounts ?? []).filter((mount) => !isLong(mount) && mount.source).map(bindText),
+  ...((request.mounts ?? []).some(isLong) ? { Mounts: (request.mounts ?? []).filter(isLong).map(mountShape) } : {}),
   VolumesFrom: request.volumesFrom ?? null,
   LogConfig: logConfig(request.log),
   NetworkMode: request.network ?? request.networks?.[0]?.network ?? "bridge",
@@ -85,7 +86,7 @@ const hostConfig = (request: ContainerRequest): object => ({
   },
   AutoRemove: request.autoRemove ?? false,
   CgroupParent: request.cgroupParent ?? "",
-  Init: request.init ?? false,
+  ...(request.init === undefined ? {} : { Init: request.init }),
   Tmpfs: request.tmpfs ?? {},
   ShmSize: request.shmSize ?? 64 * 1024 * 1024,
   OomScoreAdj: request.oomScoreAdj ?? 0,
@@ -125,7 +126,7 @@ const isolation = (request: ContainerRequest): object => ({
 
 const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => ({
   Memory: resources.memory ?? 0,
-  MemorySwap: resources.memorySwap ?? 0,
+  MemorySwap: resources.memorySwap || 2 * (resources.memory ?? 0),
   MemoryReservation: resources.memoryReservation ?? 0,
   NanoCpus: resources.nanoCpus ?? 0,
   CpuShares: resources.cpuShares ?? 0,
@@ -188,6 +189,38 @@ const healthcheckConfig = (check: Required<HealthCheck>): object => ({
   Retries: check.retries,
 });
 
+/** It says what `-v` cannot: it was asked for by `--mount`. */
+const isLong = (mount: MountRequest): boolean => {
+  const { type, mode, createSource, readonly, nocopy, subpath, driver, driverOptions, labels } = mount;
+  if (type === "tmpfs" || type === "image") return true;
+  if (type === "bind") return mode === undefined && !createSource;
+  return mode === undefined && Boolean(readonly || nocopy || subpath || driver || driverOptions || labels);
+};
+
+/** As HostConfig.Mounts has it. */
+const mountShape = ({ type, source, target, readonly, options = [], nocopy, ...volume }: MountRequest): object => {
+  const { subpath, driver, driverOptions, labels } = volume;
+  const propagation = options.find((option) => /^r?(private|shared|slave)$/.test(option));
+  const size = options.find((option) => option.startsWith("size="))?.slice("size=".length);
+  const driverConfig = { ...(driver ? { Name: driver } : {}), ...(driverOptions ? { Options: driverOptions } : {}) };
+  const asked = {
+    ...(nocopy ? { NoCopy: true } : {}),
+    ...(labels ? { Labels: labels } : {}),
+    ...(subpath ? { Subpath: subpath } : {}),
+    ...(Object.keys(driverConfig).length > 0 ? { DriverConfig: driverConfig } : {}),
+  };
+  return {
+    Type: type,
+    ...(source ? { Source: source } : {}),
+    Target: target,
+    ...(readonly ? { ReadOnly: true } : {}),
+    ...(type === "bind" && propagation ? { BindOptions: { Propagation: propagation } } : {}),
+    ...(type === "tmpfs" && /^\d+$/.test(size ?? "") ? { TmpfsOptions: { SizeBytes: Number(size) } } : {}),
+    ...(type === "volume" && Object.keys(asked).length > 0 ? { VolumeOptions: asked } : {}),
+    ...(type === "image" && subpath ? { ImageOptions: { Subpath: subpath } } : {}),
+  };
+};
+
 const bindText = ({ source, target, readonly, options = [], mode }: MountRequest): string =>
   [source, target, mode ?? [...(readonly ? ["ro"] : []), ...options].join(",")].filter((part) => part !== "").join(":");
 
@@ -230,7 +263,7 @@ const portBindings = ({ publish = [] }: ContainerRequest): object =>
     }),
   );
 
-const networkSettings = ({ networks, ports, request, id }: ContainerInfo): object => {
+const networkSettings = ({ networks, ports, request, id, name }: ContainerInfo): object => {
   const first = networks.find(({ networkName }) => networkName === "bridge") ?? networks[0];
   const shared = request.network === undefined ? {} : { [request.network]: sharedEndpoint };
   return {
@@ -257,7 +290,7 @@ const networkSettings = ({ networks, ports, request, id }: ContainerInfo): objec
     MacAddress: first?.attached?.mac ?? "",
     Networks:
       networks.length > 0
-        ? Object.fromEntries(networks.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint)]))
+        ? Object.fromEntries(networks.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint, { id, name })]))
         : shared,
   };
 };
@@ -280,16 +313,10 @@ const sharedEndpoint = {
   DNSNames: null,
 };
 
-export const endpointSettings = ({
-  id,
-  network,
-  aliases,
-  links,
-  fixed,
-  attached,
-  gatewayPriority,
-  bandwidth,
-}: Endpoint): object => ({
+export const endpointSettings = (
+  { id, network, networkName, aliases, links, fixed, attached, gatewayPriority, bandwidth }: Endpoint,
+  container: Pick<ContainerInfo, "id" | "name">,
+): object => ({
   IPAMConfig:
     fixed.ipv4 === undefined && fixed.ipv6 === undefined
       ? null
@@ -310,6 +337,7 @@ export const endpointSettings = ({
   IPv6Gateway: attached?.ipv6Gateway ?? "",
   GlobalIPv6Address: attached?.ipv6 ?? "",
   GlobalIPv6PrefixLen: attached?.ipv6 ? attached.ipv6PrefixLength : 0,
-  DNSNames: aliases,
+  // the default network has no names
+  DNSNames: networkName === "bridge" ? null : [...new Set([container.name, ...aliases, container.id.slice(0, 12)])],
   Onggi: { ReceiveBytesPerSecond: bandwidth?.receive ?? 0, SendBytesPerSecond: bandwidth?.send ?? 0 },
 });

@@ -32,7 +32,7 @@ export interface CanonicalContext {
   base: string | undefined;
   /** What "~" is. */
   home: string | undefined;
-  /** Variables are not filled in: values that cannot be read stay as they are. */
+  /** Variables are not filled in: values that cannot be read stay as they are, and so do command lines. */
   lenient: boolean;
   warn(message: string): void;
 }
@@ -108,8 +108,8 @@ const named =
   (node) =>
     isText(node) ? map([[key, node]], node.at) : node;
 
-const words: Rule = (node, path, { problems, warn }) => {
-  if (!isText(node)) return node;
+const words: Rule = (node, path, { problems, warn, lenient }) => {
+  if (!isText(node) || lenient) return node;
   const split = shellWords(node.value);
   if (split === undefined) {
     problems.add(node.at, path, `${JSON.stringify(node.value)} has a quote that is not closed, or ends with a backslash`);

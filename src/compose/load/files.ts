@@ -26,10 +26,12 @@ export const diskFiles = (stdin: () => Promise<string>): FileSource => ({
     const found = await statOf(path);
     if (found === undefined) return undefined;
     if (found.isDirectory()) throw new OnggiError("not_a_file", `${path} is a directory; name a file in it`);
+    // pipes too: <(command) is one
+    if (!found.isFile() && !found.isFIFO()) throw new OnggiError("not_a_file", `${path} is no file`);
     if (found.size > limit) throw tooLarge(path, found.size, limit);
     return readFile(path, "utf8");
   },
-  exists: async (path) => path === "-" || ((await statOf(path))?.isFile() ?? false),
+  exists: async (path) => path === "-" || (await statOf(path))?.isDirectory() === false,
 });
 
 async function statOf(path: string) {

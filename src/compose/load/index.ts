@@ -28,7 +28,7 @@ import { withProfiles } from "./profiles.ts";
 import { record } from "./shape.ts";
 
 export { ComposeFileError } from "./problems.ts";
-export { selectServices } from "./profiles.ts";
+export { selectServices, withoutUnused } from "./profiles.ts";
 
 export interface LoadOptions extends Wanted {
   /** -p. */
@@ -171,5 +171,4 @@ async function readServiceFiles(service: Service, project: Project, model: MapNo
   if (labels.size > 0) service.labels = record([...labels, ...Object.entries(service.labels ?? {})]);
   problems.throwIfAny();
   delete service.env_file;
-  delete service.label_file;
 }

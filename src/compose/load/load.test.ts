@@ -1,29 +1,7 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables are the matter
 import { expect, test } from "bun:test";
-import { type LoadOptions, loadProject } from "./index.ts";
-import { memoryFiles } from "./memory-files.ts";
-
-const files = (named: Record<string, string>) =>
-  memoryFiles(
-    Object.fromEntries(Object.entries(named).map(([name, text]) => [name.startsWith("/") ? name : `/app/${name}`, text])),
-  );
-
-const load = (named: Record<string, string> | string, options: Partial<LoadOptions> = {}) =>
-  loadProject({
-    cwd: "/app",
-    environment: { HOME: "/home/me" },
-    source: files(typeof named === "string" ? { "compose.yaml": named } : named),
-    ...options,
-  });
-
-/** What is wrong, as the user reads it. */
-const refusal = async (named: Record<string, string> | string, options: Partial<LoadOptions> = {}): Promise<string> => {
-  try {
-    await load(named, options);
-  } catch (error) {
-    return (error as Error).message;
-  }
-  throw new Error("it was loaded");
-};
+import type { LoadOptions } from "./index.ts";
+import { load, refusal } from "./kit.ts";
 
 const service = async (yaml: string, options: Partial<LoadOptions> = {}) => {
   const lines = yaml.split("\n").map((line) => `    ${line}`);
@@ -123,4 +101,85 @@ test("what is wrong is told with its line, all of it at once, and what was meant
   expect(await refusal(`services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}`)).toContain(
     "dependency cycle detected: a -> b -> a",
   );
+});
+
+test.each([
+  ["mem_limit: 1q", "services.web.mem_limit: is the string"],
+  ["tty: maybe", "services.web.tty: is the string"],
+  ["scale: 1.5", "services.web.scale: is the number 1.5, but must be a whole number or a string"],
+  ["scale: -1", "services.web.scale: must be greater than or equal to 0"],
+  ['command: "echo \'x"', "has a quote that is not closed"],
+  ["ports: [a]", "services.web.ports[0]: "],
+  ["ports: [1-3:1-2]", "ranges of different sizes"],
+  ["ports: [127.0.1:80:80]", "is not an IP address"],
+  ["ports: [80/sctpx]", "is not a protocol"],
+  ["ports: [{published: 80}]", 'needs "target"'],
+  ["volumes: [a:b:c:d]", "has too many colons"],
+  ["volumes: ['data:']", "has an empty part"],
+  ["volumes: [{type: bind, target: /x}]", 'needs "source"'],
+  ["tmpfs: /x\n    volumes: [data:/x]", "target /x already mounted as tmpfs[0]"],
+  ["devices: [a:b:c:d]", "has too many colons"],
+  ["extra_hosts: [a]", "has no address"],
+  ["environment: ['A =1']", "ends with a space"],
+  ["stop_grace_period: 5x", "a span of time"],
+  ["networks: [nope]", "refers to undefined network nope"],
+  ["secrets: [nope]", "refers to undefined secret nope"],
+  ["configs: [nope]", "refers to undefined config nope"],
+  ["depends_on: [wbe]", 'depends on undefined service "wbe"; did you mean "web"?'],
+  ["depends_on: {web: {}}", 'needs "condition"'],
+  ["depends_on: [web]", "dependency cycle detected: web -> web"],
+  ["network_mode: host\n    networks: [default]", "excludes networks"],
+  ["healthcheck: {test: [curl]}", 'must start either by "CMD"'],
+  ["container_name: xx\n    scale: 2", "names one container"],
+  ["mem_limit: 1m\n    deploy: {resources: {limits: {memory: 2m}}}", "can't set distinct values on 'mem_limit'"],
+  ["env_file: none.env", "env file /app/none.env not found"],
+  ["label_file: none.labels", "label file /app/none.labels not found"],
+  ["restart: 5", "services.web.restart: is the number 5, but must be a string"],
+  ["pull_policy: sometimes", "which does not match"],
+  ["cap_add: [A, A, {}]", "cap_add[2]: is a mapping, but must be a string"],
+  ["gpus: [{count: 1, device_ids: [a]}]", "exclusive"],
+  ["build: {dockerfile: a, dockerfile_inline: b}", "exclude each other"],
+  ["develop: {watch: [{path: ., action: sync}]}", 'needs "target"'],
+])("%s is refused", async (line, message) => {
+  const text = `services:\n  web:\n    image: x\n    ${line}\nvolumes: {data: }`;
+  expect(await refusal(text)).toContain(message);
+  expect(await refusal(text)).toMatch(/^compose.yaml:\d+:\d+: services.web/);
+});
+
+test.each([
+  ["services: [a]", "compose.yaml:1:11: services: is a list, but must be a mapping"],
+  ["- a", "top-level object must be a mapping"],
+  ["", "says nothing"],
+  ["# nothing", "says nothing"],
+  ["servcies: {a: {image: x}}", 'servcies: is not known here; did you mean "services"?'],
+  ["services: {web: {}}", "has neither an image nor a build context"],
+  ["services: {a: {image: x}}\nsecrets: {s: {}}", "secrets.s: one of file, environment must be set"],
+  ["services: {a: {image: x}}\nsecrets: {s: {file: a, environment: b}}", "exclude each other"],
+  ["services: {a: {image: x}}\nvolumes: {v: {external: true, driver: x}}", 'conflicting parameters "external" and "driver"'],
+  ["services: {a: {image: x, container_name: cc}, b: {image: x, container_name: cc}}", "already in use by service a"],
+])("%j is refused", async (text, message) => {
+  expect(await refusal(text)).toContain(message);
+});
+
+test("a variable that is missing is told at its place", async () => {
+  const text = 'services:\n  web:\n    image: nginx:${TAG:?which one}\n    command: [a, "x ${"]\n';
+  expect(await refusal(text)).toBe(
+    [
+      "compose.yaml:3:18: services.web.image: required variable TAG is missing a value: which one",
+      'compose.yaml:4:20: services.web.command[1]: "${" is not a variable; write ${NAME}, ${NAME:-default}, or $$ for a dollar sign',
+    ].join("\n"),
+  );
+});
+
+test("what is odd is told once", async () => {
+  const told: string[] = [];
+  await load("version: '3'\nservices: {a: {image: x, hostname: $X, command: $X; b}}\nvolumes: {v: {external: {name: y}}}", {
+    warn: (message) => told.push(message),
+  });
+  expect(told).toEqual([
+    'The "X" variable is not set. Defaulting to a blank string.',
+    "/app/compose.yaml: the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion",
+    'services.a.command: no shell reads this, so "; b" is left out; write ["sh", "-c", "..."] to have one',
+    'volumes.v: external.name is deprecated; write "name" beside "external: true"',
+  ]);
 });

@@ -58,7 +58,7 @@ const allOf: Rule = (base, over, path) =>
     ? { ...base, ...over, entries: new Map([...base.entries, ...over.entries]) }
     : general(base, over, path);
 
-const whole = (item: Node): string => JSON.stringify(plain(item));
+const whole = (item: Node): string => (item.kind === "scalar" ? item.text : JSON.stringify(plain(item)));
 const entry =
   (key: string, fallback: (item: Node) => string = whole): ((item: Node) => string) =>
   (item) => {
@@ -153,3 +153,6 @@ const keysOfLists = new Patterns<(item: Node) => string>({
   "services.*.tmpfs": whole,
   "services.*.volumes": entry("target"),
 });
+
+/** Whether entries of a list or mapping there stand for what they are about: a port, a variable. */
+export const isMergedByKey = (path: Path): boolean => keysOfLists.at(path) !== undefined || rules.at(path) !== undefined;

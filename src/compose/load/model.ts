@@ -3,7 +3,7 @@ import { withExtended } from "./extends.ts";
 import { withIncludes } from "./include.ts";
 import { type Loading, readLayer, type Scope } from "./layer.ts";
 import { merge, withoutRepeats, withoutTags } from "./merge.ts";
-import { get, isNull, type MapNode, withEntry } from "./node.ts";
+import { get, isMap, isNull, type MapNode, mapValues, scalar, withEntry } from "./node.ts";
 import { shownFile } from "./problems.ts";
 
 /**
@@ -26,5 +26,17 @@ export async function loadModel(paths: readonly string[], scope: Scope, loading:
     const names = paths.map((path) => shownFile(path, loading.cwd)).join(", ");
     throw new OnggiError("empty_compose_file", `empty compose file: ${names} says nothing; write a service into it`);
   }
-  return withoutTags(model) as MapNode;
+  return withBuildContexts(withoutTags(model) as MapNode, loading.resolvePaths ? scope.directory : ".");
+}
+
+/** What is built without saying of what is built of the project's directory; known once all files are merged. */
+function withBuildContexts(model: MapNode, directory: string): MapNode {
+  const services = get(model, "services");
+  if (!isMap(services)) return model;
+  const whole = mapValues(services, (service) => {
+    const build = get(service, "build");
+    if (!isMap(service) || !isMap(build) || build.entries.has("context")) return service;
+    return withEntry(service, "build", withEntry(build, "context", scalar(directory, build.at)));
+  });
+  return withEntry(model, "services", whole);
 }

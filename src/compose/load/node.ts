@@ -86,13 +86,11 @@ export function mapValues(node: MapNode, change: (value: Node, key: string, entr
   return { ...node, entries };
 }
 
-/** As values of JSON. Objects have no prototype: every key is one of theirs. */
+/** As values of JSON. */
 export function plain(node: Node): unknown {
   if (node.kind === "scalar") return node.value;
   if (node.kind === "list") return node.items.map(plain);
-  const object = Object.create(null) as Record<string, unknown>;
-  for (const [key, { value }] of node.entries) object[key] = plain(value);
-  return object;
+  return Object.fromEntries([...node.entries].map(([key, { value }]) => [key, plain(value)]));
 }
 
 export type Path = readonly (string | number)[];

@@ -208,7 +208,12 @@ export const mount = object<Mount>({
   target: text,
   read_only: flag,
   consistency: text,
-  bind: object({ selinux: word<"z" | "Z">(), propagation: text, create_host_path: bool, recursive: text }),
+  bind: object({
+    selinux: word<"z" | "Z">(),
+    propagation: text,
+    create_host_path: printing(bool, (value, style) => (style === "docker" ? value || undefined : value)),
+    recursive: text,
+  }),
   volume: object({ labels: textDict, nocopy: flag, subpath: text }),
   tmpfs: object({ size: nonZero(bytes), mode }),
   image: object({ subpath: text }),

@@ -3,7 +3,10 @@ import { projectFile, projectNetwork, projectVolume } from "./parts.ts";
 import { service } from "./service.ts";
 import { record, type Style, sorted } from "./shape.ts";
 
-/** A project as Docker's compose prints it: the specification's keys in its order, names sorted. `config` writes this. */
+/**
+ * A project as Docker's compose prints it: the specification's keys in its order, names sorted. What label_file says is among the
+ * labels. `config` writes this.
+ */
 export function printedProject(project: Project, style: Style): Record<string, unknown> {
   const section = <T>(parts: Record<string, T>, print: (part: T, style: Style) => unknown): Record<string, unknown> =>
     record(sorted(parts).map(([name, part]) => [name, print(part, style)]));
@@ -17,7 +20,7 @@ export function printedProject(project: Project, style: Style): Record<string, u
   const given = Object.entries(sections).filter(([, parts]) => Object.keys(parts).length > 0);
   return {
     name: project.name,
-    services: section(project.services, service.print),
+    services: section(project.services, ({ label_file: _, ...rest }, style) => service.print(rest, style)),
     ...Object.fromEntries(given),
     ...project.extensions,
   };

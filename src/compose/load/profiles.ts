@@ -61,3 +61,24 @@ function among(service: Service, names: ReadonlySet<string>): Service {
   const left = Object.entries(depends_on ?? {}).filter(([name]) => names.has(name));
   return left.length === 0 ? rest : { ...rest, depends_on: record(left) };
 }
+
+/** The project without networks, volumes, configs, secrets and models that no enabled service uses. */
+export function withoutUnused(project: Project): Project {
+  const services = Object.values(project.services);
+  const used = <T>(parts: Record<string, T>, names: (service: Service) => readonly (string | undefined)[]): Record<string, T> => {
+    const wanted = new Set(services.flatMap(names));
+    return record(Object.entries(parts).filter(([name]) => wanted.has(name)));
+  };
+  return {
+    ...project,
+    networks: used(project.networks, ({ networks }) => Object.keys(networks ?? {})),
+    volumes: used(project.volumes, ({ volumes }) =>
+      (volumes ?? []).map(({ type, source }) => (type === "volume" ? source : undefined)),
+    ),
+    configs: used(project.configs, ({ configs }) => (configs ?? []).map(({ source }) => source)),
+    secrets: used(project.secrets, ({ secrets, build }) =>
+      [...(secrets ?? []), ...(build?.secrets ?? [])].map(({ source }) => source),
+    ),
+    models: used(project.models, ({ models }) => Object.keys(models ?? {})),
+  };
+}

@@ -1,6 +1,7 @@
 import type { ErrorObject } from "ajv";
 import validate from "../../../build/compose-schema.js";
 import { similar } from "../../lib/similar.ts";
+import { isMergedByKey } from "./merge.ts";
 import { type MapNode, type Node, type Path, plain, positionOf } from "./node.ts";
 import type { Problems } from "./problems.ts";
 
@@ -11,7 +12,7 @@ import type { Problems } from "./problems.ts";
 export function checkSchema(node: MapNode, problems: Problems): void {
   if (validate(plain(node))) return;
   const seen = new Set<string>();
-  for (const error of telling(validate.errors ?? [])) {
+  for (const error of telling(validate.errors ?? [], node)) {
     const path = pathOf(error.instancePath, node);
     const [at, message, key] = words(error, valueAt(node, path));
     const whole = key === undefined ? path : [...path, key];
@@ -39,6 +40,16 @@ const child = (node: Node | undefined, part: string | number): Node | undefined 
 
 const valueAt = (root: Node, path: Path): Node | undefined => path.reduce<Node | undefined>(child, root);
 
+/**
+ * The value that is right for all that an error says, if it is: lists that are merged by key may say a thing twice, and a file that
+ * says when a dependency is ready may be merged into the one that does not.
+ */
+function forgivenAt({ keyword, params, instancePath }: ErrorObject, root: Node): string[] {
+  if (keyword === "uniqueItems" && isMergedByKey(pathOf(instancePath, root))) return [instancePath];
+  const dependsOn = /^(.*\/depends_on)\/[^/]*$/.exec(instancePath);
+  return keyword === "required" && params.missingProperty === "condition" && dependsOn !== null ? [dependsOn[1]!] : [];
+}
+
 /** Keywords that only sum up what others say. */
 const SUMMARIES = new Set(["oneOf"]);
 
@@ -46,11 +57,12 @@ const SUMMARIES = new Set(["oneOf"]);
  * Of what ajv says, what helps. A value that may have several forms fails all of them: told is what is wrong with the form it has,
  * and only if it has none, which forms there are.
  */
-function telling(errors: readonly ErrorObject[]): ErrorObject[] {
-  // a file that gives depends_on's condition may be merged into this one; whether any does is seen then
-  let kept = errors.filter(
-    ({ params, instancePath }) => !(params.missingProperty === "condition" && /\/depends_on\/[^/]*$/.test(instancePath)),
-  );
+function telling(errors: readonly ErrorObject[], root: Node): ErrorObject[] {
+  const forgiven = new Set(errors.flatMap((error) => forgivenAt(error, root)));
+  let kept = errors.filter((error) => {
+    const isForm = SUMMARIES.has(error.keyword) || error.keyword === "type";
+    return forgivenAt(error, root).length === 0 && !(isForm && forgiven.has(error.instancePath));
+  });
   const choices = errors
     .filter(({ keyword }) => SUMMARIES.has(keyword))
     .sort((a, b) => b.instancePath.length - a.instancePath.length);

@@ -31,6 +31,7 @@ import {
   nonZero,
   nullable,
   object,
+  printing,
   type Shape,
   text,
   textDict,
@@ -38,11 +39,19 @@ import {
   word,
 } from "./shape.ts";
 
-const rate = object<{ path: string; rate: number }>({ path: text, rate: bytes });
+/** Docker's JSON has these keys as Go's fields are called. */
+const goFields = <T extends object>(inner: Codec<T>): Codec<T> =>
+  printing(inner, (value, style) => {
+    const printed = inner.print(value, style) as Record<string, unknown>;
+    if (style !== "docker") return printed;
+    return Object.fromEntries(Object.entries(printed).map(([key, item]) => [key[0]!.toUpperCase() + key.slice(1), item]));
+  });
+
+const rate = goFields(object<{ path: string; rate: number }>({ path: text, rate: bytes }));
 
 const blockIo = object<BlockIo>({
   weight: integer,
-  weight_device: list(object<{ path: string; weight: number }>({ path: text, weight: integer })),
+  weight_device: list(goFields(object<{ path: string; weight: number }>({ path: text, weight: integer }))),
   device_read_bps: list(rate),
   device_read_iops: list(rate),
   device_write_bps: list(rate),

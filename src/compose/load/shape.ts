@@ -11,7 +11,7 @@ import { found } from "./schema.ts";
  */
 export interface Codec<T> {
   read: Reader<T>;
-  /** As Docker's compose prints it. */
+  /** Undefined: not at all. */
   print(value: T, style: Style): unknown;
   /** What JSON has where there is none; most things are left out. */
   absent?: unknown;
@@ -19,11 +19,8 @@ export interface Codec<T> {
 
 export type Reader<T> = (node: Node, path: Path, problems: Problems) => T | undefined;
 
-/** Docker's JSON names some things that are not there, and leaves out extensions. */
-export interface Style {
-  absent: boolean;
-  extensions: boolean;
-}
+/** How to print: as YAML, as JSON, or as Docker's compose makes JSON to tell services from others, whatever that leaves out. */
+export type Style = "yaml" | "json" | "docker";
 
 export type Shape<T> = { readonly [K in Exclude<keyof T, "extensions">]-?: Codec<Exclude<T[K], undefined>> };
 
@@ -57,10 +54,11 @@ export function object<T extends object>(shape: Shape<T>): Codec<T> {
     const result: Record<string, unknown> = {};
     for (const [key, { print, absent }] of codecs) {
       const item = (value as Record<string, unknown>)[key];
-      if (item !== undefined && item !== null) result[key] = print(item, style);
-      else if (style.absent && absent !== undefined) result[key] = absent;
+      const printed = item === undefined || item === null ? undefined : print(item, style);
+      if (printed !== undefined) result[key] = printed;
+      else if (style !== "yaml" && absent !== undefined) result[key] = absent;
     }
-    return style.extensions ? Object.assign(result, (value as { extensions?: object }).extensions) : result;
+    return style === "docker" ? result : Object.assign(result, (value as { extensions?: object }).extensions);
   };
   return { read, print };
 }

@@ -22,6 +22,7 @@ export const archiveInfo = operation({
   id: "ContainerArchiveInfo",
   tag: "Container",
   summary: "what is at a path, in the header X-Docker-Container-Path-Stat: base64 of JSON",
+  needs: "admin",
   method: "HEAD",
   path: "/containers/{id}/archive",
   query: { path: where },
@@ -36,6 +37,7 @@ export const archive = operation({
   id: "ContainerArchive",
   tag: "Container",
   summary: "what is at a path as a tar, and X-Docker-Container-Path-Stat",
+  needs: "admin",
   method: "GET",
   path: "/containers/{id}/archive",
   query: { path: where },
@@ -53,6 +55,7 @@ export const putArchive = operation({
   id: "PutContainerArchive",
   tag: "Container",
   summary: "unpack a tar, plain or compressed, in a directory of a container",
+  needs: "admin",
   method: "PUT",
   path: "/containers/{id}/archive",
   query: {

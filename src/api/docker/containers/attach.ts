@@ -7,6 +7,7 @@ export const attach = operation({
   id: "ContainerAttach",
   tag: "Container",
   summary: "a container's streams, of this run or, if it does not run, of its next from the first byte on",
+  needs: "admin",
   method: "POST",
   path: "/containers/{id}/attach",
   query: {
@@ -39,6 +40,7 @@ export const resize = operation({
   id: "ContainerResize",
   tag: "Container",
   summary: "tell a container's terminal its size",
+  needs: "operate",
   method: "POST",
   path: "/containers/{id}/resize",
   query: { h: q.integer("rows"), w: q.integer("columns") },

@@ -1,3 +1,5 @@
+import { OnggiError } from "../../../lib/errors.ts";
+import { ApiError, failureOf } from "../errors.ts";
 import { json, operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { object } from "../schema.ts";
@@ -9,6 +11,7 @@ export const create = operation({
   id: "ContainerCreate",
   tag: "Container",
   summary: "make a container",
+  needs: "admin",
   method: "POST",
   path: "/containers/create",
   query: {
@@ -19,8 +22,15 @@ export const create = operation({
   answers: { 201: "its id, and what should be heard", 404: "no such image", 409: "the name is in use" },
   differs: "what onggi does not do is refused, and named: see api.md",
   run: async ({ engine, query, body }) => {
-    const { id, warnings } = await engine.create(containerRequestOf(body, query.name, query.platform));
-    return json(201, { Id: id, Warnings: [...warnings] });
+    try {
+      const { id, warnings } = await engine.create(containerRequestOf(body, query.name, query.platform));
+      return json(201, { Id: id, Warnings: [...warnings] });
+    } catch (error) {
+      const { status, message } = failureOf(error);
+      if (status !== 404 || (error instanceof OnggiError && /^(image|platform)_not_found$/.test(error.code))) throw error;
+      // to clients 404 is a missing image, which they pull
+      throw new ApiError(400, message);
+    }
   },
 });
 
@@ -28,6 +38,7 @@ export const update = operation({
   id: "ContainerUpdate",
   tag: "Container",
   summary: "change limits and the restart policy of a container",
+  needs: "admin",
   method: "POST",
   path: "/containers/{id}/update",
   body: object({ ...resourceFields, RestartPolicy: restartPolicy }),

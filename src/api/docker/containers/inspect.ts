@@ -13,6 +13,7 @@ export const inspect = operation({
   id: "ContainerInspect",
   tag: "Container",
   summary: "everything about a container",
+  needs: "read",
   method: "GET",
   path: "/containers/{id}/json",
   query: { size: q.bool("with what it takes of the disk") },

@@ -36,7 +36,7 @@ function summaryShape(summary: ContainerSummary, info: ContainerInfo, usage: Dis
     Status: summary.status,
     HostConfig: { NetworkMode: request.network ?? request.networks?.[0]?.network ?? "bridge" },
     NetworkSettings: {
-      Networks: Object.fromEntries(networks.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint)])),
+      Networks: Object.fromEntries(networks.map((endpoint) => [endpoint.networkName, endpointSettings(endpoint, info)])),
     },
     Mounts: info.mounts.map(mountPoint),
   };
@@ -46,6 +46,7 @@ export const list = operation({
   id: "ContainerList",
   tag: "Container",
   summary: "containers, newest first",
+  needs: "read",
   method: "GET",
   path: "/containers/json",
   query: {

@@ -35,6 +35,7 @@ export const logs = operation({
   id: "ContainerLogs",
   tag: "Container",
   summary: "what a container has written",
+  needs: "read",
   method: "GET",
   path: "/containers/{id}/logs",
   query: {

@@ -73,6 +73,7 @@ export const stats = operation({
   id: "ContainerStats",
   tag: "Container",
   summary: "what a container uses, every second",
+  needs: "read",
   method: "GET",
   path: "/containers/{id}/stats",
   query: {

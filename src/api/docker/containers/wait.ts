@@ -9,6 +9,7 @@ export const wait = operation({
   id: "ContainerWait",
   tag: "Container",
   summary: "wait until a container has ended; the head is sent at once, the answer when it has",
+  needs: "read",
   method: "POST",
   path: "/containers/{id}/wait",
   query: { condition: q.string(`${conditions.join(", ")}; absent: not-running`, { since: "1.30" }) },

@@ -32,6 +32,7 @@ export const get = operation({
   id: "ImageGet",
   tag: "Image",
   summary: "an image as an archive; of a name without a tag all its tags",
+  needs: "admin",
   method: "GET",
   path: "/images/{name...}/get",
   query: { platform: only },
@@ -43,6 +44,7 @@ export const getAll = operation({
   id: "ImageGetAll",
   tag: "Image",
   summary: "several images as one archive, each layer once",
+  needs: "admin",
   method: "GET",
   path: "/images/get",
   query: { names: q.strings("names or ids"), platform: only },
@@ -57,6 +59,7 @@ export const load = operation({
   id: "ImageLoad",
   tag: "Image",
   summary: "images out of an archive: docker-archive or OCI, plain or compressed",
+  needs: "admin",
   method: "POST",
   path: "/images/load",
   query: {

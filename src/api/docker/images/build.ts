@@ -13,7 +13,14 @@ const none = (): never => {
 const answers = { 501: "there is no builder" } as const;
 
 export const build = operation({
-  ...{ id: "ImageBuild", tag: "Image", summary: "not served: there is no builder", method: "POST", path: "/build" },
+  ...{
+    id: "ImageBuild",
+    needs: "admin",
+    tag: "Image",
+    summary: "not served: there is no builder",
+    method: "POST",
+    path: "/build",
+  },
   takes: "application/x-tar",
   answers,
   differs: "501: there is no builder",
@@ -21,7 +28,14 @@ export const build = operation({
 });
 
 export const session = operation({
-  ...{ id: "Session", tag: "Image", summary: "not served: there is no builder", method: "POST", path: "/session" },
+  ...{
+    id: "Session",
+    needs: "admin",
+    tag: "Image",
+    summary: "not served: there is no builder",
+    method: "POST",
+    path: "/session",
+  },
   answers,
   differs: "501: there is no builder",
   run: none,
@@ -31,6 +45,7 @@ export const buildPrune = operation({
   id: "BuildPrune",
   tag: "Image",
   summary: "nothing: without a builder there is no cache of one (system prune asks for this)",
+  needs: "operate",
   method: "POST",
   path: "/build/prune",
   differs: "nothing is pruned: there is no builder",

@@ -39,6 +39,7 @@ export const commit = operation({
   id: "ImageCommit",
   tag: "Image",
   summary: "make an image of a container",
+  needs: "admin",
   method: "POST",
   path: "/commit",
   query: {

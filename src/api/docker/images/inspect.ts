@@ -63,6 +63,7 @@ export const inspect = operation({
   id: "ImageInspect",
   tag: "Image",
   summary: "everything about an image",
+  needs: "read",
   method: "GET",
   path: "/images/{name...}/json",
   query: {
@@ -83,6 +84,7 @@ export const history = operation({
   id: "ImageHistory",
   tag: "Image",
   summary: "what an image's layers were made by, the last first",
+  needs: "read",
   method: "GET",
   path: "/images/{name...}/history",
   query: { platform: platform("of a name with several images the one for this", { since: "1.48" }) },

@@ -26,6 +26,7 @@ export const list = operation({
   id: "ImageList",
   tag: "Image",
   summary: "images, newest first",
+  needs: "read",
   method: "GET",
   path: "/images/json",
   query: {

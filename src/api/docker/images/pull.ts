@@ -85,6 +85,7 @@ export const create = operation({
   id: "ImageCreate",
   tag: "Image",
   summary: "bring an image from a registry, or make one of a tar of files",
+  needs: "admin",
   method: "POST",
   path: "/images/create",
   query: {

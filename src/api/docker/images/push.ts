@@ -11,6 +11,7 @@ export const push = operation({
   id: "ImagePush",
   tag: "Image",
   summary: "send an image to the registry its name says",
+  needs: "admin",
   method: "POST",
   path: "/images/{name...}/push",
   query: {

@@ -12,6 +12,7 @@ export const tag = operation({
   id: "ImageTag",
   tag: "Image",
   summary: "give an image a name more",
+  needs: "admin",
   method: "POST",
   path: "/images/{name...}/tag",
   query: { repo: q.string("the name without its tag"), tag: q.string("absent: latest") },
@@ -63,6 +64,7 @@ export const remove = operation({
   id: "ImageDelete",
   tag: "Image",
   summary: "remove a name of an image, and the image with its last name",
+  needs: "operate",
   method: "DELETE",
   path: "/images/{name...}",
   query: {
@@ -94,6 +96,7 @@ export const prune = operation({
   id: "ImagePrune",
   tag: "Image",
   summary: "remove images that nothing needs and that have no name",
+  needs: "operate",
   method: "POST",
   path: "/images/prune",
   query: { filters: q.filters(["dangling", "label", "label!", "until"]) },

@@ -66,6 +66,7 @@ export const create = operation({
   id: "NetworkCreate",
   tag: "Network",
   summary: "make a network",
+  needs: "admin",
   method: "POST",
   path: "/networks/create",
   body: request,

@@ -8,6 +8,7 @@ export const list = operation({
   id: "NetworkList",
   tag: "Network",
   summary: "networks",
+  needs: "read",
   method: "GET",
   path: "/networks",
   query: { filters: q.filters("dangling driver id label name scope type".split(" ")) },
@@ -32,6 +33,7 @@ export const inspect = operation({
   id: "NetworkInspect",
   tag: "Network",
   summary: "everything about a network",
+  needs: "read",
   method: "GET",
   path: "/networks/{id}",
   query: {

@@ -7,6 +7,7 @@ const NONE = "plugins are not supported: network and volume drivers are built in
 
 const list = operation({
   id: "PluginList",
+  needs: "read",
   tag: "Plugin",
   summary: "plugins: none",
   method: "GET",
@@ -23,7 +24,7 @@ const wordsOf = (target: string): [Operation["method"], string] => target.split(
 const refusal = (id: string, target: string): Operation => {
   const [method, path] = wordsOf(target);
   return operation({
-    ...{ id, tag: "Plugin", method, path, since: "1.25" },
+    ...{ id, tag: "Plugin", needs: "admin", method, path, since: "1.25" },
     summary: "refused: there are no plugins",
     answers: { 501: NONE },
     differs: "501: there are no plugins",
@@ -37,7 +38,7 @@ const refusal = (id: string, target: string): Operation => {
 const missing = (id: string, target: string, since = "1.25"): Operation => {
   const [method, path] = wordsOf(target);
   return operation({
-    ...{ id, tag: "Plugin", method, path: path as "/plugins/{name...}", since },
+    ...{ id, tag: "Plugin", needs: method === "GET" ? "read" : "admin", method, path: path as "/plugins/{name...}", since },
     summary: "not found: there are no plugins",
     answers: { 404: "no such plugin" },
     differs: "always 404: there are no plugins",

@@ -7,6 +7,7 @@ export const df = operation({
   id: "SystemDataUsage",
   tag: "System",
   summary: "what images, containers and volumes take of the disk",
+  needs: "read",
   method: "GET",
   path: "/system/df",
   query: { type: q.strings("of these alone: container, image, volume, build-cache", { since: "1.42" }) },

@@ -43,6 +43,7 @@ export const events = operation({
   id: "SystemEvents",
   tag: "System",
   summary: "what happens, one JSON object after the other, as it happens",
+  needs: "read",
   method: "GET",
   path: "/events",
   query: {

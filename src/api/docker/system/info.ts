@@ -39,6 +39,7 @@ export const info = operation({
   id: "SystemInfo",
   tag: "System",
   summary: "the engine, its host and what lies on it",
+  needs: "read",
   method: "GET",
   path: "/info",
   answers: { 200: "what there is" },
@@ -60,7 +61,7 @@ export const info = operation({
       SystemStatus: null,
       Plugins: {
         Volume: ["local"],
-        Network: ["bridge", "host", "macvlan", "null"],
+        Network: ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"],
         Authorization: null,
         Log: ["cri", "journald", "json-file", "local", "none", "syslog"],
       },

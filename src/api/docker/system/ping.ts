@@ -18,6 +18,7 @@ const described = {
 export const ping = operation({
   ...described,
   id: "SystemPing",
+  needs: "read",
   method: "GET",
   run: () => ({ status: 200, headers, body: "OK" }),
 });
@@ -25,6 +26,7 @@ export const ping = operation({
 export const pingHead = operation({
   ...described,
   id: "SystemPingHead",
+  needs: "read",
   method: "HEAD",
   run: () => ({ status: 200, headers, body: "OK" }),
 });

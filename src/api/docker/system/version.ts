@@ -22,6 +22,7 @@ export const version = operation({
   id: "SystemVersion",
   tag: "System",
   summary: "versions of the engine, its API and its kernel",
+  needs: "read",
   method: "GET",
   path: "/version",
   answers: { 200: "versions" },

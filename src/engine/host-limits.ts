@@ -1,0 +1,46 @@
+/** Limits that no container of this host can have: they are refused when it is made, in the words of Docker's daemon. */
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { OnggiError } from "../lib/errors.ts";
+import { signalNumber } from "./stop.ts";
+import type { ContainerRequest, Resources } from "./types.ts";
+
+/** Bytes below which no process can be started in a group. */
+const LEAST_MEMORY = 6 * 2 ** 20;
+const BILLION = 1_000_000_000;
+
+/** Throws `invalid_limit`, and `invalid_signal` for a stop signal that there is not. */
+export function checkHost({ resources = {}, stopSignal }: ContainerRequest): void {
+  if (stopSignal) signalNumber(stopSignal);
+  checkLimits(resources);
+}
+
+/** As above; also for what `update` changes. */
+export function checkLimits({ memory = 0, nanoCpus = 0, cpusetCpus = "", cpusetMems = "" }: Resources): void {
+  if (memory > 0 && memory < LEAST_MEMORY) throw invalid("Minimum memory limit allowed is 6MB");
+  const cpus = availableParallelism();
+  if (nanoCpus > cpus * BILLION)
+    throw invalid(`Range of CPUs is from 0.01 to ${cpus.toFixed(2)}, as there are only ${cpus} CPUs available`);
+  if (cpusetCpus !== "") checkSet("CPUs", cpusetCpus, "/sys/devices/system/cpu/online");
+  if (cpusetMems !== "") checkSet("memory nodes", cpusetMems, "/sys/devices/system/node/online");
+}
+
+const invalid = (message: string): OnggiError => new OnggiError("invalid_limit", message);
+
+/** What the kernel's file does not have cannot be asked for; without the file the kernel is left to say so itself. */
+function checkSet(what: string, asked: string, file: string): void {
+  let online: string;
+  try {
+    online = readFileSync(file, "utf8").trim();
+  } catch {
+    return;
+  }
+  const ranges = rangesOf(online);
+  const there = (number: number) => ranges.some(([first, last]) => number >= first && number <= last);
+  if (rangesOf(asked).some(([first, last]) => !there(first) || !there(last)))
+    throw invalid(`Requested ${what} are not available - requested ${asked}, available: ${online}`);
+}
+
+/** "0-2,7" as first and last of each range; what is no list is left to the kernel. */
+const rangesOf = (list: string): [number, number][] =>
+  [...list.matchAll(/(\d+)(?:-(\d+))?/g)].map(([, first, last = first]) => [Number(first), Number(last)]);

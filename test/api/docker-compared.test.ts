@@ -1,0 +1,199 @@
+/**
+ * The same command lines of Docker's, at onggi's socket and at a dockerd: what they print, and how they end, is the same. Where the
+ * words of an error are onggi's own (docs/api.md), there are some on both sides.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { CallResult, CommandLine } from "../kit/command.ts";
+import { type Docker, dockerUnavailable, startDocker } from "../kit/docker.ts";
+import { dockerClients, dockerFor } from "../kit/docker-api.ts";
+import { type Engine, startEngine } from "../kit/engine.ts";
+import { bootstrapBusybox } from "../kit/images.ts";
+import { skipLoudly } from "../kit/skip.ts";
+
+const missing = dockerUnavailable();
+if (missing) skipLoudly(`docker's command line beside dockerd: ${missing}`);
+
+const INSIDE = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"];
+/** The newest there is: what an old one shows is tested by docker-cli.test.ts. */
+const client = dockerClients().at(-1) ?? "";
+let engine: Engine;
+let docker: Docker;
+let onggis: CommandLine;
+let dockers: CommandLine;
+
+beforeAll(async () => {
+  if (missing) return;
+  engine = startEngine();
+  await bootstrapBusybox(engine);
+  docker = await startDocker({ bridge: true, within: () => INSIDE });
+  const archive = `${engine.base}/busybox.tar`;
+  await engine.ok(["save", "-o", archive, "busybox"]);
+  await docker.client.ok(["load", "-q", "-i", archive]);
+  onggis = dockerFor(client, engine);
+  dockers = new (onggis.constructor as typeof CommandLine)([client], { env: docker.env });
+}, 120_000);
+afterAll(async () => {
+  await docker?.stop();
+  await engine?.close();
+}, 120_000);
+
+/** What is different each time: ids, moments, how long ago. */
+const settled = (text: string): string =>
+  text
+    .replace(/\b[0-9a-f]{64}\b/g, "ID")
+    .replace(/\b[0-9a-f]{12}\b/g, "SHORT")
+    .replace(/(About )?\b(a|an|\d+) (second|minute)s?( ago)?/g, "AGO")
+    .replace(/Less than AGO/g, "AGO")
+    .replace(/ {2,}/g, "  ");
+
+const words = (line: string | readonly string[]): readonly string[] => (typeof line === "string" ? line.split(" ") : line);
+
+async function both(line: string | readonly string[]): Promise<[CallResult, CallResult]> {
+  return Promise.all([onggis.run(words(line)), dockers.run(words(line))]);
+}
+
+const shown = ({ stdout, stderr, code }: CallResult, ownWords: boolean): object => ({
+  stdout: settled(stdout),
+  stderr: ownWords ? stderr !== "" : settled(stderr),
+  code,
+});
+
+type Row = string | readonly string[];
+
+/** One after the other: later rows find what earlier ones made. */
+function compared(name: string, rows: readonly Row[], ownWords: readonly Row[] = []): void {
+  describe.skipIf(missing !== null)(name, () => {
+    test.each(rows.map((row) => [row]))("%j", async (row) => {
+      const [ours, theirs] = await both(row);
+      expect(shown(ours, false)).toEqual(shown(theirs, false));
+    });
+    test.each(ownWords.map((row) => [row]))("%j, in words of its own", async (row) => {
+      const [ours, theirs] = await both(row);
+      expect(shown(ours, true)).toEqual(shown(theirs, true));
+    });
+  });
+}
+
+const sh = (script: string): readonly string[] => ["run", "--rm", "busybox", "sh", "-c", script];
+
+compared(
+  "run",
+  [
+    sh("echo out; echo err >&2; exit 3"),
+    sh("grep -E 'Cap|Seccomp|NoNew' /proc/self/status; id; env | grep -v HOSTNAME | sort"),
+    [
+      "run",
+      "--rm",
+      "-u",
+      "5:6",
+      "--group-add",
+      "7",
+      "--read-only",
+      "--init",
+      "busybox",
+      "sh",
+      "-c",
+      "id; touch /x; cat /proc/1/comm",
+    ],
+    ["run", "--rm", "-a", "stdout", "busybox", "sh", "-c", "echo out; echo err >&2"],
+    "run -it --rm busybox true",
+    "run --rm --name _bad busybox true",
+    "run --rm --memory 1k busybox true",
+    "run --rm --cpus 1000 busybox true",
+    "run --rm --cpuset-cpus 99 busybox true",
+    "run --rm --stop-signal BAD busybox true",
+    "run --rm --mount type=bind,src=/nosuch,dst=/x busybox true",
+    "run --rm --pid bad busybox true",
+    "run --rm --link nosuch:x busybox true",
+    "run --rm -p 99999:80 busybox true",
+    "run --rm --network nosuch busybox true",
+  ],
+  [
+    "run --rm busybox /nope",
+    "run --rm busybox /etc",
+    "run --rm busybox nope",
+    "run --rm -w relative busybox true",
+    "run --rm --volumes-from nosuch busybox true",
+    "run --rm --cap-add NOPE busybox true",
+    "run --rm --user nosuch busybox true",
+    "run --rm --ipc bad busybox true",
+    "run --rm --memory 10m --memory-swap 8m busybox true",
+    "run --rm --oom-score-adj 5000 busybox true",
+    "run --rm --gpus all busybox true",
+  ],
+);
+
+compared("a container's life", [
+  ["run", "-d", "--name", "web", "--label", "a=b", "-p", "127.0.0.1:0:80", "-v", "vol:/data", "-e", "X=y", "busybox"].concat([
+    "sh",
+    "-c",
+    "echo out; echo err >&2; exec sleep 1000",
+  ]),
+  "run -d --name web busybox true",
+  ["ps", "--no-trunc", "--format", "{{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Labels}} {{.Mounts}} {{.Networks}}"],
+  ["ps", "--format", "{{.ID}} {{.Command}} {{.RunningFor}} {{.Status}} {{.LocalVolumes}}"],
+  "ps -aq --filter label=a=b --filter ancestor=busybox --filter volume=vol",
+  ["inspect", "-f", "{{json .State.Status}} {{json .Config.Env}} {{json .Config.Cmd}} {{json .HostConfig.RestartPolicy}}", "web"],
+  ["inspect", "-f", "{{json .HostConfig.Binds}} {{json .HostConfig.Memory}} {{json .Config.ExposedPorts}}", "web"],
+  "logs web",
+  "logs nosuch",
+  "inspect nosuch",
+  ["exec", "web", "sh", "-c", "echo $X; exit 42"],
+  "exec -u 1:2 web id",
+  "exec nosuch true",
+  "port nosuch",
+  "port web 81",
+  "rename web web2",
+  "rename web2 web",
+  "pause web",
+  "unpause web",
+  "kill -s BAD web",
+  "update --memory 64m --memory-swap 64m web",
+  "restart -t 0 web",
+  "cp web:/nosuch /tmp",
+  "cp /etc/hostname web:/h",
+  ["exec", "web", "sh", "-c", "rm /bin/tac; cat /h | wc -l"],
+  "commit -m fired web pot:1",
+  ["image", "inspect", "-f", "{{json .Config.ExposedPorts}} {{json .Config.Env}} {{.Comment}}", "pot:1"],
+  "tag pot:1 other/pot:2",
+  "rmi other/pot:2",
+  "stop -t 0 web",
+  "attach web",
+  "rm web",
+  "rm web",
+  "wait nosuch",
+  "rmi nosuch:1",
+  "ps extra",
+]);
+
+compared(
+  "networks and volumes",
+  [
+    "network create n1",
+    "network create n1",
+    "network create bridge",
+    ["network", "create", "--subnet", "10.213.7.0/24", "--label", "a=b", "--internal", "n2"],
+    ["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{.Labels}}"],
+    "run -d --name one --network n1 --network-alias al busybox sleep 1000",
+    "network connect n2 one",
+    ["exec", "one", "sh", "-c", "ip addr | grep -c 'inet '"],
+    "network rm nosuch",
+    "network inspect nosuch",
+    "network disconnect n2 one",
+    "network rm bridge",
+    "volume create v1",
+    "volume create v1",
+    "volume create --label a=b --opt type=tmpfs --opt device=tmpfs v3",
+    ["volume", "inspect", "-f", "{{json .Options}} {{json .Labels}} {{.Driver}} {{.Scope}}", "v3"],
+    "volume inspect nosuch",
+    "volume rm nosuch",
+    "volume rm -f nosuch",
+    "volume rm v1 v3 vol",
+    "rm -f one",
+    "network rm n1 n2",
+    "node ls",
+    "swarm leave",
+    "plugin ls",
+  ],
+  ["network create --subnet bad n3"],
+);

@@ -1,0 +1,121 @@
+/**
+ * The SDK as it is installed. The examples of docs/sdk.md, as they stand: all by Bun, some by Node and Deno, with what they say that they
+ * print; the executable in its package; the end of what a program made, whatever ended the program.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Engine, eventually, repository, startEngine } from "../kit/engine.ts";
+import { bootstrapBusybox, sh } from "../kit/images.ts";
+import { compile, type Installed, installSdk, platformDirectory, type RuntimeName, runtimes } from "../kit/sdk.ts";
+
+interface Example {
+  readonly title: string;
+  readonly file: string;
+  readonly code: string;
+  /** What it says behind `console.log(...); // `, in order; of a loop in one line, comma-separated. */
+  readonly prints: readonly string[];
+}
+
+const examples: readonly Example[] = readExamples(readFileSync(join(repository, "docs/sdk.md"), "utf8"));
+
+function readExamples(text: string): Example[] {
+  let title = "the first";
+  const found: Example[] = [];
+  for (const [, heading, code] of text.matchAll(/^## (.*)$|^```ts\n([\s\S]*?)^```$/gm)) {
+    if (heading) title = heading;
+    if (!code) continue;
+    const prints = [...code.matchAll(/console\.log\(.*\/\/ (.*)$/gm)].flatMap(([, said = ""]) => said.split(/, (?![^[{]*[\]}])/));
+    found.push({ title, file: `example-${found.length}`, code, prints });
+  }
+  return found;
+}
+
+/** Runtimes print objects each in their own way. */
+const oneLine = (text: string): string =>
+  text
+    .replaceAll('"', "'")
+    .replace(/\s+/g, " ")
+    .replace(/, (?=[\]}])/g, " ")
+    .trim();
+
+/** Makes something of every kind, and is killed. */
+const session = `
+  import { onggi } from "onggi";
+  const name = process.argv.at(-1)!;
+  await onggi.networks.create(name);
+  await onggi.run("busybox", ["sleep", "inf"], { name, networks: [name], mounts: [{ type: "volume", source: name, target: "/data" }] });
+  console.log("made");
+  process.kill(process.pid, "SIGKILL");
+`;
+
+const start = `
+  import { onggi } from "onggi";
+  console.log((await onggi.info()).root);
+`;
+
+let engine: Engine;
+let sdk: Installed;
+
+beforeAll(async () => {
+  engine = startEngine();
+  sdk = installSdk(engine);
+  await bootstrapBusybox(engine);
+  for (const { file, code } of examples) writeFileSync(join(sdk.directory, `${file}.ts`), code);
+  writeFileSync(join(sdk.directory, "session.ts"), session);
+  writeFileSync(join(sdk.directory, "start.ts"), start);
+  compile(sdk.directory);
+});
+
+afterAll(() => engine.close());
+
+/** Which runtimes an example is run by besides Bun: the first shows that they start, others what they do differently. */
+const others: Readonly<Record<number, readonly RuntimeName[]>> = {
+  0: ["node", "deno"],
+  2: ["node", "deno"],
+  3: ["node"],
+  4: ["node"],
+};
+
+test("there are examples", () => expect(examples.length).toBeGreaterThan(10));
+
+for (const [index, { title, file, prints }] of examples.entries()) {
+  for (const runtime of ["bun", ...(others[index] ?? [])] as const) {
+    test.concurrent(`${title}: ${file} by ${runtime}`, async () => {
+      const { code, stdout, stderr } = await sdk.run(runtime, runtime === "node" ? `compiled/${file}.js` : `${file}.ts`);
+      expect({ code, printed: oneLine(stdout), stderr }).toEqual({ code: 0, printed: prints.join(" "), stderr: "" });
+    });
+  }
+}
+
+for (const runtime of runtimes) {
+  test.concurrent(`what a program made goes when it is killed: by ${runtime}`, async () => {
+    const name = `session-${runtime}`;
+    const file = runtime === "node" ? "compiled/session.js" : "session.ts";
+    const { code, stdout } = await sdk.run(runtime, file, [name]);
+    expect([code, stdout.trim()]).toEqual([137, "made"]);
+    const left = async (): Promise<string[]> => [
+      await engine.ok(["ps", "-aq", "--filter", `name=^${name}$`]),
+      await engine.ok(["network", "ls", "-q", "--filter", `name=${name}`]),
+      await engine.ok(["volume", "ls", "-q", "--filter", `name=${name}`]),
+    ];
+    await eventually("all of it is gone", async () => (await left()).every((text) => text === ""));
+  });
+}
+
+test("an engine is started by the executable of the package, if it is what the package says", async () => {
+  const other = { ONGGI_ROOT: join(engine.base, "other/root"), ONGGI_RUN: join(engine.base, "other/run") };
+  for (const name of ["onggi", "onggi-runtime"]) expect(statSync(join(platformDirectory, name)).mode & 0o111).toBe(0o111);
+  try {
+    const { code, stdout, stderr } = await sdk.run("node", "compiled/start.js", [], other);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout.trim()).toBe(other.ONGGI_ROOT);
+  } finally {
+    sh([join(platformDirectory, "onggi"), "--root", other.ONGGI_ROOT, "--run", other.ONGGI_RUN, "engine", "stop"]);
+  }
+  const damaged = await sdk.run("node", "compiled/start.js", [], { ...other, ONGGI_BINARY: "/nowhere" });
+  expect(damaged.code).toBe(1);
+  expect(damaged.stderr).toContain("ONGGI_BINARY names /nowhere, and no file is there");
+});
+
+test("nothing is left of them", () => engine.expectClean());
