@@ -1,9 +1,9 @@
 import { version } from "../package.json";
 
 import type { CallName } from "./api/control/protocol.ts";
-import type { HttpServer, Place } from "./api/http/server.ts";
+import type { HttpServer, Place, SocketSystem } from "./api/http/server.ts";
 
-import type { ClientRule, ProcessPeer, Role } from "./api/rights/types.ts";
+import type { ClientRule, Role } from "./api/rights/types.ts";
 import type { EngineFlags, Terminal } from "./cli/context.ts";
 import type { DockerHostFlags } from "./cli/docker-host.ts";
 import type { EngineSettings } from "./cli/engine-settings.ts";
@@ -133,12 +133,17 @@ function attempt(work: () => unknown): void {
   }
 }
 
-/** Who is at the other end of a unix socket. Its supplementary groups count as well. */
-async function processPeers(): Promise<(fd: number) => ProcessPeer> {
+/** What the kernel says of sockets. Of a client its supplementary groups count as well. */
+async function socketSystem(): Promise<SocketSystem> {
   const { peerCredentials, peerGroups } = await import("./sys/socket.ts");
-  return (fd) => {
-    const { uid, gid } = peerCredentials(fd);
-    return { kind: "process", uid, gids: [gid, ...peerGroups(fd)] };
+  const { poll } = await import("./sys/io.ts");
+  const { POLL } = await import("./sys/constants.ts");
+  return {
+    processPeer(fd) {
+      const { uid, gid } = peerCredentials(fd);
+      return { kind: "process", uid, gids: [gid, ...peerGroups(fd)] };
+    },
+    isHungUp: (fd) => (poll(fd, 0, 0) & (POLL.POLLHUP | POLL.POLLERR)) !== 0,
   };
 }
 
@@ -154,7 +159,7 @@ type Rules = () => readonly ClientRule[];
 async function controlGate(rules: Rules, log: (message: string) => void) {
   const { gateOf } = await import("./api/rights/rights.ts");
   const { roleFor } = await import("./api/control/rights.ts");
-  const processPeer = await processPeers();
+  const { processPeer } = await socketSystem();
   const gate = gateOf(rules, log);
   return (fd: number, name: CallName, request: unknown) =>
     gate.check(() => processPeer(fd), roleFor(name, request as never), name);
@@ -194,12 +199,12 @@ async function serveDocker(
   const { operations } = await import("./api/docker/operations.ts");
   const { loggedHandler } = await import("./api/http/logged.ts");
   const { gateOf } = await import("./api/rights/rights.ts");
-  const processPeer = await processPeers();
+  const system = await socketSystem();
   const bound = await deepQueue();
   const serveAt = ({ at, most }: DockerPlace): Promise<HttpServer> => {
     const answer = dockerHandler({ engine, operations, version, log, gate: gateOf(rules, log, most) });
     const handler = loggedHandler(answer, () => engine.configuration.debug, log);
-    return serveHttp({ at, handler, processPeer, log, bound });
+    return serveHttp({ at, handler, system, log, bound });
   };
   return Promise.all(places.map(serveAt));
 }

@@ -1,7 +1,8 @@
 import type { CallHandlers, CallInput } from "../api/control/client.ts";
 import type { AttachStreams, CallName, TerminalSize } from "../api/control/protocol.ts";
+import { DEFAULT_DETACH_KEYS, DetachScanner, parseDetachKeys } from "../lib/detach-keys.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { Context, Terminal } from "./context.ts";
-import { DEFAULT_DETACH_KEYS, DetachScanner, parseDetachKeys } from "./detach-keys.ts";
 import { UsageError } from "./errors.ts";
 
 /** The foreground of `run`, `start`, `attach` and `exec`: this process's streams, terminal and signals as the container's. */
@@ -33,12 +34,20 @@ export interface Session {
  * The terminal becomes raw when the call has been opened, and is restored by `end`, on a signal, and when the process exits.
  */
 export async function openSession(context: Context, options: SessionOptions): Promise<Session> {
-  const keys = parseDetachKeys(options.detachKeys ?? context.env.ONGGI_DETACH_KEYS ?? DEFAULT_DETACH_KEYS);
+  const keys = keysOf(options.detachKeys ?? context.env.ONGGI_DETACH_KEYS ?? DEFAULT_DETACH_KEYS);
   const terminal = options.tty ? await context.terminal() : undefined;
   if (terminal && options.attach.stdin && !terminal.isTerminal(0)) {
     throw new UsageError("-t with -i needs a terminal, and standard input is none: leave -t out");
   }
   return new RunningSession(context, options, keys, terminal);
+}
+
+function keysOf(text: string): Uint8Array {
+  try {
+    return parseDetachKeys(text);
+  } catch (error) {
+    throw new UsageError(`--detach-keys "${text}": ${messageOf(error)}`);
+  }
 }
 
 class RunningSession implements Session {

@@ -1,4 +1,5 @@
 import type { Transport } from "../api/control/connection.ts";
+import { FlowGate } from "../lib/flow-gate.ts";
 import { type Endpoint, sshCommand } from "./endpoint.ts";
 
 /**
@@ -15,7 +16,7 @@ export const sshTransport =
       // a session of its own: what is typed as a signal is for the container, not for ssh
       detached: true,
     });
-    const flow = new Flow();
+    const flow = new FlowGate();
     const reader = ssh.stdout.getReader();
     const first = await reader.read();
     // it has ended without a byte: nothing there has taken the connection
@@ -49,20 +50,3 @@ export const sshTransport =
       .catch(() => {})
       .finally(() => events.end());
   };
-
-/** A gate that its reader passes while it is open. */
-class Flow {
-  open: Promise<void> = Promise.resolve();
-  #release = (): void => {};
-
-  pause(): void {
-    this.#release();
-    this.open = new Promise((resolve) => {
-      this.#release = resolve;
-    });
-  }
-
-  resume(): void {
-    this.#release();
-  }
-}

@@ -107,6 +107,9 @@ export async function startExec(
   const attributes = { ...describe(record), execID: id ?? String(process.number), command };
   for (const action of id === undefined ? ["exec_create", "exec_start"] : ["exec_start"])
     context.events.emit("container", `${action}: ${command}`, record.id, attributes);
+  void served?.then((how) => {
+    if (how === "detached") context.events.emit("container", "exec_detach", record.id, attributes);
+  });
   const exited = process.exited.then(({ exitCode }) => {
     context.events.emit("container", "exec_die", record.id, { ...attributes, exitCode: String(exitCode) });
     return exitCode;

@@ -1,6 +1,6 @@
 /** Every operation of Docker's API that is served. Another one: see README.md. */
 import { archive, archiveInfo, putArchive } from "./containers/archive.ts";
-import { attach, resize } from "./containers/attach.ts";
+import { attach, attachWebSocket, resize } from "./containers/attach.ts";
 import { create, update } from "./containers/create.ts";
 import { changes, exportFiles, top } from "./containers/files.ts";
 import { inspect } from "./containers/inspect.ts";
@@ -37,7 +37,7 @@ const system: readonly Operation[] = [ping, pingHead, version, info, events, df]
 const containers: readonly Operation[] = [
   ...[list, create, prune, inspect, remove, update, rename],
   ...[start, stop, restart, kill, pause, unpause, wait],
-  ...[attach, resize, logs, stats, top, changes, exportFiles],
+  ...[attach, attachWebSocket, resize, logs, stats, top, changes, exportFiles],
   ...[archiveInfo, archive, putArchive],
 ];
 

@@ -1,6 +1,8 @@
 /** A container's streams as Docker's API carries them: both outputs on one connection, or as a terminal has them. */
 import type { ClientStreams } from "../../engine/index.ts";
+import { DEFAULT_DETACH_KEYS, DetachScanner, parseDetachKeys } from "../../lib/detach-keys.ts";
 import type { HttpAnswer, HttpRequest, RawStream } from "../http/types.ts";
+import { ApiError } from "./errors.ts";
 import { isAtLeast } from "./versions.ts";
 
 const RAW = "application/vnd.docker.raw-stream";
@@ -33,6 +35,10 @@ export interface Wanted {
   readonly stdout: boolean;
   readonly stderr: boolean;
   readonly tty: boolean;
+  /** Both outputs as they are, not framed; absent: as a terminal's. */
+  readonly raw?: boolean;
+  /** Of a terminal: what is to be typed to leave; absent: Docker's. See `detachKeysOf`. */
+  readonly detachKeys?: Uint8Array;
   /** The process's input ends with the client's; else it stays open for the next client. */
   readonly endsInput: boolean;
 }
@@ -49,18 +55,50 @@ async function* withoutEnd(input: AsyncIterable<Uint8Array>, signal: AbortSignal
   throw signal.reason;
 }
 
+/** What is typed, up to the keys; behind them nothing comes any more, not even an end. */
+async function* untilKeys(
+  input: AsyncIterable<Uint8Array>,
+  keys: Uint8Array,
+  signal: AbortSignal,
+  leave: () => void,
+): AsyncGenerator<Uint8Array> {
+  const scanner = new DetachScanner(keys);
+  for await (const chunk of input) {
+    const { pass, detached } = scanner.scan(chunk);
+    if (pass.length > 0) yield pass;
+    if (!detached) continue;
+    leave();
+    await untilAborted(signal);
+    throw signal.reason;
+  }
+}
+
+/** "ctrl-p,ctrl-q" as Docker reads it; absent: those are it. Throws ApiError 400. */
+export function detachKeysOf(text: string | undefined, kind = "detach"): Uint8Array {
+  try {
+    return parseDetachKeys(text || DEFAULT_DETACH_KEYS);
+  } catch {
+    throw new ApiError(400, `Invalid ${kind} keys (${text}) provided`);
+  }
+}
+
 /** A client that has taken its connection over. */
-export const clientOf = (stream: RawStream, { tty, endsInput, ...streams }: Wanted): ClientStreams => ({
-  ...streams,
-  sigProxy: false,
-  signal: stream.signal,
-  output: (name, data) => stream.write(framed(tty, name, data)),
-  input: endsInput ? stream.input : withoutEnd(stream.input, stream.signal),
-  // sizes, signals and leaving are requests of their own, or are the connection's end
-  onResize: () => {},
-  onSignal: () => {},
-  onDetach: () => {},
-});
+export function clientOf(stream: RawStream, wanted: Wanted): ClientStreams {
+  const { tty, raw = tty, endsInput, detachKeys = detachKeysOf(undefined), ...streams } = wanted;
+  const left = Promise.withResolvers<void>();
+  const typed = tty ? untilKeys(stream.input, detachKeys, stream.signal, left.resolve) : stream.input;
+  return {
+    ...streams,
+    sigProxy: false,
+    signal: stream.signal,
+    output: (name, data) => stream.write(framed(raw, name, data)),
+    input: endsInput ? typed : withoutEnd(typed, stream.signal),
+    // sizes and signals are requests of their own
+    onResize: () => {},
+    onSignal: () => {},
+    onDetach: (listener) => void left.promise.then(listener),
+  };
+}
 
 /** A client that wants nothing of a process but that it runs. */
 export const noClient = (signal: AbortSignal): ClientStreams => ({

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
+import { POLL } from "../../sys/constants.ts";
+import { poll } from "../../sys/io.ts";
 import { type HttpServer, serveHttp } from "./server.ts";
 import type { HttpAnswer, HttpRequest } from "./types.ts";
 
@@ -9,6 +11,7 @@ const directory = mkdtempSync(`${tmpdir()}/onggi-http-`);
 const path = `${directory}/http.sock`;
 let server: HttpServer;
 const logged: string[] = [];
+let stuck: Promise<unknown> = Promise.resolve();
 let abortedWith: Promise<unknown> = Promise.resolve();
 
 async function* ticks(): AsyncGenerator<string> {
@@ -52,6 +55,14 @@ const routes: Record<string, (request: HttpRequest) => HttpAnswer | Promise<Http
     abortedWith = new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason)));
     return abortedWith.then(() => ({ status: 200, body: "too late" }));
   },
+  // what comes is not read, as by a process that reads nothing
+  "/stuck": () => ({
+    status: 101,
+    hijack: async ({ signal }) => {
+      stuck = new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason)));
+      await stuck;
+    },
+  }),
   "/raw": () => echo(""),
   "/raw-behind": async ({ body }) => echo(Buffer.from(await body.bytes(100)).toString()),
 };
@@ -62,7 +73,10 @@ beforeAll(async () => {
     at: { path, mode: 0o660 },
     handler,
     log: (message) => logged.push(message),
-    processPeer: () => ({ kind: "process", uid: 0, gids: [] }),
+    system: {
+      processPeer: () => ({ kind: "process", uid: 0, gids: [] }),
+      isHungUp: (fd) => (poll(fd, 0, 0) & POLL.POLLHUP) !== 0,
+    },
   });
 });
 
@@ -189,6 +203,28 @@ test("a stream that was taken over holds a fast sender back", async () => {
   const head = "POST /raw HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
   const answer = await talk([head, bytes]);
   expect(answer.length).toBe(answer.indexOf("\r\n\r\n") + 4 + bytes.length + `|${bytes.length}`.length);
+});
+
+test("a client that leaves while nobody reads what it sends is noticed; one that only ends its side is not", async () => {
+  const talking = (): Promise<Socket> =>
+    new Promise((resolve) => {
+      const socket = createConnection({ path, allowHalfOpen: true });
+      socket.on("error", () => {});
+      socket.once("data", () => {
+        socket.write(Buffer.alloc(2 * 1024 * 1024));
+        setTimeout(() => resolve(socket), 50);
+      });
+      socket.write("POST /stuck HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+    });
+  const half = await talking();
+  const ofHalf = stuck;
+  half.end();
+  const leaving = await talking();
+  leaving.destroy();
+  expect(String(await stuck)).toContain("closed the connection");
+  expect(await Promise.race([ofHalf, Bun.sleep(10).then(() => "still there")])).toBe("still there");
+  half.destroy();
+  await ofHalf;
 });
 
 test("what is no HTTP is refused and ends the connection", async () => {

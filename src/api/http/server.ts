@@ -5,6 +5,7 @@ import { certificatePeer } from "../rights/certificate.ts";
 import type { Peer, ProcessPeer } from "../rights/types.ts";
 import { HttpConnection } from "./connection.ts";
 import { Handshakes } from "./handshakes.ts";
+import { SocketTransport } from "./transport.ts";
 import type { HttpHandler } from "./types.ts";
 
 /**
@@ -39,12 +40,19 @@ export interface MutualTls {
 export interface HttpServerOptions {
   readonly at: Place;
   readonly handler: HttpHandler;
-  /** Who has connected to a unix socket, by its descriptor. */
-  readonly processPeer: (fd: number) => ProcessPeer;
+  readonly system: SocketSystem;
   /** Told of what handlers throw, and of clients that are refused in the TLS handshake. */
   readonly log: (message: string) => void;
   /** Told the descriptor of the socket that listens. */
   readonly bound?: (fd: number) => void;
+}
+
+/** What the kernel says of a socket, by its descriptor. */
+export interface SocketSystem {
+  /** Who has connected to a unix socket. */
+  processPeer(fd: number): ProcessPeer;
+  /** Both its ends are closed, or it is broken. */
+  isHungUp(fd: number): boolean;
 }
 
 export interface HttpServer {
@@ -63,9 +71,6 @@ const KEEP_ALIVE = 15_000;
 
 type Data = HttpConnection | undefined;
 
-/** Bun's type does not tell of it. */
-const descriptorOf = (socket: Bun.Socket<Data>): number => (socket as unknown as { readonly fd: number }).fd;
-
 function certificateOf(socket: Bun.Socket<Data>): Uint8Array {
   const { raw } = socket.getPeerCertificate() as { raw?: Uint8Array };
   if (!raw) throw new Error("the client has no certificate");
@@ -83,13 +88,14 @@ function listenSecurely({ hostname, port, tls }: SecurePort, socket: Bun.SocketH
 }
 
 /** Listens, in place of whatever socket lies at the path. Throws what bind(2) says, and for certificates that are none. */
-export async function serveHttp({ at, handler, processPeer, log, bound }: HttpServerOptions): Promise<HttpServer> {
-  const connections = new Set<HttpConnection>();
+export async function serveHttp({ at, handler, system, log, bound }: HttpServerOptions): Promise<HttpServer> {
+  const connections = new Map<HttpConnection, SocketTransport>();
   const handshakes = new Handshakes(log);
   const begin = (socket: Bun.Socket<Data>): void => {
-    const peer = (): Peer => ("tls" in at ? certificatePeer(certificateOf(socket)) : processPeer(descriptorOf(socket)));
-    socket.data = new HttpConnection(socket, handler, log, peer);
-    connections.add(socket.data);
+    const transport = new SocketTransport(socket, system.isHungUp);
+    const peer = (): Peer => ("tls" in at ? certificatePeer(certificateOf(socket)) : system.processPeer(transport.fd));
+    socket.data = new HttpConnection(transport, handler, log, peer);
+    connections.set(socket.data, transport);
   };
   const events: Bun.SocketHandler<Data> = {
     binaryType: "uint8array",
@@ -121,7 +127,10 @@ export async function serveHttp({ at, handler, processPeer, log, bound }: HttpSe
     "tls" in at ? listenSecurely(at, events) : await listenOn<Data>(at, { allowHalfOpen: true, socket: events }, bound);
   const watch = setInterval(() => {
     const now = Date.now();
-    for (const connection of connections) if (connection.deadline <= now) connection.expire();
+    for (const [connection, transport] of connections) {
+      if (connection.deadline <= now) connection.expire();
+      else if (transport.isLost) connection.closed();
+    }
     handshakes.expire(now);
   }, 1000);
   watch.unref();
@@ -135,9 +144,9 @@ export async function serveHttp({ at, handler, processPeer, log, bound }: HttpSe
       if ("close" in listener) listener.close();
       else listener.stop();
       const deadline = Date.now() + grace;
-      const busy = (): boolean => [...connections].some((connection) => !connection.isIdle);
+      const busy = (): boolean => [...connections.keys()].some((connection) => !connection.isIdle);
       while (busy() && Date.now() < deadline) await Bun.sleep(10);
-      for (const connection of connections) connection.closed();
+      for (const connection of connections.keys()) connection.closed();
       handshakes.expire(Number.POSITIVE_INFINITY);
     },
   };

@@ -1,7 +1,41 @@
+import type { RawStream } from "../../http/types.ts";
+import { takeOverWebSocket } from "../../http/websocket.ts";
 import { ApiError } from "../errors.ts";
-import { empty, operation } from "../operation.ts";
+import { type Call, empty, operation } from "../operation.ts";
 import * as q from "../query.ts";
-import { clientOf, framed, streamType, takeOver } from "../streams.ts";
+import { clientOf, detachKeysOf, streamType, takeOver } from "../streams.ts";
+
+const query = {
+  stream: q.bool("as they come"),
+  logs: q.bool("first what the log has"),
+  stdin: q.bool("its input"),
+  stdout: q.bool("its output"),
+  stderr: q.bool("its errors"),
+  detachKeys: q.string("of a terminal: what is typed to leave (ctrl-p,ctrl-q)"),
+};
+
+type Asked = Pick<Call<"/{id}", typeof query, unknown>, "engine" | "path" | "query">;
+
+/** What serves a client that attaches; `raw`: its streams are not framed. Throws before anything is sent what can be known. */
+function attachmentOf(
+  { engine, path, query }: Asked,
+  raw: boolean,
+): { tty: boolean; serve: (stream: RawStream) => Promise<void> } {
+  const { id, request: asked, state } = engine.inspect(path.id);
+  if (state.status === "paused") throw new ApiError(409, `container ${path.id} is paused, unpause the container before attach`);
+  const { tty = false, stdinOnce: endsInput = false } = asked;
+  const detachKeys = detachKeysOf(query.detachKeys);
+  const serve = async (stream: RawStream): Promise<void> => {
+    const client = clientOf(stream, { ...query, tty, detachKeys, endsInput, ...(raw ? { raw } : {}) });
+    if (query.logs) {
+      const encoder = new TextEncoder();
+      for await (const entry of engine.logs(id, {}, stream.signal))
+        if (query[entry.stream]) await client.output(entry.stream, encoder.encode(entry.text));
+    }
+    if (query.stream) await engine.attachNextRun(id, client);
+  };
+  return { tty, serve };
+}
 
 export const attach = operation({
   id: "ContainerAttach",
@@ -10,30 +44,26 @@ export const attach = operation({
   needs: "admin",
   method: "POST",
   path: "/containers/{id}/attach",
-  query: {
-    stream: q.bool("as they come"),
-    logs: q.bool("first what the log has"),
-    stdin: q.bool("its input"),
-    stdout: q.bool("its output"),
-    stderr: q.bool("its errors"),
-    detachKeys: q.string("not heeded: the keys are the client's"),
-  },
+  query,
   hijacks: true,
   answers: { 101: "the streams", 200: "the streams", 404: "no such container" },
-  run: ({ engine, path, query, request, version }) => {
-    const { id, request: asked, state } = engine.inspect(path.id);
-    if (state.status === "paused") throw new ApiError(409, `container ${path.id} is paused, unpause the container before attach`);
-    const tty = asked.tty ?? false;
-    return takeOver(request, streamType(tty, version), async (stream) => {
-      const client = clientOf(stream, { ...query, tty, endsInput: asked.stdinOnce ?? false });
-      if (query.logs) {
-        const encoder = new TextEncoder();
-        for await (const entry of engine.logs(id, {}, stream.signal))
-          if (query[entry.stream]) await stream.write(framed(tty, entry.stream, encoder.encode(entry.text)));
-      }
-      if (query.stream) await engine.attachNextRun(id, client);
-    });
+  run: (call) => {
+    const { tty, serve } = attachmentOf(call, false);
+    return takeOver(call.request, streamType(tty, call.version), serve);
   },
+});
+
+export const attachWebSocket = operation({
+  id: "ContainerAttachWebsocket",
+  tag: "Container",
+  summary: "a container's streams over a WebSocket, its output and errors in one",
+  needs: "admin",
+  method: "GET",
+  path: "/containers/{id}/attach/ws",
+  query,
+  hijacks: true,
+  answers: { 101: "the streams", 400: "not a request for a WebSocket", 404: "no such container" },
+  run: (call) => takeOverWebSocket(call.request, attachmentOf(call, true).serve),
 });
 
 export const resize = operation({

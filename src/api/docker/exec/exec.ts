@@ -4,7 +4,7 @@ import { ApiError } from "../errors.ts";
 import { empty, json, operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { flag, integer, list, object, text, words } from "../schema.ts";
-import { clientOf, framed, noClient, streamType, takeOver } from "../streams.ts";
+import { clientOf, detachKeysOf, framed, noClient, streamType, takeOver } from "../streams.ts";
 
 const none = { 404: "no such exec" } as const;
 
@@ -32,6 +32,7 @@ export const execCreate = operation({
   answers: { 201: "its id", 404: "no such container", 409: "the container does not run, or is paused" },
   run: ({ engine, path, body }) => {
     if (!body.Cmd?.length) throw new ApiError(400, "No exec command specified");
+    detachKeysOf(body.DetachKeys, "escape");
     const id = engine.execs.create(path.id, {
       command: body.Cmd,
       ...(body.Env?.length ? { env: body.Env } : {}),
@@ -40,6 +41,7 @@ export const execCreate = operation({
       ...(body.Tty ? { tty: true } : {}),
       ...(body.Privileged ? { privileged: true } : {}),
       ...(body.AttachStdin ? { openStdin: true } : {}),
+      ...(body.DetachKeys ? { detachKeys: body.DetachKeys } : {}),
       attach: { stdout: body.AttachStdout ?? false, stderr: body.AttachStderr ?? false },
     });
     return json(201, { Id: id });
@@ -73,7 +75,14 @@ export const execStart = operation({
     }
     const { stdout, stderr } = asked.attach ?? { stdout: true, stderr: true };
     return takeOver(request, streamType(tty, version), async (stream) => {
-      const client = clientOf(stream, { stdin: asked.openStdin ?? false, stdout, stderr, tty, endsInput: true });
+      const client = clientOf(stream, {
+        stdin: asked.openStdin ?? false,
+        stdout,
+        stderr,
+        tty,
+        detachKeys: detachKeysOf(asked.detachKeys),
+        endsInput: true,
+      });
       try {
         await engine.execs.start(path.id, client, { detach: false, size });
       } catch (error) {
@@ -126,7 +135,7 @@ export const execInspect = operation({
       OpenStderr: request.attach?.stderr ?? true,
       CanRemove: false,
       ContainerID: containerId,
-      DetachKeys: "",
+      DetachKeys: request.detachKeys ?? "",
       Pid: pid,
     });
   },

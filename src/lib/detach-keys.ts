@@ -1,5 +1,3 @@
-import { UsageError } from "./errors.ts";
-
 /** The keys that leave a container running and give the terminal back. */
 
 export const DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q";
@@ -8,7 +6,7 @@ const named: Readonly<Record<string, number>> = { "@": 0, "[": 27, "\\": 28, "]"
 
 /**
  * "ctrl-p,ctrl-q" or "a,ctrl-[" as bytes; "" means none. A key is a character or ctrl- with a letter or one of @ [ \ ] ^ _.
- * Throws UsageError.
+ * Throws an Error that names the key.
  */
 export function parseDetachKeys(text: string): Uint8Array {
   if (text === "") return new Uint8Array(0);
@@ -19,9 +17,7 @@ export function parseDetachKeys(text: string): Uint8Array {
       const code = control === undefined ? undefined : named[control];
       if (code !== undefined) return code;
       if (/^[\x21-\x7e]$/.test(key)) return key.charCodeAt(0);
-      throw new UsageError(
-        `--detach-keys "${text}": "${key}" is neither a character nor ctrl- with a letter or one of @ [ \\ ] ^ _`,
-      );
+      throw new Error(`"${key}" is neither a character nor ctrl- with a letter or one of @ [ \\ ] ^ _`);
     }),
   );
 }
