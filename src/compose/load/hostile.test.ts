@@ -135,10 +135,13 @@ test("a file of 10 MB is refused before it is read", async () => {
   expect(
     await refusal({ "compose.yaml": "services: {a: {image: x, env_file: big.env}}", "big.env": "#".repeat(2_000_000) }),
   ).toContain("at most 1048576 are read");
-  const input = diskFiles(async () => "#".repeat(5_000_000));
-  expect(input.read("-", 4_000_000)).rejects.toThrow("the standard input has 5000000 bytes");
+  const endless = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(100_000)) });
+  const input = diskFiles(() => endless);
+  expect(input.read("-", 4_000_000)).rejects.toThrow("the standard input has more than 4000000 bytes");
   expect(input.read("/", 10)).rejects.toThrow("/ is a directory");
   expect(input.read("/dev/zero", 10)).rejects.toThrow("is no file");
+  expect(input.read("/proc/self/mountinfo", 10)).rejects.toThrow("has more than 10 bytes");
+  expect(await input.read("/proc/none", 10)).toBeUndefined();
 });
 
 test("circles of depends_on among many services are found, and many dependencies are no trouble", async () => {
