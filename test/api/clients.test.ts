@@ -3,6 +3,7 @@
  * right, holds little, and has what it had when they have gone.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import Docker from "dockerode";
 import { askDocker } from "../kit/docker-api.ts";
@@ -49,7 +50,9 @@ const allGone = (): Promise<void> =>
 function request(head: string, body = ""): Socket {
   const socket = createConnection({ path: `${engine.run}/docker.sock` });
   socket.on("error", () => {});
-  socket.write(`${head} HTTP/1.1\r\nHost: docker\r\n${body === "" ? "" : `Content-Length: ${body.length}\r\n`}\r\n${body}`);
+  socket.write(
+    `${head} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n${body === "" ? "" : `Content-Length: ${body.length}\r\n`}\r\n${body}`,
+  );
   return socket;
 }
 
@@ -231,7 +234,14 @@ test("clients vanish in the middle of attaching, executing, saving, pulling", as
   // it has not noticed: its input is open, and it answers
   const { stdout } = await engine.onggi(["exec", shell, "echo", "alive"]);
   expect(stdout).toBe("alive\n");
+  // what streams of a container ends with it
+  const streams = ["logs?follow=1&stdout=1", "stats", "attach?stream=1&stdout=1"].map((what) =>
+    request(`${what.startsWith("attach") ? "POST" : "GET"} /containers/${shell}/${what}`),
+  );
+  await Promise.all(streams.map(firstByte));
+  const ended = Promise.all(streams.map((stream) => once(stream.resume(), "end")));
   await engine.ok(["rm", "-f", shell]);
+  await ended;
   await allGone();
 }, 120_000);
 
