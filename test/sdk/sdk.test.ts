@@ -358,7 +358,9 @@ test("images go to a registry and come back, step by step, and by themselves", a
 
 describe("faults", () => {
   test("a session outlives its engine", async () => {
-    await using session = await connect({ run: host.run, root: host.root, binary: onggiCommand[0] as string });
+    const binary = join(host.base, "onggi");
+    writeFileSync(binary, `#!/bin/sh\nexec ${onggiCommand.join(" ")} "$@"\n`, { mode: 0o755 });
+    await using session = await connect({ run: host.run, root: host.root, binary });
     const container = await session.run("busybox", ["sleep", "inf"]);
     const following = container.logs({ follow: true })[Symbol.asyncIterator]().next();
     const events = session.events()[Symbol.asyncIterator]().next();
