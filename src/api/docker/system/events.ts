@@ -52,6 +52,7 @@ export const events = operation({
     filters: q.filters(["type", "event", "container", "image", "volume", "network", "daemon", "label", "scope"]),
   },
   answers: { 200: { description: "events", content: "application/json" } },
+  differs: "a listener for whom 65,536 events wait is cut off, where Docker leaves events out",
   run: ({ engine, query, version, signal }) => {
     const { since, until, filters } = query;
     const asked = { filters, ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
