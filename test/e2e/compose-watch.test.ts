@@ -59,11 +59,14 @@ services:
 }, 60_000);
 
 afterAll(async () => {
-  watching?.process.kill("SIGINT");
-  expect((await watching.done).code).toBe(130);
-  await engine.ok(compose("down", "-t", "0"));
-  rmSync(directory, { recursive: true, force: true });
-  await engine.close();
+  try {
+    watching?.process.kill("SIGINT");
+    expect((await watching?.done)?.code).toBe(130);
+    await engine.ok(compose("down", "-t", "0"));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+    await engine.close();
+  }
 }, 60_000);
 
 test("what is there is brought in at first, without what is ignored, into every container", async () => {
