@@ -134,7 +134,7 @@ const some = (value: object | undefined): object | undefined =>
 
 /** What only a swarm obeys. */
 function warningsOf({ name, deploy }: Service): string[] {
-  const { mode, endpoint_mode, placement, resources, restart_policy } = deploy ?? {};
+  const { mode, endpoint_mode, placement, resources, restart_policy, update_config } = deploy ?? {};
   const ignored: [key: string, asked: boolean][] = [
     ["deploy.mode", mode !== undefined && mode !== "replicated"],
     ["deploy.endpoint_mode", endpoint_mode !== undefined],
@@ -142,6 +142,8 @@ function warningsOf({ name, deploy }: Service): string[] {
     ["deploy.resources.reservations.cpus", resources?.reservations?.cpus !== undefined],
     ["deploy.restart_policy.delay", restart_policy?.delay !== undefined],
     ["deploy.restart_policy.window", restart_policy?.window !== undefined],
+    ["deploy.update_config.delay", update_config?.delay !== undefined],
+    ["deploy.update_config.failure_action", update_config?.failure_action !== undefined],
   ];
   return ignored.filter(([, asked]) => asked).map(([key]) => `service ${name}: ${key} is for swarms and is not obeyed`);
 }

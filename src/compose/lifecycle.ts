@@ -37,6 +37,18 @@ export async function startProject(
   services: readonly string[],
 ): Promise<ObservedContainer[]> {
   const containers = await containersOf(host.call, name, { services, all: true });
+  await inOrder(project, containers, async (container) => {
+    if (!isUp(container)) await startOne(host, project, container);
+  });
+  return containers;
+}
+
+/** Does something to each container once it has been done to all that its service depends on. */
+async function inOrder(
+  project: Project | null,
+  containers: readonly ObservedContainer[],
+  act: (container: ObservedContainer) => Promise<void>,
+): Promise<void> {
   const chosen = Map.groupBy(containers, ({ service }) => service);
   const begun = new Map<string, Promise<void>>();
   const visit = (service: string, path: readonly string[]): Promise<void> => {
@@ -45,13 +57,12 @@ export async function startProject(
     const members = chosen.get(service)!;
     const needed = dependenciesOfContainer(members[0]!, project).filter((one) => chosen.has(one) && !path.includes(one));
     const work = Promise.all(needed.map((one) => visit(one, [...path, service]))).then(async () => {
-      await Promise.all(members.filter((one) => !isUp(one)).map((one) => startOne(host, project, one)));
+      await Promise.all(members.map(act));
     });
     begun.set(service, work);
     return work;
   };
   await Promise.all([...chosen.keys()].map((service) => visit(service, [])));
-  return containers;
 }
 
 async function startOne(host: Host, project: Project | null, container: ObservedContainer): Promise<void> {
@@ -67,16 +78,14 @@ export async function restartProject(
   { services, timeout }: Choice,
 ): Promise<void> {
   const containers = await containersOf(host.call, name, { services, all: true });
-  await Promise.all(
-    containers.map(async (container) => {
-      const service = serviceOf(project, container);
-      await told(host, `Container ${container.name}`, ["Restarting", "Started"], async () => {
-        if (container.state === "running") await runHooks(host, "pre_stop", service?.pre_stop, container);
-        await host.call("restart", { container: container.id, ...(timeout === undefined ? {} : { timeout }) });
-        await runHooks(host, "post_start", service?.post_start, container);
-      });
-    }),
-  );
+  await inOrder(project, containers, async (container) => {
+    const service = serviceOf(project, container);
+    await told(host, `Container ${container.name}`, ["Restarting", "Started"], async () => {
+      if (container.state === "running") await runHooks(host, "pre_stop", service?.pre_stop, container);
+      await host.call("restart", { container: container.id, ...(timeout === undefined ? {} : { timeout }) });
+      await runHooks(host, "post_start", service?.post_start, container);
+    });
+  });
 }
 
 export const killProject = (host: Host, name: string, services: readonly string[], signal?: string): Promise<void> =>

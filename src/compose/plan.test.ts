@@ -92,8 +92,20 @@ test("fewer: those that are not as they should be go first, then the youngest", 
 
 test("what an up that was killed has made beside the old one goes", () => {
   const project = projectOf({ web: {} });
-  const half = container(project, "web", 1, { id: "new", name: "web1_p-web-1", replaces: true });
+  const half = container(project, "web", 1, { id: "new", name: "web1_p-web-1", replaces: true, state: "created" });
   expect(steps(project, [container(project, "web", 1, { hash: "old" }), half])).toEqual(["web: remove web1_p-web-1, recreate 1"]);
+});
+
+test("one that had taken over when up was killed stays, and the former one goes", () => {
+  const project = projectOf({ web: {} });
+  const second = container(project, "web", 1, { id: "new", name: "web1_p-web-1", replaces: true });
+  const former = container(project, "web", 1, { hash: "old" });
+  expect(steps(project, [former, second])).toEqual(["web: remove p-web-1, adopt 1"]);
+  expect(steps(project, [former, { ...second, state: "created" }])).toEqual(["web: remove web1_p-web-1, recreate 1"]);
+  // with ports it has taken over when it answers on them
+  const published = projectOf({ web: { ports: [{ target: 80, protocol: "tcp", mode: "ingress" }] } });
+  const silent = { ...second, hash: serviceHash(published.services.web!), summary: { labels: {}, ports: [] } as never };
+  expect(steps(published, [former, silent])).toEqual(["web: remove web1_p-web-1, recreate 1"]);
 });
 
 test("dependents with restart: true are started again, those that share a namespace are made anew", () => {

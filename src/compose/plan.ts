@@ -130,18 +130,27 @@ function planService(project: Project, service: Service, observed: Observed, fac
   }
   const all = observed.containers.filter((container) => container.service === service.name);
   const hasName = ({ name, number }: ObservedContainer): boolean => name === containerName(project.name, service, number);
-  const isLeftOver = (container: ObservedContainer): boolean =>
-    container.replaces && !hasName(container) && all.some((other) => other !== container && other.number === container.number);
-  const present = all.filter((container) => !isLeftOver(container));
-  const why = new Map(
-    present.map((container) => [container, whyRecreate(project, service, container, { ...facts, hash, texts })]),
+  const whyNot = new Map(
+    all.map((container) => [container, whyRecreate(project, service, container, { ...facts, hash, texts })]),
   );
+  const isSecond = (container: ObservedContainer): boolean => container.replaces && !hasName(container);
+  // one that runs and answers already has taken over, and it is the former one that is left
+  const hasTakenOver = (container: ObservedContainer): boolean =>
+    isSecond(container) &&
+    isUp(container) &&
+    whyNot.get(container) === "" &&
+    (!service.ports?.length || container.summary.ports.length > 0);
+  const isLeftOver = (container: ObservedContainer): boolean => {
+    const rivals = all.filter((other) => other !== container && other.number === container.number);
+    return isSecond(container) ? rivals.length > 0 && !hasTakenOver(container) : rivals.some(hasTakenOver);
+  };
+  const present = all.filter((container) => !isLeftOver(container));
   // those that are as they should be stay, then the oldest
-  const order = present.toSorted((a, b) => Number(why.get(a) !== "") - Number(why.get(b) !== "") || a.number - b.number);
+  const order = present.toSorted((a, b) => Number(whyNot.get(a) !== "") - Number(whyNot.get(b) !== "") || a.number - b.number);
   const restarts = [...dependenciesOf(service)].some(([name, { restart }]) => restart && facts.recreated.has(name));
   const step = (container: ObservedContainer): ContainerStep => {
     const { number } = container;
-    const reason = why.get(container)!;
+    const reason = whyNot.get(container)!;
     if (reason !== "") return { kind: "recreate", number, old: container, why: reason };
     if (!hasName(container)) return { kind: "adopt", number, container };
     if (!isUp(container)) return { kind: "start", number, container };

@@ -6,7 +6,7 @@ import { exclusively } from "./exclusive.ts";
 import { type Host, told } from "./host.ts";
 import { ensureImages, type ImageOptions } from "./images.ts";
 import { containerName, dependenciesOf, neededServices, temporaryName } from "./names.ts";
-import { type ObservedContainer, observe } from "./observe.ts";
+import { isUp, type ObservedContainer, observe } from "./observe.ts";
 import { type ContainerStep, chosenServices, type Plan, type PlanOptions, planUp, type ServicePlan } from "./plan.ts";
 import type { Project, Service } from "./project.ts";
 import { makeNetwork, makeVolume } from "./resources.ts";
@@ -118,7 +118,12 @@ class Convergence {
     const work = (async () => {
       const needed = neededServices(plan.service).filter((one) => this.#plans.has(one));
       await Promise.all(needed.map((one) => this.#create(one)));
-      const found = await Promise.all(plan.steps.map((step) => this.#prepare(plan, step)));
+      const removing = Promise.all(
+        plan.steps.map(async (step) => {
+          if (step.kind === "remove") await remove(this.#host, plan.service, step.container, { timeout: this.#options.timeout });
+        }),
+      );
+      const [found] = await Promise.all([Promise.all(plan.steps.map((step) => this.#prepare(plan, step, removing))), removing]);
       const ready = found.filter((one) => one !== undefined);
       this.#ready.set(name, ready);
       return ready;
@@ -128,13 +133,10 @@ class Convergence {
   }
 
   /** What a step comes to before anything is started; undefined where nothing is left. */
-  async #prepare(plan: ServicePlan, step: ContainerStep): Promise<Ready | undefined> {
+  async #prepare(plan: ServicePlan, step: ContainerStep, removing: Promise<unknown>): Promise<Ready | undefined> {
+    if (step.kind === "remove") return undefined;
     const { service } = plan;
     const host = this.#host;
-    if (step.kind === "remove") {
-      await remove(host, service, step.container, { timeout: this.#options.timeout });
-      return undefined;
-    }
     const { number } = step;
     const name = containerName(this.#project.name, service, number);
     const id = `Container ${name}`;
@@ -160,8 +162,10 @@ class Convergence {
         return { id: made, number, starts: true, ...(exclusive ? {} : { old }), ...(rolls ? { rolls } : {}) };
       }
       case "adopt":
+        // the one before it may still have the name
+        await removing;
         await host.call("rename", { container: step.container.id, name });
-        return { id: step.container.id, number, starts: true };
+        return { id: step.container.id, number, starts: !isUp(step.container) };
       case "start":
         return { id: step.container.id, number, starts: true };
       case "restart":

@@ -73,6 +73,21 @@ test("both versions answer one after the other, and every request is answered", 
   expect((await compose("logs", "--no-log-prefix", "client")).stdout).not.toContain("lost");
 }, 120_000);
 
+test("an engine that is killed when the new one has taken over: up keeps that, and the old one goes", async () => {
+  write("killed");
+  const url = `http://${await address()}/`;
+  const up = engine.spawn(["compose", "up", "-d"], { cwd, timeout: 60_000 });
+  await eventually("the new one answers", async () => (await fetch(url).then((response) => response.text())).trim() === "killed");
+  await engine.murder();
+  await up.done;
+  expect((await fetch(url).then((response) => response.text())).trim()).toBe("killed");
+  expect((await compose("up", "-d")).code).toBe(0);
+  expect((await fetch(url).then((response) => response.text())).trim()).toBe("killed");
+  expect((await compose("ps", "-a", "--format", "{{.Name}} {{.State}}")).stdout).toBe(
+    "roll-client-1 running\nroll-web-1 running\n",
+  );
+}, 120_000);
+
 test("a new one that is not healthy is removed, the old one stays; an engine that is killed then keeps the ports", async () => {
   const before = (await engine.inspect("roll-web-1")).Id;
   write("three", false);
@@ -81,7 +96,7 @@ test("a new one that is not healthy is removed, the old one stays; an engine tha
   expect((await engine.inspect("roll-web-1")).Id).toBe(before);
   await engine.murder();
   const url = `http://${await address()}/`;
-  expect((await (await fetch(url)).text()).trim()).toBe("two");
+  expect((await (await fetch(url)).text()).trim()).toBe("killed");
   expect((await compose("ps", "-a", "--format", "{{.Name}} {{.State}}")).stdout).toBe(
     "roll-client-1 running\nroll-web-1 running\n",
   );

@@ -175,6 +175,33 @@ test("two ups at once: one after the other, and nothing twice", async () => {
   await ok(cwd, "down", "-t", "1");
 }, 60_000);
 
+test("hooks; restart takes dependents with it; ctrl-c in the middle of up, and up completes it", async () => {
+  const cwd = project(
+    "hooks",
+    `services:
+  a:
+    image: busybox
+    command: ${SLEEP}
+    volumes: ["out:/out"]
+    post_start: [{ command: ["sh", "-c", "echo started by $$WHO >> /out/log"], environment: { WHO: hook } }]
+    pre_stop: [{ command: ["sh", "-c", "echo stopping >> /out/log"] }]
+  b: { image: busybox, command: ${SLEEP}, depends_on: { a: { condition: service_started, restart: true } } }
+volumes: { out: }`,
+  );
+  await ok(cwd, "up", "-d");
+  const started = (await engine.inspect("hooks-b-1")).State.StartedAt;
+  await ok(cwd, "restart", "a");
+  expect((await engine.inspect("hooks-b-1")).State.StartedAt > started).toBe(true);
+  expect(await ok(cwd, "exec", "-T", "a", "cat", "/out/log")).toBe("started by hook\nstopping\nstarted by hook");
+  const up = engine.spawn(["compose", "up", "-d", "--force-recreate"], { cwd });
+  await eventually("it is at work", () => up.errors().includes("Recreate"));
+  up.process.kill("SIGINT");
+  expect((await up.done).code).toBe(130);
+  await ok(cwd, "up", "-d");
+  expect(await ok(cwd, "ps", "-a", "--format", "{{.Name}} {{.State}}")).toBe("hooks-a-1 running\nhooks-b-1 running");
+  await ok(cwd, "down", "-v", "-t", "1");
+}, 60_000);
+
 test("an engine that is killed in the middle of up: what is there is told, and up completes it", async () => {
   const services = ["a", "b", "c", "d", "e", "f"].map((name) => `  ${name}: { image: busybox, command: ${SLEEP} }`).join("\n");
   const cwd = project("killed", `services:\n${services}\n`);
