@@ -15,7 +15,7 @@ const out = join(repository, "dist/sdk");
 const executables = ["onggi", "onggi-runtime"];
 
 /** What every package says of itself. */
-const common = { version, license: "Apache-2.0", engines: { node: ">=20.3" } };
+const common = { version, license: "Apache-2.0", engines: { node: ">=20.5" } };
 
 const fail = (message: string): never => {
   console.error(`build-sdk: ${message}`);

@@ -58,6 +58,7 @@ const imageFetch = entry("fetch files that are stored beside an image", async ()
 const imagePrune = entry("remove images that nothing needs", async () => (await import("./image-prune.ts")).command);
 const containerPrune = entry("remove containers that do not run", async () => (await import("./container-prune.ts")).command);
 const systemPrune = entry("remove what nothing needs", async () => (await import("./system-prune.ts")).command);
+const systemGc = entry("remove images that nobody has used for long", async () => (await import("./system-gc.ts")).command);
 const imageTree = entry(
   "show layers, who shares them, and what they waste",
   async () => (await import("./image-tree.ts")).command,
@@ -351,6 +352,7 @@ export const groups: Readonly<Record<string, Group>> = {
       df: systemDf,
       events,
       prune: systemPrune,
+      gc: systemGc,
       check: systemCheck,
       generator: systemGenerator,
       "dial-stdio": systemDialStdio,

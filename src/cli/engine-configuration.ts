@@ -20,6 +20,7 @@ export const configurationOf = ({ flags, values, settings }: EngineSettings): Co
   hostGateway: values["host-gateway-ip"],
   downloads: values["max-concurrent-downloads"],
   uploads: values["max-concurrent-uploads"],
+  gc: { all: false, every: 3600, ...values.gc },
   labels: values.labels ?? [],
   debug: values.debug ?? false,
 });

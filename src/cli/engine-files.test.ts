@@ -56,6 +56,11 @@ clients = [{ role = "read", uid = 7 }, { role = "operate", gid = 8 }, { certific
 [proxies]
 http-proxy = "http://p:1"
 no-proxy = "*.example"
+[gc]
+keep-storage = "20g"
+unused-for = "240h"
+every = "90s"
+all = true
 [default-network-opts.bridge]
 "com.docker.network.driver.mtu" = "1300"
 [runtimes]
@@ -93,6 +98,7 @@ describe("engine.toml", () => {
         ...{ dns: ["9.9.9.9", "fd00::1"], dnsSearch: ["example.org"], dnsOptions: ["ndots:2"], shmSize: 128 << 20 },
         ...{ init: true, noNewPrivileges: true, seccomp: "unconfined", cgroupns: "host", ipc: "shareable", cgroupParent: "/g" },
       },
+      gc: { keepStorage: 20 * 2 ** 30, unusedFor: 864_000, every: 90, all: true },
       networks: {
         pools: [{ base: "10.200.0.0/16", size: 24 }],
         options: { bridge: { "com.docker.network.driver.mtu": "1300" } },

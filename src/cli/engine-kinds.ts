@@ -1,6 +1,7 @@
 /** Which values the settings of an engine take, as they are written in TOML and JSON. Pure. */
 import { BlockList, isIP, isIPv4 } from "node:net";
 import type { ClientRule } from "../api/rights/types.ts";
+import { parseDuration } from "../lib/time.ts";
 import { isTable } from "../lib/toml.ts";
 import { parseBytes } from "../lib/units.ts";
 
@@ -149,6 +150,26 @@ export const networkOptions = kind(
     return read.some(([, options]) => options === null)
       ? null
       : (Object.fromEntries(read) as Record<string, Readonly<Record<string, string>>>);
+  },
+);
+
+const duration = (value: unknown): number | null => {
+  const nanoseconds = isText(value) ? parseDuration(value) : undefined;
+  return nanoseconds ? Number(nanoseconds) / 1e9 : null;
+};
+
+/** Bytes and seconds. */
+export const collection = kind(
+  'a table of keep-storage = "20g", unused-for = "240h", every = "1h" and all = true',
+  (value): { keepStorage?: number; unusedFor?: number; every?: number; all?: boolean } | null => {
+    if (!isTable(value)) return null;
+    const read = Object.entries(value).map(([name, given]): [string, unknown] => {
+      if (name === "keep-storage") return ["keepStorage", size.read(given)];
+      if (name === "unused-for") return ["unusedFor", duration(given)];
+      if (name === "every") return ["every", duration(given)];
+      return name === "all" ? ["all", boolean.read(given)] : [name, null];
+    });
+    return read.some(([, one]) => one === null) ? null : Object.fromEntries(read);
   },
 );
 

@@ -1,9 +1,9 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { AttachFile } from "../api/control/types.ts";
+import { credentialsOf } from "../credentials/credentials.ts";
 import { define } from "./command.ts";
 import { line, localOnly } from "./context.ts";
-import { credentialsOf } from "./credentials.ts";
 import { UsageError } from "./errors.ts";
 import { bool, list, text } from "./flags.ts";
 import { pairs } from "./pairs.ts";

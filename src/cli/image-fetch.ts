@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
+import { credentialsOf } from "../credentials/credentials.ts";
 import { define } from "./command.ts";
 import { line, localOnly } from "./context.ts";
-import { credentialsOf } from "./credentials.ts";
 import { UsageError } from "./errors.ts";
 import { bool, text } from "./flags.ts";
 

@@ -1,9 +1,9 @@
 import type { Referrer } from "../api/control/types.ts";
+import { credentialsOf } from "../credentials/credentials.ts";
 import { printable } from "../lib/printable.ts";
 import { decimalSize } from "../lib/units.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { credentialsOf } from "./credentials.ts";
 import { bool, text } from "./flags.ts";
 import { joinLabels, type Listing, printRows, type Row } from "./listing.ts";
 

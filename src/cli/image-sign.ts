@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
+import { credentialsOf } from "../credentials/credentials.ts";
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
-import { credentialsOf } from "./credentials.ts";
 import { UsageError } from "./errors.ts";
 import { bool, list, text } from "./flags.ts";
 import { pairs } from "./pairs.ts";

@@ -1,6 +1,6 @@
+import { credentialsOf } from "../credentials/credentials.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { credentialsOf } from "./credentials.ts";
 import { UsageError } from "./errors.ts";
 import { bool, choice, list } from "./flags.ts";
 import { readKey } from "./image-sign.ts";

@@ -1,8 +1,8 @@
+import { credentialsFor, keyOf, storeCredentials } from "../credentials/credentials.ts";
 import { printable } from "../lib/printable.ts";
 import { registryOf } from "../oci/reference.ts";
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
-import { credentialsFor, keyOf, storeCredentials } from "./credentials.ts";
 import { UsageError } from "./errors.ts";
 import { bool, text } from "./flags.ts";
 import { openPrompt, type Prompt } from "./prompt.ts";

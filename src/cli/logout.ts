@@ -1,7 +1,7 @@
+import { eraseCredentials, keyOf } from "../credentials/credentials.ts";
 import { registryOf } from "../oci/reference.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { eraseCredentials, keyOf } from "./credentials.ts";
 
 export const command = define({
   usage: "[SERVER]",

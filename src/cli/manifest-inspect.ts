@@ -1,7 +1,7 @@
 import type { ManifestDocument } from "../api/control/types.ts";
+import { credentialsOf } from "../credentials/credentials.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { credentialsOf } from "./credentials.ts";
 import { bool } from "./flags.ts";
 
 export const command = define({

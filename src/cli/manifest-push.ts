@@ -1,6 +1,6 @@
+import { credentialsOf } from "../credentials/credentials.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { credentialsOf } from "./credentials.ts";
 import { bool } from "./flags.ts";
 import { layerProgress } from "./layer-progress.ts";
 

@@ -71,7 +71,7 @@ export async function pullQuietly(
   step: (step: unknown) => void | Promise<void>,
   begin: () => Promise<void> = async () => {},
 ) {
-  const { credentialsOf } = await import("./credentials.ts");
+  const { credentialsOf } = await import("../credentials/credentials.ts");
   const { hosts } = await context.call("mirrors", { image: request.image });
   const auths = await credentialsOf(context, [request.image], hosts);
   await begin();

@@ -17,7 +17,7 @@ export const command = define({
   async run(context, values, [image = ""]) {
     const { quiet, "all-tags": allTags } = values;
     const { canonicalName, parseReference } = await import("../oci/reference.ts");
-    const { credentialsOf } = await import("./credentials.ts");
+    const { credentialsOf } = await import("../credentials/credentials.ts");
     const { domain, path } = parseReference(image);
     // Layers may be taken from where the image came from.
     const asked = values.platform === undefined ? {} : { platform: values.platform };

@@ -1,7 +1,7 @@
 import { define } from "./command.ts";
 import { confirmed } from "./confirm.ts";
 import { UsageError } from "./errors.ts";
-import { bool } from "./flags.ts";
+import { bool, text } from "./flags.ts";
 import { parseFilters } from "./listing.ts";
 import { pruneContainers, pruneFlags, pruneImages, pruneNetworks, pruneVolumes, tellReclaimed } from "./prune.ts";
 
@@ -11,15 +11,17 @@ export const command = define({
   flags: {
     all: bool("a", "images with a name as well"),
     volumes: bool("", "anonymous volumes that no container has"),
+    until: text("", "MOMENT", "what was made before: a date, or a duration such as 240h"),
     ...pruneFlags,
   },
   args: [0, 0],
-  examples: [["system prune -af --filter until=240h", "what was made more than ten days ago"]],
+  examples: [["system prune -af --until 240h", "what was made more than ten days ago"]],
   async run(context, values) {
     const { all = false, force } = values;
-    const filters = parseFilters(values.filter);
+    const given = [...(values.filter ?? []), ...(values.until === undefined ? [] : [`until=${values.until}`])];
+    const filters = parseFilters(given.length > 0 ? given : undefined);
     const ofVolumes = values.volumes ? volumeFilters(filters) : undefined;
-    if (!force && !(await confirmed(context, warning(all, values.volumes ?? false, values.filter ?? [])))) return 0;
+    if (!force && !(await confirmed(context, warning(all, values.volumes ?? false, given)))) return 0;
     const containers = await pruneContainers(context, filters);
     await pruneNetworks(context, filters);
     const volumes = values.volumes ? await pruneVolumes(context, false, ofVolumes) : 0;

@@ -7,7 +7,7 @@ import type { Hook } from "./project.ts";
 /** Runs a service's commands in its container, one after the other. Throws `hook_failed`, with what the command said last. */
 export async function runHooks(
   host: Host,
-  kind: "post_start" | "pre_stop",
+  kind: "post_start" | "pre_stop" | "develop.watch",
   hooks: readonly Hook[] = [],
   container: { id: string; name: string },
 ): Promise<void> {

@@ -9,6 +9,7 @@ import { settingChecks } from "../networks/settings.ts";
 import type { NetworkSettings } from "../networks/types.ts";
 import { parseProfile } from "../runtime/seccomp/index.ts";
 import { type ContainerDefaults, defaultLog, profileText } from "./container-defaults.ts";
+import type { CollectionSettings } from "./gc-plan.ts";
 import { checkLog } from "./log-options.ts";
 import { checkNameServer } from "./network-files.ts";
 import type { RuntimeOptions } from "./runtimes.ts";
@@ -28,6 +29,8 @@ export interface Configuration {
   /** Layers of one image that are fetched, and sent, at a time; absent: as many as is good. */
   readonly downloads?: number | undefined;
   readonly uploads?: number | undefined;
+  /** Without limits: nothing is collected unless somebody asks for it. */
+  readonly gc: CollectionSettings;
   /** "key=value": shown by `info`. */
   readonly labels: readonly string[];
   /** Requests are logged. */
@@ -40,6 +43,7 @@ export const nothingConfigured: Configuration = {
   registries: { insecure: [], mirrors: [] },
   containers: { log: { driver: "json-file", options: {} } },
   networks: { pools: [], options: {}, bridge: { options: {} } },
+  gc: { all: false, every: 3600 },
   labels: [],
   debug: false,
 };

@@ -14,6 +14,7 @@ import type { ContainerRecord, ContainerTable } from "./database.ts";
 import type { EventBus } from "./events.ts";
 import type { GuestTable } from "./guest-table.ts";
 import type { IdSlots } from "./idmap.ts";
+import type { ImageUses } from "./image-uses.ts";
 import type { Layout } from "./layout.ts";
 import type { Leases } from "./leases.ts";
 import type { LogForwards } from "./log-forward.ts";
@@ -47,6 +48,7 @@ export interface Context {
   readonly guests: GuestTable;
   readonly leases: Leases;
   readonly snapshots: SnapshotTable;
+  readonly imageUses: ImageUses;
   readonly cgroups: CgroupManager;
   /** The groups that this engine's containers lie below. */
   readonly cgroupRoots: CgroupRoots;

@@ -261,6 +261,7 @@ function insertContainers(
     for (const container of containers) discard(context, container);
     throw error;
   }
+  for (const id of new Set(containers.map(({ record }) => record.imageId))) context.imageUses.touch(id);
   for (const { record } of containers) context.events.emit("container", "create", record.id, describe(record));
   return containers;
 }

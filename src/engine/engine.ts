@@ -18,6 +18,7 @@ import { checkEventQuery, type EventQuery, followEvents } from "./events.ts";
 import { type ExecOptions, execInContainer } from "./exec.ts";
 import { ExecSessions } from "./exec-sessions.ts";
 import { explainContainer } from "./explain.ts";
+import { collectAtTimes } from "./gc.ts";
 import { watchGuests } from "./guest-watch.ts";
 import { guestsOf } from "./guests.ts";
 import { imagesOf } from "./image-commands.ts";
@@ -91,6 +92,7 @@ export class Engine {
   readonly snapshots: ReturnType<typeof snapshotsOf>;
   private readonly read: () => Configuration;
   private readonly unwatchGuests: () => void;
+  private readonly stopCollecting: () => void;
 
   constructor(context: Context, lock: number, read: () => Configuration) {
     this.context = context;
@@ -110,6 +112,7 @@ export class Engine {
     this.leases = leasesOf(context);
     this.snapshots = snapshotsOf(context);
     this.unwatchGuests = watchGuests(context);
+    this.stopCollecting = collectAtTimes(context);
   }
 
   /** The same for every engine of this data root, and for no other. */
@@ -426,6 +429,7 @@ export class Engine {
     context.closing = true;
     context.leases.suspend();
     this.unwatchGuests();
+    this.stopCollecting();
     context.restarts.close();
     context.probes.close();
     context.packs.close();
@@ -452,6 +456,7 @@ export class Engine {
     context.guests.close();
     context.leases.close();
     context.snapshots.close();
+    context.imageUses.close();
     context.imageMounts.close();
     context.volumes.close();
     close(this.lock);

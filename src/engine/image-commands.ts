@@ -1,27 +1,20 @@
 /** `images` and its like: what clients do with images. */
 import { type BootstrapOptions, bootstrap } from "../images/index.ts";
-import type { CheckRequest, Image, Progress, RemovedImages } from "../images/types.ts";
+import type { CheckRequest, Image, Progress } from "../images/types.ts";
 import { type Context, imagesInUse } from "./context.ts";
 import { inspectDistribution } from "./distribution.ts";
+import { collectImages } from "./gc.ts";
 import { historyOf, imageTrees } from "./image-layers.ts";
 import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
+import { removeImage } from "./image-removal.ts";
 import { listImages } from "./images.ts";
 import { pruneImages } from "./prune.ts";
 import { mirrorsOf, pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
-import type { LoginRequest, PullRequest, PushRequest, StoreReport } from "./types.ts";
+import type { CollectRequest, LoginRequest, PullRequest, PushRequest, StoreReport } from "./types.ts";
 
 type Filters = Record<string, string[]>;
 type Told = { readonly signal: AbortSignal; readonly progress: Progress };
-
-/** Removes a name of an image, and the image with its last one; never one a container needs. */
-async function remove(context: Context, reference: string, force: boolean, platform?: string): Promise<RemovedImages> {
-  const inUse = imagesInUse(context);
-  const result = await context.images.remove(reference, { force, inUse, ...(platform ? { platform } : {}) });
-  for (const id of result.deleted) context.events.emit("image", "delete", id, {});
-  for (const name of result.untagged) context.events.emit("image", "untag", name, { name });
-  return result;
-}
 
 /** Verifies the image store, and mends it with `repair`. */
 function check(context: Context, request: Omit<CheckRequest, "inUse">): Promise<StoreReport> {
@@ -33,11 +26,12 @@ function check(context: Context, request: Omit<CheckRequest, "inUse">): Promise<
 /** The use cases of images, for one engine. */
 export const imagesOf = (context: Context) => ({
   store: context.images,
-  remove: (reference: string, force: boolean, platform?: string) => remove(context, reference, force, platform),
+  remove: (reference: string, force: boolean, platform?: string) => removeImage(context, reference, force, platform),
   list: (filters: Filters) => listImages(context.images, filters),
   history: (reference: string, platform?: string) => historyOf(context.images, reference, platform),
   trees: (reference: string | undefined) => imageTrees(context.images, reference),
-  prune: (all: boolean, filters: Filters) => pruneImages(context, all, filters, (id) => remove(context, id, true)),
+  collect: (request: CollectRequest) => collectImages(context, request),
+  prune: (all: boolean, filters: Filters) => pruneImages(context, all, filters, (id) => removeImage(context, id, true)),
   /** For people to look at. */
   mount: (request: { image: string; platform?: string; target?: string }) => mountImage(context, request),
   mounts: () => imageMounts(context),

@@ -23,6 +23,7 @@ import { EventBus } from "./events.ts";
 import { GuestTable } from "./guest-table.ts";
 import { checkHealth } from "./health.ts";
 import { IdSlots, reservedSlots } from "./idmap.ts";
+import { ImageUses } from "./image-uses.ts";
 import { layoutOf, makeLayout } from "./layout.ts";
 import { restoreLeases } from "./lease-end.ts";
 import { Leases } from "./leases.ts";
@@ -133,6 +134,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     }),
     guests: new GuestTable(layout.database),
     snapshots: new SnapshotTable(layout.database),
+    imageUses: new ImageUses(layout.database),
     leases: new Leases(layout.database, bootId),
     dns: new DnsService({ run: layout.run, command: options.self, log: options.log }),
     cgroups,

@@ -87,6 +87,11 @@ export interface VolumeInfo {
   containers: string[];
 }
 
+/** `made`: it was not there before. */
+export interface MadeVolume extends VolumeInfo {
+  made: boolean;
+}
+
 /** Of the copied bytes those that are shared with the source and take no room. */
 export interface ClonedVolume extends VolumeInfo {
   bytes: number;
@@ -183,6 +188,25 @@ export interface ContainerChanges {
   unsetEnv?: string[];
   /** Seconds until it is killed, where it has to be stopped; absent: its own. */
   timeout?: number;
+}
+
+/** What a collection of images is to remove; absent: as engine.toml says. */
+export interface CollectRequest {
+  /** Bytes. */
+  keepStorage?: number;
+  /** Seconds. */
+  unusedFor?: number;
+  /** Images with names, too. */
+  all?: boolean;
+  /** Nothing is removed. */
+  dryRun?: boolean;
+}
+
+export interface Collection {
+  /** Sizes in bytes, last uses in RFC 3339. */
+  images: { id: string; names: string[]; size: number; lastUsed: string }[];
+  /** Bytes of the files that went, or would go. */
+  reclaimed: number;
 }
 
 export interface SnapshotRequest {

@@ -9,7 +9,7 @@ import type { Volume, VolumeRequest } from "../volumes/index.ts";
 import { volumeUsers } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import { isLabelled, isTrue, pruneTest } from "./filters.ts";
-import type { ClonedVolume, VolumeInfo } from "./types.ts";
+import type { ClonedVolume, MadeVolume, VolumeInfo } from "./types.ts";
 
 type Filters = Readonly<Record<string, readonly string[]>>;
 
@@ -23,10 +23,10 @@ const infoOf = (context: Context, volume: Volume): VolumeInfo => {
   };
 };
 
-async function create(context: Context, request: VolumeRequest): Promise<VolumeInfo> {
+async function create(context: Context, request: VolumeRequest): Promise<MadeVolume> {
   const { volume, made } = await context.leases.under(request.lease, () => context.volumes.create(request));
   if (made) context.events.emit("volume", "create", volume.name, attributes);
-  return infoOf(context, volume);
+  return { ...infoOf(context, volume), made };
 }
 
 const tests: Readonly<Record<string, (volume: VolumeInfo, value: string) => boolean>> = {

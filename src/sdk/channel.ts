@@ -1,8 +1,11 @@
+/** An iterator whose end of scope, as its loop's, ends what feeds it. */
+export type Feed<T> = AsyncIterableIterator<T> & AsyncDisposable;
+
 /**
- * Values on their way from a call to one reader. What is waiting is bounded: `push` returns a promise when there is more than `limit`,
+ * @internal Values on their way from a call to one reader. What is waiting is bounded: `push` returns a promise when there is more than `limit`,
  * which resolves when the reader has taken some. The reader may leave at any time; `left` is told so.
  */
-export class Channel<T> implements AsyncIterableIterator<T> {
+export class Channel<T> implements AsyncIterableIterator<T>, AsyncDisposable {
   readonly #limit: number;
   readonly #sizeOf: (value: T) => number;
   readonly #left: () => void;
@@ -78,6 +81,10 @@ export class Channel<T> implements AsyncIterableIterator<T> {
     return this;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
   #took(value: T): void {
     this.#held -= this.#sizeOf(value);
     if (this.#held <= this.#limit) this.#release();
@@ -89,13 +96,13 @@ export class Channel<T> implements AsyncIterableIterator<T> {
 }
 
 /**
- * What a call tells, as an iterator that ends the call when its reader leaves. Throws what the call throws.
+ * @internal What a call tells, as an iterator that ends the call when its reader leaves. Throws what the call throws.
  * @param start makes the call; it waits for each `push` before the next, and is over when its promise is
  */
 export function follow<T>(
   start: (push: (value: T) => Promise<void> | undefined, signal: AbortSignal) => Promise<unknown>,
   signal?: AbortSignal,
-): AsyncIterableIterator<T> {
+): Feed<T> {
   const leave = new AbortController();
   const channel = new Channel<T>({ left: () => leave.abort() });
   const either = signal ? AbortSignal.any([signal, leave.signal]) : leave.signal;

@@ -19,6 +19,7 @@ test("everything said, in the engine's words", () => {
       { type: "volume", target: "/cache" },
       { type: "tmpfs", target: "/tmp", size: "64m", mode: 0o1777 },
     ],
+    secrets: { token: "clay", key: { data: new Uint8Array([1, 2]), mode: 0o440 } },
     networks: ["back", { name: "front", aliases: ["web"] }],
     health: { command: "true", interval: "5s", timeout: 250 },
     restart: { policy: "on-failure", maximumRetries: 3 },
@@ -42,6 +43,10 @@ test("everything said, in the engine's words", () => {
       { type: "bind", source: resolve("data"), target: "/data", readonly: true },
       { type: "volume", target: "/cache" },
       { type: "tmpfs", target: "/tmp", options: ["size=67108864", "mode=1777"] },
+    ],
+    secrets: [
+      { name: "token", data: "Y2xheQ==" },
+      { name: "key", data: "AQI=", mode: 0o440 },
     ],
     networks: [{ network: "back" }, { network: "front", aliases: ["web"] }],
     health: { test: ["CMD-SHELL", "true"], interval: 5e9, timeout: 250e6 },

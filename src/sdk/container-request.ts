@@ -8,9 +8,19 @@ import type {
   PortRequest,
   Resources,
   RestartPolicy,
+  SecretRequest,
 } from "../api/control/types.ts";
 import { invalid } from "./errors.ts";
-import type { ContainerOptions, HealthOptions, Limits, Mount, NetworkPlace, PortMapping, RestartOptions } from "./options.ts";
+import type {
+  ContainerOptions,
+  HealthOptions,
+  Limits,
+  Mount,
+  NetworkPlace,
+  PortMapping,
+  RestartOptions,
+  Secret,
+} from "./options.ts";
 import { bytes, milliseconds, nanoseconds } from "./units.ts";
 
 /** An object without its undefined values. */
@@ -49,6 +59,7 @@ export function containerRequest(
       labels: options.labels && { ...options.labels },
       publish: options.ports?.map(portRequest),
       mounts: options.mounts?.map(mountRequest),
+      secrets: options.secrets && Object.entries(options.secrets).map(secretRequest),
       ...networksOf(options.networks),
       extraHosts: hosts && Object.entries(hosts).map(([name, address]) => `${name}:${address}`),
       dns: copy(options.dns),
@@ -137,6 +148,11 @@ function mountRequest(mount: Mount): MountRequest {
     default:
       throw invalid(`mounts: type ${JSON.stringify((mount as Mount).type)} is not bind, volume, tmpfs or image`);
   }
+}
+
+function secretRequest([name, given]: [string, string | Uint8Array | Secret]): SecretRequest {
+  const { data, ...place }: Secret = typeof given === "string" || given instanceof Uint8Array ? { data: given } : given;
+  return { name, data: Buffer.from(data as Uint8Array).toString("base64"), ...defined(place) };
 }
 
 const isMode = (name: string): boolean => name === "none" || name === "host" || name.startsWith("container:");

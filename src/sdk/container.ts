@@ -1,20 +1,24 @@
-import { follow } from "./channel.ts";
+import { type Feed, follow } from "./channel.ts";
 import { attachTo, buffered, spawnIn } from "./commands.ts";
 import { networkEndpoint, resources, restartPolicy } from "./container-request.ts";
 import { containerDetails } from "./details.ts";
 import { ExecError, isOnggiError, OnggiError } from "./errors.ts";
 import { Files } from "./files.ts";
-import type { Link } from "./link.ts";
+import { type Link, making } from "./link.ts";
 import { Logs } from "./logs.ts";
 import type {
   Cancellable,
+  CommitOptions,
   Duration,
   ExecOptions,
   Limits,
   LogOptions,
   NetworkPlace,
+  Protocol,
   RestartOptions,
+  SnapshotOptions,
   SpawnOptions,
+  StopOptions,
   TerminalSize,
 } from "./options.ts";
 import { callOutput, type Output } from "./output.ts";
@@ -85,8 +89,8 @@ export class Container implements AsyncDisposable {
   }
 
   /** Forgets what was recorded. */
-  async clearLogs(): Promise<void> {
-    await this.#link.call("logsClear", { container: this.id });
+  async clearLogs({ signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("logsClear", { container: this.id }, {}, signal);
   }
 
   /** Waits until it is ready, as `waitFor` of `run` does. Throws WaitError. */
@@ -98,8 +102,11 @@ export class Container implements AsyncDisposable {
   }
 
   /** Where the host reaches a port: as published, else the container's own address. Throws `port_not_published`. */
-  async address(port: number, protocol: "tcp" | "udp" | "sctp" = "tcp"): Promise<{ host: string; port: number }> {
-    const details = await this.inspect();
+  async address(
+    port: number,
+    { protocol = "tcp", signal }: Cancellable & { protocol?: Protocol } = {},
+  ): Promise<{ host: string; port: number }> {
+    const details = await this.inspect({ signal });
     const found = addressOf(details, port, protocol);
     if (found) return found;
     const why = details.status === "running" ? "it has no address that this machine reaches" : `it is ${details.status}`;
@@ -107,8 +114,8 @@ export class Container implements AsyncDisposable {
   }
 
   /** The host's port that leads to one of the container's. Throws `port_not_published`. */
-  async port(port: number, protocol: "tcp" | "udp" | "sctp" = "tcp"): Promise<number> {
-    const { ports, name } = await this.inspect();
+  async port(port: number, { protocol = "tcp", signal }: Cancellable & { protocol?: Protocol } = {}): Promise<number> {
+    const { ports, name } = await this.inspect({ signal });
     const found = ports.find((one) => one.port === port && one.protocol === protocol);
     if (found) return found.hostPort;
     const there = ports.map((one) => `${one.port}/${one.protocol}`).join(", ");
@@ -130,16 +137,16 @@ export class Container implements AsyncDisposable {
   }
 
   /** Sends a signal, SIGKILL by default. */
-  async kill(name = "SIGKILL"): Promise<void> {
-    await this.#link.call("kill", { container: this.id, signal: name });
+  async kill(name = "SIGKILL", { signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("kill", { container: this.id, signal: name }, {}, signal);
   }
 
-  async pause(): Promise<void> {
-    await this.#link.call("pause", { container: this.id });
+  async pause({ signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("pause", { container: this.id }, {}, signal);
   }
 
-  async unpause(): Promise<void> {
-    await this.#link.call("unpause", { container: this.id });
+  async unpause({ signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("unpause", { container: this.id }, {}, signal);
   }
 
   /** Waits for its end: at once where it does not run; with "next-exit" for the next one, with "removed" until it is gone. */
@@ -151,47 +158,53 @@ export class Container implements AsyncDisposable {
   }
 
   /** With `force` also where it runs; `volumes`: its anonymous ones too, by default. */
-  async remove({ force = false, volumes = true }: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
-    await this.#link.call("remove", { container: this.id, force, volumes });
+  async remove({
+    force = false,
+    volumes = true,
+    signal,
+  }: Cancellable & { force?: boolean; volumes?: boolean } = {}): Promise<void> {
+    await this.#link.call("remove", { container: this.id, force, volumes }, {}, signal);
   }
 
-  async rename(name: string): Promise<void> {
-    await this.#link.call("rename", { container: this.id, name });
+  async rename(name: string, { signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("rename", { container: this.id, name }, {}, signal);
   }
 
   /** Changes limits, at once where it runs, and its restart policy. */
-  async update({ restart, ...limits }: Limits & { restart?: RestartOptions }): Promise<void> {
+  async update({ restart, signal, ...limits }: Limits & Cancellable & { restart?: RestartOptions }): Promise<void> {
     const policy = restart === undefined ? {} : { restart: restartPolicy(restart) };
-    await this.#link.call("update", { container: this.id, resources: resources(limits) ?? {}, ...policy });
+    await this.#link.call("update", { container: this.id, resources: resources(limits) ?? {}, ...policy }, {}, signal);
   }
 
   /** Its processes, as ps(1) with these arguments shows them. */
-  async top(args: readonly string[] = []): Promise<ProcessList> {
-    return this.#link.call("top", { container: this.id, ...(args.length > 0 ? { args: [...args] } : {}) });
+  async top(args: readonly string[] = [], { signal }: Cancellable = {}): Promise<ProcessList> {
+    return this.#link.call("top", { container: this.id, ...(args.length > 0 ? { args: [...args] } : {}) }, {}, signal);
   }
 
   /** What is otherwise than in the image. */
-  async diff(): Promise<readonly FileChange[]> {
-    return (await this.#link.call("diff", { container: this.id })).changes;
+  async diff({ signal }: Cancellable = {}): Promise<readonly FileChange[]> {
+    return (await this.#link.call("diff", { container: this.id }, {}, signal)).changes;
   }
 
   /** An image of its files as they are. Resolves with the image's id. */
-  async commit({ name, author, message, changes, pause }: CommitOptions = {}): Promise<string> {
-    const { id } = await this.#link.call("commit", {
+  async commit({ name, author, message, changes, pause, signal }: CommitOptions = {}): Promise<string> {
+    const request = {
       container: this.id,
       ...(name === undefined ? {} : { name }),
       ...(author === undefined ? {} : { author }),
       ...(message === undefined ? {} : { message }),
       ...(changes ? { changes: [...changes] } : {}),
       ...(pause === undefined ? {} : { pause }),
-    });
+    };
+    const { id } = await this.#link.call("commit", request, {}, signal);
     return id;
   }
 
   /** Its files as they are at one moment: what runs in it is frozen while they are read. docs/snapshots.md says what is promised. */
   async snapshot({ name, keep = false, signal }: SnapshotOptions = {}): Promise<Snapshot> {
     const request = { container: this.id, ...(name === undefined ? {} : { name }), ...(await this.#link.lease(keep)) };
-    return Snapshot.of(this.#link, await this.#link.call("snapshot", request, {}, signal), keep);
+    const make = async () => Snapshot.of(this.#link, await this.#link.call("snapshot", request), keep);
+    return making(signal, make, (made) => made.remove());
   }
 
   /** Containers like this one, on its files as they are now: all of them or none. Nothing is copied. Not from its processes. */
@@ -216,7 +229,7 @@ export class Container implements AsyncDisposable {
   }
 
   /** What it uses, every second, until nobody asks any more. */
-  watchStats({ signal }: Cancellable = {}): AsyncIterableIterator<Stats> {
+  watchStats({ signal }: Cancellable = {}): Feed<Stats> {
     const request = { containers: [this.id], all: true, stream: true };
     return follow<Stats>((push, cut) => {
       const item = ({ samples }: { samples: Stats[] }) => samples[0] && push(samples[0]);
@@ -225,12 +238,12 @@ export class Container implements AsyncDisposable {
   }
 
   /** Gives it a place in a network, by name or with what it is called there. */
-  async connect(network: string | NetworkPlace): Promise<void> {
-    await this.#link.call("networkConnect", { container: this.id, endpoint: networkEndpoint(network) });
+  async connect(network: string | NetworkPlace, { signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("networkConnect", { container: this.id, endpoint: networkEndpoint(network) }, {}, signal);
   }
 
-  async disconnect(network: string): Promise<void> {
-    await this.#link.call("networkDisconnect", { container: this.id, network });
+  async disconnect(network: string, { signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("networkDisconnect", { container: this.id, network }, {}, signal);
   }
 
   /** Removes it, unless it is to be kept. */
@@ -253,13 +266,6 @@ export class Container implements AsyncDisposable {
       ended: (signal) => this.wait({ signal }),
     };
   }
-}
-
-export interface SnapshotOptions extends Cancellable {
-  /** By default the container's with a number behind it: "web@1". */
-  readonly name?: string;
-  /** True: it stays when this process ends, and when its object's scope does. */
-  readonly keep?: boolean;
 }
 
 export interface ForkOptions extends Cancellable {
@@ -304,8 +310,8 @@ export class Snapshot implements AsyncDisposable {
   }
 
   /** Its forks stay. */
-  async remove(): Promise<void> {
-    await this.#link.call("snapshotRemove", { snapshot: this.id });
+  async remove({ signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("snapshotRemove", { snapshot: this.id }, {}, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -334,8 +340,9 @@ async function forksOf(link: Link, reference: string, count: number, options: Fo
     ...(start === undefined ? {} : { start }),
     ...(await link.lease(keep)),
   };
-  const { containers } = await link.call("fork", request, {}, signal);
-  const made = containers.map(({ id }) => Container.of(link, id, keep));
+  const make = async () => (await link.call("fork", request)).containers.map(({ id }) => Container.of(link, id, keep));
+  const undo = (forks: readonly Container[]) => Promise.allSettled(forks.map((one) => one.remove({ force: true })));
+  const made = await making(signal, make, undo);
   const removeAll = async (): Promise<void> => {
     await Promise.all(made.map((one) => one[Symbol.asyncDispose]()));
   };
@@ -344,27 +351,10 @@ async function forksOf(link: Link, reference: string, count: number, options: Fo
   try {
     await Promise.all(made.map((one) => one.waitFor(waitFor, { signal, ...(timeout === undefined ? {} : { timeout }) })));
   } catch (error) {
-    await Promise.allSettled(made.map((one) => one.remove({ force: true })));
+    await undo(made);
     throw error;
   }
   return forks;
-}
-
-export interface StopOptions extends Cancellable {
-  readonly timeout?: Duration | undefined;
-  /** "SIGINT" */
-  readonly stopSignal?: string | undefined;
-}
-
-export interface CommitOptions {
-  /** "team/app:1" */
-  readonly name?: string;
-  readonly author?: string;
-  readonly message?: string;
-  /** Lines of a Dockerfile: 'CMD ["sh"]'. */
-  readonly changes?: readonly string[];
-  /** False: it goes on while its files are read. */
-  readonly pause?: boolean;
 }
 
 const stopping = ({ timeout, stopSignal }: StopOptions): { timeout?: number; signal?: string } => ({

@@ -4,7 +4,7 @@ import { publishedPort } from "./details.ts";
 import { isOnggiError } from "./errors.ts";
 import { type Filters, filtersOf } from "./filters.ts";
 import type { Images } from "./images.ts";
-import type { Link } from "./link.ts";
+import { type Link, making } from "./link.ts";
 import type { Cancellable, ContainerOptions, Duration } from "./options.ts";
 import { milliseconds } from "./units.ts";
 import type { ContainerSummary, Pruned } from "./values.ts";
@@ -60,7 +60,12 @@ export class Containers {
   async create(image: string, command: readonly string[] = [], options: ContainerOptions = {}): Promise<Container> {
     const { keep = false, signal } = options;
     const request = containerRequest(image, command, { ...options, ...(await this.#link.lease(keep)) });
-    const { id } = await this.#images.with(image, options, () => this.#link.call("create", { container: request }, {}, signal));
+    const make = () => this.#link.call("create", { container: request });
+    const { id } = await making(
+      signal,
+      () => this.#images.with(image, options, make),
+      (made) => this.#undo(made.id),
+    );
     return Container.of(this.#link, id, keep);
   }
 
@@ -77,10 +82,10 @@ export class Containers {
     const item = (told: { id: string } | { trace: unknown }): void => {
       if ("id" in told) made = told.id;
     };
+    const make = () => this.#link.call("run", { container: request, detach: true, attach }, { item });
     try {
-      const { id } = await this.#images.with(image, options, () =>
-        this.#link.call("run", { container: request, detach: true, attach }, { item }, signal),
-      );
+      const { id } = await this.#images.with(image, options, make);
+      signal?.throwIfAborted();
       const container = Container.of(this.#link, id, keep);
       if (waitFor) await container.waitFor(waitFor, { timeout, signal });
       return container;

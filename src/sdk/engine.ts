@@ -1,4 +1,4 @@
-import { follow } from "./channel.ts";
+import { type Feed, follow } from "./channel.ts";
 import type { Container } from "./container.ts";
 import { Containers, type RunOptions } from "./containers.ts";
 import { type Filters, filtersOf } from "./filters.ts";
@@ -66,7 +66,7 @@ export class Engine implements AsyncDisposable {
    *
    *     for await (const { action, attributes } of engine.events({ filters: { type: "container" } })) console.log(action, attributes.name);
    */
-  events({ since, until, filters, signal }: EventOptions = {}): AsyncIterableIterator<EngineEvent> {
+  events({ since, until, filters, signal }: EventOptions = {}): Feed<EngineEvent> {
     const request = {
       ...(since === undefined ? {} : { since: moment(since, "since") }),
       ...(until === undefined ? {} : { until: moment(until, "until") }),

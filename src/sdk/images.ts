@@ -1,4 +1,4 @@
-import type { RegistryAuth } from "../api/control/types.ts";
+import { credentialsOf } from "../credentials/credentials.ts";
 import { follow } from "./channel.ts";
 import { imageDetails } from "./details.ts";
 import { isOnggiError } from "./errors.ts";
@@ -12,7 +12,7 @@ import type { ImageDetails, ImageSummary, Progress, Pruned } from "./values.ts";
 export interface PullOptions extends Cancellable {
   /** "linux/arm64"; by default this machine's. */
   readonly platform?: string | undefined;
-  /** By registry. */
+  /** By registry; by default those that `docker login` or `onggi login` has kept. */
   readonly credentials?: Readonly<Record<string, RegistryCredentials>> | undefined;
 }
 
@@ -65,26 +65,33 @@ export class Images {
 
   /** Brings an image from its registry. */
   pull(image: string, { platform, credentials, signal }: PullOptions = {}): Operation<readonly PulledImage[]> {
-    const request = { image, ...(platform === undefined ? {} : { platform }), ...authsOf(credentials) };
-    return operation(signal, async (progress, cut) => (await this.#link.call("pull", request, { progress }, cut)).images);
+    return operation(signal, async (progress, cut) => {
+      const { hosts } = await this.#link.call("mirrors", { image }, {}, cut);
+      const auths = credentials ? { ...credentials } : await credentialsOf(process, [image], hosts);
+      const request = { image, auths, ...(platform === undefined ? {} : { platform }) };
+      return (await this.#link.call("pull", request, { progress }, cut)).images;
+    });
   }
 
   /** Sends an image to the registry that its name says. */
   push(image: string, { platform, credentials, signal }: PullOptions = {}): Operation<readonly PushedImage[]> {
-    const request = { image, ...(platform === undefined ? {} : { platform }), ...authsOf(credentials) };
-    return operation(signal, async (progress, cut) => (await this.#link.call("push", request, { progress }, cut)).images);
+    return operation(signal, async (progress, cut) => {
+      const auths = credentials ? { ...credentials } : await credentialsOf(process, [image]);
+      const request = { image, auths, ...(platform === undefined ? {} : { platform }) };
+      return (await this.#link.call("push", request, { progress }, cut)).images;
+    });
   }
 
-  async tag(image: string, name: string): Promise<void> {
-    await this.#link.call("imageTag", { image, name });
+  async tag(image: string, name: string, { signal }: Cancellable = {}): Promise<void> {
+    await this.#link.call("imageTag", { image, name }, {}, signal);
   }
 
   /** Removes a name and, with its last one, the image. */
   async remove(
     image: string,
-    { force = false, platform }: { force?: boolean; platform?: string } = {},
+    { force = false, platform, signal }: Cancellable & { force?: boolean; platform?: string } = {},
   ): Promise<{ readonly untagged: readonly string[]; readonly deleted: readonly string[] }> {
-    return this.#link.call("imageRemove", { image, force, ...(platform === undefined ? {} : { platform }) });
+    return this.#link.call("imageRemove", { image, force, ...(platform === undefined ? {} : { platform }) }, {}, signal);
   }
 
   /** What an archive has: of `docker save`, or an OCI layout in a tar; compressed or not. */
@@ -127,9 +134,6 @@ export interface SaveOptions extends Cancellable {
   readonly format?: "docker-archive" | "oci-archive";
   readonly platform?: string;
 }
-
-const authsOf = (credentials: PullOptions["credentials"]): { auths?: Record<string, RegistryAuth> } =>
-  credentials ? { auths: { ...credentials } } : {};
 
 function operation<T>(
   signal: AbortSignal | undefined,

@@ -15,14 +15,12 @@ import type { RunOptions } from "./containers.ts";
 import { Engine } from "./engine.ts";
 import type { ConnectOptions } from "./options.ts";
 
+export type { Feed } from "./channel.ts";
 export {
-  type CommitOptions,
   Container,
   type ForkOptions,
   type Forks,
   Snapshot,
-  type SnapshotOptions,
-  type StopOptions,
 } from "./container.ts";
 export { Containers, type ListOptions, type RunOptions } from "./containers.ts";
 export { Engine, type EventOptions } from "./engine.ts";

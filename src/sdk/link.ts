@@ -15,17 +15,38 @@ export interface LinkOptions {
 /** Reasons to start an engine: nobody is there. */
 const absent = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET"]);
 
+/**
+ * Makes something by a call that runs to its end: one that is cut off may have made it. Where `signal` was aborted meanwhile it is taken
+ * away again, and the signal's reason is thrown.
+ */
+export async function making<T>(
+  signal: AbortSignal | undefined,
+  make: () => Promise<T>,
+  undo: (made: T) => Promise<unknown>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const made = await make();
+  if (!signal?.aborted) return made;
+  await undo(made);
+  throw signal.reason;
+}
+
 export class Link {
-  readonly socket: string;
-  readonly run: string;
   readonly #options: LinkOptions;
   #starting: Promise<void> | undefined;
   #lease: Promise<Lease> | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.run = options.run ?? (process.env.ONGGI_RUN || "/run/onggi");
-    this.socket = `${this.run}/onggi.sock`;
+  }
+
+  /** The environment is read when it is needed: programs may set it after this package was loaded. */
+  get #run(): string {
+    return this.#options.run ?? (process.env.ONGGI_RUN || "/run/onggi");
+  }
+
+  get socket(): string {
+    return `${this.#run}/onggi.sock`;
   }
 
   /** One call; where no engine answers, one is started first. Throws OnggiError, and the reason of `signal`. */
@@ -78,7 +99,7 @@ export class Link {
   }
 
   #start(): Promise<void> {
-    this.#starting ??= startEngine({ ...this.#options, run: this.run }).finally(() => {
+    this.#starting ??= startEngine({ ...this.#options, run: this.#run }).finally(() => {
       this.#starting = undefined;
     });
     return this.#starting;

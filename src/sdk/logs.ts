@@ -1,5 +1,5 @@
 import { OnggiError } from "../lib/errors.ts";
-import { follow } from "./channel.ts";
+import { type Feed, follow } from "./channel.ts";
 import type { Link } from "./link.ts";
 import type { LogOptions } from "./options.ts";
 import { moment } from "./units.ts";
@@ -12,9 +12,9 @@ import type { LogLine } from "./values.ts";
  *     const all = await container.logs().text();
  */
 export class Logs implements AsyncIterable<LogLine> {
-  readonly #lines: () => AsyncIterableIterator<LogLine>;
+  readonly #lines: () => Feed<LogLine>;
 
-  private constructor(lines: () => AsyncIterableIterator<LogLine>) {
+  private constructor(lines: () => Feed<LogLine>) {
     this.#lines = lines;
   }
 
@@ -35,7 +35,7 @@ export class Logs implements AsyncIterable<LogLine> {
   }
 }
 
-function readLogs(link: Link, container: string, options: LogOptions): AsyncIterableIterator<LogLine> {
+function readLogs(link: Link, container: string, options: LogOptions): Feed<LogLine> {
   const { since, until } = options;
   const request = {
     container,

@@ -1,7 +1,7 @@
 import { networkDetails } from "./details.ts";
 import { isOnggiError } from "./errors.ts";
 import { type Filters, filtersOf } from "./filters.ts";
-import type { Link } from "./link.ts";
+import { type Link, making } from "./link.ts";
 import type { Cancellable } from "./options.ts";
 import type { NetworkDetails } from "./values.ts";
 
@@ -44,12 +44,12 @@ export class Network implements AsyncDisposable {
   }
 
   /** Throws `network_in_use` while a container has a place in it; with `force` containers are disconnected first. */
-  async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
+  async remove({ force = false, signal }: Cancellable & { force?: boolean } = {}): Promise<void> {
     if (force) {
-      for (const { id } of (await this.inspect()).containers)
-        await this.#link.call("networkDisconnect", { network: this.id, container: id, force: true });
+      for (const { id } of (await this.inspect({ signal })).containers)
+        await this.#link.call("networkDisconnect", { network: this.id, container: id, force: true }, {}, signal);
     }
-    await this.#link.call("networkRemove", { network: this.id });
+    await this.#link.call("networkRemove", { network: this.id }, {}, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -87,7 +87,8 @@ export class Networks {
       ...(labels ? { labels: { ...labels } } : {}),
       ...(await this.#link.lease(keep)),
     };
-    return Network.of(this.#link, await this.#link.call("networkCreate", request, {}, signal), keep);
+    const make = async () => Network.of(this.#link, await this.#link.call("networkCreate", request), keep);
+    return making(signal, make, (made) => made.remove());
   }
 
   /** By name or id. Throws `network_not_found`. It stays when its object's scope ends. */

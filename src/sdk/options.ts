@@ -23,6 +23,8 @@ export interface ConnectOptions extends Cancellable {
   readonly start?: boolean;
 }
 
+export type Protocol = "tcp" | "udp" | "sctp";
+
 /** A port of the host that leads to one of the container. */
 export interface PortMapping {
   /** The container's. */
@@ -31,7 +33,7 @@ export interface PortMapping {
   readonly hostPort?: number;
   /** The address of the host that answers: by default "127.0.0.1", this machine alone; "" or "0.0.0.0": whoever reaches it. */
   readonly host?: string;
-  readonly protocol?: "tcp" | "udp" | "sctp";
+  readonly protocol?: Protocol;
 }
 
 /** A directory, volume or file system of its own at a path of the container. */
@@ -118,8 +120,20 @@ export interface PullPolicy {
   readonly pull?: "missing" | "always" | "never";
   /** "linux/arm64"; by default this machine's. */
   readonly platform?: string;
-  /** By registry: { "registry.example:5000": { username, password } }. */
+  /** By registry: { "registry.example:5000": { username, password } }; by default those that `docker login` or `onggi login` has kept. */
   readonly credentials?: Readonly<Record<string, RegistryCredentials>>;
+}
+
+/** A file that the container reads, and that is in no image, snapshot, log or `inspect`. */
+export interface Secret {
+  readonly data: string | Uint8Array;
+  /** Below /run/secrets, unless absolute; by default its name. */
+  readonly target?: string;
+  /** As the container sees them; root by default. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** 0o400 by default. */
+  readonly mode?: number;
 }
 
 /** What a container is to be. What is absent is as the image says, else as Docker has it. */
@@ -131,6 +145,8 @@ export interface ContainerOptions extends Limits, PullPolicy, Cancellable {
   /** Ports that the host answers on: a number is a port of the container, given a free one of the host on 127.0.0.1. */
   readonly ports?: readonly (number | PortMapping)[];
   readonly mounts?: readonly Mount[];
+  /** Files below /run/secrets, by name; at most 500 KiB each. */
+  readonly secrets?: Readonly<Record<string, string | Uint8Array | Secret>>;
   /** Networks, by name or with what it is called there; "none" and "host" alone. Absent: the default bridge. */
   readonly networks?: readonly (string | NetworkPlace)[];
   /** Lines of its /etc/hosts: name to address. */
@@ -199,4 +215,28 @@ export interface LogOptions extends Cancellable {
   readonly until?: Date | Duration;
   readonly stdout?: boolean;
   readonly stderr?: boolean;
+}
+
+export interface SnapshotOptions extends Cancellable {
+  /** By default the container's with a number behind it: "web@1". */
+  readonly name?: string;
+  /** True: it stays when this process ends, and when its object's scope does. */
+  readonly keep?: boolean;
+}
+
+export interface StopOptions extends Cancellable {
+  readonly timeout?: Duration | undefined;
+  /** "SIGINT" */
+  readonly stopSignal?: string | undefined;
+}
+
+export interface CommitOptions extends Cancellable {
+  /** "team/app:1" */
+  readonly name?: string;
+  readonly author?: string;
+  readonly message?: string;
+  /** Lines of a Dockerfile: 'CMD ["sh"]'. */
+  readonly changes?: readonly string[];
+  /** False: it goes on while its files are read. */
+  readonly pause?: boolean;
 }

@@ -1,7 +1,7 @@
 import { isOnggiError } from "./errors.ts";
 import { Files, sendInput } from "./files.ts";
 import { type Filters, filtersOf } from "./filters.ts";
-import type { Link } from "./link.ts";
+import { type Link, making } from "./link.ts";
 import type { Cancellable } from "./options.ts";
 import { callOutput, type Output } from "./output.ts";
 import type { Pruned, VolumeDetails } from "./values.ts";
@@ -66,13 +66,13 @@ export class Volume implements AsyncDisposable {
       ...(labels ? { labels } : {}),
       ...(await this.#link.lease(keep)),
     };
-    const made = await this.#link.call("volumeClone", request, {}, signal);
-    return Volume.of(this.#link, made.name, keep);
+    const make = async () => Volume.of(this.#link, (await this.#link.call("volumeClone", request)).name, keep);
+    return making(signal, make, (made) => made.remove());
   }
 
   /** Throws `volume_in_use` while a container has it. */
-  async remove({ force = false }: { force?: boolean } = {}): Promise<void> {
-    await this.#link.call("volumeRemove", { volume: this.name, force });
+  async remove({ force = false, signal }: Cancellable & { force?: boolean } = {}): Promise<void> {
+    await this.#link.call("volumeRemove", { volume: this.name, force }, {}, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -98,7 +98,7 @@ export class Volumes {
     return new Volumes(link);
   }
 
-  /** @param name absent: one of the engine's choice */
+  /** Makes a volume, by default under a name of the engine's choice. One that is there already is given as it is, and stays. */
   async create(name?: string, { keep = false, driver, options, labels, signal }: VolumeOptions = {}): Promise<Volume> {
     const request = {
       ...(name === undefined ? {} : { name }),
@@ -107,8 +107,12 @@ export class Volumes {
       ...(labels ? { labels: { ...labels } } : {}),
       ...(await this.#link.lease(keep)),
     };
-    const made = await this.#link.call("volumeCreate", request, {}, signal);
-    return Volume.of(this.#link, made.name, keep);
+    // one that was there before is somebody else's
+    const make = async () => {
+      const { name: made, made: isNew } = await this.#link.call("volumeCreate", request);
+      return Volume.of(this.#link, made, keep || !isNew);
+    };
+    return making(signal, make, (volume) => volume[Symbol.asyncDispose]());
   }
 
   /** Throws `volume_not_found`. It stays when its object's scope ends. */

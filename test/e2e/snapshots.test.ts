@@ -115,7 +115,7 @@ test("what cannot be is refused, and nothing is left of it", async () => {
   await refused(["snapshot", "rm", "two"], "no such snapshot: two");
   await refused(["fork", "two"], "no such snapshot: two");
   await refused(["fork", "-n", "0", "pot"], "0 forks: give a number from 1 to 1000");
-  await refused(["fork", "--name", "pot", "one"], "the container name pot is in use");
+  await refused(["fork", "--name", "pot", "one"], 'the container name "pot" is already in use');
   await refused(["fork", "-n", "3", "pot"], "executable file not found");
   expect(await engine.ok(["ps", "-a", "--format", "{{.Names}}"])).toBe("pot");
   await engine.ok(["snapshot", "rm", "one"]);

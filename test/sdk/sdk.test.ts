@@ -173,6 +173,21 @@ describe("waiting", () => {
   });
 });
 
+test("whenever it is aborted, nothing is left of a run", async () => {
+  const before = (await engine.containers.list({ all: true })).map(({ id }) => id);
+  const outcomes = await Promise.all(
+    Array.from({ length: 24 }, (_, index) => {
+      const signal = AbortSignal.timeout(index * 12);
+      return run("sleep inf", { signal, waitFor: log("never"), mounts: [{ type: "volume", target: "/v" }] }).catch(
+        (error) => error.name,
+      );
+    }),
+  );
+  expect(new Set(outcomes)).toEqual(new Set(["TimeoutError"]));
+  expect((await engine.containers.list({ all: true })).map(({ id }) => id)).toEqual(before);
+  expect(await engine.volumes.list()).toEqual([]);
+});
+
 describe("containers", () => {
   test("one that cannot be started leaves nothing", async () => {
     expect(await codeOf(engine.run("busybox", ["/nowhere"], { name: "bad" }))).toBe("command_not_found");
@@ -207,6 +222,26 @@ describe("containers", () => {
     expect((await engine.containers.list({ all: true, filters: { name: "afterlife" } })).map(({ state }) => state)).toEqual([
       "exited",
     ]);
+  });
+
+  test("a secret is read and not shown", async () => {
+    await using container = await run("cat /run/secrets/pw /etc/key; sleep inf", {
+      secrets: { pw: "clay\n", key: { data: "kiln\n", target: "/etc/key" } },
+      waitFor: log("kiln"),
+    });
+    expect(await container.logs().text()).toBe("clay\nkiln\n");
+    expect(JSON.stringify(await container.inspect())).not.toContain("Y2xheQ");
+  });
+
+  test("a volume that was there before stays", async () => {
+    await using first = await engine.volumes.create("crock");
+    {
+      await using _ = await engine.volumes.create("crock");
+    }
+    expect((await first.inspect()).name).toBe("crock");
+    const clone = await first.clone({ name: "crock-2" });
+    await clone.remove();
+    expect((await engine.volumes.list({ filters: { name: "crock" } })).map(({ name }) => name)).toEqual(["crock"]);
   });
 
   test("logs: streams apart, the last lines, long lines whole", async () => {
@@ -254,11 +289,18 @@ describe("files", () => {
 });
 
 test("images go to a registry and come back, step by step, and by themselves", async () => {
-  const registry = await Registry.start();
+  const registry = await Registry.start({ users: { potter: "clay" } });
+  const login = join(host.base, "login");
+  mkdirSync(login);
+  const auth = Buffer.from("potter:clay").toString("base64");
+  writeFileSync(join(login, "config.json"), JSON.stringify({ auths: { [registry.domain]: { auth } } }));
   const name = `${registry.domain}/team/pot:1`;
   try {
     await engine.images.tag("busybox", name);
     const steps: Progress[] = [];
+    const wrong = { [registry.domain]: { username: "potter", password: "glass" } };
+    expect(await codeOf(engine.images.push(name, { credentials: wrong }))).toBe("registry_unauthorized");
+    process.env.DOCKER_CONFIG = login;
     const pushing = engine.images.push(name);
     for await (const step of pushing) steps.push(step);
     const digest = (await pushing)[0]?.digest;
@@ -272,6 +314,7 @@ test("images go to a registry and come back, step by step, and by themselves", a
     expect(await codeOf(engine.images.pull(`${registry.domain}/team/nothing:1`))).toBe("manifest_unknown");
     await engine.images.tag(name, "busybox");
   } finally {
+    delete process.env.DOCKER_CONFIG;
     await registry.close();
   }
 });

@@ -251,6 +251,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
     imageHistory: async ({ request }) => ({ entries: engine.images.history(request.image, request.platform) }),
     imageTree: async ({ request }) => ({ images: engine.images.trees(request.image) }),
     imagePrune: async ({ request }) => engine.images.prune(!!request.all, request.filters ?? {}),
+    collectImages: async ({ request }) => engine.images.collect(request),
     containerPrune: async ({ request }) => engine.pruneContainers(request.filters ?? {}),
     networkCreate: async ({ request }) => engine.networks.create(request),
     networkInspect: async ({ request }) => engine.networks.inspect(request.network),

@@ -21,6 +21,8 @@ import type {
   AttachRequest,
   ClonedVolume,
   ClusterStatus,
+  Collection,
+  CollectRequest,
   ContainerChanges,
   ContainerInfo,
   ContainerRequest,
@@ -45,6 +47,7 @@ import type {
   LeaseEnd,
   LeaseInfo,
   LoginRequest,
+  MadeVolume,
   ManifestAnnotateRequest,
   ManifestCreateRequest,
   ManifestDocument,
@@ -347,6 +350,7 @@ export interface Calls {
     result: { untagged: string[]; deleted: string[]; reclaimed: number };
     item: never;
   };
+  collectImages: { request: CollectRequest; result: Collection; item: never };
   containerPrune: {
     request: { filters?: Record<string, string[]> };
     result: { deleted: string[]; reclaimed: number };
@@ -388,7 +392,7 @@ export interface Calls {
       labels?: Record<string, string>;
       lease?: string;
     };
-    result: VolumeInfo;
+    result: MadeVolume;
     item: never;
   };
   volumes: { request: { filters?: Record<string, string[]> }; result: { volumes: VolumeInfo[] }; item: never };

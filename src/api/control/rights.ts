@@ -76,6 +76,7 @@ const needs: Needs = {
   imageHistory: "read",
   imageTree: "read",
   imagePrune: "operate",
+  collectImages: ({ dryRun }) => (dryRun ? "read" : "operate"),
   containerPrune: "operate",
   networkCreate: "admin",
   networkInspect: "read",

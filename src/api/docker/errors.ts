@@ -19,7 +19,7 @@ const byStatus: Readonly<Record<number, string>> = {
   400: `command_not_executable command_not_found conflicting_limits
     decompression_limit duplicate_mount is_a_directory key_password
     layer_too_large mount_source_missing no_command not_a_device not_copied
-    not_a_directory not_permitted nothing_to_update paths_conflict port_not_published runtime_not_found target_exists too_many_links
+    not_a_directory not_permitted nothing_to_collect nothing_to_update paths_conflict port_not_published runtime_not_found target_exists too_many_links
     too_many_layers too_many_mounts unknown_group unknown_user unmapped_id unsupported_here unsupported_spec usage
     volume_driver_unknown volume_not_empty`,
   401: "registry_unauthorized",

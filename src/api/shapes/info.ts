@@ -16,6 +16,8 @@ function registryConfig({ insecure, mirrors }: Configuration["registries"]): Rec
   };
 }
 
+const withoutCredentials = (url: string): string => url.replace(/\/\/[^/@\s]+@/, "//xxxxx:xxxxx@");
+
 /** Words of `docker info`. */
 function securityOptions({ seccomp, noNewPrivileges }: Configuration["containers"], hasUserns: boolean): string[] {
   return [
@@ -39,7 +41,7 @@ export async function dockerInfo(engine: Engine): Promise<Record<string, unknown
   const status = engine.status();
   const { containers, cgroup, features } = status;
   const { labels, debug, registries, networks, containers: defaults } = engine.configuration;
-  const proxyOf = (name: string): string => registries.proxies?.[name] ?? process.env[name] ?? "";
+  const proxyOf = (name: string): string => withoutCredentials(registries.proxies?.[name] ?? process.env[name] ?? "");
   const runtimes = await engine.listRuntimes();
   return {
     ID: engine.id,

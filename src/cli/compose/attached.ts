@@ -5,6 +5,7 @@ import { withDependencies } from "../../compose/names.ts";
 import { containersOf, isUp, type ObservedContainer } from "../../compose/observe.ts";
 import type { Project } from "../../compose/project.ts";
 import { type UpOptions, up } from "../../compose/up.ts";
+import { watchProject } from "../../compose/watch/index.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { Compose } from "./command.ts";
 import { requireService } from "./command.ts";
@@ -25,6 +26,7 @@ export interface AttachedFlags {
   "no-log-prefix"?: boolean;
   timestamps?: boolean;
   timeout?: number;
+  watch?: boolean;
 }
 
 export async function attached(compose: Compose, project: Project, options: UpOptions, flags: AttachedFlags): Promise<number> {
@@ -105,6 +107,7 @@ class Foreground {
       await up(this.#host(), this.#project, { ...this.#options, created: () => this.#attach() });
       this.#started = true;
       await this.#takeStock();
+      if (this.#flags.watch) this.#watchFiles();
       await this.#over.promise;
     } catch (error) {
       if (this.#stopping === undefined) throw error;
@@ -161,6 +164,14 @@ class Foreground {
 
   #fail(error: unknown): void {
     if (!this.#end.signal.aborted) this.#display.say(messageOf(error));
+  }
+
+  #watchFiles(): void {
+    const signal = AbortSignal.any([this.#interrupt.signal, this.#end.signal]);
+    const say = (text: string): void => void this.#compose.context.stderr.write(`${text}\n`);
+    watchProject({ ...this.#quiet, signal }, this.#project, { services: this.#options.services, say }).catch((error: unknown) =>
+      this.#over.reject(error),
+    );
   }
 
   #watch(): Promise<void> {

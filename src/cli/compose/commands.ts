@@ -36,6 +36,7 @@ export const composeCommands: Readonly<Record<string, Entry>> = {
   build: entry("build images: there is no builder yet", async () => (await import("./build.ts")).command),
   export: entry("write a service's container's file system as a tar", async () => (await import("./export.ts")).command),
   commit: entry("make an image of a service's container", async () => (await import("./commit.ts")).command),
+  watch: entry("keep files in containers as they are here", async () => (await import("./watch.ts")).command),
   version: entry("show the version of compose", async () => (await import("./version.ts")).command),
   config,
   convert: { ...config, hidden: true },

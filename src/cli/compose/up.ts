@@ -36,6 +36,7 @@ export const command = defineCompose({
     "no-color": bool("", "without colours", { rare: true }),
     "no-log-prefix": bool("", "without the containers' names", { rare: true }),
     timestamps: bool("", "with the time of every line", { rare: true }),
+    watch: bool("w", "do what develop.watch says, as compose watch"),
     yes: bool("y", "ask nothing", { rare: true }),
   },
   args: [0, Number.POSITIVE_INFINITY],
@@ -75,6 +76,7 @@ function refuseConflicts(values: UpFlags): void {
     "attach",
     "attach-dependencies",
     "exit-code-from",
+    "watch",
   ];
   for (const word of ["detach", "wait", "no-start"]) pairs.push(...inBackground.map((other) => [word, other]));
   for (const [one = "", other = ""] of pairs)

@@ -2,11 +2,11 @@
  * Programs that keep credentials: `docker-credential-NAME get|store|erase`, with the request on standard input and the answer on
  * standard output. Source: github.com/docker/docker-credential-helpers.
  */
+import { spawn } from "node:child_process";
 import type { RegistryAuth } from "../api/control/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import type { Context } from "./context.ts";
 
-type Env = Context["env"];
+type Env = Readonly<Record<string, string | undefined>>;
 
 /** A helper says this, and exits with 1, of a registry it does not know. */
 const NOT_FOUND = "credentials not found";
@@ -19,26 +19,25 @@ const failed = (name: string, verb: string, why: string): OnggiError =>
 /** Null where it does not know the registry. Throws "credential_helper_failed". */
 async function ask(name: string, verb: "get" | "store" | "erase", input: string, env: Env): Promise<string | null> {
   if (!/^[\w.-]+$/.test(name)) throw failed(name, verb, "that is no name of a helper");
-  let helper: Bun.Subprocess<Blob, "pipe", "pipe">;
-  try {
-    helper = Bun.spawn([`docker-credential-${name}`, verb], {
-      env: { ...env },
-      stdin: new Blob([input]),
-      stdout: "pipe",
-      stderr: "pipe",
+  const helper = spawn(`docker-credential-${name}`, [verb], { env: { ...env }, stdio: "pipe" });
+  const said = { stdout: "", stderr: "" };
+  for (const stream of ["stdout", "stderr"] as const)
+    helper[stream].setEncoding("utf8").on("data", (text: string) => {
+      said[stream] += text;
     });
-  } catch (error) {
-    throw failed(name, verb, `${messageOf(error)}; install it, or take it out of Docker's config.json`);
-  }
-  const [stdout, stderr, code] = await Promise.all([
-    new Response(helper.stdout).text(),
-    new Response(helper.stderr).text(),
-    helper.exited,
-  ]);
+  // one that does not read what it is asked has its say by its exit code
+  helper.stdin.on("error", () => {}).end(input);
+  const code = await new Promise<number | null>((resolve, reject) => {
+    helper.once("close", resolve);
+    helper.once("error", (error) =>
+      reject(failed(name, verb, `${messageOf(error)}; install it, or take it out of Docker's config.json`)),
+    );
+  });
+  const { stdout, stderr } = said;
   if (code === 0) return stdout;
-  const said = (stdout.trim() || stderr.trim()).slice(0, 500);
-  if (said.startsWith(NOT_FOUND)) return null;
-  throw failed(name, verb, said || `ended with exit code ${code}`);
+  const words = (stdout.trim() || stderr.trim()).slice(0, 500);
+  if (words.startsWith(NOT_FOUND)) return null;
+  throw failed(name, verb, words || `ended with exit code ${code}`);
 }
 
 /** What a helper answered to "get". Throws "credential_helper_failed" for an answer that is none. */

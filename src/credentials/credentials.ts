@@ -11,10 +11,13 @@ import { dirname } from "node:path";
 import type { RegistryAuth } from "../api/control/types.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { parseReference, registryOf } from "../oci/reference.ts";
-import type { Context } from "./context.ts";
-import { eraseFromHelper, getFromHelper, storeInHelper } from "./credential-helper.ts";
+import { eraseFromHelper, getFromHelper, storeInHelper } from "./helper.ts";
 
-type Environment = Pick<Context, "env">;
+/** Where it is looked: DOCKER_CONFIG, HOME, and PATH for helpers. */
+interface Environment {
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
 type Json = Record<string, unknown>;
 
 /** Under this key the credentials of Docker Hub are kept, whatever it is called elsewhere. */

@@ -16,8 +16,8 @@ import fc from "fast-check";
 import { ControlHarness } from "../../test/control-harness.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { registryOf } from "../oci/reference.ts";
-import { parseHelperAnswer } from "./credential-helper.ts";
 import { authOfEntry, credentialsFor, eraseCredentials, keyOf, storeCredentials } from "./credentials.ts";
+import { parseHelperAnswer } from "./helper.ts";
 
 let home: string;
 beforeEach(() => {
