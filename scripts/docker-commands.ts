@@ -36,7 +36,7 @@ function sectionsOf(text: string): { commands: string[]; flags: string[] } {
 
 /** "  -e, --env list   Set ..." as "-e--env=list"; undefined for the rest of a flag's description. */
 function flagOf(line: string): string | undefined {
-  const [, short = "", name, value] = /^ +(?:(-\w), )?--([\w-]+)(?: (\S+))?(?: {2,}|$)/.exec(line) ?? [];
+  const [, short = "", name, value] = /^ {2}(?:(-\w), | {4})--([\w-]+)(?: (\S+))?(?: {2,}|$)/.exec(line) ?? [];
   return name === undefined || name === "help" ? undefined : `${short}--${name}${value === undefined ? "" : `=${value}`}`;
 }
 

@@ -167,8 +167,7 @@ export const differences: readonly Difference[] = [
     why: "that makes files for Kubernetes with images of Docker's",
   },
   { commands: ["compose publish"], why: "a project is no artifact of a registry here" },
-  { commands: ["compose watch"], why: "not there yet; `docker compose watch` works on the socket" },
-  { commands: ["compose up"], flags: ["watch", "menu"], why: "not there yet; `docker compose watch` works on the socket" },
+  { commands: ["compose up"], flags: ["menu"], why: "its keys open Docker Desktop" },
   {
     commands: ["compose build"],
     flags: [
