@@ -285,6 +285,7 @@ export interface Mount extends Extensible {
   target: string;
   read_only?: boolean;
   consistency?: string;
+  /** `create_host_path`: the source is made as a directory if it is not there; short forms say so. */
   bind?: { propagation?: string; create_host_path?: boolean; recursive?: string; selinux?: "z" | "Z" };
   volume?: { nocopy?: boolean; subpath?: string; labels?: Record<string, string> };
   tmpfs?: { size?: number; mode?: number };

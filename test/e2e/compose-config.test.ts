@@ -5,7 +5,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CallOptions, startCommand } from "../kit/command.ts";
-import { onggiCommand } from "../kit/engine.ts";
+import { onggiCommand, startEngine } from "../kit/engine.ts";
+import { bootstrapBusybox } from "../kit/images.ts";
+import { Registry } from "../kit/registry.ts";
 
 let directory: string;
 
@@ -110,3 +112,31 @@ test("what is wrong is told, with its place, and ends with 1", async () => {
   });
   expect(await config(["nope"], { env, before })).toMatchObject({ code: 1, stderr: "onggi: no such service: nope\n" });
 });
+
+test("images by their digests, which their registry is asked for", async () => {
+  const engine = startEngine();
+  const registry = await Registry.start();
+  try {
+    await bootstrapBusybox(engine);
+    const name = `${registry.domain}/shop/web:1`;
+    await engine.ok(["tag", "busybox", name]);
+    const digest = /sha256:[0-9a-f]{64}/.exec(await engine.ok(["push", name]))?.[0];
+    const file = join(directory, "sub/pinned.yaml");
+    writeFileSync(
+      file,
+      `name: pinned\nservices: {web: {image: "${name}"}, built: {build: .}, there: {image: "x@sha256:${"a".repeat(64)}"}}\n`,
+    );
+    const pinned = JSON.parse(await engine.ok(["compose", "-f", file, "config", "--resolve-image-digests", "--format", "json"]));
+    expect(pinned.services.web.image).toBe(`${name}@${digest}`);
+    expect(pinned.services.there.image).toBe(`x@sha256:${"a".repeat(64)}`);
+    const locked = await engine.ok(["compose", "-f", file, "config", "--lock-image-digests"]);
+    expect(locked).toStartWith(`services:\n  web:\n    image: ${name}@${digest}\n`);
+    writeFileSync(join(directory, "sub/lock.yaml"), locked);
+    expect(await engine.ok(["compose", "-f", file, "-f", join(directory, "sub/lock.yaml"), "config", "--images"])).toContain(
+      `${name}@${digest}\n`,
+    );
+  } finally {
+    await registry.close();
+    await engine.close();
+  }
+}, 60_000);

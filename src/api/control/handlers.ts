@@ -75,15 +75,23 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
       return { id, exitCode: status.exitCode, ...(status.error ? { error: status.error } : {}) };
     },
     start: async (call) => {
-      const { container, attach, size } = call.request;
+      const { container, attach, size, unnamed } = call.request;
       const { id } = engine.inspect(container);
       if (!attach) {
         if (!["running", "paused", "restarting"].includes(engine.inspect(container).state.status))
-          await engine.start(container, size);
+          await engine.start(container, size, unnamed);
         return { id };
       }
       const status = await engine.startAttached(container, streamsOf(call, attach, true), size);
       return status ? { id, exitCode: status.exitCode } : { id, detached: true };
+    },
+    takeOver: async ({ request: { container, from, publish } }) => {
+      await engine.takeOver(container, from, publish);
+      return {};
+    },
+    hold: async (call) => {
+      await engine.holds.hold(call.request.name, () => void call.item({}), call.signal);
+      return {};
     },
     stop: async ({ request }) => ({ id: await engine.stop(request.container, request.signal, request.timeout) }),
     restart: async ({ request }) => ({ id: await engine.restart(request.container, request.signal, request.timeout) }),

@@ -64,7 +64,6 @@ function named(section: Record<string, { name: string; external?: boolean }>, pr
 /** What short and long forms have in common, whoever reads them. */
 function withDefaults(service: Service): void {
   for (const secret of service.secrets ?? []) secret.target ??= `/run/secrets/${secret.source}`;
-  for (const { bind } of service.volumes ?? []) if (bind !== undefined) bind.create_host_path ??= true;
 }
 
 function normalize(service: Service, environment: ReadonlyMap<string, string>): void {

@@ -8,13 +8,14 @@ import { diskFiles } from "./files.ts";
 import { load, refusal } from "./kit.ts";
 import { printedProject } from "./print.ts";
 
-async function loadedOrRefused(text: string): Promise<void> {
+async function loadedOrRefused(...texts: string[]): Promise<void> {
   try {
-    const project = await load(text);
+    const files = Object.fromEntries(texts.map((text, index) => [`${index}.yaml`, text]));
+    const project = await load(files, { files: Object.keys(files), profiles: ["*"] });
     printedProject(project, "json");
     Object.values(project.services).map(serviceHash);
   } catch (error) {
-    if (!(error instanceof OnggiError)) throw new Error(`${(error as Error).stack}\nof ${text}`);
+    if (!(error instanceof OnggiError)) throw new Error(`${(error as Error).stack}\nof ${texts.join("\n---\n")}`);
     expect(error.message).not.toBe("");
   }
   expect(Object.keys(Object.prototype)).toEqual([]);
@@ -92,6 +93,23 @@ test("any values at any key of a service are loaded or refused", async () => {
 test("any tree is loaded or refused", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(names, values), { maxLength: 4 }), (entries) => loadedOrRefused(yaml(new Map(entries)))),
+    { numRuns: 200 },
+  );
+});
+
+test("any two services are merged, extended and included, or refused", async () => {
+  const entry = fc.tuple(fc.constantFrom(...Object.keys(schema.$defs.service.properties)), values);
+  const service = fc.array(entry, { maxLength: 3 }).map((entries) => new Map<string, unknown>(entries));
+  const tag = fc.constantFrom("", "", "!reset ", "!override ");
+  const tagged = (map: Map<string, unknown>, tags: readonly string[]): string =>
+    `{${[...map].map(([key, value], index) => `${JSON.stringify(key)}: ${tags[index % tags.length]}${yaml(value)}`).join(", ")}}`;
+  await fc.assert(
+    fc.asyncProperty(service, service, fc.array(tag, { minLength: 1, maxLength: 3 }), (one, two, tags) =>
+      loadedOrRefused(
+        `services: {web: ${yaml(new Map([["image", "x"], ...one]))}, base: ${yaml(new Map([["image", "y"], ...two]))}}`,
+        `include: [0.yaml]\nservices: {web: ${tagged(two, tags)}, other: ${tagged(new Map([["extends", "base"], ...one]), tags)}}`,
+      ),
+    ),
     { numRuns: 200 },
   );
 });

@@ -105,6 +105,7 @@ test("what is wrong is told with its line, all of it at once, and what was meant
 
 test.each([
   ["mem_limit: 1q", "services.web.mem_limit: is the string"],
+  ["scale: ${NOTHING}", 'services.web.scale: is the string "", but must be a whole number'],
   ["tty: maybe", "services.web.tty: is the string"],
   ["scale: 1.5", "services.web.scale: is the number 1.5, but must be a whole number or a string"],
   ["scale: -1", "services.web.scale: must be greater than or equal to 0"],

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type {
   Build,
   Dependency,
@@ -131,6 +132,12 @@ const updateConfig = object<UpdateConfig>({
   order: word(),
 });
 
+const placement = object({
+  constraints: texts,
+  preferences: list(object({ spread: text })),
+  max_replicas_per_node: nonZero(integer),
+});
+
 export const deploy = object<Deploy>({
   mode: word(),
   replicas: natural,
@@ -139,7 +146,7 @@ export const deploy = object<Deploy>({
   rollback_config: updateConfig,
   resources: always(object({ limits, reservations: limits }), {}),
   restart_policy: object({ condition: text, delay: duration, max_attempts: natural, window: duration }),
-  placement: always(asWritten, {}),
+  placement: always(placement, {}) as Codec<unknown>,
   endpoint_mode: text,
 });
 
@@ -199,6 +206,8 @@ export const port = reading(longPort, (node, path, problems) => {
   const read = longPort.read(node, path, problems);
   if (read === undefined) return undefined;
   if (read.target === undefined || read.target > 65535) problems.add(node.at, path, `needs "target", a port of the container's`);
+  if (read.host_ip !== undefined && isIP(read.host_ip) === 0)
+    problems.add(node.at, path, `host_ip "${read.host_ip}" is not an IP address`);
   return { ...read, mode: read.mode ?? "ingress", protocol: read.protocol ?? "tcp" };
 });
 

@@ -32,6 +32,7 @@ import {
   nullable,
   object,
   printing,
+  reading,
   type Shape,
   text,
   textDict,
@@ -58,6 +59,12 @@ const blockIo = object<BlockIo>({
   device_write_iops: list(rate),
 });
 
+/** An empty one, of a variable that is not set, is none. */
+const someText = reading(text, (node, path, problems) => text.read(node, path, problems) || undefined);
+
+/** Printed as a number if it is one. */
+const microseconds = printing(text, (value) => (/^\d+$/.test(value) ? Number(value) : value));
+
 /** JSON names them where they are the image's. */
 const command = always(listOrNone(text), null);
 
@@ -76,8 +83,8 @@ const shape: Shape<Omit<Service, "name">> = {
   cpu_percent: nonZero(decimal),
   cpu_period: nonZero(integer),
   cpu_quota: nonZero(integer),
-  cpu_rt_period: text,
-  cpu_rt_runtime: text,
+  cpu_rt_period: microseconds,
+  cpu_rt_runtime: microseconds,
   cpus: nonZero(decimal),
   cpuset: text,
   cpu_shares: nonZero(integer),
@@ -89,7 +96,7 @@ const shape: Shape<Omit<Service, "name">> = {
   deploy,
   device_cgroup_rules: texts,
   devices: list(object({ source: text, target: text, permissions: text })),
-  dns: texts,
+  dns: list(someText),
   dns_opt: texts,
   dns_search: texts,
   domainname: text,

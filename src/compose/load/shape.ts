@@ -15,6 +15,8 @@ export interface Codec<T> {
   print(value: T, style: Style): unknown;
   /** What JSON has where there is none; most things are left out. */
   absent?: unknown;
+  /** An empty string is wrong, not nothing: a number that a variable should have given. */
+  refusesEmpty?: true;
 }
 
 export type Reader<T> = (node: Node, path: Path, problems: Problems) => T | undefined;
@@ -25,6 +27,8 @@ export type Style = "yaml" | "json" | "docker";
 export type Shape<T> = { readonly [K in Exclude<keyof T, "extensions">]-?: Codec<Exclude<T[K], undefined>> };
 
 const codec = <T>(read: Reader<T>, print: (value: T, style: Style) => unknown = (value) => value): Codec<T> => ({ read, print });
+
+const strict = <T>(read: Reader<T>): Codec<T> => ({ ...codec(read), refusesEmpty: true });
 
 /** The codec, which reads in another way. */
 export const reading = <T>(inner: Codec<T>, read: Reader<T>): Codec<T> => ({ ...inner, read });
@@ -40,9 +44,9 @@ export function object<T extends object>(shape: Shape<T>): Codec<T> {
   const read: Reader<T> = (node, path, problems) => {
     if (node.kind !== "map") return wrong(node, path, problems, "a mapping");
     const result: Record<string, unknown> = {};
-    for (const [key, { read }] of codecs) {
+    for (const [key, { read, refusesEmpty }] of codecs) {
       const entry = node.entries.get(key);
-      if (entry === undefined || isEmpty(entry.value)) continue;
+      if (entry === undefined || isEmpty(entry.value, refusesEmpty)) continue;
       const value = read(entry.value, [...path, key], problems);
       if (value !== undefined) result[key] = value;
     }
@@ -63,7 +67,8 @@ export function object<T extends object>(shape: Shape<T>): Codec<T> {
   return { read, print };
 }
 
-const isEmpty = (node: Node): boolean => node.kind === "scalar" && (node.value === null || node.value === "");
+const isEmpty = (node: Node, refusesEmpty = false): boolean =>
+  node.kind === "scalar" && (node.value === null || (node.value === "" && !refusesEmpty));
 
 export function extensionsOf(node: MapNode): Record<string, unknown> | undefined {
   const entries = [...node.entries].filter(([key]) => key.startsWith("x-"));
@@ -92,17 +97,17 @@ export const word = <T extends string>(): Codec<T> => text as unknown as Codec<T
 export const asWritten: Codec<unknown> = codec((node) => plain(node));
 
 /** As YAML 1.1 wrote them too. */
-export const bool: Codec<boolean> = codec((node, path, problems) => {
+export const bool: Codec<boolean> = strict((node, path, problems) => {
   if (node.kind === "scalar" && /^(true|y|yes|on)$/i.test(node.text)) return true;
   if (node.kind === "scalar" && /^(false|n|no|off)$/i.test(node.text)) return false;
   return wrong(node, path, problems, "true or false");
 });
 
 /** False is not said. */
-export const flag: Codec<boolean> = codec((node, path, problems) => bool.read(node, path, problems) || undefined);
+export const flag: Codec<boolean> = strict((node, path, problems) => bool.read(node, path, problems) || undefined);
 
 const numeric = (accept: (value: number) => boolean, wanted: string): Codec<number> =>
-  codec((node, path, problems) => {
+  strict((node, path, problems) => {
     const value = node.kind === "scalar" && node.text.trim() !== "" ? Number(node.text) : Number.NaN;
     return accept(value) ? value : wrong(node, path, problems, wanted);
   });

@@ -53,9 +53,15 @@ function namesIn(directory: string): string[] {
   }
 }
 
+/** Paths that one command line takes. */
+const AT_ONCE = 500;
+
 /** Makes a container's files those of here. Throws OnggiError `sync_failed`, and what copying throws. */
 export async function sync(host: Host, container: string, { put, gone }: Synced): Promise<void> {
-  if (gone.length > 0) await remove(host, container, gone);
+  // what was in a directory went with it
+  const all = new Set(gone);
+  const whole = gone.filter((place) => !hasParentIn(place, all));
+  for (let at = 0; at < whole.length; at += AT_ONCE) await remove(host, container, whole.slice(at, at + AT_ONCE));
   if (put.size === 0) return;
   const broken = new AbortController();
   const opened = (input: { stdin(chunk: Uint8Array): Promise<void>; endStdin(): void }): void => {
@@ -65,6 +71,13 @@ export async function sync(host: Host, container: string, { put, gone }: Synced)
     })().catch((error: unknown) => broken.abort(new OnggiError("sync_failed", messageOf(error))));
   };
   await host.call("copyIn", { container, path: "/" }, { opened }, AbortSignal.any([broken.signal, host.signal]));
+}
+
+function hasParentIn(place: string, places: ReadonlySet<string>): boolean {
+  for (let end = place.lastIndexOf("/"); end > 0; end = place.lastIndexOf("/", end - 1)) {
+    if (places.has(place.slice(0, end))) return true;
+  }
+  return false;
 }
 
 async function remove(host: Host, container: string, places: readonly string[]): Promise<void> {
@@ -77,6 +90,7 @@ async function remove(host: Host, container: string, places: readonly string[]):
   throw new OnggiError("sync_failed", `rm in the container exited with ${exitCode}: ${Buffer.concat(said).toString().trim()}`);
 }
 
+/** Bytes of a file, at most, that are in memory. */
 const PIECE = 256 * 1024;
 
 /** As of root, which is who files of an image are of; what vanishes meanwhile is left out. */
