@@ -47,7 +47,7 @@ check: setup build/onggi-shim build/compose-schema.js
 	node_modules/.bin/tsc -p .
 	node_modules/.bin/biome check .
 	scripts/check-layers
-	$(BUN) test ./src
+	$(BUN) test --timeout 60000 ./src
 
 # Everything: the gate. The emulated machines leave a core idle: all else runs beside them, and they are shown after it.
 test: setup-test

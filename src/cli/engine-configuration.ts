@@ -52,15 +52,22 @@ const containersOf = (values: Values): Configuration["containers"] => ({
   }),
 });
 
+/** Of new networks. */
+function optionsOf(values: Values): Configuration["networks"]["options"] {
+  const options = values["default-network-opts"] ?? {};
+  return values.publish === undefined ? options : { ...options, bridge: { publish: values.publish, ...options.bridge } };
+}
+
 const networksOf = (values: Values): Configuration["networks"] => ({
   pools: values["default-address-pools"] ?? [],
-  options: values["default-network-opts"] ?? {},
+  options: optionsOf(values),
   bridge: {
     ...said({ address: values.bip, range: values["fixed-cidr"], mtu: values.mtu }),
     options: said({
       [`${BRIDGE}.enable_icc`]: values.icc === false ? "false" : undefined,
       [`${BRIDGE}.enable_ip_masquerade`]: values["ip-masq"] === false ? "false" : undefined,
       [`${BRIDGE}.host_binding_ipv4`]: values.ip,
+      publish: values.publish,
     }) as Record<string, string>,
   },
 });

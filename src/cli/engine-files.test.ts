@@ -46,6 +46,7 @@ bip = "10.1.2.1/24"
 fixed-cidr = "10.1.2.128/25"
 mtu = 1400
 icc = false
+publish = "host-firewall"
 ip-masq = false
 ip = "127.0.0.1"
 insecure-registries = ["r.example:5000", "10.0.0.0/8"]
@@ -101,10 +102,11 @@ describe("engine.toml", () => {
       gc: { keepStorage: 20 * 2 ** 30, unusedFor: 864_000, every: 90, all: true },
       networks: {
         pools: [{ base: "10.200.0.0/16", size: 24 }],
-        options: { bridge: { "com.docker.network.driver.mtu": "1300" } },
+        options: { bridge: { publish: "host-firewall", "com.docker.network.driver.mtu": "1300" } },
         bridge: {
           ...{ address: "10.1.2.1/24", range: "10.1.2.128/25", mtu: 1400 },
           options: {
+            publish: "host-firewall",
             ...{ [`${bridge}.enable_icc`]: "false", [`${bridge}.enable_ip_masquerade`]: "false" },
             [`${bridge}.host_binding_ipv4`]: "127.0.0.1",
           },
@@ -139,6 +141,15 @@ describe("engine.toml", () => {
     ['[proxies]\nftp-proxy = "a"', '"proxies" must be a table of http-proxy, https-proxy and no-proxy'],
   ] as const) {
     test(`refused: ${JSON.stringify(given)}`, () => expect(() => readEngineConfig(given, "f")).toThrow(message));
+  }
+});
+
+test("docs/configuration.md has every setting, marked where a reload is enough", () => {
+  const document = readFileSync(`${repository}/docs/configuration.md`, "utf8").split("## Docker's daemon.json")[0] ?? "";
+  for (const name of names) {
+    const cells = document.split("\n").flatMap((row) => (row.startsWith("| ") ? (row.split(" | ")[0] ?? []) : []));
+    const cell = cells.find((one) => new RegExp(`[\x60[]${name}[\x60\\]. ]`).test(one));
+    expect([name, cell?.includes("*")]).toEqual([name, keys[name].when === "reload"]);
   }
 });
 

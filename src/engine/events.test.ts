@@ -63,3 +63,20 @@ test("a filter that is none", async () => {
   const error = await collect(new EventBus(), { filters: { colour: ["red"] } }).catch((thrown: Error) => thrown.message);
   expect(error).toContain("no such filter: colour");
 });
+
+test("a listener that does not read is let go of before it holds too much", async () => {
+  const bus = new EventBus();
+  const listener = followEvents(bus, {}, new AbortController().signal);
+  const first = listener.next();
+  for (let index = 0; index < 70_000; index++) bus.emit("container", "start", String(index), {});
+  expect((await first).value?.id).toBe("0");
+  let read = 1;
+  const error = await (async () => {
+    for await (const { id } of listener) {
+      expect(id).toBe(String(read));
+      read++;
+    }
+  })().catch((thrown: { code?: string }) => thrown.code);
+  expect(error).toBe("listener_late");
+  expect(read).toBeGreaterThan(65_000);
+});

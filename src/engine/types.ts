@@ -137,11 +137,11 @@ export interface ContainerInfo {
   /** Entry point and command as executed. */
   args: string[];
   state: ContainerState;
-  /** How often its policy has started it since somebody did. */
   /** Its state directory. */
   directory: string;
   /** Of its image; null without one, or when that has gone. */
   imageConfig: ImageConfig["config"] | null;
+  /** How often its policy has started it since somebody did. */
   restartCount: number;
   /** Null where nobody looks. */
   health: HealthState | null;

@@ -225,6 +225,8 @@ export function firewallPorts(attached: readonly Attached[], published: readonly
     const endpoint = attached.find(({ entry }) => entry.network.id === network);
     const containerIp = familyOf(hostIp) === 4 ? endpoint?.attachment.ipv4 : endpoint?.attachment.ipv6;
     if (endpoint === undefined || !containerIp) return [];
-    return [{ protocol, hostIp, hostPort, containerIp, containerPort, interface: endpoint.entry.network.interface }];
+    const { driver, options, interface: bridge } = endpoint.entry.network;
+    const behind = parseOptions(driver, options).behindFirewall ? ({ behind: true } as const) : {};
+    return [{ protocol, hostIp, hostPort, containerIp, containerPort, interface: bridge, ...behind }];
   });
 }

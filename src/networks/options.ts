@@ -5,6 +5,7 @@ import type { NetworkDriver } from "./types.ts";
 const BRIDGE = "com.docker.network.bridge.";
 const MTU = "com.docker.network.driver.mtu";
 const ENCRYPTED = "encrypted";
+const PUBLISH = "publish";
 const PREFIX = "com.docker.network.container_iface_prefix";
 
 /** Of macvlan(8): who of the containers on one parent reaches whom. */
@@ -27,6 +28,8 @@ export interface DriverOptions {
   readonly masquerade: boolean;
   /** Of bridge: the address that ports are published on where a request says all of IPv4. */
   readonly hostBinding?: string;
+  /** Of bridge: what comes from outside to published ports passes the host's own input rules first. */
+  readonly behindFirewall?: true;
   /** Of overlay: what goes from host to host is encrypted. */
   readonly encrypted: boolean;
   /** Of macvlan and ipvlan. */
@@ -39,6 +42,7 @@ const common = [MTU, PREFIX];
 const known: Readonly<Record<NetworkDriver, readonly string[]>> = {
   bridge: [
     ...common,
+    PUBLISH,
     ...["name", "enable_icc", "enable_ip_masquerade", "host_binding_ipv4", "default_bridge"].map((name) => BRIDGE + name),
   ],
   overlay: [...common, ENCRYPTED, `${BRIDGE}enable_icc`, `${BRIDGE}enable_ip_masquerade`, `${BRIDGE}host_binding_ipv4`],
@@ -83,6 +87,9 @@ export function parseOptions(driver: NetworkDriver, options: Readonly<Record<str
   if (bridgeName !== undefined && !isInterfaceName(bridgeName)) {
     throw invalid(`option ${BRIDGE}name=${bridgeName}: an interface's name has 1 to 15 bytes, no space and none of / : %`);
   }
+  const publish = options[PUBLISH] ?? "open";
+  if (publish !== "open" && publish !== "host-firewall")
+    throw invalid(`option ${PUBLISH}=${publish}: give open or host-firewall`);
   const hostBinding = options[`${BRIDGE}host_binding_ipv4`];
   const mode = options.macvlan_mode ?? "bridge";
   if (mode !== "bridge" && mode !== "private" && mode !== "vepa" && mode !== "passthru") {
@@ -100,6 +107,7 @@ export function parseOptions(driver: NetworkDriver, options: Readonly<Record<str
     icc: flag(options, `${BRIDGE}enable_icc`, true),
     masquerade: flag(options, `${BRIDGE}enable_ip_masquerade`, true),
     ...(hostBinding === undefined || hostBinding === "0.0.0.0" ? {} : { hostBinding }),
+    ...(publish === "host-firewall" ? { behindFirewall: true } : {}),
     encrypted: flag(options, ENCRYPTED, false),
     parent: options.parent ?? "",
     mode,

@@ -89,6 +89,14 @@ export const family = (version: 4 | 6): readonly Uint8Array[] => [
   compare(Uint8Array.of(version === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6)),
 ];
 
+/** Loads bytes. */
+export const immediate = (register: number, value: Uint8Array): Uint8Array =>
+  expression("immediate", attr.u32be(E.NFTA_IMMEDIATE_DREG, register), data(E.NFTA_IMMEDIATE_DATA, value));
+
+/** Sends a copy of the packet to the address in a register, by the link whose number is in another. Tables of ip and ip6 alone have it. */
+export const duplicate = (address: number, link: number): Uint8Array =>
+  expression("dup", attr.u32be(E.NFTA_DUP_SREG_ADDR, address), attr.u32be(E.NFTA_DUP_SREG_DEV, link));
+
 /** Gives the connection another destination: the address in register 1, and after it the port. */
 export const destinationNat = (version: 4 | 6): Uint8Array =>
   expression(

@@ -1,11 +1,21 @@
-/** Messages of nf_tables for tables of the inet family: requests for `Nfnetlink.commit`. */
+/** Messages of nf_tables, for tables of the inet family unless another is given: requests for `Nfnetlink.commit`. */
 import { NLM_F } from "./netconstants.ts";
 import { attr, concat, decodeAttributes, eachAttribute, type NetlinkRequest, payload } from "./netlink.ts";
 import { NF, NFNL, NFPROTO, NFT, NFT_MSG, NFTA, NFTA_EXPR } from "./nfconstants.ts";
 import { NETFILTER_HEADER, type Nfnetlink, netfilterRequest } from "./nfnetlink.ts";
 
+const families = { inet: NFPROTO.NFPROTO_INET, ip: NFPROTO.NFPROTO_IPV4, ip6: NFPROTO.NFPROTO_IPV6 } as const;
+export type TableFamily = keyof typeof families;
+
 const request = (message: number, flags: number, about: string, ...attributes: readonly Uint8Array[]): NetlinkRequest =>
   netfilterRequest(NFNL.NFNL_SUBSYS_NFTABLES, message, NFPROTO.NFPROTO_INET, flags, about, attributes);
+
+/** A request for a table of the inet family, for one of that name in another. */
+export const ofFamily = (family: TableFamily, made: NetlinkRequest): NetlinkRequest => {
+  const payload = made.payload.slice();
+  payload[0] = families[family];
+  return { ...made, payload, about: made.about.replace(" inet ", ` ${family} `) };
+};
 
 /** Makes a table, unless it is there. */
 export const newTable = (table: string): NetlinkRequest =>

@@ -104,7 +104,7 @@ test("what is wrong is told, with its place, and ends with 1", async () => {
   });
   expect(await config([], { before })).toMatchObject({
     code: 1,
-    stderr: "onggi: compose.yaml:10:24: services.db.image: required variable PG is missing a value: which\n",
+    stderr: "onggi: compose.yaml:10:25: services.db.image: required variable PG is missing a value: which\n",
   });
   expect(await config([], { before: ["-f", "none.yaml"] })).toMatchObject({
     code: 1,

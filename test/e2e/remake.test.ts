@@ -138,7 +138,7 @@ test("mounts and variables change by a stop and a start; id, name and files are 
 
 test("an engine that is killed meanwhile leaves the container running, as it was or as it is to be", async () => {
   await engine.ok(["run", "-d", "--name", "pot", "-e", "A=0", "busybox", "sleep", "inf"]);
-  const rounds = 5;
+  const rounds = 3;
   for (let round = 1; round <= rounds; round += 1) {
     const pid = await engine.pid();
     const call = engine.spawn(["update", "-t", "0", "-e", `A=${round}`, "pot"], { stdin: "", timeout: 30_000 });

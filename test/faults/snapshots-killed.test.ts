@@ -1,6 +1,6 @@
 /**
  * The engine is killed with SIGKILL in the middle of a snapshot or a fork, again and again at another moment: what there is then is
- * whole, and what runs goes on. A fifth of ONGGI_ROUNDS (default 100) rounds of each kind.
+ * whole, and what runs goes on. An eighth of ONGGI_ROUNDS (default 100) rounds of each kind.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, slowness, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 
-const rounds = Math.ceil(Number(process.env.ONGGI_ROUNDS ?? 100) / 5);
+const rounds = Math.ceil(Number(process.env.ONGGI_ROUNDS ?? 100) / 8);
 const limit = rounds * 6000 * slowness + 60_000;
 
 let engine: Engine;

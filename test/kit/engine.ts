@@ -188,7 +188,7 @@ class TestEngine implements Engine {
       (line) =>
         line.startsWith(`processes: ${engine} `) ||
         /^processes: .* engine resolver$/.test(line) ||
-        /^networks: (og-|br-|table )/.test(line) ||
+        /^networks: (og-|br-|o[di]-|table )/.test(line) ||
         (line.startsWith("cgroups: ") && engineGroups(this.base).some((group) => line.endsWith(group))) ||
         (/^(mounts|loops): /.test(line) && line.includes(`${this.root}/images/`)),
     );

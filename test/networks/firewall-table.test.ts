@@ -70,7 +70,7 @@ describe("the table", () => {
       [network, within],
       [port(8080, containerPort("172.17.0.2", 80)), port(5432, { hostIp: "127.0.0.1", ...containerPort("172.17.0.3", 5432) })],
     );
-    const shown = other.describe().replaceAll("\t", "    ").replace("d0c5d0c5", "0a1b2c3d");
+    const shown = other.describe().replaceAll("\t", "    ").replaceAll("d0c5d0c5", "0a1b2c3d");
     expect(readFileSync(join(import.meta.dir, "../../docs/networks.md"), "utf8")).toContain(shown.replace(/^(?=.)/gm, "    "));
     other.remove();
   });

@@ -79,6 +79,19 @@ const others: Readonly<Record<number, readonly RuntimeName[]>> = {
 
 test("there are examples", () => expect(examples.length).toBeGreaterThan(10));
 
+test("the codes of errors that the page has are thrown somewhere", () => {
+  const table = /^\| code \|[\s\S]*?\n\n/m.exec(readFileSync(join(repository, "docs/sdk.md"), "utf8"))?.[0] ?? "";
+  const codes = table
+    .split("\n")
+    .flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`([a-z_]+)`/g)].map(([, code]) => code));
+  expect(codes.length).toBeGreaterThan(25);
+  const source = sh(["grep", "-rhoE", "--include=*.ts", "--exclude=*.test.ts", '"[a-z]+(_[a-z]+)+"|"paused"', "src"], {
+    cwd: repository,
+  });
+  const thrown = new Set(source.split("\n"));
+  expect(codes.filter((code) => !thrown.has(`"${code}"`))).toEqual([]);
+});
+
 for (const [index, { title, file, prints }] of examples.entries()) {
   for (const runtime of ["bun", ...(others[index] ?? [])] as const) {
     test.concurrent(`${title}: ${file} by ${runtime}`, async () => {

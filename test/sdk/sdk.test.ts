@@ -108,6 +108,11 @@ describe("commands", () => {
     {
       await using _ = await jar.spawn(["sleep", "4712"]);
     }
+    await using frozen = await run("sleep inf");
+    const held = await frozen.spawn(["sleep", "inf"]);
+    await frozen.pause();
+    await held[Symbol.asyncDispose]();
+    await frozen.unpause();
     await eventually("both are gone", async () => !/sleep 471/.test(await psOf(jar)));
   });
 
@@ -353,7 +358,9 @@ test("images go to a registry and come back, step by step, and by themselves", a
 
 describe("faults", () => {
   test("a session outlives its engine", async () => {
-    await using session = await connect({ run: host.run, root: host.root, binary: onggiCommand[0] as string });
+    const binary = join(host.base, "onggi");
+    writeFileSync(binary, `#!/bin/sh\nexec ${onggiCommand.join(" ")} "$@"\n`, { mode: 0o755 });
+    await using session = await connect({ run: host.run, root: host.root, binary });
     const container = await session.run("busybox", ["sleep", "inf"]);
     const following = container.logs({ follow: true })[Symbol.asyncIterator]().next();
     const events = session.events()[Symbol.asyncIterator]().next();

@@ -25,7 +25,7 @@ export async function loading<T>(
       cwd: context.cwd,
       environment: context.env,
       warn: (message) => void said.push(line(context.stderr, `WARN ${message}`)),
-      stdin: () => new Response(context.stdin()).text(),
+      stdin: () => context.stdin(),
       ...omitAbsent({
         files: globals.file,
         projectName: globals["project-name"],

@@ -88,7 +88,7 @@ function references(project: Project, service: Service, at: Path, add: Add): voi
 
 function dependencies(project: Project, service: Service, at: Path, add: Add): void {
   for (const [name, { required, condition }] of Object.entries(service.depends_on ?? {})) {
-    const path = [...at, "depends_on", name];
+    const path = [...at, ...reasonOf(service, name)];
     if (condition === undefined) add(path, `needs "condition", as in "condition: service_started"`);
     if (Object.hasOwn(project.services, name)) continue;
     const disabled = project.disabled[name];
@@ -100,6 +100,16 @@ function dependencies(project: Project, service: Service, at: Path, add: Add): v
       add(path, `service "${name}" is required by "${service.name}" but is disabled; enable it with ${profiles}`);
     }
   }
+}
+
+/** What makes a service depend on another: `depends_on`, or what the two share. */
+function reasonOf(service: Service, name: string): Path {
+  const link = (service.links ?? []).findIndex((each) => each.split(":")[0] === name);
+  if (link >= 0) return ["links", link];
+  const from = (service.volumes_from ?? []).findIndex((each) => each.split(":")[0] === name);
+  if (from >= 0) return ["volumes_from", from];
+  const key = (["network_mode", "ipc", "pid", "uts", "cgroup"] as const).find((each) => service[each] === `service:${name}`);
+  return key === undefined ? ["depends_on", name] : [key];
 }
 
 /** What is said twice must be the same. */

@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { OnggiError } from "../../lib/errors.ts";
 import type { Node } from "./node.ts";
 import { Problems } from "./problems.ts";
@@ -12,27 +12,35 @@ export interface FileSource {
   exists(path: string): Promise<boolean>;
 }
 
-const tooLarge = (path: string, bytes: number, limit: number): OnggiError =>
-  new OnggiError("file_too_large", `${path} has ${bytes} bytes; of a file of compose's at most ${limit} are read`);
-
-/** Files of the disk; `stdin` gives the standard input's text. */
-export const diskFiles = (stdin: () => Promise<string>): FileSource => ({
+/** Files of the disk; `stdin` gives the standard input. */
+export const diskFiles = (stdin: () => ReadableStream<Uint8Array>): FileSource => ({
   async read(path, limit) {
-    if (path === "-") {
-      const text = await stdin();
-      if (text.length > limit) throw tooLarge("the standard input", text.length, limit);
-      return text;
-    }
+    if (path === "-") return bounded(stdin(), "the standard input", limit);
     const found = await statOf(path);
     if (found === undefined) return undefined;
     if (found.isDirectory()) throw new OnggiError("not_a_file", `${path} is a directory; name a file in it`);
     // pipes too: <(command) is one
     if (!found.isFile() && !found.isFIFO()) throw new OnggiError("not_a_file", `${path} is no file`);
-    if (found.size > limit) throw tooLarge(path, found.size, limit);
-    return readFile(path, "utf8");
+    if (found.size > limit) throw tooLarge(`${path} has ${found.size} bytes`, limit);
+    return bounded(Bun.file(path).stream(), path, limit);
   },
   exists: async (path) => path === "-" || (await statOf(path))?.isDirectory() === false,
 });
+
+const tooLarge = (what: string, limit: number): OnggiError =>
+  new OnggiError("file_too_large", `${what}; of a file of compose's at most ${limit} are read`);
+
+/** Text that does not say how much it is. */
+async function bounded(stream: ReadableStream<Uint8Array>, what: string, limit: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    bytes += chunk.length;
+    if (bytes > limit) throw tooLarge(`${what} has more than ${limit} bytes`, limit);
+    chunks.push(chunk.slice());
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
 
 async function statOf(path: string) {
   try {

@@ -42,7 +42,7 @@ export interface LoadOptions extends Wanted {
   /** Absent: the disk. */
   source?: FileSource;
   /** What "-f -" reads; absent: this process's standard input. */
-  stdin?(): Promise<string>;
+  stdin?(): ReadableStream<Uint8Array>;
   /** What is false is left out: variables, implied parts, checks of parts against each other, absolute paths, env files. */
   interpolate?: boolean;
   normalize?: boolean;
@@ -86,7 +86,7 @@ export async function loadProject(options: LoadOptions): Promise<Project> {
 
 /** The files that the options name, merged; `config --no-interpolate` prints it. Throws as `loadProject`. */
 export async function loadProjectModel(options: LoadOptions): Promise<Model> {
-  const source = options.source ?? diskFiles(options.stdin ?? (() => Bun.stdin.text()));
+  const source = options.source ?? diskFiles(options.stdin ?? (() => Bun.stdin.stream()));
   const warned = new Set<string>();
   const warn = (message: string): void => {
     if (!warned.has(message)) options.warn?.(message);

@@ -176,5 +176,5 @@ export function interpolate(
 }
 
 /** Where in the file a place of a text is; texts of several lines are pointed at as a whole. */
-const within = ({ at, value }: ScalarNode, offset: number): Position =>
-  String(value).includes("\n") ? at : { ...at, column: at.column + offset };
+const within = ({ at, value, quoted }: ScalarNode, offset: number): Position =>
+  String(value).includes("\n") ? at : { ...at, column: at.column + offset + (quoted ? 1 : 0) };

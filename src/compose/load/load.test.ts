@@ -130,6 +130,8 @@ test.each([
   ["secrets: [{}]", "names no secret; give it a source"],
   ["depends_on: [wbe]", 'depends on undefined service "wbe"; did you mean "web"?'],
   ["depends_on: {web: {}}", 'needs "condition"'],
+  ["links: [nope:x]", 'services.web.links[0]: service "web" depends on undefined service "nope"'],
+  ["network_mode: service:nope", 'services.web.network_mode: service "web" depends on undefined service "nope"'],
   ["depends_on: [web]", "dependency cycle detected: web -> web"],
   ["network_mode: host\n    networks: [default]", "excludes networks"],
   ["healthcheck: {test: [curl]}", 'must start either by "CMD"'],
@@ -169,7 +171,7 @@ test("a variable that is missing is told at its place", async () => {
   expect(await refusal(text)).toBe(
     [
       "compose.yaml:3:18: services.web.image: required variable TAG is missing a value: which one",
-      'compose.yaml:4:20: services.web.command[1]: "${" is not a variable; write ${NAME}, ${NAME:-default}, or $$ for a dollar sign',
+      'compose.yaml:4:21: services.web.command[1]: "${" is not a variable; write ${NAME}, ${NAME:-default}, or $$ for a dollar sign',
     ].join("\n"),
   );
 });

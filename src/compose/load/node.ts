@@ -41,6 +41,8 @@ export interface ScalarNode extends Written {
   readonly value: string | number | boolean | null;
   /** As it is when it is wanted as a string: "8080", "true", "1.1", "" for null. */
   readonly text: string;
+  /** It begins with a quote. */
+  readonly quoted?: boolean;
 }
 
 export const isMap = (node: Node | undefined): node is MapNode => node?.kind === "map";

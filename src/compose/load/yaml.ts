@@ -106,8 +106,14 @@ class DocumentReader {
       return { kind: "list", items: source.items.map((item) => this.read(item as YamlNode, depth + 1, at)), ...written };
     }
     const raw = isScalar(source) ? String(source.value ?? "") : "";
-    const quoted = isScalar(source) && (source.type !== "PLAIN" || source.tag === "tag:yaml.org,2002:str" || source.tag === "!");
-    return { kind: "scalar", ...(quoted ? { value: raw, text: raw } : resolveScalar(raw)), ...written };
+    const isText = isScalar(source) && (source.type !== "PLAIN" || source.tag === "tag:yaml.org,2002:str" || source.tag === "!");
+    const quoted = isScalar(source) && (source.type === "QUOTE_DOUBLE" || source.type === "QUOTE_SINGLE");
+    return {
+      kind: "scalar",
+      ...(isText ? { value: raw, text: raw } : resolveScalar(raw)),
+      ...(quoted ? { quoted } : {}),
+      ...written,
+    };
   }
 
   #alias(name: string, at: Position): Node {

@@ -54,13 +54,16 @@ export function networkElements(network: FirewallNetwork): Element[] {
   return elements;
 }
 
+/** The link by which packets that have passed the host's input rules come in. */
+export const inwardElement = (name: string): Element => ({ set: "inward", key: interfaceKey(name), text: JSON.stringify(name) });
+
 /** With it what the host sends to ::1 is left alone. */
 export const unservedLoopback: Element = { set: "unserved", key: parseIp("::1"), text: "::1" };
 
 /** True for a port that the host answers on by ::1. */
 export const isByLoopback6 = ({ hostIp }: FirewallPort): boolean => hostIp === "::" || hostIp === "::1";
 
-const portBytes = (port: number): Uint8Array => {
+export const portBytes = (port: number): Uint8Array => {
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw new TypeError(`not a port: ${port}`);
   return Uint8Array.of(port >> 8, port);
 };
@@ -101,13 +104,13 @@ export function portElement(port: FirewallPort): Element {
   const to = `${port.containerIp} . ${port.containerPort}`;
   return isAny(port.hostIp)
     ? {
-        set: `any${version}`,
+        set: port.behind ? `heldAny${version}` : `any${version}`,
         key: setKey(protocol, portBytes(port.hostPort)),
         value,
         text: `${port.protocol} . ${port.hostPort} : ${to}`,
       }
     : {
-        set: `ports${version}`,
+        set: port.behind ? `held${version}` : `ports${version}`,
         key: setKey(protocol, host, portBytes(port.hostPort)),
         value,
         text: `${port.protocol} . ${port.hostIp} . ${port.hostPort} : ${to}`,

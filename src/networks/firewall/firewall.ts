@@ -26,8 +26,10 @@ import {
   Nfnetlink,
   newTable,
 } from "../../sys/index.ts";
+import { Detour } from "./detour.ts";
 import {
   type Element,
+  inwardElement,
   isAny,
   isByLoopback6,
   networkElements,
@@ -66,6 +68,7 @@ export class Firewall implements Disposable {
   readonly table: string;
   readonly #net = new Nfnetlink();
   readonly #loopback = new Loopback();
+  readonly #detour: Detour;
   readonly #log: (message: string) => void;
   /** By id. */
   readonly #networks = new Map<string, FirewallNetwork>();
@@ -83,12 +86,14 @@ export class Firewall implements Disposable {
   /** @param tag eight hex digits that no other engine of this host has */
   constructor(tag: string, options: FirewallOptions = {}) {
     this.table = `onggi_${tag}`;
+    this.#detour = new Detour(tag);
     this.#log = options.log ?? (() => {});
   }
 
   /** Makes the table exactly this and the nodes, whatever was there, even another version's. Connections live on. */
   ensure(networks: readonly FirewallNetwork[], ports: readonly FirewallPort[]): void {
-    const elements = [...networks.flatMap(networkElements), ...ports.map(portElement), ...nodeElements(this.#nodes)];
+    const inward = inwardElement(this.#detour.inward);
+    const elements = [...networks.flatMap(networkElements), inward, ...ports.map(portElement), ...nodeElements(this.#nodes)];
     const unserved = !this.#serveLoopback(ports);
     this.#makeTable(unserved ? [...elements, unservedLoopback] : elements);
     this.#unserved = unserved;
@@ -96,6 +101,7 @@ export class Firewall implements Disposable {
     for (const network of networks) this.#networks.set(network.id, network);
     this.#ports.clear();
     for (const port of ports) this.#ports.set(portKey(port), port);
+    this.#steer();
     for (const chain of this.obstacles()) {
       this.#log(`${chain}, drops forwarded packets by default: containers reach and are reached only as far as it lets them`);
     }
@@ -104,6 +110,7 @@ export class Firewall implements Disposable {
   /** Makes the table anew, as it is remembered. */
   restore(): void {
     this.#makeTable(this.#elements());
+    this.#steer();
   }
 
   /** A network that is there already gets the new properties. */
@@ -192,6 +199,7 @@ export class Firewall implements Disposable {
       if (this.#unserved !== before) (this.#unserved ? addedElements : removedElements).push(unservedLoopback);
     }
     this.#change(removedElements, addedElements, revert);
+    if (added.some(({ behind }) => behind)) this.#steerOr(() => this.unpublish(added));
     this.#forgetConnections(added);
   }
 
@@ -204,6 +212,7 @@ export class Firewall implements Disposable {
     this.#change(removed.map(portElement), [], () => {
       for (const port of removed) this.#ports.set(portKey(port), port);
     });
+    if (removed.some(({ behind }) => behind)) this.#steer();
     this.#forgetConnections(removed);
   }
 
@@ -253,6 +262,7 @@ export class Firewall implements Disposable {
           ? []
           : [
               ...networkElements(network),
+              inwardElement(this.#detour.inward),
               ...(this.#unserved ? [unservedLoopback] : []),
               ...nodeElements(this.#nodes),
               ...this.#portsOf(network.interface).map(portElement),
@@ -277,6 +287,7 @@ export class Firewall implements Disposable {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
     this.#commit([newTable(this.table), deleteTable(this.table)]);
+    this.#detour.remove(this.#net);
     this.#networks.clear();
     this.#ports.clear();
     this.#nodes = { ports: [], addresses: [] };
@@ -288,6 +299,7 @@ export class Firewall implements Disposable {
     this.#stopWatching = undefined;
     this.#net.close();
     this.#loopback.close();
+    this.#detour.close();
   }
 
   [Symbol.dispose](): void {
@@ -297,6 +309,7 @@ export class Firewall implements Disposable {
   #elements(): Element[] {
     return [
       ...[...this.#networks.values()].flatMap(networkElements),
+      inwardElement(this.#detour.inward),
       ...nodeElements(this.#nodes),
       ...(this.#unserved ? [unservedLoopback] : []),
       ...[...this.#ports.values()].map(portElement),
@@ -310,6 +323,23 @@ export class Firewall implements Disposable {
     } catch (error) {
       this.#log(`published ports are not reached by ::1: ${messageOf(error)}`);
       return false;
+    }
+  }
+
+  /** Ports that are behind the host's rules are those that are known to be. */
+  #steer(): void {
+    this.#detour.set(
+      this.#net,
+      [...this.#ports.values()].filter(({ behind }) => behind),
+    );
+  }
+
+  #steerOr(undo: () => void): void {
+    try {
+      this.#steer();
+    } catch (error) {
+      undo();
+      throw error;
     }
   }
 

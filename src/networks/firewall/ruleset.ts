@@ -36,6 +36,11 @@ export const sets = [
   { name: "ports6", key: ["inet_proto", "ipv6_addr", "inet_service"], value: ["ipv6_addr", "inet_service"] },
   { name: "any4", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
   { name: "any6", key: ["inet_proto", "inet_service"], value: ["ipv6_addr", "inet_service"] },
+  { name: "held4", key: ["inet_proto", "ipv4_addr", "inet_service"], value: ["ipv4_addr", "inet_service"] },
+  { name: "held6", key: ["inet_proto", "ipv6_addr", "inet_service"], value: ["ipv6_addr", "inet_service"] },
+  { name: "heldAny4", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
+  { name: "heldAny6", key: ["inet_proto", "inet_service"], value: ["ipv6_addr", "inet_service"] },
+  { name: "inward", key: ["ifname"] },
   { name: "tunnels", key: ["inet_service"] },
   { name: "nodes4", key: ["ipv4_addr", "inet_service"] },
   { name: "nodes6", key: ["ipv6_addr", "inet_service"] },
@@ -82,6 +87,40 @@ const NOBODY = Uint8Array.of(255, 255, 255, 255);
 const toTunnel = () => [meta(NFT_META_L4PROTO), compare(Uint8Array.of(UDP)), destinationPort(NFT.NFT_REG_1), lookup("tunnels")];
 /** ESTABLISHED and RELATED of enum ip_conntrack_info, as bits of the state. */
 const known = 0b110;
+
+/** Translates what is for published ports: by the maps of those on one address, and on any. */
+const publishRules = (one: "ports" | "held", any: "any" | "heldAny"): readonly Rule[] => [
+  rule(
+    `dnat ip to meta l4proto . ip daddr . th dport map @${one}4`,
+    family(4),
+    meta(NFT_META_L4PROTO),
+    network(16, 4, NFT_REG32_01),
+    destinationPort(NFT_REG32_02),
+    lookup(`${one}4`, { map: true }),
+    destinationNat(4),
+  ),
+  rule("ip6 daddr @unserved return", family(6), network(24, 16), lookup("unserved"), verdict.back()),
+  rule(
+    `dnat ip6 to meta l4proto . ip6 daddr . th dport map @${one}6`,
+    family(6),
+    meta(NFT_META_L4PROTO),
+    network(24, 16, NFT_REG32_01),
+    destinationPort(NFT_REG32_05),
+    lookup(`${one}6`, { map: true }),
+    destinationNat(6),
+  ),
+  rule("fib daddr type != local return", addressType(NFTA_FIB_F_DADDR, RT.RTN_LOCAL, NFT_CMP_NEQ), verdict.back()),
+  ...([4, 6] as const).map((version) =>
+    rule(
+      `meta nfproto ipv${version} dnat ip${version === 4 ? "" : "6"} to meta l4proto . th dport map @${any}${version}`,
+      family(version),
+      meta(NFT_META_L4PROTO),
+      destinationPort(NFT_REG32_01),
+      lookup(`${any}${version}`, { map: true }),
+      destinationNat(version),
+    ),
+  ),
+];
 
 const makeChains = (): readonly Chain[] => [
   {
@@ -165,48 +204,18 @@ const makeChains = (): readonly Chain[] => [
     rules: [
       rule("ip daddr 127.0.0.0/8 return", family(4), network(16, 1), compare(loopback4), verdict.back()),
       rule("jump publish", verdict.jump("publish")),
+      // From outside they come by the detour: see detour.ts.
+      rule("iifname @bridges jump publish_held", meta(IN), lookup("bridges"), verdict.jump("publish_held")),
+      rule("iifname @inward jump publish_held", meta(IN), lookup("inward"), verdict.jump("publish_held")),
     ],
   },
   {
     name: "output",
     hook: { type: "nat", hook: NF.NF_INET_LOCAL_OUT, priority: NF.NF_IP_PRI_NAT_DST, text: "nat hook output priority -100" },
-    rules: [rule("jump publish", verdict.jump("publish"))],
+    rules: [rule("jump publish", verdict.jump("publish")), rule("jump publish_held", verdict.jump("publish_held"))],
   },
-  {
-    name: "publish",
-    rules: [
-      rule(
-        "dnat ip to meta l4proto . ip daddr . th dport map @ports4",
-        family(4),
-        meta(NFT_META_L4PROTO),
-        network(16, 4, NFT_REG32_01),
-        destinationPort(NFT_REG32_02),
-        lookup("ports4", { map: true }),
-        destinationNat(4),
-      ),
-      rule("ip6 daddr @unserved return", family(6), network(24, 16), lookup("unserved"), verdict.back()),
-      rule(
-        "dnat ip6 to meta l4proto . ip6 daddr . th dport map @ports6",
-        family(6),
-        meta(NFT_META_L4PROTO),
-        network(24, 16, NFT_REG32_01),
-        destinationPort(NFT_REG32_05),
-        lookup("ports6", { map: true }),
-        destinationNat(6),
-      ),
-      rule("fib daddr type != local return", addressType(NFTA_FIB_F_DADDR, RT.RTN_LOCAL, NFT_CMP_NEQ), verdict.back()),
-      ...([4, 6] as const).map((version) =>
-        rule(
-          `meta nfproto ipv${version} dnat ip${version === 4 ? "" : "6"} to meta l4proto . th dport map @any${version}`,
-          family(version),
-          meta(NFT_META_L4PROTO),
-          destinationPort(NFT_REG32_01),
-          lookup(`any${version}`, { map: true }),
-          destinationNat(version),
-        ),
-      ),
-    ],
-  },
+  { name: "publish", rules: publishRules("ports", "any") },
+  { name: "publish_held", rules: publishRules("held", "heldAny") },
   {
     name: "postrouting",
     hook: {

@@ -39,6 +39,8 @@ export interface FirewallPort {
   /** Of the same address family. */
   readonly containerIp: string;
   readonly containerPort: number;
+  /** What comes from outside passes the host's own input rules first. */
+  readonly behind?: true;
   /** The bridge that the container is on. */
   readonly interface: string;
 }
