@@ -1,14 +1,17 @@
 /**
- * Writes scripts/docker-commands.tsv: every command of Docker's command line and its flags, as `docker COMMAND --help` lists them.
- * Facts only. Once for each version of Docker's: bun scripts/docker-commands.ts [PATH OF DOCKER]
+ * Writes scripts/docker-commands.tsv: every command of Docker's command line and of docker compose, and its flags, as `docker COMMAND --help` lists them.
+ * Facts only. Once for each version of Docker's: bun scripts/docker-commands.ts [DIRECTORY OF docker AND docker-compose]
  *
  * A line: the command's words, then for each flag --NAME, or -X--NAME, with =TYPE where it takes a value; separated by tabs.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 
-const docker = process.argv[2] ?? `${import.meta.dir}/../build/tools/bin/docker`;
+const tools = process.argv[2] ?? `${import.meta.dir}/../build/tools/bin`;
+const docker = `${tools}/docker`;
 const config = mkdtempSync(`${tmpdir()}/docker-commands-`);
+mkdirSync(`${config}/cli-plugins`);
+symlinkSync(`${tools}/docker-compose`, `${config}/cli-plugins/docker-compose`);
 
 function help(words: readonly string[]): string {
   const { stdout, exitCode } = Bun.spawnSync([docker, ...words, "--help"], {
@@ -33,7 +36,7 @@ function sectionsOf(text: string): { commands: string[]; flags: string[] } {
 
 /** "  -e, --env list   Set ..." as "-e--env=list"; undefined for the rest of a flag's description. */
 function flagOf(line: string): string | undefined {
-  const [, short = "", name, value] = /^ +(?:(-\w), )?--([\w-]+)(?: (\S+))?(?: {2,}|$)/.exec(line) ?? [];
+  const [, short = "", name, value] = /^ {2}(?:(-\w), | {4})--([\w-]+)(?: (\S+))?(?: {2,}|$)/.exec(line) ?? [];
   return name === undefined || name === "help" ? undefined : `${short}--${name}${value === undefined ? "" : `=${value}`}`;
 }
 

@@ -10,7 +10,7 @@ export const command = define({
   flags: { force: bool("f", "also the one in use, and those that are not there") },
   args: [1, Number.POSITIVE_INFINITY],
   complete: "context",
-  examples: [],
+  examples: [["context rm -f far", "also where it is in use"]],
   run(context, { force }, names) {
     const store = new ContextStore(context.env);
     return each(context, names, async (name) => {

@@ -6,7 +6,7 @@ export const command = define({
   summary: "print the name of the context that is in force",
   flags: {},
   args: [0, 0],
-  examples: [],
+  examples: [["context show", "of this shell: ONGGI_CONTEXT, or what context use chose"]],
   async run(context) {
     await line(context.stdout, context.selected.context);
     return 0;

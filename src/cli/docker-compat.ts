@@ -56,7 +56,10 @@ export function shortestName(name: string): string {
 
 /** Why a command, or one flag of it, is not as Docker's; undefined where nothing is known of that. */
 export const whyOf = (name: string, flag?: string): string | undefined =>
-  differences.find((one) => one.commands.includes(shortestName(name)) && tellsOf(one, flag))?.why;
+  differences.find((one) => isAbout(one, shortestName(name)) && tellsOf(one, flag))?.why;
+
+export const isAbout = ({ commands }: Difference, name: string): boolean =>
+  commands.some((one) => one === name || (one.endsWith(" *") && name.startsWith(one.slice(0, -1))));
 
 const tellsOf = ({ flags }: Difference, flag: string | undefined): boolean =>
   flag === undefined ? flags === undefined : (flags?.includes(flag) ?? false);
@@ -113,7 +116,7 @@ export async function commandsDocument(docker: readonly DockerCommand[]): Promis
   const there = judged.filter(({ isThere }) => isThere).length;
   return [
     "## Docker's command line and onggi's\n",
-    "Every command of Docker's command line (28.5, `scripts/docker-commands.tsv`), and what `onggi` with the same words makes of it and",
+    "Every command of Docker's command line (28.5) and of docker compose (2.40), `scripts/docker-commands.tsv`, and what `onggi` with the same words makes of it and",
     "of each of its flags. Why something is not as Docker's is written in `src/cli/docker-differences.ts`.\n",
     `Of ${docker.length} commands ${there} are there; of their ${flags.length} flags ${count("done")} are done, ${count("differs")} differ and ${count("absent")} are absent.\n`,
     "| command | onggi | flags as Docker's | differing or absent |",

@@ -5,10 +5,12 @@
  */
 
 export interface Difference {
-  /** Of Docker's, under the shortest name each has: "run", "network create". */
+  /** Of Docker's, under the shortest name each has: "run", "network create"; "compose *": all of that group. */
   readonly commands: readonly string[];
   /** Without the dashes; absent: the commands as a whole. */
   readonly flags?: readonly string[];
+  /** It is here, in another way; absent: it is not here. */
+  readonly here?: true;
   readonly why: string;
 }
 
@@ -93,7 +95,7 @@ export const differences: readonly Difference[] = [
     why: `${swarm}: \`node join\` has overlay networks reach across hosts`,
   },
   { commands: ["node demote", "node inspect", "node promote", "node ps", "node update"], why: swarm },
-  { commands: ["node ls", "node rm"], why: "of the hosts that share overlay networks, not of a swarm" },
+  { commands: ["node ls", "node rm"], here: true, why: "of the hosts that share overlay networks, not of a swarm" },
   { commands: ["node ls"], flags: ["filter"], why: "such hosts are few" },
   { commands: ["node rm"], flags: ["force"], why: "a host that answers leaves by itself (`node leave`)" },
   { commands: ["volume update"], why: "that is for volumes of a swarm" },
@@ -146,12 +148,39 @@ export const differences: readonly Difference[] = [
     flags: ["ipam-driver", "ipam-opt"],
     why: "addresses are given by the engine, of a CNI network by its own IPAM plugin",
   },
-  { commands: ["rmi"], flags: ["no-prune"], why: "nothing changes by it: an image has no parents here" },
-  { commands: ["network inspect"], flags: ["verbose"], why: "nothing changes by it: everything is always shown" },
-  { commands: ["inspect"], why: "has what only onggi knows under `Onggi`" },
-  { commands: ["version"], why: "says onggi's versions, in fields of its own" },
+  { commands: ["rmi"], flags: ["no-prune"], here: true, why: "nothing changes by it: an image has no parents here" },
+  { commands: ["network inspect"], flags: ["verbose"], here: true, why: "nothing changes by it: everything is always shown" },
+  { commands: ["inspect"], here: true, why: "has what only onggi knows under `Onggi`" },
+  { commands: ["version"], here: true, why: "says onggi's versions, in fields of its own" },
   {
     commands: ["network prune", "volume prune", "container prune", "image prune", "system prune"],
+    here: true,
     why: "where nobody can answer the question it is refused, which Docker takes for a no",
+  },
+  {
+    commands: ["compose *"],
+    flags: ["dry-run"],
+    why: "`compose config` shows what is meant; nothing is run for show",
+  },
+  {
+    commands: ["compose bridge convert", "compose bridge transformations create", "compose bridge transformations list"],
+    why: "that makes files for Kubernetes with images of Docker's",
+  },
+  { commands: ["compose publish"], why: "a project is no artifact of a registry here" },
+  { commands: ["compose up"], flags: ["menu"], why: "its keys open Docker Desktop" },
+  {
+    commands: ["compose build"],
+    flags: [
+      ...["build-arg", "builder", "check", "memory", "no-cache", "print", "provenance", "pull", "push", "quiet", "sbom", "ssh"],
+      "with-dependencies",
+    ],
+    why: "there is no builder",
+  },
+  { commands: ["compose run", "compose up"], flags: ["quiet-build"], why: "there is no builder" },
+  { commands: ["compose create"], flags: ["yes"], why: "nothing is asked" },
+  {
+    commands: ["compose kill"],
+    flags: ["remove-orphans"],
+    why: "`compose down --remove-orphans` and `compose up --remove-orphans` have it",
   },
 ];

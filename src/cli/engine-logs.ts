@@ -7,7 +7,7 @@ export const command = define({
   summary: "show the log of engines that commands started",
   flags: {},
   args: [0, 0],
-  examples: [],
+  examples: [["engine logs", "what it has written since it was started"]],
   async run(context) {
     localOnly(context, "engine.log");
     const path = `${context.root}/engine.log`;

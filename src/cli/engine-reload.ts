@@ -6,7 +6,7 @@ export const command = define({
   summary: "have the engine read its settings anew",
   flags: {},
   args: [0, 0],
-  examples: [],
+  examples: [["engine reload", "after engine.toml was changed; as SIGHUP does"]],
   async run(context) {
     const { changed, pending } = await context.callRunning("reload", {});
     await line(context.stdout, changed.length === 0 ? "nothing has changed" : `changed: ${changed.join(", ")}`);

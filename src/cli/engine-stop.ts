@@ -10,7 +10,7 @@ export const command = define({
   summary: "stop the engine; containers run on",
   flags: {},
   args: [0, 0],
-  examples: [],
+  examples: [["engine stop", "the next command starts another one"]],
   async run(context) {
     const pid = await shutdown(context);
     if (pid === undefined) {

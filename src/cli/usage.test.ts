@@ -59,6 +59,9 @@ describe("help", () => {
     const lines = stdout.split("\n");
     expect(lines.length).toBeLessThan(40);
     for (const line of lines) expect(line.length).toBeLessThan(120);
+    const [first = "", second] = argv;
+    const entry = second === undefined ? commands[first] : groups[first]?.commands[second];
+    if (!entry!.hidden) expect(stdout).toContain("\nExamples:\n  onggi ");
   });
 
   test("the overview, groups and everything", async () => {

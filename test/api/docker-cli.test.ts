@@ -1,11 +1,9 @@
 /** Docker's own command line on onggi's socket, in an old and a new version. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { CommandLine } from "../kit/command.ts";
+import { type CommandLine, followsSize } from "../kit/command.ts";
+import { dockerClients, dockerFor } from "../kit/docker-api.ts";
 import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
-import { skipLoudly } from "../kit/skip.ts";
-import { toolPath } from "../kit/tools.ts";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -18,18 +16,10 @@ afterEach(async () => {
   if (all.length > 0) await engine.ok(["rm", "-f", ...all]);
 });
 
-const old = "/usr/bin/docker";
-const clients: string[] = [];
-if (existsSync(old)) clients.push(old);
-else skipLoudly("docker is not installed");
-const newer = toolPath("docker");
-if (newer) clients.push(newer);
-
-describe.each(clients)("%s", (client) => {
+describe.each(dockerClients())("%s", (client) => {
   let docker: CommandLine;
   beforeAll(() => {
-    const env = { DOCKER_HOST: `unix://${engine.run}/docker.sock`, DOCKER_CONFIG: `${engine.base}/docker-config` };
-    docker = new CommandLine([client], { env });
+    docker = dockerFor(client, engine);
   });
   afterAll(() => docker.killRunning());
   const detached = (name: string, ...script: string[]) =>
@@ -159,6 +149,115 @@ describe.each(clients)("%s", (client) => {
     await docker.ok(["start", "two"]);
     await docker.ok(["rm", "-f", "two"]);
     expect((await docker.run(["inspect", "--type", "container", "two"])).stderr).toMatch(/No such container: two/);
+  });
+
+  test("detach keys leave a container that runs; its size follows the terminal's", async () => {
+    const call = docker.terminal(["run", "-it", "--name", "kept", "--detach-keys", "ctrl-x,q", "busybox", "sh"]);
+    await call.until("/ # ");
+    await followsSize(call, 101, 37);
+    call.write("\u0018q");
+    expect([0, 1]).toContain(await call.done);
+    expect(await docker.ok(["inspect", "-f", "{{.State.Status}}", "kept"])).toBe("running");
+    const again = docker.terminal(["attach", "--detach-keys", "ctrl-x,q", "kept"]);
+    again.write("echo ba''ck\n");
+    await again.until("back");
+    again.write("exit 9\n");
+    expect(await again.done).toBe(9);
+  });
+
+  test("signals go to the container", async () => {
+    const script = "trap 'echo heard; exit 11' TERM; echo ready; while :; do sleep 0.05; done";
+    const call = docker.spawn(["run", "--rm", "busybox", "sh", "-c", script]);
+    await call.until("ready");
+    call.process.kill("SIGTERM");
+    expect(await call.done).toMatchObject({ code: 11, stdout: "ready\nheard\n" });
+  });
+
+  test("containers that live for milliseconds, many at once: no exit code and no output is missed", async () => {
+    const calls = Array.from({ length: 50 }, (_, number) =>
+      docker.run(["run", "--rm", "--network", "none", "busybox", "sh", "-c", `echo ${number}; exit ${number}`], {
+        timeout: 60_000,
+      }),
+    );
+    const answers = (await Promise.all(calls)).map(({ stdout, stderr, code }) => ({ stdout, stderr, code }));
+    expect(answers).toEqual(answers.map((_, number) => ({ stdout: `${number}\n`, stderr: "", code: number })));
+    expect(await docker.ok(["ps", "-aq"])).toBe("");
+  }, 90_000);
+
+  test("the oldest version of the API that is served", async () => {
+    const env = { DOCKER_API_VERSION: "1.24" };
+    expect(await docker.ok(["version", "--format", "{{.Client.APIVersion}}"], { env })).toBe("1.24");
+    expect((await docker.run(["run", "--rm", "busybox", "sh", "-c", "echo old; exit 4"], { env })).stdout).toBe("old\n");
+    await docker.ok(["run", "-d", "--name", "aged", "-v", "jar:/data", "busybox", "sleep", "1000"], { env });
+    expect(await docker.ok(["ps", "--format", "{{.Names}} {{.Image}}"], { env })).toBe("aged busybox");
+    expect(await docker.ok(["exec", "aged", "echo", "in"], { env })).toBe("in");
+    expect(await docker.ok(["inspect", "-f", "{{.State.Running}} {{(index .Mounts 0).Name}}", "aged"], { env })).toBe("true jar");
+    expect(await docker.ok(["stats", "--no-stream", "--format", "{{.PIDs}}", "aged"], { env })).toBe("1");
+    for (const words of ["images -q", "network ls -q", "volume ls -q", "top aged", "logs aged", "diff aged"])
+      await docker.ok(words.split(" "), { env });
+    await docker.ok(["rm", "-fv", "aged"], { env });
+    await docker.ok(["volume", "rm", "jar"], { env });
+  });
+
+  test("images: commit, tag, history, save, load, import, remove", async () => {
+    await docker.ok(["create", "--name", "pot", "busybox", "true"]);
+    const id = await docker.ok(["commit", "-m", "fired", "-c", 'CMD ["echo", "made"]', "pot", "pot:1"]);
+    expect(await docker.ok(["run", "--rm", "pot:1"])).toBe("made");
+    await docker.ok(["tag", "pot:1", "shelf/pot:2"]);
+    expect((await docker.ok(["images", "-q", "--no-trunc", "*/pot"])).split("\n")).toEqual([id]);
+    expect(await docker.ok(["history", "--format", "{{.Comment}}", "pot:1"])).toStartWith("fired");
+    const file = `${engine.base}/pot.tar`;
+    await docker.ok(["save", "-o", file, "pot:1", "shelf/pot:2"]);
+    await docker.ok(["rmi", "pot:1", "shelf/pot:2"]);
+    expect((await docker.ok(["load", "-i", file])).split("\n").sort()).toEqual([
+      "Loaded image: pot:1",
+      "Loaded image: shelf/pot:2",
+    ]);
+    expect(await docker.ok(["image", "inspect", "-f", "{{.Id}}", "shelf/pot:2"])).toBe(id);
+    await docker.ok(["export", "-o", file, "pot"]);
+    const imported = await docker.ok(["import", "-c", "ENV GLAZE=green", file, "raw:1"]);
+    expect(await docker.ok(["run", "--rm", "raw:1", "sh", "-c", "echo $GLAZE"])).toBe("green");
+    expect(await docker.ok(["image", "inspect", "-f", "{{.Id}}", "raw:1"])).toBe(imported);
+    await docker.ok(["rm", "pot"]);
+    await docker.ok(["rmi", "pot:1", "shelf/pot:2", "raw:1"]);
+    expect((await docker.run(["image", "inspect", "pot:1"])).stderr).toMatch(/No such image: pot:1/);
+  });
+
+  test("networks and volumes", async () => {
+    await docker.ok(["network", "create", "--label", "a=b", "kiln"]);
+    await docker.ok(["volume", "create", "--label", "a=b", "clay"]);
+    await docker.ok([
+      "run",
+      "-d",
+      "--name",
+      "one",
+      "--network",
+      "kiln",
+      "--network-alias",
+      "uno",
+      "-v",
+      "clay:/clay",
+      "busybox",
+      "sleep",
+      "999",
+    ]);
+    const two = ["run", "--rm", "--network", "kiln", "-v", "clay:/clay:ro", "busybox"];
+    await docker.ok(["exec", "one", "sh", "-c", "echo wet > /clay/state"]);
+    expect(await docker.ok([...two, "sh", "-c", "cat /clay/state; nslookup uno | grep -c 'Name:.*uno'"])).toBe("wet\n1");
+    expect(await docker.ok(["network", "inspect", "-f", "{{range .Containers}}{{.Name}}{{end}}", "kiln"])).toBe("one");
+    for (const [noun, name] of [
+      ["network", "kiln"],
+      ["volume", "clay"],
+    ] as const) {
+      expect(await docker.ok([noun, "ls", "-q", "--filter", "label=a=b", "--filter", `name=${name}`])).not.toBe("");
+      expect((await docker.run([noun, "rm", name])).code).toBe(1);
+    }
+    await docker.ok(["network", "disconnect", "kiln", "one"]);
+    await docker.ok(["network", "connect", "--alias", "again", "kiln", "one"]);
+    expect(await docker.ok([...two, "sh", "-c", "nslookup again | grep -c 'Name:.*again'"])).toBe("1");
+    await docker.ok(["rm", "-f", "one"]);
+    expect(await docker.ok(["network", "prune", "-f"])).toContain("kiln");
+    await docker.ok(["volume", "rm", "clay"]);
   });
 
   test("what create asks for is what inspect shows", async () => {

@@ -55,7 +55,8 @@ function shape(image: Image, version: string): object {
     ...(isAtLeast(version, "1.44") ? {} : { VirtualSize: image.size }),
     ...(isNew ? {} : { GraphDriver: { Data: null, Name: "onggi" } }),
     Config: configShape(image.config.config, version),
-    Metadata: { LastTagTime: GO_ZERO_TIME },
+    // docker compose shows it as the time of creation
+    Metadata: { LastTagTime: Created === "" ? GO_ZERO_TIME : Created },
   };
 }
 
