@@ -49,12 +49,12 @@ check: setup build/onggi-shim build/compose-schema.js
 	scripts/check-layers
 	$(BUN) test ./src
 
-# Everything: the gate. The emulated machines leave a core idle: their tests run beside the others, and are shown after them.
+# Everything: the gate. The emulated machines leave a core idle: all else runs beside them, and they are shown after it.
 test: setup-test
-	@$(MAKE) --no-print-directory check build
+	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory test-vm > build/test-vm.log 2>&1 & vm=$$!; \
-	$(MAKE) --no-print-directory test-root; root=$$?; \
-	wait $$vm; vm=$$?; cat build/test-vm.log; exit $$((root | vm))
+	$(MAKE) --no-print-directory check && $(MAKE) --no-print-directory test-root; rest=$$?; \
+	wait $$vm; vm=$$?; cat build/test-vm.log; exit $$((rest | vm))
 
 # End-to-end, fault and escape tests, as root, on real images.
 test-root: setup-test build build/onggi-shim-asan build/fuzz-decode

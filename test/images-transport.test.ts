@@ -75,6 +75,10 @@ test("a proxy leads to a registry that only it knows; its password is told nowhe
     expect(new Set(proxy.tunnels)).toEqual(new Set([domain]));
     expect(new Set(proxy.shown)).toEqual(new Set([`Basic ${btoa("user:pass-word")}`]));
     proxy.tunnels.length = 0;
+    const settings = () => ({ insecure: [], mirrors: [], proxies: env });
+    // nobody else knows the name
+    await using({ config, settings }, (registries) => roundTrip(repository(registries, domain)));
+    proxy.tunnels.length = 0;
     await using({ config, env: { ...env, NO_PROXY: ".test" } }, async (registries) => {
       await expect(repository(registries, domain).manifest("v1")).rejects.toMatchObject({ code: "registry_unreachable" });
     });

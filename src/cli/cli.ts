@@ -5,7 +5,8 @@ import { commands, groups } from "./commands.ts";
 import type { Context } from "./context.ts";
 import type { Asked } from "./context-store.ts";
 import { Exit, exitCodeOf, UsageError } from "./errors.ts";
-import { bool, type Flags, HelpWanted, type Parsed, parseFlags, text, UnknownFlag, type Values } from "./flags.ts";
+import { type Flags, HelpWanted, type Parsed, parseFlags, UnknownFlag, type Values } from "./flags.ts";
+import { globalFlags } from "./global-flags.ts";
 
 /**
  * The command line: finds the command, reads its flags, runs it, and turns what it throws into a message and an exit code.
@@ -15,19 +16,11 @@ import { bool, type Flags, HelpWanted, type Parsed, parseFlags, text, UnknownFla
 
 export type Locations = Asked;
 
-const globals = {
-  host: text("H", "ADDRESS", "engine elsewhere: ssh://... or unix://..."),
-  context: text("c", "CONTEXT", "engine of that context"),
-  root: text("", "DIR", "data root"),
-  run: text("", "DIR", "run directory"),
-  version: bool("v", "version"),
-};
-
 /** Runs one command line and gives its exit code. Throws nothing. */
 export async function main(argv: readonly string[], contextOf: (locations: Locations) => Context): Promise<number> {
   let context = contextOf({});
   try {
-    const { values, args } = parseFlags(globals, argv, false);
+    const { values, args } = parseFlags(globalFlags, argv, false);
     const { version, ...locations } = values;
     if (Object.keys(locations).length > 0) context = contextOf(locations);
     return await dispatch(context, version ? ["version"] : args);
@@ -41,7 +34,8 @@ async function dispatch(context: Context, words: readonly string[]): Promise<num
   if (first === undefined) return overview(context);
   if (first === "help") return help(context, words.slice(1));
   const group = lookUp(groups, first);
-  if (!group) return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "")), words.slice(1));
+  if (!group)
+    return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "", words[1])), words.slice(1));
   const before = groupFlags(group, words.slice(1));
   const [second, ...rest] = before?.args ?? [];
   if (before === undefined || second === undefined || second === "--help" || second === "-h") return help(context, [first]);
@@ -63,11 +57,16 @@ function groupFlags({ flags }: Group, words: readonly string[]): Parsed<Flags> |
   }
 }
 
-async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string): Promise<never> {
+/** `next` is the word behind a name that is none, which with Docker might be a group's. */
+async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string, next = ""): Promise<never> {
   const { didYouMean } = await import("./help.ts");
   const names = Object.keys(known).filter((name) => !known[name]!.hidden);
   const all = prefix === "" ? [...names, ...Object.keys(groups)] : names;
-  const message = `there is no command "${prefix}${word}"${didYouMean(word, all) || "; see onggi --help"}`;
+  const { whyOf } = await import("./docker-compat.ts");
+  const dockers = [`${prefix}${word}`, `${word} ${next}`].find((name) => whyOf(name) !== undefined);
+  const message = dockers
+    ? `there is no command "${dockers}": ${whyOf(dockers)}`
+    : `there is no command "${prefix}${word}"${didYouMean(word, all) || "; see onggi --help"}`;
   throw Object.assign(new UsageError(message), { exitCode: 1 });
 }
 

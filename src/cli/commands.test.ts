@@ -25,6 +25,7 @@ const summary: ContainerSummary = {
   labels: { app: "a", "com.example.tier": "front" },
   ports: [],
   networks: ["none"],
+  mounts: [{ volume: true, name: "data" }],
 };
 
 const info: ContainerInfo = {

@@ -139,6 +139,7 @@ const engineResolver = entry(
   true,
 );
 const runtimes = entry("list the OCI runtimes containers can be made by", async () => (await import("./runtimes.ts")).command);
+const info = entry("show the engine, its host and what lies on it", async () => (await import("./info.ts")).command);
 const systemGenerator = entry(
   "make services of systemd of .container files and the like",
   async () => (await import("./system-generator.ts")).command,
@@ -188,6 +189,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   logout,
   history,
   explain,
+  info,
   version,
   completion,
 };
@@ -224,6 +226,7 @@ export const groups: Readonly<Record<string, Group>> = {
       prune: containerPrune,
       ps: { ...ps, hidden: true },
       list: { ...ps, hidden: true },
+      remove: { ...rm, hidden: true },
     },
   },
   compose: { summary: "projects of several containers, from compose files", flags: composeFlags, commands: composeCommands },
@@ -238,6 +241,8 @@ export const groups: Readonly<Record<string, Group>> = {
       connect: networkConnect,
       disconnect: networkDisconnect,
       explain: networkExplain,
+      list: { ...networkLs, hidden: true },
+      remove: { ...networkRm, hidden: true },
     },
   },
   node: {
@@ -270,6 +275,7 @@ export const groups: Readonly<Record<string, Group>> = {
       sign: imageSign,
       verify: imageVerify,
       list: { ...images, hidden: true },
+      remove: { ...rmi, hidden: true },
     },
   },
   manifest: {
@@ -342,7 +348,9 @@ export const groups: Readonly<Record<string, Group>> = {
     summary: "what this machine offers, and the store",
     commands: {
       runtimes,
+      info,
       df: systemDf,
+      events,
       prune: systemPrune,
       gc: systemGc,
       check: systemCheck,

@@ -1,7 +1,8 @@
 import { type Command, define, type Entry, type Group } from "./command.ts";
 import { line } from "./context.ts";
 import { UsageError } from "./errors.ts";
-import type { Completion } from "./flags.ts";
+import type { Completion, Flag, Flags } from "./flags.ts";
+import { globalFlags } from "./global-flags.ts";
 
 /** Completion scripts, made of the same tables that the parser and the help read. */
 
@@ -76,7 +77,20 @@ const lister = (what: Completion | undefined): string | undefined => {
   return undefined;
 };
 
-const words = (all: Described[]): string => [...new Set(all.map(({ path }) => path.split(" ", 1)[0]))].join(" ");
+const commandWords = (all: Described[]): string[] => [...new Set(all.map(({ path }) => path.split(" ", 1)[0]!))];
+
+const shown = (entries: Readonly<Record<string, Entry>>): string[] =>
+  Object.keys(entries).filter((name) => !entries[name]!.hidden);
+
+const spelling = ([name, { short }]: [string, Flag<unknown>]): string[] => [`--${name}`, ...(short ? [`-${short}`] : [])];
+const spelled = (flags: Flags): string[] => Object.entries(flags).flatMap(spelling);
+
+/** Those that a word follows. */
+const valued = (flags: Flags): string =>
+  Object.entries(flags)
+    .filter(([, { value }]) => value !== undefined)
+    .flatMap(spelling)
+    .join(" ");
 
 function bash(all: Described[], groups: Groups): string {
   const cases = all.map(({ path, flags, args }) => {
@@ -98,16 +112,39 @@ function bash(all: Described[], groups: Groups): string {
       `      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "${names}" -- "$cur")); else COMPREPLY=($(${rest})); fi;;`,
     ].join("\n");
   });
+  const reply = (list: readonly string[]) => `COMPREPLY=($(compgen -W "${list.join(" ")}" -- "$cur"))`;
   const groupCases = Object.entries(groups).map(
-    ([name, { commands: inside }]) =>
-      `    ${name}) path="$path \${COMP_WORDS[2]}"; if ((COMP_CWORD == 2)); then COMPREPLY=($(compgen -W "${Object.keys(inside).join(" ")}" -- "$cur")); return; fi;;`,
+    ([name, { commands: inside, flags = {} }]) =>
+      `    ${name}) _onggi_pass "${valued(flags)}"; ((at < last)) || { ${reply([...shown(inside), ...spelled(flags)])}; return; }; path="$path \${words[at]}";;`,
   );
   return `# bash completion for onggi
 _onggi() {
-  local cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}" path="\${COMP_WORDS[1]}"
+  local line="\${COMP_LINE:0:COMP_POINT}" at=0 path words
+  read -ra words <<< "$line"
+  [[ $line == *[[:space:]] ]] && words+=("")
+  local last=$((\${#words[@]} - 1))
+  local cur="\${words[last]}" prev="\${words[last-1]}"
   COMPREPLY=()
-  if ((COMP_CWORD == 1)); then COMPREPLY=($(compgen -W "${words(all)} --root --run --version --help" -- "$cur")); return; fi
+  if [[ $cur == --*=* ]]; then prev="\${cur%%=*}" cur="\${cur#*=}"; fi
+  _onggi_words
+  # bash takes what it is given for the part behind the last colon
+  local before="\${cur%"\${cur##*:}"}"
+  COMPREPLY=("\${COMPREPLY[@]#"$before"}")
+}
+# to the next word that is no flag and no value of one of those that take one
+_onggi_pass() {
+  ((at += 1))
+  while ((at < last)) && [[ \${words[at]} == -* ]]; do
+    if [[ " $1 " == *" \${words[at]} "* ]]; then ((at += 2)); else ((at += 1)); fi
+  done
+}
+_onggi_words() {
+  _onggi_pass "${valued(globalFlags)}"
+  ((at <= last)) || { COMPREPLY=($(compgen -f -- "$cur")); return; }
+  ((at < last)) || { ${reply([...commandWords(all), "help", "--help", ...spelled(globalFlags)])}; return; }
+  path="\${words[at]}"
   case "$path" in
+    help) ${reply(commandWords(all))};;
 ${groupCases.join("\n")}
   esac
   case "$path" in
@@ -136,18 +173,26 @@ function zsh(all: Described[], groups: Groups): string {
   const first = all.filter(({ path }) => !path.includes(" ")).map(({ path, summary }) => quote(`${path}:${zshText(summary)}`));
   const groupNames = Object.entries(groups).map(([name, { summary }]) => quote(`${name}:${zshText(summary)}`));
   const groupCases = Object.entries(groups).map(
-    ([name, { commands: inside }]) =>
-      `    ${name}) if ((CURRENT == 3)); then compadd -- ${Object.keys(inside).join(" ")}; return; fi; path="$path $words[3]"; shift words; ((CURRENT--));;`,
+    ([name, { commands: inside, flags = {} }]) =>
+      `    ${name}) _onggi_pass 3 "${valued(flags)}"; if ((CURRENT == 3)); then compadd -- ${shown(inside).join(" ")}; return; fi; name="$name $words[3]"; shift words; ((CURRENT--));;`,
   );
   return `#compdef onggi
+# takes flags, and values of those that have one, out of the words
+_onggi_pass() {
+  while ((CURRENT > $1)) && [[ $words[$1] == -* ]]; do
+    if [[ " $2 " == *" $words[$1] "* ]]; then words[$1]=(); ((CURRENT--)); fi
+    words[$1]=(); ((CURRENT--))
+  done
+}
 _onggi() {
-  local path="$words[2]"
+  _onggi_pass 2 "${valued(globalFlags)}"
+  local name="$words[2]"
   if ((CURRENT == 2)); then local -a all; all=(${[...first, ...groupNames].join(" ")}); _describe command all; return; fi
-  case "$path" in
+  case "$name" in
 ${groupCases.join("\n")}
   esac
   shift words; ((CURRENT--))
-  case "$path" in
+  case "$name" in
 ${cases.join("\n")}
   esac
 }
@@ -164,16 +209,16 @@ function fish(all: Described[], groups: Groups): string {
   for (const { path, summary } of top) lines.push(`complete -c onggi -n __fish_use_subcommand -a ${path} -d ${quote(summary)}`);
   for (const [name, { summary, commands: inside }] of Object.entries(groups)) {
     lines.push(`complete -c onggi -n __fish_use_subcommand -a ${name} -d ${quote(summary)}`);
-    const names = Object.keys(inside).join(" ");
+    const names = shown(inside).join(" ");
     lines.push(
       `complete -c onggi -n '__fish_seen_subcommand_from ${name}; and not __fish_seen_subcommand_from ${names}' -a ${quote(names)}`,
     );
   }
   for (const { path, flags, args } of all) {
-    const condition = path
-      .split(" ")
-      .map((word) => `__fish_seen_subcommand_from ${word}`)
-      .join("; and ");
+    const words = path.split(" ");
+    // "rm" is a command, and one of "volume"
+    const alone = words.length === 1 ? [`not __fish_seen_subcommand_from ${Object.keys(groups).join(" ")}`] : [];
+    const condition = [...words.map((word) => `__fish_seen_subcommand_from ${word}`), ...alone].join("; and ");
     for (const { name, short, value, help, complete } of flags) {
       const list = lister(complete);
       const values = value ? (list ? ` -x -a ${quote(`(${list})`)}` : " -r -F") : "";

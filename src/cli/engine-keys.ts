@@ -83,8 +83,10 @@ export const names = Object.keys(keys) as KeyName[];
 /** Of a runtime. */
 export const isName = (value: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(value);
 
-/** A value as one text. */
-export function shown(value: unknown): string {
+/** A value as one text, without the credentials in addresses. */
+export const shown = (value: unknown): string => written(value).replaceAll(/\/\/[^/@\s]+@/g, "//xxxxx:xxxxx@");
+
+function written(value: unknown): string {
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value.join(",");
   if (typeof value !== "object" || value === null) return String(value);
   const entries = Object.entries(value);

@@ -2,16 +2,9 @@ import { similar } from "../lib/similar.ts";
 import type { Command, Entry } from "./command.ts";
 import { commands, groups } from "./commands.ts";
 import { type Flags, flagNames } from "./flags.ts";
+import { globalFlags } from "./global-flags.ts";
 
 /** What `--help` prints. */
-
-export const globalFlags = [
-  ["-H, --host ADDRESS", "an engine elsewhere, ssh://... or unix://... (ONGGI_HOST)"],
-  ["-c, --context CONTEXT", "the engine of a context (ONGGI_CONTEXT, onggi context use)"],
-  ["    --root DIR", "data root (ONGGI_ROOT, /var/lib/onggi)"],
-  ["    --run DIR", "run directory with the socket (ONGGI_RUN, /run/onggi)"],
-  ["-v, --version", "version"],
-] as const;
 
 const column = (rows: readonly (readonly [string, string])[], indent = "  "): string[] => {
   const width = Math.max(0, ...rows.map(([left]) => left.length));
@@ -46,7 +39,7 @@ export function overview(): string {
     ...column(Object.entries(groups).map(([name, { commands: inside }]) => [name, names(inside)])),
     "",
     "Before the command:",
-    ...column(globalFlags),
+    ...flagColumn(globalFlags),
     "",
     "onggi COMMAND --help says more.",
   ].join("\n");

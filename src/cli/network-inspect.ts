@@ -9,6 +9,7 @@ export const command = define({
   summary: "show everything about networks, as Docker's JSON",
   flags: {
     check: bool("", "have the plugins of a CNI network say what is wrong with it"),
+    verbose: bool("v", "as without: everything is always shown", { rare: true }),
     format: text("f", "TEMPLATE", "json or a Go template"),
   },
   args: [1, Number.POSITIVE_INFINITY],

@@ -7,6 +7,7 @@ export const command = define({
   summary: "remove names of images, and images with their last name",
   flags: {
     force: bool("f", "with all its names, even if stopped containers use it"),
+    "no-prune": bool("", "as without: an image has no parents here that could go with it", { rare: true }),
     platform: platform("only that platform's image of a name"),
   },
   args: [1, Number.POSITIVE_INFINITY],

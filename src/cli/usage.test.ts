@@ -80,8 +80,8 @@ describe("completion", () => {
   test("bash completes commands, flags and values", async () => {
     const { stdout: script } = await harness.command(["completion", "bash"]);
     const complete = async (...words: string[]): Promise<string[]> => {
-      const given = words.map((word) => `'${word}'`).join(" ");
-      const probe = `${script}\nCOMP_WORDS=(${given}); COMP_CWORD=${words.length - 1}; _onggi; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const line = words.join(" ");
+      const probe = `${script}\nCOMP_LINE='${line}'; COMP_POINT=${line.length}; _onggi; printf '%s\\n' "\${COMPREPLY[@]}"`;
       return (await Bun.$`bash -c ${probe}`.text()).trim().split("\n");
     };
     expect(await complete("onggi", "unp")).toEqual(["unpause"]);
@@ -89,5 +89,8 @@ describe("completion", () => {
     expect(await complete("onggi", "run", "--memory-s")).toEqual(["--memory-swap"]);
     expect(await complete("onggi", "run", "--userns", "h")).toEqual(["host"]);
     expect(await complete("onggi", "image", "bootstrap", "d")).toEqual(["debian"]);
+    expect(await complete("onggi", "--root", "/x", "-c=y", "container", "rena")).toEqual(["rename"]);
+    expect(await complete("onggi", "run", "--userns=h")).toEqual(["host"]);
+    expect(await complete("onggi", "volume", "remo")).toEqual([""]);
   });
 });

@@ -19,12 +19,14 @@ export interface Creation {
   peer(service: string): string | undefined;
   /** Anonymous volumes of the container whose place it takes, by path. */
   readonly inherited?: ReadonlyMap<string, string>;
+  /** It publishes them later, when it takes another's place. */
+  readonly withoutPorts?: boolean;
 }
 
 /** Creates a container of a service; its id. */
 export async function create(host: Host, project: Project, plan: ServicePlan, creation: Creation): Promise<string> {
   const { service } = plan;
-  const { number, inherited } = creation;
+  const { number, inherited, withoutPorts } = creation;
   const labels = { ...labelsOf(project, service, plan), [label.number]: `${number}` };
   const { request, files, warnings } = compileRequest(project, service, {
     ...creation,
@@ -32,7 +34,8 @@ export async function create(host: Host, project: Project, plan: ServicePlan, cr
     profiles: await profilesOf(host, service),
   });
   for (const warning of warnings) host.warn(warning);
-  const { id, warnings: said } = await host.call("create", { container: request });
+  const { publish: _, ...unpublished } = request;
+  const { id, warnings: said } = await host.call("create", { container: withoutPorts ? unpublished : request });
   for (const warning of said) host.warn(`${creation.name}: ${warning}`);
   await inject(host, id, files);
   return id;
@@ -174,16 +177,17 @@ async function discard(host: Host, container: string, volumes: readonly string[]
   );
 }
 
-/** Starts it, and runs what its service wants run then. */
+/** Starts it, `unnamed` without its names in networks, and runs what its service wants run then. */
 export async function start(
   host: Host,
   project: Project,
   service: Service,
   { id, number }: { id: string; number: number },
+  unnamed = false,
 ): Promise<void> {
   const name = containerName(project.name, service, number);
   await told(host, `Container ${name}`, ["Starting", "Started"], async () => {
-    await host.call("start", { container: id });
+    await host.call("start", { container: id, ...(unnamed ? { unnamed } : {}) });
     await runHooks(host, "post_start", service.post_start, { id, name });
   });
 }

@@ -1,4 +1,5 @@
 import { remove } from "./containers.ts";
+import { exclusively } from "./exclusive.ts";
 import { codeOf, type Host, told } from "./host.ts";
 import { label, ofProject } from "./labels.ts";
 import { dependenciesOf, imageName } from "./names.ts";
@@ -17,7 +18,10 @@ export interface DownOptions {
 }
 
 /** Stops and removes a project's containers, its networks, and more where that is asked for. What is gone already is no error. */
-export async function down(host: Host, name: string, project: Project | null, options: DownOptions): Promise<void> {
+export const down = (host: Host, name: string, project: Project | null, options: DownOptions): Promise<void> =>
+  exclusively(host, name, () => takeDown(host, name, project, options));
+
+async function takeDown(host: Host, name: string, project: Project | null, options: DownOptions): Promise<void> {
   const all = await containersOf(host.call, name, { all: true, oneoff: "with" });
   const known = (container: ObservedContainer): boolean =>
     project === null || ((container.service in project.services || container.service in project.disabled) && !container.oneoff);

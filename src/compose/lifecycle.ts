@@ -83,7 +83,7 @@ export const killProject = (host: Host, name: string, services: readonly string[
   eachOf(host, name, { services }, ["Killing", "Killed"], async ({ id }) => {
     await host.call("kill", { container: id, ...(signal === undefined ? {} : { signal }) }).catch((error: unknown) => {
       // it has ended meanwhile
-      if (!["container_not_running", "container_not_found"].includes(String(codeOf(error)))) throw error;
+      if (!["not_running", "container_not_found"].includes(String(codeOf(error)))) throw error;
     });
   });
 

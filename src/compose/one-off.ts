@@ -2,6 +2,7 @@ import type { ContainerRequest } from "../api/control/types.ts";
 import type { InjectedFile } from "./compile-files.ts";
 import { compileRequest } from "./compile-request.ts";
 import { labelsOf, profilesOf } from "./containers.ts";
+import { exclusively } from "./exclusive.ts";
 import type { Host } from "./host.ts";
 import { ensureImages, type ImageOptions } from "./images.ts";
 import { label } from "./labels.ts";
@@ -25,14 +26,17 @@ export async function prepareOneOff(
   options: OneOffOptions,
 ): Promise<{ request: ContainerRequest; files: readonly InjectedFile[] }> {
   const images = await ensureImages(host, project, [service], options);
-  const observed = await observe(host.call, project.name);
-  const plan = planUp(project, observed, images, {
-    ...{ services: [service.name], recreate: "never", recreateDependencies: "never", withoutDependencies: true },
+  const { observed, plan } = await exclusively(host, project.name, async () => {
+    const observed = await observe(host.call, project.name);
+    const plan = planUp(project, observed, images, {
+      ...{ services: [service.name], recreate: "never", recreateDependencies: "never", withoutDependencies: true },
+    });
+    await Promise.all([
+      ...plan.networks.map((step) => makeNetwork(host, project, step)),
+      ...plan.volumes.map((step) => makeVolume(host, project, step)),
+    ]);
+    return { observed, plan };
   });
-  await Promise.all([
-    ...plan.networks.map((step) => makeNetwork(host, project, step)),
-    ...plan.volumes.map((step) => makeVolume(host, project, step)),
-  ]);
   const slug = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   const { hash, texts, imageId } = plan.services[0]!;
   const { request, files, warnings } = compileRequest(project, service, {

@@ -18,6 +18,8 @@ export interface PlanOptions {
   /** The services alone. */
   readonly withoutDependencies?: boolean;
   readonly removeOrphans?: boolean;
+  /** What is made anew is started before the old one is stopped, whatever `deploy.update_config.order` says. */
+  readonly rolling?: boolean;
 }
 
 export type ContainerStep =
@@ -62,8 +64,7 @@ export interface Plan {
 
 /** @param images the id of each service's image */
 export function planUp(project: Project, observed: Observed, images: ReadonlyMap<string, string>, options: PlanOptions): Plan {
-  const names = options.withoutDependencies ? options.services : withDependencies(project, options.services);
-  const services = inOrder(project, names);
+  const services = chosenServices(project, options);
   const warnings: string[] = [];
   const networks = planNetworks(project, observed, usedNetworks(project, services), warnings);
   const volumes = planVolumes(project, observed, usedVolumes(services), warnings);
@@ -83,6 +84,10 @@ export function planUp(project: Project, observed: Observed, images: ReadonlyMap
   const found = { present: observed.containers, orphans: orphansOf(project, observed) };
   return { networks, volumes, services: plans, ...found, removeOrphans: options.removeOrphans ?? false, warnings };
 }
+
+/** Those that are asked for and what they depend on, that first. */
+export const chosenServices = (project: Project, { withoutDependencies, services }: PlanOptions): Service[] =>
+  inOrder(project, withoutDependencies ? services : withDependencies(project, services));
 
 export const orphansOf = (project: Project, { containers }: Pick<Observed, "containers">): ObservedContainer[] =>
   containers.filter(({ service }) => !(service in project.services) && !(service in project.disabled));

@@ -1,12 +1,16 @@
+import type { PortRequest } from "../api/control/types.ts";
+import { Limiter } from "../lib/limiter.ts";
+import { compilePorts } from "./compile-networks.ts";
 import { anonymousVolumes, create, giveWay, remove, type StopOptions, start, stop } from "./containers.ts";
+import { exclusively } from "./exclusive.ts";
 import { type Host, told } from "./host.ts";
 import { ensureImages, type ImageOptions } from "./images.ts";
 import { containerName, dependenciesOf, neededServices, temporaryName } from "./names.ts";
 import { type ObservedContainer, observe } from "./observe.ts";
-import { type ContainerStep, type Plan, type PlanOptions, planUp, type ServicePlan } from "./plan.ts";
+import { type ContainerStep, chosenServices, type Plan, type PlanOptions, planUp, type ServicePlan } from "./plan.ts";
 import type { Project, Service } from "./project.ts";
 import { makeNetwork, makeVolume } from "./resources.ts";
-import { untilOne } from "./wait.ts";
+import { untilOne, untilSteady } from "./wait.ts";
 
 export interface UpOptions extends PlanOptions, ImageOptions {
   readonly withoutStart?: boolean;
@@ -31,32 +35,25 @@ export interface UpResult {
 
 /** Makes what there is of a project what its files say. Done once more it changes nothing; what stopped half-way it completes. */
 export async function up(host: Host, project: Project, options: UpOptions): Promise<UpResult> {
-  const plan = await planOf(host, project, options);
-  for (const warning of plan.warnings) host.warn(warning);
-  await Promise.all([
-    ...plan.networks.map((step) => makeNetwork(host, project, step)),
-    ...plan.volumes.map((step) => makeVolume(host, project, step)),
-  ]);
-  return new Convergence(host, project, plan, options).run();
+  const images = await ensureImages(host, project, chosenServices(project, options), options);
+  return exclusively(host, project.name, async () => {
+    const plan = planUp(project, await observe(host.call, project.name), images, options);
+    for (const warning of plan.warnings) host.warn(warning);
+    if (!plan.removeOrphans && !options.ignoreOrphans) warnOfOrphans(host, plan);
+    await Promise.all([
+      ...plan.networks.map((step) => makeNetwork(host, project, step)),
+      ...plan.volumes.map((step) => makeVolume(host, project, step)),
+    ]);
+    return new Convergence(host, project, plan, options).run();
+  });
 }
 
-async function planOf(host: Host, project: Project, options: UpOptions): Promise<Plan> {
-  const observed = await observe(host.call, project.name);
-  const draft = planUp(project, observed, new Map(), options);
-  const images = await ensureImages(
-    host,
-    project,
-    draft.services.map(({ service }) => service),
-    options,
+function warnOfOrphans(host: Host, { orphans }: Plan): void {
+  if (orphans.length === 0) return;
+  const names = orphans.map(({ name }) => name).join(", ");
+  host.warn(
+    `Found orphan containers (${names}) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.`,
   );
-  const plan = planUp(project, observed, images, options);
-  if (plan.orphans.length > 0 && !plan.removeOrphans && !options.ignoreOrphans) {
-    const names = plan.orphans.map(({ name }) => name).join(", ");
-    host.warn(
-      `Found orphan containers (${names}) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.`,
-    );
-  }
-  return plan;
 }
 
 /** A container that is there and what is still to be done with it. */
@@ -65,6 +62,8 @@ interface Ready {
   readonly number: number;
   /** The one it takes the place of. */
   readonly old?: ObservedContainer;
+  /** It takes it while both run: these are its ports then. */
+  readonly rolls?: readonly PortRequest[];
   readonly starts: boolean;
 }
 
@@ -149,15 +148,16 @@ class Convergence {
       case "recreate": {
         const { old } = step;
         const exclusive = hasFixedAddress(service);
+        const rolls = this.#rolls(service, old) ? (compilePorts(service) ?? []) : undefined;
         const made = await told(host, id, ["Recreate", "Recreated"], async () => {
           const inherited = this.#options.renewVolumes
             ? new Map<string, string>()
             : await anonymousVolumes(host, old.id, service);
           if (exclusive) await giveWay(host, service, old, this.#stopOptions);
           const asked = { ...creation, inherited, name: exclusive ? name : temporaryName(old.id, name) };
-          return create(host, this.#project, plan, asked);
+          return create(host, this.#project, plan, { ...asked, withoutPorts: rolls !== undefined });
         });
-        return { id: made, number, starts: true, ...(exclusive ? {} : { old }) };
+        return { id: made, number, starts: true, ...(exclusive ? {} : { old }), ...(rolls ? { rolls } : {}) };
       }
       case "adopt":
         await host.call("rename", { container: step.container.id, name });
@@ -192,6 +192,36 @@ class Convergence {
     return { timeout: this.#options.timeout, volumes: this.#options.renewVolumes ?? false };
   }
 
+  /** Whether both can run for a moment: they must share nothing that there is but once. */
+  #rolls(service: Service, old: ObservedContainer): boolean {
+    const wanted = this.#options.rolling || service.deploy?.update_config?.order === "start-first";
+    if (!wanted || old.state !== "running" || this.#options.withoutStart) return false;
+    const shares = hasFixedAddress(service) || service.network_mode !== undefined;
+    if (shares)
+      this.#host.warn(`service ${service.name} has a fixed address or no network of its own: its old container stops first`);
+    return !shares;
+  }
+
+  /** The new one runs and is healthy before it gets the ports and names of the old one, which then goes. Otherwise the old one stays. */
+  async #roll(
+    service: Service,
+    { id, old, number, rolls }: Ready & { old: ObservedContainer; rolls: readonly PortRequest[] },
+  ): Promise<void> {
+    const host = this.#host;
+    const name = containerName(this.#project.name, service, number);
+    try {
+      await start(host, this.#project, service, { id, number }, true);
+      await untilSteady(host, { id, name }, service);
+    } catch (error) {
+      await host.call("remove", { container: id, force: true }).catch(() => {});
+      host.warn(`the new container of ${name} is removed, the old one stays`);
+      throw error;
+    }
+    await host.call("takeOver", { container: id, from: old.id, publish: [...rolls] });
+    await new Promise((resolve) => setTimeout(resolve, DRAIN));
+    await this.#replace(service, { id, old, number, starts: false });
+  }
+
   #start(name: string): Promise<void> {
     const known = this.#started.get(name);
     if (known) return known;
@@ -199,8 +229,11 @@ class Convergence {
     const work = (async () => {
       const ready = this.#ready.get(name) ?? [];
       if (ready.some(({ starts }) => starts)) await this.#untilDependencies(service);
+      const rolling = new Limiter(service.deploy?.update_config?.parallelism || 1);
       await Promise.all(
         ready.map(async (one) => {
+          const { old, rolls } = one;
+          if (rolls && old) return rolling.run(() => this.#roll(service, { ...one, old, rolls }));
           await this.#replace(service, one);
           if (one.starts) await start(this.#host, this.#project, service, one);
         }),
@@ -221,6 +254,9 @@ class Convergence {
     );
   }
 }
+
+/** Milliseconds that an old container is left to answer what it was asked before the new one took over. */
+const DRAIN = 500;
 
 /** Two containers cannot have one address, even if one does not run. */
 const hasFixedAddress = ({ networks = {} }: Service): boolean =>

@@ -1,5 +1,6 @@
 import type { ContainerInfo } from "../api/control/types.ts";
 import { OnggiError } from "../lib/errors.ts";
+import { parseDuration } from "../lib/time.ts";
 import { codeOf, type Host } from "./host.ts";
 import { dependenciesOf } from "./names.ts";
 import { containersOf, type ObservedContainer } from "./observe.ts";
@@ -43,6 +44,19 @@ export async function untilReady(
     if (judge(info, wanted)) return;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
+}
+
+/** Milliseconds that a container without a health check must have run. */
+const STEADY = 1000;
+
+/** Waits until a container that has been started is healthy, or without a health check has run for a moment. Throws as `untilReady`. */
+export async function untilSteady(host: Host, container: { id: string; name: string }, service: Service): Promise<void> {
+  await untilAll(host, [container], "healthy or running");
+  const { health } = await host.call("inspect", { container: container.id });
+  if (health !== null) return;
+  const monitor = parseDuration(service.deploy?.update_config?.monitor ?? "");
+  await new Promise((resolve) => setTimeout(resolve, monitor === undefined ? STEADY : Number(monitor) / 1e6));
+  await untilReady(host, container.id, "healthy or running");
 }
 
 /** Waits for all, and tells of each; `seconds`: at most so long. Throws as `untilReady`, and `wait_timeout`. */

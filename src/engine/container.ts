@@ -21,6 +21,8 @@ export class Container {
   acquired: readonly string[] = [];
   /** It does not remove itself at its next exit: it is being restarted. */
   keptAtExit = false;
+  /** Nobody finds it by name: it is to take another's place, or has given it up. */
+  unnamed = false;
   /** Clients that wait for its next start, to miss nothing of it. */
   readonly arrivals = new Set<(shim: Shim) => Promise<void>>();
   private spec: Spec | null = null;

@@ -22,6 +22,8 @@ import { explainContainer } from "./explain.ts";
 import { collectAtTimes } from "./gc.ts";
 import { watchGuests } from "./guest-watch.ts";
 import { guestsOf } from "./guests.ts";
+import { takeOver } from "./hand-over.ts";
+import { Holds } from "./holds.ts";
 import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout } from "./layout.ts";
@@ -59,6 +61,7 @@ import type {
   EngineEvent,
   EngineStatus,
   ExecRequest,
+  PortRequest,
   ProcessList,
   Reloaded,
   Resources,
@@ -158,15 +161,23 @@ export class Engine {
     return this.context.leases.under(request.lease, () => createContainer(this.context, request));
   }
 
-  /** A container that removes itself is gone if it cannot start. */
-  async start(reference: string, size?: Size): Promise<void> {
+  /** A container that removes itself is gone if it cannot start. `unnamed`: nobody finds it by name until it takes another's place. */
+  async start(reference: string, size?: Size, unnamed = false): Promise<void> {
     const container = this.find(reference);
+    container.unnamed = unnamed;
     try {
       await startContainer(this.context, container, { size });
     } catch (error) {
       await removeUnstarted(this.context, container);
       throw error;
     }
+  }
+
+  /** What clients must not do at once. */
+  readonly holds = new Holds();
+
+  takeOver(reference: string, from: string, publish: PortRequest[]): Promise<void> {
+    return takeOver(this.context, this.find(reference), this.find(from), publish);
   }
 
   startAttached(reference: string, client: ClientStreams, size?: Size): Promise<ExitStatus | undefined> {

@@ -42,7 +42,15 @@ describe("until", () => {
 
 test("events come as they happen, those that match", async () => {
   const bus = new EventBus();
-  const all = collect(bus, { until: inMs(600), filters: { event: ["start", "die"], container: ["web"] } });
+  const query = { filters: { event: ["start", "die"], container: ["web"] } };
+  const all = (async () => {
+    const actions: string[] = [];
+    for await (const { action } of followEvents(bus, query, new AbortController().signal)) {
+      actions.push(action);
+      if (action === "die") break;
+    }
+    return actions;
+  })();
   await Bun.sleep(10);
   for (const action of ["create", "start"]) bus.emit("container", action, "1", { name: "web" });
   await Bun.sleep(10);

@@ -53,6 +53,9 @@ const summary = (context: Context, record: ContainerRecord): ContainerSummary =>
   labels: record.request.labels ?? {},
   networks: networkNames(context, record),
   ports: [...publishedBy(context, record)],
+  mounts: (record.mounts ?? [])
+    .filter(({ type }) => type !== "tmpfs")
+    .map(({ type, name, source }) => ({ volume: type === "volume", name: name ?? source })),
 });
 
 type Test = (record: ContainerRecord) => boolean;

@@ -1,6 +1,6 @@
 /** Networks of containers that run change: by connect and disconnect, and with what an engine that starts finds. */
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import type { Sandbox } from "../networks/types.ts";
+import type { Publication, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
 import { refuseCni } from "./cni.ts";
 import type { Container } from "./container.ts";
@@ -124,13 +124,21 @@ export async function connectNetwork(context: Context, container: Container, end
   });
 }
 
-/** A running container publishes what another request of it says, from now on. Nothing has changed when it throws. To be called under its lock. */
-export async function changePorts(context: Context, record: ContainerRecord, request: ContainerRequest): Promise<void> {
+/**
+ * A running container publishes what another request of it says, from now on; `change` does it. Nothing has changed when it throws. To be
+ * called under its lock.
+ */
+export async function changePorts(
+  context: Context,
+  record: ContainerRecord,
+  request: ContainerRequest,
+  change = (publish: readonly Publication[]) => context.networks.republish(record.id, publish),
+): Promise<void> {
   const before = record.request;
   record.request = request;
   markChange(context, record, true);
   try {
-    context.networks.republish(record.id, publicationsOf(context, record));
+    change(publicationsOf(context, record));
   } catch (error) {
     record.request = before;
     throw error;

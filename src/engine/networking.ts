@@ -196,11 +196,12 @@ export async function nameContainer(
   endpoints: readonly Endpoint[],
   netns: number,
 ): Promise<void> {
+  const named = !context.containers.get(id)?.unnamed;
   for (const endpoint of endpoints) {
     const { network, aliases, attached } = endpoint;
     const { ipv4 = null, ipv6 = null } = attached ?? {};
     // nobody is found by a name in the default network, but who is in it may ask for those of the world
-    context.dns.join(network, { container: id, names: hasNames(endpoint) ? [name, ...aliases] : [], ipv4, ipv6 });
+    context.dns.join(network, { container: id, names: named && hasNames(endpoint) ? [name, ...aliases] : [], ipv4, ipv6 });
   }
   if (!endpoints.some(hasNames)) return context.dns.forget(id);
   const gateway = hostGateway(context);

@@ -343,6 +343,8 @@ export interface ContainerSummary {
   labels: Record<string, string>;
   networks: string[];
   ports: Published[];
+  /** What it has mounted: a volume by its name, anything else by its source. */
+  mounts: { volume: boolean; name: string }[];
 }
 
 /** The processes of a container, as host processes. */

@@ -41,3 +41,26 @@ test("a place is given back once, however often it is said", async () => {
   await third;
   expect(order).toEqual(["second", "third"]);
 });
+
+test("more and fewer places from now on: those inside stay", async () => {
+  const limiter = new Limiter(1);
+  const inside: number[] = [];
+  const leaves: (() => void)[] = [];
+  const entered = [0, 1, 2, 3].map((number) =>
+    limiter.enter().then((leave) => {
+      inside.push(number);
+      leaves[number] = leave;
+    }),
+  );
+  await entered[0];
+  limiter.most = 3;
+  await entered[2];
+  expect(inside).toEqual([0, 1, 2]);
+  limiter.most = 2;
+  leaves[0]?.();
+  await Bun.sleep(1);
+  expect(inside).toEqual([0, 1, 2]);
+  leaves[1]?.();
+  await entered[3];
+  expect(inside).toEqual([0, 1, 2, 3]);
+});

@@ -216,14 +216,25 @@ export class NetworkDatabase {
           .query("INSERT OR REPLACE INTO attachments (container, network, data) VALUES (?, ?, ?)")
           .run(container, network, JSON.stringify(attachment));
       }
-      if (publication.requests.length === 0) {
-        this.#db.query("DELETE FROM publications WHERE container = ?").run(container);
-        return;
-      }
-      this.#db
-        .query("INSERT OR REPLACE INTO publications (container, requests, published) VALUES (?, ?, ?)")
-        .run(container, JSON.stringify(publication.requests), JSON.stringify(publication.published));
+      this.#putPublication({ ...publication, container });
     });
+  }
+
+  /** All or none. */
+  putPublications(publications: readonly PublicationRecord[]): void {
+    this.#write(false, () => {
+      for (const publication of publications) this.#putPublication(publication);
+    });
+  }
+
+  #putPublication({ container, requests, published }: PublicationRecord): void {
+    if (requests.length === 0) {
+      this.#db.query("DELETE FROM publications WHERE container = ?").run(container);
+      return;
+    }
+    this.#db
+      .query("INSERT OR REPLACE INTO publications (container, requests, published) VALUES (?, ?, ?)")
+      .run(container, JSON.stringify(requests), JSON.stringify(published));
   }
 
   /** A container, or one network of it if that is told, has nothing in the kernel any more. */

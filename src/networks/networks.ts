@@ -369,6 +369,10 @@ export class LocalNetworks implements Networks {
     this.#sandboxes.republish(container, publish);
   }
 
+  handOver(from: string, to: string, publish: readonly Publication[]): void {
+    this.#sandboxes.handOver(from, to, publish);
+  }
+
   async settle(sandbox: Sandbox): Promise<void> {
     await this.#sandboxes.settle(sandbox);
   }

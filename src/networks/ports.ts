@@ -11,7 +11,7 @@ import { addressText, familyOf, parseAddress } from "./prefixes.ts";
 import type { Protocol, Publication } from "./types.ts";
 
 interface Claim {
-  readonly container: string;
+  container: string;
   readonly protocol: Protocol;
   readonly hostIp: string;
   readonly hostPort: number;
@@ -192,6 +192,19 @@ export class PortClaims {
         other.protocol === protocol && other.hostIp === hostIp && other.hostPort === hostPort;
       if (publications === undefined || publications.some(isOne)) this.#drop(claim);
     }
+  }
+
+  /** What one container has claimed of these is another's from now on, and free at no moment between. */
+  transfer(from: string, to: string, publications: readonly Publication[]): void {
+    for (const claim of [...(this.#byContainer.get(from) ?? [])]) {
+      const { protocol, hostIp, hostPort } = claim;
+      if (!publications.some((one) => one.protocol === protocol && one.hostIp === hostIp && one.hostPort === hostPort)) continue;
+      this.#byContainer.get(from)?.delete(claim);
+      claim.container = to;
+      if (!this.#byContainer.has(to)) this.#byContainer.set(to, new Set());
+      this.#byContainer.get(to)!.add(claim);
+    }
+    if (this.#byContainer.get(from)?.size === 0) this.#byContainer.delete(from);
   }
 
   #drop(claim: Claim): void {

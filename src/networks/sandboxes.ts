@@ -14,6 +14,7 @@ import {
 import type { NetworkRecord, PublicationRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import type { Firewall, FirewallPort } from "./firewall/index.ts";
+import { handOver, keptPorts } from "./hand-over.ts";
 import { defaultRoutes, isConfigured, linksInside, moveDefaultRoutes, takeAddresses } from "./inside.ts";
 import type { KernelNetworks, Wanted } from "./kernel.ts";
 import { checkPublication, type PortClaims } from "./ports.ts";
@@ -107,6 +108,11 @@ export class Sandboxes {
         cause: error,
       });
     }
+  }
+
+  /** Two containers that run: one publishes from now on what it is to, its ports taken from the other where that has them. */
+  handOver(from: string, to: string, publish: readonly Publication[]): void {
+    handOver(this.#parts, from, to, publish.map(checkPublication));
   }
 
   /** `names`: interfaces that the namespace has. */
@@ -439,26 +445,6 @@ export class Sandboxes {
 /** Ports that the one has and the other has not. */
 const newPorts = (one: PublicationRecord, other: PublicationRecord): Published[] =>
   one.published.filter((port) => !other.published.some((published) => isSamePort(published, port)));
-
-/** Of what is published what is still asked for, and what is asked for besides: each of the one answers one of the other. */
-function keptPorts(
-  published: readonly Published[],
-  requests: readonly Publication[],
-): { readonly kept: readonly Published[]; readonly wanted: readonly Publication[] } {
-  const wanted = [...requests];
-  const kept = published.filter((port) => {
-    const at = wanted.findIndex(
-      ({ protocol, containerPort, hostIp, hostPort, hostPortEnd }) =>
-        protocol === port.protocol &&
-        containerPort === port.containerPort &&
-        hostIp === port.hostIp &&
-        (hostPort === 0 || (hostPort <= port.hostPort && port.hostPort <= hostPortEnd)),
-    );
-    if (at >= 0) wanted.splice(at, 1);
-    return at >= 0;
-  });
-  return { kept, wanted };
-}
 
 /** Requests that are not among those of before. */
 function newRequests(requests: readonly Publication[], before: readonly Publication[]): Publication[] {

@@ -196,8 +196,18 @@ export class NetworkState {
       publication,
     );
     for (const { entry, attachment } of attachments) entry.attached = attachment;
-    if (publication.requests.length > 0) this.#publications.set(container, publication);
-    else this.#publications.delete(container);
+    this.#setPublication(publication);
+  }
+
+  /** Records what running containers publish: all or none. */
+  setPublications(publications: readonly PublicationRecord[]): void {
+    this.#db.putPublications(publications);
+    for (const publication of publications) this.#setPublication(publication);
+  }
+
+  #setPublication(publication: PublicationRecord): void {
+    if (publication.requests.length > 0) this.#publications.set(publication.container, publication);
+    else this.#publications.delete(publication.container);
   }
 
   // What has ended is free also where that cannot be written down: the next start finds it out again.

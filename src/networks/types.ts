@@ -215,6 +215,11 @@ export interface Networks {
   /** What a container that runs publishes from now on. Ports that it had stay as they are. Nothing has changed when it throws. */
   republish(container: string, publish: readonly Publication[]): void;
   /**
+   * Two containers that run: `to` publishes these from now on. Ports that it asks for and `from` has it gets from it, and they answer all
+   * the while; connections that there are stay with `from`. Nothing has changed when it throws.
+   */
+  handOver(from: string, to: string, publish: readonly Publication[]): void;
+  /**
    * After `reconcile`, for a container that was being connected or disconnected when its engine died: every endpoint it has is made, whole,
    * and its default routes lead where they should. One that cannot be made is taken from it, and that is logged.
    */

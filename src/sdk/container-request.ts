@@ -1,6 +1,7 @@
 /** A container as callers describe it, as the engine is asked for it. Pure, but for the working directory of bind mounts. */
 import { resolve } from "node:path";
 import type {
+  ContainerChanges,
   ContainerRequest,
   HealthCheck,
   MountRequest,
@@ -13,6 +14,7 @@ import type {
 import { invalid } from "./errors.ts";
 import type {
   ContainerOptions,
+  ContainerUpdate,
   HealthOptions,
   Limits,
   Mount,
@@ -104,6 +106,22 @@ export function resources(limits: Limits): Resources | undefined {
     cpuShares: limits.cpuShares,
     cpusetCpus: limits.cpuset,
     pidsLimit: limits.pids,
+  });
+  return Object.keys(given).length > 0 ? given : undefined;
+}
+
+/** What is to be otherwise; undefined where nothing is. Throws `invalid_option`. */
+export function containerChanges(update: ContainerUpdate): ContainerChanges | undefined {
+  const { ports, removePorts, mounts, removeMounts, env = {} } = update;
+  const kept = Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== null);
+  const gone = Object.keys(env).filter((name) => env[name] === null);
+  const given = defined({
+    publish: ports?.map(portRequest),
+    unpublish: removePorts?.map((containerPort) => ({ protocol: "tcp" as const, containerPort })),
+    mounts: mounts?.map(mountRequest),
+    unmount: copy(removeMounts),
+    env: kept.length > 0 ? environment(Object.fromEntries(kept)) : undefined,
+    unsetEnv: gone.length > 0 ? gone : undefined,
   });
   return Object.keys(given).length > 0 ? given : undefined;
 }

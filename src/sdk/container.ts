@@ -1,6 +1,6 @@
 import { type Feed, follow } from "./channel.ts";
 import { attachTo, buffered, spawnIn } from "./commands.ts";
-import { networkEndpoint, resources, restartPolicy } from "./container-request.ts";
+import { containerChanges, networkEndpoint, resources, restartPolicy } from "./container-request.ts";
 import { containerDetails } from "./details.ts";
 import { ExecError, isOnggiError, OnggiError } from "./errors.ts";
 import { Files } from "./files.ts";
@@ -9,13 +9,12 @@ import { Logs } from "./logs.ts";
 import type {
   Cancellable,
   CommitOptions,
+  ContainerUpdate,
   Duration,
   ExecOptions,
-  Limits,
   LogOptions,
   NetworkPlace,
   Protocol,
-  RestartOptions,
   SnapshotOptions,
   SpawnOptions,
   StopOptions,
@@ -170,10 +169,16 @@ export class Container implements AsyncDisposable {
     await this.#link.call("rename", { container: this.id, name }, {}, signal);
   }
 
-  /** Changes limits, at once where it runs, and its restart policy. */
-  async update({ restart, signal, ...limits }: Limits & Cancellable & { restart?: RestartOptions }): Promise<void> {
-    const policy = restart === undefined ? {} : { restart: restartPolicy(restart) };
-    await this.#link.call("update", { container: this.id, resources: resources(limits) ?? {}, ...policy }, {}, signal);
+  /** Changes limits, published ports and its restart policy at once; mounts and variables by a stop and a start. */
+  async update({ restart, signal, ...update }: ContainerUpdate): Promise<void> {
+    const changes = containerChanges(update);
+    const request = {
+      container: this.id,
+      resources: resources(update) ?? {},
+      ...(restart === undefined ? {} : { restart: restartPolicy(restart) }),
+      ...(changes ? { changes } : {}),
+    };
+    await this.#link.call("update", request, {}, signal);
   }
 
   /** Its processes, as ps(1) with these arguments shows them. */

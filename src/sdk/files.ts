@@ -170,12 +170,11 @@ export class Files {
   /** Unpacks a tar into a directory that is there. `keepOwners`: with the tar's owners, as the container sees them. */
   async untar(
     directory: string,
-    tar: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
+    tar: ArchiveData,
     { signal, keepOwners = true }: Cancellable & { keepOwners?: boolean } = {},
   ): Promise<void> {
-    const chunks = tar instanceof Uint8Array ? [tar] : (tar as AsyncIterable<Uint8Array>);
     const request = { ...this.#at(directory), ...(keepOwners ? {} : { copyUidGid: true }) };
-    await sendInput(chunks, signal, (opened, cut) => this.#link.call("copyIn", request, { opened }, cut));
+    await sendInput(tar, signal, (opened, cut) => this.#link.call("copyIn", request, { opened }, cut));
   }
 
   #at(path: string): CopyTarget {
@@ -225,12 +224,16 @@ const orNull = <T>(promise: Promise<T>): Promise<T | null> =>
     throw error;
   });
 
-/** @internal Makes a call that reads chunks. What producing them throws cancels it, and is thrown. */
+/** A tar, or another archive: whole or as it comes. */
+export type ArchiveData = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
+
+/** @internal Makes a call that reads an archive. What producing it throws cancels the call, and is thrown. */
 export async function sendInput<T>(
-  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  archive: ArchiveData,
   signal: AbortSignal | undefined,
   start: (opened: (input: CallInput) => void, cut: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  const chunks = archive instanceof Uint8Array ? [archive] : (archive as AsyncIterable<Uint8Array>);
   const broken = new AbortController();
   let over = false;
   const opened = (input: CallInput): void => {

@@ -2,7 +2,7 @@ import { credentialsOf } from "../credentials/credentials.ts";
 import { follow } from "./channel.ts";
 import { imageDetails } from "./details.ts";
 import { isOnggiError } from "./errors.ts";
-import { sendInput } from "./files.ts";
+import { type ArchiveData, sendInput } from "./files.ts";
 import { type Filters, filtersOf } from "./filters.ts";
 import type { Link } from "./link.ts";
 import type { Cancellable, PullPolicy, RegistryCredentials } from "./options.ts";
@@ -95,12 +95,8 @@ export class Images {
   }
 
   /** What an archive has: of `docker save`, or an OCI layout in a tar; compressed or not. */
-  async load(
-    archive: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ReadableStream<Uint8Array>,
-    { signal }: Cancellable = {},
-  ): Promise<readonly ImageDetails[]> {
-    const chunks = archive as AsyncIterable<Uint8Array>;
-    const { images } = await sendInput(chunks, signal, (opened, cut) => this.#link.call("load", {}, { opened }, cut));
+  async load(archive: ArchiveData, { signal }: Cancellable = {}): Promise<readonly ImageDetails[]> {
+    const { images } = await sendInput(archive, signal, (opened, cut) => this.#link.call("load", {}, { opened }, cut));
     return images.map(imageDetails);
   }
 

@@ -25,7 +25,7 @@ export {
 export { Containers, type ListOptions, type RunOptions } from "./containers.ts";
 export { Engine, type EventOptions } from "./engine.ts";
 export { type ErrorCode, ExecError, isOnggiError, OnggiError, WaitError } from "./errors.ts";
-export { type CopyInOptions, type FileStat, Files, type WriteOptions } from "./files.ts";
+export { type ArchiveData, type CopyInOptions, type FileStat, Files, type WriteOptions } from "./files.ts";
 export type { Filters } from "./filters.ts";
 export { Images, type Operation, type PulledImage, type PullOptions, type PushedImage, type SaveOptions } from "./images.ts";
 export type { LeaseReport } from "./lease.ts";

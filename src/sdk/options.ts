@@ -106,6 +106,21 @@ export interface Limits {
   readonly pids?: number;
 }
 
+/** What of a container can be changed; see docs/update.md. Mounts and variables take a stop and a start where it runs. */
+export interface ContainerUpdate extends Limits, Cancellable {
+  readonly restart?: RestartOptions;
+  /** Published besides those that are. */
+  readonly ports?: readonly (number | PortMapping)[];
+  /** Ports of the container that nothing of the host leads to any more. */
+  readonly removePorts?: readonly number[];
+  /** In place of what is mounted at their targets. */
+  readonly mounts?: readonly Mount[];
+  /** Targets. */
+  readonly removeMounts?: readonly string[];
+  /** Null takes a variable away. */
+  readonly env?: Readonly<Record<string, string | null>>;
+}
+
 /** Who asks a registry. */
 export interface RegistryCredentials {
   readonly username?: string;

@@ -1,17 +1,14 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Channel, follow } from "./channel.ts";
-import { Output } from "./output.ts";
+import { callOutput, Output } from "./output.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 function filled(chunks: readonly Uint8Array[]): Output {
-  const { output, sink } = Output.make({ lossless: true });
-  void (async () => {
-    for (const chunk of chunks) await sink.push(chunk);
-    sink.end();
-  })();
-  return output;
+  return callOutput(async (push) => {
+    for (const chunk of chunks) await push(chunk);
+  });
 }
 
 test("lines are the text's, however it is cut into chunks", () =>
@@ -64,6 +61,16 @@ test("an output that nobody reads holds nobody back, and says what it has lost",
   for (let i = 0; i < 10; i++) expect(sink.push(new Uint8Array(1 << 18))).toBeUndefined();
   sink.end();
   await expect(output.text()).rejects.toThrow("are lost");
+});
+
+test("a call begins with its reader", async () => {
+  let calls = 0;
+  const output = callOutput(async () => {
+    calls += 1;
+  });
+  expect(calls).toBe(0);
+  expect(await output.text()).toBe("");
+  expect(calls).toBe(1);
 });
 
 test("it is read once", async () => {

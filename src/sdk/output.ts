@@ -5,6 +5,13 @@ import { Channel } from "./channel.ts";
 /** Bytes that wait for whoever reads them. */
 const WAITING = 1 << 20;
 
+interface OutputOptions {
+  /** The reader has left. */
+  readonly left?: () => void;
+  /** Somebody begins to read. */
+  readonly begin?: () => void;
+}
+
 /** What an output is filled by. */
 export interface OutputSink {
   push(chunk: Uint8Array): Promise<void> | undefined;
@@ -21,28 +28,30 @@ export interface OutputSink {
  */
 export class Output implements AsyncIterable<Uint8Array> {
   readonly #channel: Channel<Uint8Array>;
+  readonly #begin: () => void;
   #read = false;
   #lost = 0;
 
-  private constructor(left: () => void) {
+  private constructor({ left = () => {}, begin = () => {} }: OutputOptions) {
+    this.#begin = begin;
     this.#channel = new Channel({ limit: WAITING, sizeOf: (chunk) => chunk.length, left });
   }
 
-  /** @internal @param lossless whoever writes waits, even if nobody has begun to read */
-  static make(options: { left?: () => void; lossless?: boolean } = {}): { output: Output; sink: OutputSink } {
-    const output = new Output(options.left ?? (() => {}));
+  /** @internal */
+  static make(options: OutputOptions = {}): { output: Output; sink: OutputSink } {
+    const output = new Output(options);
     return {
       output,
       sink: {
-        push: (chunk) => output.#push(chunk.slice(), options.lossless ?? false),
+        push: (chunk) => output.#push(chunk.slice()),
         end: (failure) => output.#channel.end(failure),
       },
     };
   }
 
-  #push(chunk: Uint8Array, lossless: boolean): Promise<void> | undefined {
+  #push(chunk: Uint8Array): Promise<void> | undefined {
     const waiting = this.#channel.push(chunk);
-    if (lossless || this.#read || !waiting) return waiting;
+    if (this.#read || !waiting) return waiting;
     while (this.#channel.isFull) {
       this.#lost += 1;
       this.#channel.drop();
@@ -57,6 +66,7 @@ export class Output implements AsyncIterable<Uint8Array> {
       const why = `more than ${WAITING} bytes came before anybody read this output, the first are lost; read it while the process runs`;
       throw new OnggiError("output_lost", why);
     }
+    this.#begin();
     return this.#channel;
   }
 
@@ -97,17 +107,18 @@ export class Output implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** @internal The bytes that a call sends, lossless; who leaves ends the call. */
+/** @internal The bytes that a call sends; it begins with the reader, and ends with it. */
 export function callOutput(
   start: (stdout: (chunk: Uint8Array) => Promise<void> | undefined, cut: AbortSignal) => Promise<unknown>,
   signal?: AbortSignal,
 ): Output {
   const leave = new AbortController();
-  const { output, sink } = Output.make({ left: () => leave.abort(), lossless: true });
   const cut = signal ? AbortSignal.any([signal, leave.signal]) : leave.signal;
-  start((chunk) => sink.push(chunk), cut).then(
-    () => sink.end(),
-    (error: unknown) => sink.end({ error }),
-  );
+  const begin = (): void =>
+    void start((chunk) => sink.push(chunk), cut).then(
+      () => sink.end(),
+      (error: unknown) => sink.end({ error }),
+    );
+  const { output, sink } = Output.make({ left: () => leave.abort(), begin });
   return output;
 }

@@ -1,5 +1,5 @@
 import { isOnggiError } from "./errors.ts";
-import { Files, sendInput } from "./files.ts";
+import { type ArchiveData, Files, sendInput } from "./files.ts";
 import { type Filters, filtersOf } from "./filters.ts";
 import { type Link, making } from "./link.ts";
 import type { Cancellable } from "./options.ts";
@@ -44,13 +44,9 @@ export class Volume implements AsyncDisposable {
   }
 
   /** Fills it with a tar; with `merge` beside what is there. */
-  async import(
-    tar: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ReadableStream<Uint8Array>,
-    { merge = false, signal }: Cancellable & { merge?: boolean } = {},
-  ): Promise<void> {
+  async import(tar: ArchiveData, { merge = false, signal }: Cancellable & { merge?: boolean } = {}): Promise<void> {
     const request = { volume: this.name, ...(merge ? { merge } : {}) };
-    const chunks = tar as AsyncIterable<Uint8Array>;
-    await sendInput(chunks, signal, (opened, cut) => this.#link.call("volumeImport", request, { opened }, cut));
+    await sendInput(tar, signal, (opened, cut) => this.#link.call("volumeImport", request, { opened }, cut));
   }
 
   /** A volume with the same files; blocks are shared where the file system can. */

@@ -75,15 +75,17 @@ export function log(pattern: string | RegExp, { times = 1, stream }: LogReadines
   return {
     what: `${times > 1 ? `${times} lines` : "a line"} of its log with ${typeof pattern === "string" ? JSON.stringify(pattern) : pattern}`,
     wait: async (container, { signal, note }) => {
-      let seen = 0;
-      for await (const line of container.logs({ follow: true, signal })) {
-        if ((stream && line.stream !== stream) || !matches(line.text)) continue;
-        seen += 1;
-        if (seen === times) return;
-        note(`${seen} of ${times} lines were there`);
+      // the log ends with the container; one that is started again goes on with it
+      for (;;) {
+        let seen = 0;
+        for await (const line of container.logs({ follow: true, signal })) {
+          if ((stream && line.stream !== stream) || !matches(line.text)) continue;
+          seen += 1;
+          if (seen === times) return;
+          note(`${seen} of ${times} lines were there`);
+        }
+        await pause(LONGEST_PAUSE, signal);
       }
-      // it has ended without saying so: that is for `untilReady` to tell
-      await aborted(signal);
     },
   };
 }

@@ -164,6 +164,17 @@ test("in the foreground: output with names; the first end stops the others and g
   await ok(cwd, "down");
 }, 120_000);
 
+test("two ups at once: one after the other, and nothing twice", async () => {
+  const cwd = project(
+    "twice",
+    `services: { a: { image: busybox, command: ${SLEEP} }, b: { image: busybox, command: ${SLEEP} } }`,
+  );
+  const ups = [1, 2, 3].map(() => compose(cwd, "up", "-d", "--force-recreate"));
+  for (const { code, stderr } of await Promise.all(ups)) expect([code, stderr]).toEqual([0, expect.stringContaining("Started")]);
+  expect(await ok(cwd, "ps", "-a", "--format", "{{.Name}} {{.State}}")).toBe("twice-a-1 running\ntwice-b-1 running");
+  await ok(cwd, "down", "-t", "1");
+}, 60_000);
+
 test("an engine that is killed in the middle of up: what is there is told, and up completes it", async () => {
   const services = ["a", "b", "c", "d", "e", "f"].map((name) => `  ${name}: { image: busybox, command: ${SLEEP} }`).join("\n");
   const cwd = project("killed", `services:\n${services}\n`);

@@ -19,6 +19,7 @@ import { askDocker } from "../kit/docker-api.ts";
 import { type Engine, eventually, onggiCommand, repository, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { skipLoudly } from "../kit/skip.ts";
+import { toolPath } from "../kit/tools.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "onggi-service-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -178,12 +179,73 @@ describe("a container as a service", () => {
   }, 60_000);
 });
 
+/** Files that Podman's generator of Debian's trixie takes too. */
+const podmans: Readonly<Record<string, string>> = {
+  "web.container": `[Unit]
+Description=The web
+[Container]
+Image=app.image
+Volume=data.volume:/data:ro
+Volume=./conf:/etc/app
+Network=back.network:ip=10.1.0.5
+Environment=A=1 "B=two words"
+Mount=type=volume,source=logs.volume,target=/logs
+Exec=serve "a b" --port 80
+[Install]
+WantedBy=multi-user.target default.target
+`,
+  "web.container.d/10.conf": "[Container]\nNetwork=\nNetwork=front.network\n",
+  "data.volume": "[Volume]\nLabel=a=b\n",
+  "logs.volume": "[Volume]\nServiceName=the-logs\n",
+  "back.network": "[Network]\nSubnet=10.1.0.0/24\n",
+  "front.network": "[Network]\n[Install]\nRequiredBy=x.target\n",
+  "app.image": "[Image]\nImage=registry.example/app:1\n",
+  "db.container": "[Container]\nImage=docker.io/library/db\nContainerName=mine\n[Install]\nAlias=base.service\n",
+  "w@.container":
+    "[Container]\nImage=docker.io/library/a\nExec=sleep %i\n[Install]\nWantedBy=multi-user.target\nDefaultInstance=7\n",
+};
+
+/** Links with where they lead; of services what they require, and the image with what it runs. */
+function madeIn(directory: string): string[] {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => !entry.isDirectory());
+  return entries
+    .flatMap((entry) => {
+      const path = join(entry.parentPath, entry.name);
+      const name = path.slice(directory.length + 1);
+      if (entry.isSymbolicLink()) return [`${name} -> ${readlinkSync(path)}`];
+      const text = readFileSync(path, "utf8");
+      const lines = text.match(/^(?:Requires=.*|RequiresMountsFor=\/.*|Type=.*|RemainAfterExit=.*|SyslogIdentifier=.*)$/gm) ?? [];
+      const image = /^ExecStart=.* ((?:registry|docker)\S*.*)$/m.exec(text)?.[1] ?? "";
+      return [...new Set([...lines, image])].map((line) => `${name} ${line}`);
+    })
+    .sort();
+}
+
 describe("the generator", () => {
   const units = join(scratch, "units");
   const write = (path: string, text: string): void => {
     mkdirSync(join(units, path, ".."), { recursive: true });
     writeFileSync(join(units, path), text);
   };
+
+  test("what is made, enabled and required is what Podman's makes of the same files", () => {
+    const quadlet = toolPath("quadlet");
+    if (!quadlet) return;
+    const both = join(scratch, "both");
+    for (const [name, text] of Object.entries(podmans)) {
+      mkdirSync(join(both, name, ".."), { recursive: true });
+      writeFileSync(join(both, name), text);
+    }
+    const program = onggiCommand.length === 1 ? onggiCommand : [join(repository, "dist/onggi")];
+    const [theirs, ours] = [[quadlet], [...program, "system", "generator"]].map((command, at) => {
+      const target = join(scratch, `made-${at}`);
+      mkdirSync(target);
+      const { exitCode, stderr } = Bun.spawnSync([...command, target, target, target], { env: { QUADLET_UNIT_DIRS: both } });
+      expect([exitCode, exitCode === 0 ? "" : stderr.toString()]).toEqual([0, ""]);
+      return madeIn(target);
+    });
+    expect(ours).toEqual(theirs as never);
+  }, 60_000);
 
   test("called as systemd calls it, it writes services and links, and says what is wrong", () => {
     write(

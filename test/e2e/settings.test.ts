@@ -31,6 +31,8 @@ ip = "127.0.0.1"
 insecure-registries = ["r.example:5000", "10.0.0.0/8"]
 registry-mirrors = ["https://mirror.example"]
 log-opts = { max-size = "1m", max-file = "2" }
+[proxies]
+https-proxy = "http://me:secret@proxy.example:3128"
 [default-network-opts.bridge]
 "com.docker.network.driver.mtu" = "1300"
 ${more}`;
@@ -100,6 +102,10 @@ test("ports of the default network are published where ip says", async () => {
   await engine.ok(["run", "-d", "--name", "p", "-p", "80", "busybox", "sleep", "60"]);
   expect(await engine.ok(["port", "p"])).toMatch(/^80\/tcp -> 127\.0\.0\.1:\d+$/m);
   const container = (await engine.inspect("p")) as never as { HostConfig: { LogConfig: object } };
+  const bridge = JSON.parse(await engine.ok(["network", "inspect", "bridge"]))[0];
+  const prefix = "com.docker.network.bridge";
+  expect(bridge.Options).toMatchObject({ [`${prefix}.enable_icc`]: "false", [`${prefix}.host_binding_ipv4`]: "127.0.0.1" });
+  expect(await engine.ok(["engine", "config"])).not.toContain("secret");
   expect(container.HostConfig.LogConfig).toEqual({ Type: "json-file", Config: { "max-size": "1m", "max-file": "2" } });
   await engine.ok(["rm", "-f", "p"]);
 });
@@ -108,6 +114,7 @@ test("info of Docker's API tells them", async () => {
   const { value } = await askDocker<Record<string, unknown>>(engine, "GET", "/info");
   expect(value).toMatchObject({
     ...{ Debug: true, Labels: ["rack=7"], LoggingDriver: "json-file", LiveRestoreEnabled: true },
+    HttpsProxy: "http://xxxxx:xxxxx@proxy.example:3128",
     DefaultAddressPools: [{ Base: "10.213.0.0/16", Size: 24 }],
     RegistryConfig: {
       InsecureRegistryCIDRs: ["10.0.0.0/8", "::1/128", "127.0.0.0/8"],

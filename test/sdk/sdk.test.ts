@@ -224,6 +224,25 @@ describe("containers", () => {
     ]);
   });
 
+  test("ports, mounts and variables of one that is there", async () => {
+    await using container = await run("echo $MODE; exec httpd -f -p 80", {
+      ports: [80],
+      env: { MODE: "slow", OLD: "1" },
+      waitFor: port(80),
+    });
+    await container.update({
+      ports: [81],
+      removePorts: [80],
+      mounts: [{ type: "tmpfs", target: "/new" }],
+      env: { MODE: "fast", OLD: null },
+    });
+    expect(await container.port(81)).toBeGreaterThan(0);
+    expect(await codeOf(container.port(80))).toBe("port_not_published");
+    await container.waitFor(log("fast"));
+    const { stdout } = await container.exec(["sh", "-c", "echo $MODE $OLD; mount | grep -c ' /new '"]);
+    expect(stdout).toBe("fast\n1\n");
+  });
+
   test("a secret is read and not shown", async () => {
     await using container = await run("cat /run/secrets/pw /etc/key; sleep inf", {
       secrets: { pw: "clay\n", key: { data: "kiln\n", target: "/etc/key" } },
@@ -242,6 +261,19 @@ describe("containers", () => {
     const clone = await first.clone({ name: "crock-2" });
     await clone.remove();
     expect((await engine.volumes.list({ filters: { name: "crock" } })).map(({ name }) => name)).toEqual(["crock"]);
+  });
+
+  test("forks are ready together, or none of them is left", async () => {
+    await using one = await run("cat /seed; sleep inf", { mounts: [] });
+    await one.files.write("/seed", "sown\n");
+    await using snapshot = await one.snapshot({ name: "field" });
+    {
+      await using forks = await (await engine.snapshots.get("field")).fork(2, { name: "row", waitFor: log("sown") });
+      expect((await Promise.all(forks.map((fork) => fork.inspect()))).map(({ name }) => name)).toEqual(["row-1", "row-2"]);
+    }
+    expect(await codeOf(snapshot.fork(2, { name: "row", waitFor: log("reaped"), timeout: 300 }))).toBe("wait_timeout");
+    expect(await engine.containers.list({ all: true, filters: { name: "row" } })).toEqual([]);
+    expect((await engine.snapshots.list()).map(({ name }) => name)).toEqual(["field"]);
   });
 
   test("logs: streams apart, the last lines, long lines whole", async () => {

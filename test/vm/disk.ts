@@ -24,6 +24,7 @@ const MODULES = [
 /** Programs of the host that tests call inside the VM, when the host has them. */
 const PROGRAMS = [
   "strace",
+  "install",
   "mount",
   "umount",
   "nsenter",
@@ -81,10 +82,15 @@ hostname onggi-vm
 . /sbin/onggi-vm-run
 `;
 
-/** Runs the command; its output and its status go to the second port, and the machine ends. */
+/**
+ * Runs the command; its output and its status go to the second port, and the machine ends. A command that has it start again leaves
+ * /rebooted; one that starts without that has had a panic.
+ */
 const VM_RUN = `#!/bin/sh
 export PATH=/onggi/node_modules/.bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 NO_COLOR=1 ONGGI_IN_VM=1
 cd /onggi
+[ ! -e /started ] || [ -e /rebooted ] || busybox poweroff -f
+touch /started
 stty -F /dev/ttyS1 raw -echo
 # A session of its own, so that the command's terminal is no terminal of ours.
 setsid sh /command </dev/null >/dev/ttyS1 2>&1
@@ -179,7 +185,8 @@ function installBusybox(tree: string): void {
 /** Sources, tests, native code, the built executable and the packages that run: not the history, caches or compilers. */
 function copyRepository(from: string, to: string): void {
   const built = ["dist", "build/native", "build/cache/criu"];
-  for (const entry of ["package.json", "tsconfig.json", "src", "test", "native", "bench", "docs", ...built]) {
+  const installed = ["packaging", "scripts/install", "LICENSE", "README.md", "CHANGELOG.md"];
+  for (const entry of ["package.json", "tsconfig.json", "src", "test", "native", "bench", "docs", ...installed, ...built]) {
     if (!existsSync(join(from, entry))) continue;
     mkdirSync(dirname(join(to, entry)), { recursive: true });
     cpSync(join(from, entry), join(to, entry), { recursive: true, verbatimSymlinks: true });
@@ -190,6 +197,7 @@ function copyRepository(from: string, to: string): void {
     "@swc",
     "@biomejs",
     "@oven",
+    "@deno",
     "bun",
     "typescript",
     "@typescript",

@@ -47,7 +47,11 @@ const INITS = ["plain", "systemd"] as const;
 type Init = (typeof INITS)[number];
 
 const SYSTEMD_SUITE: Suite = "trixie";
-const SYSTEMD_TESTS: readonly string[] = ["./test/systemd.test.ts", "./test/e2e/systemd.test.ts", "./test/oci/systemd.test.ts"];
+const SERVICE_TEST = "./test/e2e/service-systemd.test.ts";
+const SYSTEMD_TESTS: readonly string[] = [
+  ...["./test/systemd.test.ts", "./test/e2e/systemd.test.ts", "./test/oci/systemd.test.ts"],
+  SERVICE_TEST,
+];
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -55,7 +59,7 @@ async function main(): Promise<number> {
     options: {
       kernel: { type: "string", default: process.env.ONGGI_VM_KERNEL ?? "all" },
       init: { type: "string", default: process.env.ONGGI_VM_INIT ?? "all" },
-      timeout: { type: "string", default: process.env.ONGGI_VM_TIMEOUT ?? "420" },
+      timeout: { type: "string", default: process.env.ONGGI_VM_TIMEOUT ?? "900" },
       memory: { type: "string", default: "2048" },
     },
   });
@@ -112,7 +116,7 @@ async function runIn(parts: Parts, command: string, memoryMib: number, timeoutSe
     const start = (): Promise<BootResult> =>
       boot({
         ...{ kernel, initramfs, disk, nonce, consoleLog, memoryMib, timeoutSeconds },
-        ...(systemd ? { init: SYSTEMD_INIT, append: SYSTEMD_APPEND } : { init: "/sbin/onggi-vm-init" }),
+        ...(systemd ? { init: SYSTEMD_INIT, append: SYSTEMD_APPEND, reboots: true } : { init: "/sbin/onggi-vm-init" }),
         // One: emulated side by side, a kernel that patches its own code trips over instructions translated before the patch.
         cpus: 1,
         onOutput: (text) => process.stdout.write(text),
@@ -147,8 +151,13 @@ function tryFetch(suite: Suite, init: Init): Parts | null {
 }
 
 /** Emulated: everything takes some ten times as long as on the host. */
+const testing = (files: readonly string[]): string => `bun test --timeout 120000 ${files.join(" ")}`;
 const defaultCommand = (suite: Suite, init: Init): string =>
-  `bun test --timeout 120000 ${(init === "systemd" ? SYSTEMD_TESTS : SUITES[suite]).join(" ")}`;
+  init === "systemd" ? withReboot(testing(SYSTEMD_TESTS), testing([SERVICE_TEST])) : testing(SUITES[suite]);
+
+/** Two commands, with a start of the machine, as after a power cut, between them. */
+const withReboot = (before: string, after: string): string =>
+  `[ -e /rebooted ] && exec ${after}; ${before} || exit; touch /rebooted; sync; busybox reboot -f; sleep 1000`;
 
 const quote = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 

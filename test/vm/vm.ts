@@ -21,6 +21,8 @@ export interface BootOptions {
   readonly cpus: number;
   readonly timeoutSeconds: number;
   readonly onOutput: (text: string) => void;
+  /** A machine that starts again goes on with the same disk; absent: it ends. */
+  readonly reboots?: boolean;
   /** More words for the kernel command line. */
   readonly append?: string;
 }
@@ -48,7 +50,8 @@ export async function boot(options: BootOptions): Promise<BootResult> {
       "qemu-system-x86_64",
       ...["-M", "q35", "-cpu", "max,la57=off", "-smp", String(options.cpus), "-m", String(options.memoryMib)],
       ...["-accel", "tcg,thread=single,tb-size=512"],
-      ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"],
+      ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"],
+      ...(options.reboots ? [] : ["-no-reboot"]),
       ...["-kernel", options.kernel.vmlinuz, "-initrd", options.initramfs],
       ...[
         "-append",

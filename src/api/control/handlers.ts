@@ -1,8 +1,10 @@
 /** The control protocol's calls on top of the engine: shapes in, shapes out, no rule of the domain. */
+
 import { applyChanges, type ClientStreams, type Engine, Trace } from "../../engine/index.ts";
 import type { Image, Reloaded } from "../../engine/types.ts";
 import { streamOf } from "../../lib/streams.ts";
 import { fixedWidth } from "../../lib/time.ts";
+import { dockerInfo } from "../shapes/info.ts";
 import type { AttachStreams, CallName } from "./protocol.ts";
 import type { Call, Handlers } from "./server.ts";
 
@@ -73,15 +75,23 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
       return { id, exitCode: status.exitCode, ...(status.error ? { error: status.error } : {}) };
     },
     start: async (call) => {
-      const { container, attach, size } = call.request;
+      const { container, attach, size, unnamed } = call.request;
       const { id } = engine.inspect(container);
       if (!attach) {
         if (!["running", "paused", "restarting"].includes(engine.inspect(container).state.status))
-          await engine.start(container, size);
+          await engine.start(container, size, unnamed);
         return { id };
       }
       const status = await engine.startAttached(container, streamsOf(call, attach, true), size);
       return status ? { id, exitCode: status.exitCode } : { id, detached: true };
+    },
+    takeOver: async ({ request: { container, from, publish } }) => {
+      await engine.takeOver(container, from, publish);
+      return {};
+    },
+    hold: async (call) => {
+      await engine.holds.hold(call.request.name, () => void call.item({}), call.signal);
+      return {};
     },
     stop: async ({ request }) => ({ id: await engine.stop(request.container, request.signal, request.timeout) }),
     restart: async ({ request }) => ({ id: await engine.restart(request.container, request.signal, request.timeout) }),
@@ -147,6 +157,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
         told: (lease) => void call.item(lease),
       }),
     explain: async ({ request }) => engine.explain(request.container),
+    info: async () => ({ info: await dockerInfo(engine) }),
     runtimes: async () => ({ runtimes: await engine.listRuntimes() }),
 
     diff: async ({ request }) => ({ changes: await engine.diff(request.container) }),

@@ -61,6 +61,7 @@ import type {
   NetworkRequest,
   Node,
   PathStat,
+  PortRequest,
   ProcessList,
   PulledName,
   PullRequest,
@@ -168,11 +169,23 @@ export interface Calls {
     result: { id: string; exitCode: number; detached?: boolean; error?: string };
     item: { id: string; warnings: string[] } | { trace: TraceStage[] };
   };
+  /** `unnamed`: nobody finds it by name until it takes another's place. */
   start: {
-    request: { container: string; attach?: AttachStreams; size?: TerminalSize };
+    request: { container: string; attach?: AttachStreams; size?: TerminalSize; unnamed?: boolean };
     result: { id: string; exitCode?: number; detached?: boolean };
     item: never;
   };
+  /**
+   * Of two that run: `container` publishes these ports from now on; those that `from` has answer all the while, and new connections go at
+   * once to `container`. Others find it by its names, and `from` no longer.
+   */
+  takeOver: {
+    request: { container: string; from: string; publish: PortRequest[] };
+    result: Record<never, never>;
+    item: never;
+  };
+  /** A name that one client has at a time: ITEM when it is this one's, until it leaves. Those who ask meanwhile wait in turn. */
+  hold: { request: { name: string }; result: Record<never, never>; item: Record<never, never> };
   /** Ends with what was stopped; `timeout` seconds, then SIGKILL. */
   stop: { request: { container: string; signal?: string; timeout?: number }; result: { id: string }; item: never };
   /** Stops it, if it runs, and starts it. */
@@ -254,6 +267,8 @@ export interface Calls {
   /** The plan of the container `create` would make, without making it. */
   explain: { request: { container: ContainerRequest }; result: { text: string; plan: unknown }; item: never };
   runtimes: { request: Record<never, never>; result: { runtimes: RuntimeInfo[] }; item: never };
+  /** In Docker's shape. */
+  info: { request: Record<never, never>; result: { info: Record<string, unknown> }; item: never };
 
   diff: { request: { container: string }; result: { changes: { kind: "A" | "C" | "D"; path: string }[] }; item: never };
   /** The tar as STDOUT frames. */

@@ -14,6 +14,8 @@ const needs: Needs = {
   run: "admin",
   // what is typed is read by whatever runs there
   start: ({ attach }) => (attach ? "admin" : "operate"),
+  takeOver: "admin",
+  hold: "operate",
   stop: "operate",
   restart: "operate",
   rename: "operate",
@@ -35,6 +37,7 @@ const needs: Needs = {
   events: "read",
   lease: "admin",
   explain: "admin",
+  info: "read",
   runtimes: "read",
   diff: "read",
   export: "admin",

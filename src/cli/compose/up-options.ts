@@ -22,6 +22,7 @@ export function upOptions({ context }: Compose, values: UpFlags, services: reado
     recreate: values["force-recreate"] ? "force" : values["no-recreate"] ? "never" : "diverged",
     recreateDependencies: values["always-recreate-deps"] ? "force" : values["no-recreate"] ? "never" : "diverged",
     withoutDependencies: values["no-deps"] === true && services.length > 0,
+    rolling: values.rolling === true,
     withoutStart: values["no-start"] === true,
     removeOrphans: (values["remove-orphans"] as boolean | undefined) ?? on("COMPOSE_REMOVE_ORPHANS"),
     ignoreOrphans: on("COMPOSE_IGNORE_ORPHANS"),

@@ -21,6 +21,7 @@ export const command = defineCompose({
     "always-recreate-deps": bool("", "make dependencies anew, too"),
     "no-deps": bool("", "without what the services depend on"),
     "no-start": bool("", "create, do not start"),
+    rolling: bool("", "start the new before the old stops; ports answer all the while"),
     "remove-orphans": bool("", "remove containers of services that the files do not have"),
     "renew-anon-volumes": bool("V", "with new anonymous volumes"),
     pull: choice("", ["always", "missing", "never"], "whether images are looked for in their registry"),

@@ -140,14 +140,16 @@ function volumes(source: Source, needed: (name: string, from: Assignment) => str
   return [...binds, ...spelled];
 }
 
+/** Podman writes options of a place behind a colon: "back.network:ip=10.1.0.5,mac=...". */
 function networks(source: Source, needed: (name: string, from: Assignment) => string): string[] {
   return source.all("Network").flatMap((said) => {
-    const [, name = "", options = ""] = /^([^:,]*)(.*)$/s.exec(said.value) ?? [];
-    if (name.endsWith(".network")) return ["--network", `${needed(name, said)}${options.replace(/^:/, ",")}`];
-    if (name.endsWith(".container")) return ["--network", `container:${needed(name, said)}`];
-    if (["pasta", "slirp4netns"].includes(name))
-      throw new UnitError(said.place, `Network=${name}: that is for users without root`);
-    return ["--network", said.value];
+    const [, given = "", options = ""] = /^([^:]*)(?::(.*))?$/s.exec(said.value) ?? [];
+    if (["container", "cni", "ns"].includes(given)) return ["--network", said.value];
+    if (given.endsWith(".container")) return ["--network", `container:${needed(given, said)}`];
+    if (["pasta", "slirp4netns"].includes(given))
+      throw new UnitError(said.place, `Network=${given}: there are none, host, bridge, container:NAME and networks`);
+    const name = given.endsWith(".network") ? needed(given, said) : given;
+    return ["--network", options === "" ? name : `name=${name},${options.replace(/(^|,)mac=/g, "$1mac-address=")}`];
   });
 }
 

@@ -80,7 +80,7 @@ Exec=serve "a b" --port 80
 [Service]
 Restart=always
 ExecStartPre=-/bin/onggi rm -f -v systemd-%N
-ExecStart=/bin/onggi run --name systemd-%N --sdnotify=started --publish 8080:80 -v systemd-data:/data:ro -v /u/conf:/etc/app --network systemd-back,ip=10.1.0.5 registry.example/app:1 serve "a b" --port 80
+ExecStart=/bin/onggi run --name systemd-%N --sdnotify=started --publish 8080:80 -v systemd-data:/data:ro -v /u/conf:/etc/app --network name=systemd-back,ip=10.1.0.5 registry.example/app:1 serve "a b" --port 80
 ExecStopPost=-/bin/onggi rm -f -v systemd-%N
 Type=notify
 NotifyAccess=main
@@ -113,6 +113,8 @@ test.each([
   ],
   ["RunInit=false\nHostName=h\nUserNS=host", `${run} --hostname h --userns host a`],
   ["DNS=1.1.1.1\nDNS=\nDNS=9.9.9.9", `${run} --dns 9.9.9.9 a`],
+  ["Network=host", `${run} --network host a`],
+  ["Network=lan:ip=10.1.0.5,mac=02:00:00:00:00:01", `${run} --network name=lan,ip=10.1.0.5,mac-address=02:00:00:00:00:01 a`],
   ["Network=db.container", `${run} --network container:systemd-db a`],
   ["Mount=type=volume,source=data.volume,target=/d", `${run} --mount type=volume,source=systemd-data,target=/d a`],
   [

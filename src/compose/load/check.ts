@@ -1,5 +1,5 @@
 import { similar } from "../../lib/similar.ts";
-import type { Project, ProjectFile, Service } from "../project.ts";
+import type { FileReference, Project, ProjectFile, Service } from "../project.ts";
 import { type MapNode, type Path, positionOf } from "./node.ts";
 import type { Problems } from "./problems.ts";
 
@@ -65,12 +65,15 @@ function references(project: Project, service: Service, at: Path, add: Add): voi
     if (mount.type === "volume" && mount.source !== undefined)
       undeclared(["volumes", index], "volume", mount.source, project.volumes);
   }
-  for (const [index, { source }] of (service.secrets ?? []).entries())
-    undeclared(["secrets", index], "secret", source, project.secrets);
-  for (const [index, { source }] of (service.configs ?? []).entries())
-    undeclared(["configs", index], "config", source, project.configs);
-  for (const [index, { source }] of (service.build?.secrets ?? []).entries())
-    undeclared(["build", "secrets", index], "build secret", source, project.secrets);
+  const files = (path: Path, kind: string, wanted: readonly Partial<FileReference>[] = [], known: object): void => {
+    for (const [index, { source }] of wanted.entries()) {
+      if (source === undefined) add([...at, ...path, index], `names no ${kind}; give it a source`);
+      else undeclared([...path, index], kind, source, known);
+    }
+  };
+  files(["secrets"], "secret", service.secrets, project.secrets);
+  files(["configs"], "config", service.configs, project.configs);
+  files(["build", "secrets"], "build secret", service.build?.secrets, project.secrets);
   for (const name of Object.keys(service.models ?? {})) undeclared(["models", name], "model", name, project.models);
   for (const [key, value] of Object.entries(service.build?.additional_contexts ?? {})) {
     const other = value.startsWith("service:") ? value.slice("service:".length) : undefined;

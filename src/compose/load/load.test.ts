@@ -125,6 +125,8 @@ test.each([
   ["networks: [nope]", "refers to undefined network nope"],
   ["secrets: [nope]", "refers to undefined secret nope"],
   ["configs: [nope]", "refers to undefined config nope"],
+  ["configs: [{ target: /x }]", "services.web.configs[0]: names no config; give it a source"],
+  ["secrets: [{}]", "names no secret; give it a source"],
   ["depends_on: [wbe]", 'depends on undefined service "wbe"; did you mean "web"?'],
   ["depends_on: {web: {}}", 'needs "condition"'],
   ["depends_on: [web]", "dependency cycle detected: web -> web"],

@@ -148,13 +148,31 @@ export class Firewall implements Disposable {
    * @throws OnggiError port_in_use if one of them leads somewhere else; then none is published
    */
   publish(ports: readonly FirewallPort[]): void {
+    this.#publish([], ports);
+  }
+
+  /**
+   * The same, in place of what is published, in one transaction: there is no moment at which the host does not answer on a port that is
+   * among both. Connections that there are stay where they lead.
+   */
+  redirect(from: readonly FirewallPort[], to: readonly FirewallPort[]): void {
+    const gone = from.filter((port) => {
+      const published = this.#ports.get(portKey(port));
+      return published !== undefined && samePort(port, published);
+    });
+    this.#publish(gone, to);
+  }
+
+  #publish(gone: readonly FirewallPort[], ports: readonly FirewallPort[]): void {
     const elements = ports.map(portElement);
     const added: FirewallPort[] = [];
     const addedElements: Element[] = [];
-    const removedElements: Element[] = [];
+    const removedElements: Element[] = gone.map(portElement);
     const before = this.#unserved;
+    for (const port of gone) this.#ports.delete(portKey(port));
     const revert = (): void => {
       for (const port of added) this.#ports.delete(portKey(port));
+      for (const port of gone) this.#ports.set(portKey(port), port);
       this.#unserved = before;
     };
     for (const [index, port] of ports.entries()) {
