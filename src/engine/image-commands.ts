@@ -2,6 +2,7 @@
 import { type BootstrapOptions, bootstrap } from "../images/index.ts";
 import type { CheckRequest, Image, Progress } from "../images/types.ts";
 import { familiarName, parseReference } from "../oci/reference.ts";
+import { type AttestationRequest, attestationsOf } from "./attestations.ts";
 import { type Context, imagesInUse } from "./context.ts";
 import { inspectDistribution } from "./distribution.ts";
 import { collectImages } from "./gc.ts";
@@ -54,6 +55,8 @@ export const imagesOf = (context: Context) => ({
   /** What a registry has under a name. */
   distribution: (request: Parameters<typeof inspectDistribution>[1], signal: AbortSignal) =>
     inspectDistribution(context, request, signal),
+  /** What is attested of an image where it came from. */
+  attestations: (request: AttestationRequest, signal: AbortSignal) => attestationsOf(context, request, signal),
   /** Asks a registry whether it takes credentials. */
   login: (request: LoginRequest, signal: AbortSignal) => login(context, request, signal),
   /** To be called when an image has come in. */

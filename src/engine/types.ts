@@ -517,3 +517,16 @@ export interface Reloaded {
   changed: string[];
   pending: string[];
 }
+
+/** One statement of in-toto about an image. */
+export interface Attestation {
+  readonly descriptor: {
+    readonly mediaType: string;
+    readonly digest: string;
+    readonly size: number;
+    readonly annotations: Readonly<Record<string, string>>;
+  };
+  readonly predicateType: string;
+  /** As it was written, where it was asked for. */
+  readonly statement?: unknown;
+}

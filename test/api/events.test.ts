@@ -98,3 +98,53 @@ test("info says what this host can limit", async () => {
   const forwarding = (await Bun.file("/proc/sys/net/ipv4/ip_forward").text()).trim() === "1";
   expect(value.IPv4Forwarding).toBe(forwarding);
 });
+
+test("attestations are found in the index that an image came with", async () => {
+  const { domain } = registry;
+  const image = JSON.parse(await engine.ok(["image", "inspect", "busybox"]))[0];
+  await engine.ok(["tag", "busybox", `${domain}/plain:1`]);
+  await engine.ok(["push", "-q", `${domain}/plain:1`]);
+  await engine.ok(["tag", "busybox", `${domain}/attested:base`]);
+  await engine.ok(["push", "-q", `${domain}/attested:base`]);
+  const OCI = "application/vnd.oci.image";
+  const pushed = await fetch(`${registry.url}/v2/attested/manifests/base`, { headers: { accept: `${OCI}.manifest.v1+json` } });
+  const manifest = await pushed.text();
+  const subject = { digest: pushed.headers.get("docker-content-digest")!, size: manifest.length };
+  const statement = { _type: "https://in-toto.io/Statement/v0.1", predicateType: "https://slsa.dev/provenance/v1", subject: [] };
+  const other = { ...statement, predicateType: "https://spdx.dev/Document" };
+  const layers = await Promise.all(
+    [statement, other].map(async (one) => ({
+      mediaType: "application/vnd.in-toto+json",
+      ...(await registry.putBlob("attested", JSON.stringify(one))),
+      annotations: { "in-toto.io/predicate-type": one.predicateType },
+    })),
+  );
+  const config = { mediaType: `${OCI}.config.v1+json`, ...(await registry.putBlob("attested", "{}")) };
+  const attesting = await registry.putManifest("attested", null, `${OCI}.manifest.v1+json`, {
+    ...{ schemaVersion: 2, mediaType: `${OCI}.manifest.v1+json`, config, layers },
+  });
+  const annotations = { "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": subject.digest };
+  await registry.putManifest("attested", "1", `${OCI}.index.v1+json`, {
+    ...{ schemaVersion: 2, mediaType: `${OCI}.index.v1+json` },
+    manifests: [
+      { mediaType: `${OCI}.manifest.v1+json`, ...subject, platform: { os: "linux", architecture: image.Architecture } },
+      {
+        ...{ mediaType: `${OCI}.manifest.v1+json`, ...attesting, annotations },
+        platform: { os: "unknown", architecture: "unknown" },
+      },
+    ],
+  });
+  await engine.ok(["rmi", `${domain}/attested:base`, `${domain}/plain:1`]);
+  await engine.ok(["pull", "-q", `${domain}/attested:1`]);
+  const of = (name: string, query = "") => askDocker<object[]>(engine, "GET", `/images/${name}/attestations${query}`);
+  const all = await of(`${domain}/attested:1`);
+  expect([all.status, all.value]).toEqual([
+    200,
+    layers.map((layer) => ({ Descriptor: layer, PredicateType: layer.annotations["in-toto.io/predicate-type"] })),
+  ]);
+  const one = await of(`${domain}/attested:1`, `?statement=1&type=${encodeURIComponent(other.predicateType)}`);
+  expect(one.value).toEqual([{ Descriptor: layers[1], PredicateType: other.predicateType, Statement: other }]);
+  await engine.ok(["rmi", `${domain}/attested:1`]);
+  expect((await of("busybox")).value).toEqual([]);
+  expect((await of("none")).status).toBe(404);
+});

@@ -11,6 +11,7 @@ import { stats } from "./containers/stats.ts";
 import { wait } from "./containers/wait.ts";
 import { execCreate, execInspect, execResize, execStart } from "./exec/exec.ts";
 import { get, getAll, load } from "./images/archives.ts";
+import { attestations } from "./images/attestations.ts";
 import { build, buildPrune, session } from "./images/build.ts";
 import { commit } from "./images/commit.ts";
 import { history, inspect as inspectImage } from "./images/inspect.ts";
@@ -45,7 +46,7 @@ const execs: readonly Operation[] = [execCreate, execStart, execResize, execInsp
 
 const images: readonly Operation[] = [
   ...[listImages, search, getAll, load, createImage, pruneImages],
-  ...[inspectImage, history, get, push, tag, removeImage, commit],
+  ...[inspectImage, attestations, history, get, push, tag, removeImage, commit],
   ...[auth, distribution, build, buildPrune, session],
 ];
 
