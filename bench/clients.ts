@@ -118,9 +118,13 @@ export function output(field: Field, rounds: number): Row[] {
   return rows;
 }
 
-/** Connections that read and drop what an engine sends; counts lines. */
+const BRACE = 125;
+const NEWLINE = 10;
+
+/** Connections that read and drop what an engine sends; counts lines that end in a brace, as JSON's do. */
 class Readers {
-  lines: number[] = [];
+  readonly lines: number[] = [];
+  readonly #last: number[] = [];
   readonly #sockets: Bun.Socket<number>[] = [];
   readonly #path: string;
 
@@ -136,9 +140,10 @@ class Readers {
         data: index,
         socket: {
           data: ({ data }, chunk) => {
-            let count = 0;
-            for (let at = chunk.indexOf("}\n"); at >= 0; at = chunk.indexOf("}\n", at + 2)) count += 1;
-            this.lines[data]! += count;
+            for (const byte of chunk) {
+              if (byte === NEWLINE && this.#last[data] === BRACE) this.lines[data]! += 1;
+              this.#last[data] = byte;
+            }
           },
         },
       }),
@@ -190,9 +195,14 @@ export async function eventListeners({ onggi: engine, onggiNote }: Field): Promi
   const readers = new Readers(engine);
   const filters = encodeURIComponent(JSON.stringify({ type: ["container"], event: ["create", "start", "die", "destroy"] }));
   for (let index = 0; index < 100; index += 1) await readers.open(`/events?filters=${filters}`);
-  const { command, env } = onggi(engine, ["run", "--rm", "--network", "none", "busybox", "true"]);
-  const ms = time(command(0), { env: env!, runs: 1000, width: 8 });
-  for (let tries = 0; tries < 100 && readers.lines.some((count) => count < 4000); tries += 1) await Bun.sleep(50);
+  const from = performance.now();
+  // not by the stopwatch: while it runs nobody would read
+  const runSome = async (): Promise<void> => {
+    for (let run = 0; run < 125; run += 1) await engine.ok(["run", "--rm", "--network", "none", "busybox", "true"]);
+  };
+  await Promise.all(Array.from({ length: 8 }, runSome));
+  for (let tries = 0; tries < 200 && readers.lines.some((count) => count < 4000); tries += 1) await Bun.sleep(50);
+  const ms = performance.now() - from;
   const lost = readers.lines.reduce((sum, count) => sum + Math.abs(4000 - count), 0);
   readers.close();
   const figures = { onggi: lost, other: null, otherName: "", unit: "", target: { absolute: 0 } };

@@ -2,6 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
+export { residentBytes } from "../test/kit/leaks.ts";
+
 export const repository = resolve(import.meta.dirname, "..");
 
 /** A command to time. `before` and `after` run outside the measured time. */
@@ -116,11 +118,6 @@ export function quantile(values: readonly number[], at: number): number {
 export function privateBytes(pid: number): number {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   return [...text.matchAll(/^Private_\w+:\s+(\d+) kB$/gm)].reduce((sum, match) => sum + Number(match[1]) * 1024, 0);
-}
-
-/** Resident bytes (VmRSS). */
-export function residentBytes(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
 }
 
 /** The most a process has had resident so far, in bytes (VmHWM). */

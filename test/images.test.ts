@@ -77,13 +77,24 @@ test("an image is found by name, id and prefix; names move; removal says what we
       expect(store.get("two").id).toBe(one!.id);
       expect(store.get(two!.id).names).toEqual([]);
       expect(await codeOf(store.remove(one!.id, noUse))).toBe("image_in_use");
-      expect(await store.remove("one:extra", noUse)).toEqual({ untagged: ["one:extra"], deleted: [], freed: 0 });
-      expect(await store.remove("two", noUse)).toEqual({ untagged: ["two:latest"], deleted: [], freed: 0 });
+      expect(await store.remove("one:extra", noUse)).toEqual({
+        untagged: ["one:extra"],
+        untaggedFrom: [one!.id],
+        deleted: [],
+        freed: 0,
+      });
+      expect(await store.remove("two", noUse)).toEqual({
+        untagged: ["two:latest"],
+        untaggedFrom: [one!.id],
+        deleted: [],
+        freed: 0,
+      });
       expect(store.remove("one", { inUse: new Set([one!.id]) })).rejects.toThrow(ImageInUse);
       const gone = await store.remove(two!.id, noUse);
       expect(gone).toMatchObject({ untagged: [], deleted: [two!.id, two!.config.rootfs.diff_ids[1]!] });
       expect(await store.remove("one", { force: true, inUse: new Set([one!.id]) })).toEqual({
         untagged: ["one:latest"],
+        untaggedFrom: [one!.id],
         deleted: [],
         freed: 0,
       });

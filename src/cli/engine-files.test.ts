@@ -144,6 +144,15 @@ describe("engine.toml", () => {
   }
 });
 
+test("docs/configuration.md has every setting, marked where a reload is enough", () => {
+  const document = readFileSync(`${repository}/docs/configuration.md`, "utf8").split("## Docker's daemon.json")[0] ?? "";
+  for (const name of names) {
+    const cells = document.split("\n").flatMap((row) => (row.startsWith("| ") ? (row.split(" | ")[0] ?? []) : []));
+    const cell = cells.find((one) => new RegExp(`[\x60[]${name}[\x60\\]. ]`).test(one));
+    expect([name, cell?.includes("*")]).toEqual([name, keys[name].when === "reload"]);
+  }
+});
+
 describe("daemon.json", () => {
   test("the keys are those of dockerd's configuration", () => {
     const known = readFileSync(`${repository}/scripts/dockerd-keys.txt`, "utf8").trim().split("\n");

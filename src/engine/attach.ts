@@ -39,7 +39,7 @@ export const attachOptions = (client: ClientStreams, lossless: boolean): AttachO
   onDropped: (bytes) =>
     client.output(
       "stderr",
-      new TextEncoder().encode(`\r\nonggi: ${bytes} bytes of output skipped, too slow to follow; see onggi logs\r\n`),
+      new TextEncoder().encode(`\r\nonggi: ${bytes} bytes of output skipped, too slow to follow; the log has it\r\n`),
     ),
 });
 

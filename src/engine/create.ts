@@ -128,6 +128,10 @@ function byId(context: Context, request: ContainerRequest): ContainerRequest {
   return { ...request, ...(network === undefined ? {} : { network }), ...(pid === undefined ? {} : { pid }) };
 }
 
+/** A container has its image's labels from the time it is made on, where it says nothing else. */
+const withLabels = (request: ContainerRequest, ofImage: Readonly<Record<string, string>> | null | undefined): ContainerRequest =>
+  ofImage && Object.keys(ofImage).length > 0 ? { ...request, labels: { ...ofImage, ...request.labels } } : request;
+
 /** What a fork is made of in place of the image that is asked for: a snapshot's id, and its files. */
 export interface Origin {
   readonly snapshot: string;
@@ -163,7 +167,7 @@ export function draft(
     id,
     name: chooseName(context, request.name, beside),
     createdNs: nowNs().toString(),
-    request: withoutContents(byId(context, request)),
+    request: withLabels(withoutContents(byId(context, request)), image?.config.config.Labels),
     imageId: image?.id ?? "",
     ...(origin ? { snapshot: origin.snapshot } : {}),
     args: commandOf(request, image),

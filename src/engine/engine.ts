@@ -3,6 +3,7 @@ import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { parseMoment, rfc3339 } from "../lib/time.ts";
 import { explain, explainJson } from "../plan/print.ts";
+import { type LimitsThere, limitsThere } from "../runtime/cgroups/index.ts";
 import { close } from "../sys/index.ts";
 import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, attachNextRun, type ClientStreams, type Size } from "./attach.ts";
@@ -399,6 +400,11 @@ export class Engine {
 
   diskUsage(): DiskUsage {
     return diskUsage(this.context);
+  }
+
+  /** Which limits this host can set at all. */
+  limits(): LimitsThere {
+    return limitsThere();
   }
 
   listRuntimes(): Promise<RuntimeInfo[]> {

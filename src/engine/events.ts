@@ -98,17 +98,20 @@ export function checkEventQuery({ since, until, filters }: EventQuery): void {
   }
 }
 
-/** Values of one key are alternatives, keys add up. */
+/** "reg:5000/app:1" -> "reg:5000/app". */
+const withoutTag = (name: string): string => name.replace(/:[^/:]*$/, "");
+
+/** Values of one key are alternatives, keys and labels add up. */
 function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) => boolean {
   const tests: Record<string, (event: EngineEvent, value: string) => boolean> = {
     type: (event, value) => event.type === value,
     // "exec_start: true" and "health_status: healthy" are found by what stands before the colon, too
     event: ({ action }, value) => action === value || action.replace(/: .*$/s, "") === value,
     container: (event, value) => event.type === "container" && (event.id.startsWith(value) || event.attributes.name === value),
-    image: (event, value) =>
-      (event.type === "image" ? event.id.startsWith(value) : false) ||
-      event.attributes.image === value ||
-      event.attributes.name === value,
+    image: ({ type, id, attributes }, value) => {
+      const name = (type === "image" ? attributes.name : attributes.image) ?? "";
+      return [id, name, withoutTag(id), withoutTag(name)].includes(value);
+    },
     volume: (event, value) => event.type === "volume" && event.id === value,
     network: (event, value) => event.type === "network" && (event.id.startsWith(value) || event.attributes.name === value),
     daemon: (event, value) => event.type === "daemon" && (event.id === value || event.attributes.name === value),
@@ -122,5 +125,9 @@ function eventFilter(filters: Record<string, string[]>): (event: EngineEvent) =>
     if (!lookUp(tests, key))
       throw new OnggiError("invalid_filter", `no such filter: ${key}; one of ${Object.keys(tests).join(", ")}`);
   }
-  return (event) => Object.entries(filters).every(([key, values]) => values.some((value) => tests[key]?.(event, value)));
+  return (event) =>
+    Object.entries(filters).every(([key, values]) => {
+      const fits = (value: string): boolean => tests[key]?.(event, value) ?? false;
+      return key === "label" ? values.every(fits) : values.some(fits);
+    });
 }

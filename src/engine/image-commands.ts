@@ -1,9 +1,11 @@
 /** `images` and its like: what clients do with images. */
 import { type BootstrapOptions, bootstrap } from "../images/index.ts";
 import type { CheckRequest, Image, Progress } from "../images/types.ts";
+import { familiarName, parseReference } from "../oci/reference.ts";
 import { type Context, imagesInUse } from "./context.ts";
 import { inspectDistribution } from "./distribution.ts";
 import { collectImages } from "./gc.ts";
+import { tellOfImage } from "./image-events.ts";
 import { historyOf, imageTrees } from "./image-layers.ts";
 import { imageMounts, mountImage, unmountImage } from "./image-mounts.ts";
 import { removeImage } from "./image-removal.ts";
@@ -27,6 +29,11 @@ function check(context: Context, request: Omit<CheckRequest, "inUse">): Promise<
 export const imagesOf = (context: Context) => ({
   store: context.images,
   remove: (reference: string, force: boolean, platform?: string) => removeImage(context, reference, force, platform),
+  /** Gives an image a name more. */
+  tag: (reference: string, name: string): void => {
+    context.images.tag(reference, name);
+    tellOfImage(context, "tag", context.images.get(reference).id, familiarName(parseReference(name)));
+  },
   list: (filters: Filters) => listImages(context.images, filters),
   history: (reference: string, platform?: string) => historyOf(context.images, reference, platform),
   trees: (reference: string | undefined) => imageTrees(context.images, reference),
@@ -50,6 +57,5 @@ export const imagesOf = (context: Context) => ({
   /** Asks a registry whether it takes credentials. */
   login: (request: LoginRequest, signal: AbortSignal) => login(context, request, signal),
   /** To be called when an image has come in. */
-  arrived: ({ id, names }: Image, how: "import" | "load" | "tag") =>
-    context.events.emit("image", how, id, { name: names[0] ?? "" }),
+  arrived: ({ id, names }: Image, how: "import" | "load") => tellOfImage(context, how, id, names[0] ?? id),
 });

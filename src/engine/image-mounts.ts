@@ -26,6 +26,7 @@ import {
   umount,
 } from "../sys/index.ts";
 import type { Context } from "./context.ts";
+import { tellOfImage } from "./image-events.ts";
 import type { ImageMount } from "./mount-table.ts";
 import type { MountedPath } from "./types.ts";
 
@@ -128,7 +129,7 @@ export function mountImage(context: Context, request: { image: string; platform?
   } finally {
     close(fd);
   }
-  context.events.emit("image", "mount", image.id, { name: image.names[0] ?? "", path });
+  tellOfImage(context, "mount", image.id, image.names[0] ?? image.id, { more: { path } });
   return shown(context, mount);
 }
 
@@ -184,7 +185,7 @@ export function unmountImage(context: Context, reference: string | null, force: 
       throw new OnggiError("mount_busy", `${path} is in use; end what uses it, or use --force`);
     }
     forget(context, mount);
-    context.events.emit("image", "unmount", mount.imageId, { name: told.names[0] ?? "", path });
+    tellOfImage(context, "unmount", mount.imageId, told.names[0] ?? mount.imageId, { more: { path } });
     return told;
   });
 }

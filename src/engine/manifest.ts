@@ -5,6 +5,7 @@ import type { ListMember, ManifestList, Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
+import { tellOfTransfer } from "./image-events.ts";
 import type {
   ManifestAnnotateRequest,
   ManifestCreateRequest,
@@ -39,11 +40,11 @@ async function push(
   request: ManifestPushRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PushedManifest> {
-  const { images, events } = context;
+  const { images } = context;
   const name = familiarName(parseReference(request.list));
   const options = { ...optionsOf(context, request, signal), progress, purge: request.purge ?? false };
   const { digest, mediaType, size, members } = await images.lists.push(request.list, options);
-  events.emit("image", "push", name, { name });
+  tellOfTransfer(context, "push", name);
   return {
     name,
     digest,

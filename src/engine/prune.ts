@@ -41,7 +41,7 @@ export async function pruneImages(
   }
 }
 
-const NOTHING: RemovedImages = { untagged: [], deleted: [], freed: 0 };
+const NOTHING: RemovedImages = { untagged: [], untaggedFrom: [], deleted: [], freed: 0 };
 
 const unlessGone = (error: unknown): RemovedImages => {
   if (error instanceof ImageNotFound) return NOTHING;

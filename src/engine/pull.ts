@@ -3,14 +3,17 @@ import type { Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { familiarName, parseReference } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
+import { tellOfTransfer } from "./image-events.ts";
 import type { PulledName, PullRequest } from "./types.ts";
 
 /** Brings one image, or all a repository has tags for. Throws what ImageStore.pull and Policy throw, "reference_invalid". */
 export async function pullImages(
-  { images, events, registries, policy, configuration: { downloads } }: Context,
+  context: Context,
   { image: name, allTags, platform, auths = {} }: PullRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PulledName[]> {
+  const { images, registries, policy } = context;
+  const { downloads } = context.configuration;
   const reference = parseReference(name);
   const authOf = (host: string) => auths[host];
   policy.check(reference);
@@ -29,7 +32,7 @@ export async function pullImages(
       ...(downloads === undefined ? {} : { atOnce: downloads }),
     };
     const { image, digest, upToDate, source } = await images.pull(text, options);
-    events.emit("image", "pull", text, { name: text });
+    tellOfTransfer(context, "pull", text);
     pulled.push({ name: text, digest, id: image.id, upToDate, source });
   }
   return pulled;

@@ -3,21 +3,24 @@ import type { Progress } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { canonicalName, familiarName, parseReference } from "../oci/reference.ts";
 import type { Context } from "./context.ts";
+import { tellOfTransfer } from "./image-events.ts";
 import type { LoginRequest, PushedName, PushRequest } from "./types.ts";
 
 /** Sends one name, or all the names of a repository. Throws what ImageStore.push throws, "reference_invalid", "image_not_found". */
 export async function pushImages(
-  { images, events, registries, configuration: { uploads } }: Context,
+  context: Context,
   { image: name, allTags, platform, auths = {} }: PushRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: Progress },
 ): Promise<PushedName[]> {
+  const { images, registries } = context;
+  const { uploads } = context.configuration;
   const pushed: PushedName[] = [];
   for (const text of allTags ? namesOf(images.list(), name) : [familiarName(parseReference(name))]) {
     const atOnce = uploads === undefined ? {} : { atOnce: uploads };
     const asked = { signal, progress, ...atOnce, ...(platform === undefined ? {} : { platform }) };
     const options = { registries, authOf: (domain: string) => auths[domain], ...asked };
     const { digest, size } = await images.push(text, options);
-    events.emit("image", "push", text, { name: text });
+    tellOfTransfer(context, "push", text);
     pushed.push({ name: text, digest, size });
   }
   return pushed;

@@ -113,7 +113,7 @@ test("whatever changes one after another, a catalog says what one that reads eve
         else if (made.kind === "untag") {
           const { id } = image(made.number).record;
           const gone = made.names.map((text) => `docker.io/library/${text}`);
-          catalog.changed(database.removeNames(id, gone, made.digests ? ["docker.io/library/many"] : []));
+          catalog.changed(database.removeNames(id, gone, made.digests ? database.repositoryDigests(id) : []));
         } else if (made.kind === "forget") catalog.changed(database.removeDocument(digest(`document ${made.number}`)));
         else {
           const { record, platform } = image(made.number);

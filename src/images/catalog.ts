@@ -109,15 +109,16 @@ export class Catalog {
     throw new OtherPlatform(reference, platformText(platform), there, !name && !reference.includes("@"));
   }
 
-  /** As `find`, with all the images of a name; at least one. */
-  findAll(reference: string): { found: readonly Known[]; name: string | null } {
+  /** As `find`, with all the images of a name; at least one. `digest`: what a repository calls it by, where that was asked for. */
+  findAll(reference: string): { found: readonly Known[]; name: string | null; digest: RepositoryDigest | null } {
     const byId = this.#images.get(isDigest(`sha256:${reference}`) ? `sha256:${reference}` : reference);
-    if (byId) return { found: [byId], name: null };
+    if (byId) return { found: [byId], name: null, digest: null };
     try {
       const asked = parseReference(reference);
       const canonical = canonicalName({ ...asked, tag: asked.digest ? null : asked.tag });
       const found = this.named(canonical);
-      if (found.length > 0) return { found, name: asked.digest ? null : canonical };
+      const digest = asked.digest ? { repository: `${asked.domain}/${asked.path}`, digest: asked.digest } : null;
+      if (found.length > 0) return { found, name: digest ? null : canonical, digest };
     } catch (error) {
       if (!(error instanceof OnggiError)) throw error;
     }
@@ -126,7 +127,7 @@ export class Catalog {
       const matches = this.#database.idsWith(`sha256:${prefix}`);
       if (matches.length > 1) throw new ImageAmbiguous(reference, matches);
       const known = this.#images.get(matches[0] ?? "");
-      if (known) return { found: [known], name: null };
+      if (known) return { found: [known], name: null, digest: null };
     }
     throw new ImageNotFound(reference);
   }

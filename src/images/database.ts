@@ -322,11 +322,11 @@ export class ImageDatabase {
   }
 
   /** With the names, what `repositories` call the image. */
-  removeNames(image: string, names: readonly string[], repositories: readonly string[] = []): string[] {
+  removeNames(image: string, names: readonly string[], digests: readonly RepositoryDigest[] = []): string[] {
     this.#transaction("removing a name", () => {
       for (const name of names) this.#db.query("DELETE FROM names WHERE name = ? AND image = ?").run(name, image);
-      for (const repository of repositories)
-        this.#db.query("DELETE FROM repository_digests WHERE repository = ? AND image = ?").run(repository, image);
+      const gone = this.#db.query("DELETE FROM repository_digests WHERE repository = ? AND digest = ? AND image = ?");
+      for (const { repository, digest } of digests) gone.run(repository, digest, image);
     });
     return [image];
   }

@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import { parsePlatform } from "../oci/platform.ts";
 import { familiar, type Known } from "./catalog.ts";
+import type { RepositoryDigest } from "./database.ts";
 import { discard, discardDerived } from "./discard.ts";
 import { ImageInUse } from "./errors.ts";
 import type { Rooms } from "./rooms.ts";
@@ -21,8 +22,9 @@ export async function removeImages(
   const platform = options.platform === undefined ? null : parsePlatform(options.platform);
   const { known, name } = store.catalog.find(reference, platform);
   const found = platform ? [known] : store.catalog.findAll(reference).found;
-  const steps = found.map((each) => removalOf(each, name, reference, options, listed(each.record.id)));
-  const untagged = new Set<string>();
+  const { digest } = store.catalog.findAll(reference);
+  const steps = found.map((each) => removalOf(each, { name, digest }, reference, options, listed(each.record.id)));
+  const untagged = new Map<string, string>();
   const deleted: string[] = [];
   let freed = 0;
   // To delete a large file takes the kernel long: it loses its name at once, and goes on a thread of the pool. What a killed process
@@ -33,19 +35,18 @@ export async function removeImages(
     fs.renameSync(path, temporary);
     aside.push(temporary);
   };
-  for (const { known, names, last } of steps) {
-    const lost = lostRepositories(known, names);
-    const digests = known.repositoryDigests.filter(({ repository }) => last || lost.includes(repository));
-    for (const each of names) untagged.add(familiar(each));
-    for (const { repository, digest } of digests) untagged.add(familiar(`${repository}@${digest}`));
+  for (const { known, names, digests, last } of steps) {
+    const { id } = known.record;
+    for (const each of names) untagged.set(familiar(each), id);
+    for (const { repository, digest } of digests) untagged.set(familiar(`${repository}@${digest}`), id);
     if (last) {
       const gone = deleteImage(store, known, putAside);
       deleted.push(...gone.deleted);
       freed += gone.freed;
-    } else store.catalog.changed(store.database.removeNames(known.record.id, names, lost));
+    } else store.catalog.changed(store.database.removeNames(id, names, digests));
   }
   await Promise.allSettled(aside.map((path) => fs.promises.rm(path, { force: true })));
-  return { untagged: [...untagged], deleted, freed };
+  return { untagged: [...untagged.keys()], untaggedFrom: [...untagged.values()], deleted, freed };
 }
 
 /** The repository of a canonical name. */
@@ -61,33 +62,48 @@ interface Removal {
   readonly known: Known;
   /** Canonical names that go. */
   readonly names: readonly string[];
+  /** What repositories call it by, and go. */
+  readonly digests: readonly RepositoryDigest[];
   /** The image goes with them. */
   readonly last: boolean;
 }
 
-/** What removing an image means that was found by `name`, or by its id or digest where that is null. Throws ImageInUse. */
+/** How an image was found: by a name, by what a repository calls it by, or, where both are null, by its id. */
+interface FoundBy {
+  readonly name: string | null;
+  readonly digest: RepositoryDigest | null;
+}
+
+/** What removing an image means. Throws ImageInUse. */
 const removalOf = (
   known: Known,
-  name: string | null,
+  { name, digest }: FoundBy,
   reference: string,
   { force, inUse }: RemoveOptions,
   listed: boolean,
 ): Removal => {
   const { id } = known.record;
-  if (name === null && known.names.length > 1 && !force) {
+  const byId = name === null && digest === null;
+  if (byId && known.names.length > 1 && !force) {
     throw new ImageInUse(
       `image ${id} has several names (${known.names.map(familiar).join(", ")}); remove them one by one, or with force`,
     );
   }
-  const names = name === null ? known.names : [name];
-  const last = known.names.every((each) => names.includes(each));
+  const names = byId ? known.names : name === null ? [] : [name];
+  const lost = lostRepositories(known, names);
+  const isGone = (each: RepositoryDigest): boolean =>
+    byId || (digest ? each.repository === digest.repository && each.digest === digest.digest : lost.includes(each.repository));
+  const namesLast = known.names.every((each) => names.includes(each));
+  // a digest that a repository calls it by keeps an image like a name, where somebody takes away another digest
+  const last = namesLast && (digest === null || known.repositoryDigests.every(isGone));
   const used = inUse.has(id) || listed;
   if (last && used && !force) {
     const who = inUse.has(id) ? "container or mount" : "manifest list";
     throw new ImageInUse(`image ${reference} is needed by a ${who}; remove that first`);
   }
   // A container's image stays, without a name, until the container is gone.
-  return { known, names, last: last && !used };
+  const goes = last && !used;
+  return { known, names, digests: known.repositoryDigests.filter((each) => goes || isGone(each)), last: goes };
 };
 
 /** Deletes an image with all its names; returns the digests and bytes that went with it. */

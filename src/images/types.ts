@@ -127,6 +127,8 @@ export interface RemoveOptions {
 export interface RemovedImages {
   /** Names; those by digest go with a repository's last one. */
   untagged: string[];
+  /** Whose these were: ids of images, in the same order. */
+  untaggedFrom: string[];
   /** Ids of images, and diffIDs of layers that went with them. */
   deleted: string[];
   /** Bytes of all the files that went. */

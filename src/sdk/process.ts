@@ -6,6 +6,9 @@ import { Output } from "./output.ts";
 /** What a process is written to: text, bytes, or either as they come. */
 export type InputData = string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array>;
 
+/** How long a process that is left is waited for, in milliseconds. */
+const LEAVE_MS = 2000;
+
 const encoder = new TextEncoder();
 
 /** The standard input of a process. */
@@ -169,8 +172,14 @@ export async function openProcess(call: ProcessCall): Promise<Process> {
   // outputs end first: one that is full must not hold the end of the process back
   const leave = (failure?: { readonly error: unknown }): void => {
     end(failure);
-    if (input) call.abort(input);
-    else cut.abort(failure?.error);
+    if (!input) {
+      cut.abort(failure?.error);
+      return;
+    }
+    call.abort(input);
+    // one that is frozen does not end: its caller must not wait for that
+    const timer = setTimeout(() => cut.abort(new OnggiError("connection_lost", "the process did not end in time")), LEAVE_MS);
+    exited.catch(() => {}).finally(() => clearTimeout(timer));
   };
   const aborted = (): void => leave({ error: signal?.reason });
   signal?.addEventListener("abort", aborted, { once: true });

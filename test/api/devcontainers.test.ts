@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CommandLine } from "../kit/command.ts";
-import { dockerClients } from "../kit/docker-api.ts";
+import { composeVariables, dockerClients } from "../kit/docker-api.ts";
 import { type Engine, repository, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 
@@ -19,6 +19,7 @@ beforeAll(async () => {
   await engine.ok(["start", "-a", id]);
   await engine.ok(["commit", id, "onggi-test/dev:1"]);
   await engine.ok(["rm", id]);
+  writeDocker();
   cli = new CommandLine(["node", join(repository, "node_modules/@devcontainers/cli/devcontainer.js")], {
     env: { DOCKER_HOST: `unix://${engine.run}/docker.sock`, DOCKER_CONFIG: `${engine.base}/docker-config`, HOME: engine.base },
     timeout: 60_000,
@@ -42,7 +43,17 @@ interface Outcome {
   readonly remoteWorkspaceFolder: string;
 }
 
-const words = (verb: string, directory: string): string[] => [verb, "--docker-path", docker!, "--workspace-folder", directory];
+/**
+ * The CLI hears of a container's start by a `docker events` of its own, and does not wait for that to listen before it runs `docker run`:
+ * on a busy machine the container starts sooner, and the CLI waits for ever, whatever the engine. So here `run` is held back.
+ */
+function writeDocker(): void {
+  writeFileSync(join(engine.base, "docker"), `#!/bin/sh\n[ "$1" != run ] || sleep 1\nexec ${docker} "$@"\n`, { mode: 0o755 });
+}
+
+const words = (verb: string, directory: string): string[] => [
+  ...[verb, "--docker-path", join(engine.base, "docker"), "--workspace-folder", directory],
+];
 const up = async (directory: string, more: readonly string[] = []): Promise<Outcome> =>
   JSON.parse(await cli.ok([...words("up", directory), ...more])) as Outcome;
 const exec = (directory: string, ...command: string[]): Promise<string> => cli.ok([...words("exec", directory), ...command]);
@@ -99,6 +110,28 @@ test.skipIf(docker === undefined)(
   },
   120_000,
 );
+
+const PROJECT = `
+services:
+  app: {image: "onggi-test/dev:1", command: sleep 1000, init: true, volumes: ["..:/workspace"], stop_grace_period: 0s}
+  db: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
+`;
+
+test("a service of a compose project", async () => {
+  const variables = composeVariables(engine);
+  if (!variables) return;
+  const directory = workspace("project", {
+    ...{ dockerComposeFile: "compose.yaml", service: "app", workspaceFolder: "/workspace", remoteUser: "dev" },
+    ...{ updateRemoteUserUID: false, postCreateCommand: "id -un > /tmp/who", shutdownAction: "stopCompose" },
+  });
+  writeFileSync(join(directory, ".devcontainer/compose.yaml"), PROJECT);
+  const env = { ...variables, HOME: engine.base };
+  const started = JSON.parse(await cli.ok(words("up", directory), { env }));
+  expect(started).toMatchObject({ outcome: "success", remoteUser: "dev", composeProjectName: "project_devcontainer" });
+  const script = "cat /tmp/who source; nslookup db > /dev/null && echo found";
+  expect(await cli.ok([...words("exec", directory), "sh", "-c", script], { env })).toBe("dev\nof the workspace\nfound");
+  expect((await engine.ok(["ps", "-q"])).split("\n").length).toBeGreaterThanOrEqual(2);
+}, 120_000);
 
 test("what was mounted is the host's", async () => {
   expect(readFileSync(join(engine.base, "image/source"), "utf8")).toBe("of the workspace\n");

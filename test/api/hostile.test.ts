@@ -1,10 +1,12 @@
 /** Wrong requests to every operation, of things that are there: refused with 4xx in Docker's form, and the engine lives on. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createConnection } from "node:net";
 import type { Operation, Tag } from "../../src/api/docker/operation.ts";
 import { operations } from "../../src/api/docker/operations.ts";
 import { askDocker } from "../kit/docker-api.ts";
 import { type Engine, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
+import { residentBytes } from "../kit/leaks.ts";
 
 let engine: Engine;
 /** What operations of a group find under their name. */
@@ -72,6 +74,56 @@ test("a body of 20 MB", async () => {
   const body = new TextEncoder().encode(JSON.stringify({ Name: "x".repeat(20_000_000) }));
   expect(await accepted(withBody.map((operation) => ({ operation, path: targetOf(operation), body })))).toEqual([]);
 }, 120_000);
+
+/** The status line's number for a request whose body is a hundred megabytes of zeros, sent for as long as it is taken. */
+function sendMuch(method: string, path: string): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const socket = createConnection({ path: `${engine.run}/docker.sock` });
+  const piece = Buffer.alloc(1_000_000);
+  let left = 100;
+  const go = (): void => {
+    while (left > 0 && !socket.destroyed) {
+      left--;
+      if (!socket.write(piece)) return;
+    }
+  };
+  let text = "";
+  socket.on("drain", go);
+  socket.on("data", (chunk) => {
+    text += chunk.toString("latin1");
+    const [, status] = /^HTTP\/1\.1 (\d{3}) .*\r\n/.exec(text) ?? [];
+    if (status === undefined) return;
+    resolve(Number(status));
+    socket.destroy();
+  });
+  socket.on("error", reject);
+  socket.on("close", () => reject(new Error(`${method} ${path}: closed without an answer`)));
+  socket.write(`${method} ${path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n`);
+  go();
+  return promise;
+}
+
+test("a body of 100 MB, for every operation", async () => {
+  // of nothing that is there, and without prunes: what takes no body would do what it is asked for
+  const before = residentBytes(await engine.pid());
+  for (const operation of operations.filter(({ id }) => id !== "SystemEvents" && !id.endsWith("Prune"))) {
+    const status = await sendMuch(operation.method, targetOf(operation, "nothing"));
+    const known = status < 500 || status in operation.answers;
+    expect([operation.id, known && status !== 201, status]).toEqual([operation.id, true, status]);
+  }
+  expect(residentBytes(await engine.pid()) - before).toBeLessThan(300e6);
+}, 120_000);
+
+test("fields that nobody knows change nothing", async () => {
+  const more = JSON.stringify({ Unknown: { a: [1, null] }, "": 1, constructor: "x" });
+  for (const operation of withBody) {
+    const path = targetOf(operation, "nothing");
+    expect([operation.id, (await send(operation.method, path, more)).status]).toEqual([
+      operation.id,
+      (await send(operation.method, path, "{}")).status,
+    ]);
+  }
+}, 60_000);
 
 type Document = { readonly type?: string; readonly items?: Document; readonly properties?: Readonly<Record<string, Document>> };
 
@@ -151,6 +203,9 @@ test("an id that begins two", async () => {
       seen.add(first);
     }
   };
+  await shared("Image", (index) =>
+    engine.ok(["commit", "-m", String(index), there.Container!]).then((id) => id.replace("sha256:", "")),
+  );
   await shared("Container", () => engine.ok(["create", "busybox", "true"]));
   await shared("Network", (index) => engine.ok(["network", "create", "--internal", `twin${index}`]));
 }, 120_000);

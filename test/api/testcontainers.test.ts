@@ -1,7 +1,8 @@
 /** testcontainers for Node on docker.sock, without its reaper and with one. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { cpSync, mkdirSync, readFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { composeVariables } from "../kit/docker-api.ts";
 import { type Engine, eventually, repository, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox, cached, sh } from "../kit/images.ts";
 import { nodeScript, nodeTests } from "../kit/node.ts";
@@ -25,6 +26,33 @@ const environment = (more: Readonly<Record<string, string>>): Record<string, str
 
 test("the library", async () => {
   const { stdout, stderr, code } = await nodeTests(suite("library.ts"), environment({ TESTCONTAINERS_RYUK_DISABLED: "true" }));
+  expect(code === 0 ? "" : stdout + stderr).toBe("");
+  expect(await engine.ok(["ps", "-aq"])).toBe("");
+}, 180_000);
+
+const PROJECT = `
+services:
+  db:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    healthcheck: {test: ["CMD", "true"], interval: 1s, start_period: 1s, start_interval: 100ms}
+  web:
+    image: busybox
+    command: sh -c 'mkdir /www; echo $$GREETING > /www/index.html; exec httpd -f -p 80 -h /www'
+    environment: [GREETING]
+    ports: ["80"]
+    stop_grace_period: 0s
+`;
+
+test("compose projects", async () => {
+  const variables = composeVariables(engine);
+  if (!variables) return;
+  const project = join(engine.base, "project");
+  mkdirSync(project);
+  writeFileSync(join(project, "compose.yaml"), PROJECT);
+  const settings = { ...environment({ TESTCONTAINERS_RYUK_DISABLED: "true", PROJECT: project }), ...variables };
+  const { stdout, stderr, code } = await nodeTests(suite("compose.ts"), settings);
   expect(code === 0 ? "" : stdout + stderr).toBe("");
   expect(await engine.ok(["ps", "-aq"])).toBe("");
 }, 180_000);

@@ -164,6 +164,24 @@ test("reload: what can change does, what cannot waits, and Docker's clients hear
   ]);
 });
 
+test("a reload brings other defaults to new containers, and to them alone", async () => {
+  await engine.ok(["run", "-d", "--name", "old", "busybox", "sleep", "100"]);
+  const more = [
+    ...['log-driver = "local"', 'default-cgroupns-mode = "host"'],
+    ...['default-ipc-mode = "shareable"', 'seccomp-profile = "unconfined"', "max-concurrent-downloads = 1"],
+  ];
+  writeFileSync(file, settings(more.join("\n")).replace('max-file = "2"', 'max-file = "3"'));
+  expect(await engine.ok(["engine", "reload"])).toStartWith("changed: ");
+  await engine.ok(["run", "-d", "--name", "new", "busybox", "sleep", "100"]);
+  const hostOf = async (name: string) => ((await engine.inspect(name)) as never as { HostConfig: object }).HostConfig;
+  const wanted = { LogConfig: { Type: "local", Config: { "max-size": "1m", "max-file": "3" } }, IpcMode: "shareable" };
+  expect(await hostOf("new")).toMatchObject({ ...wanted, CgroupnsMode: "host" });
+  expect(await hostOf("old")).toMatchObject({ LogConfig: { Type: "json-file" }, IpcMode: "private", CgroupnsMode: "private" });
+  expect((await engine.ok(["exec", "new", "grep", "Seccomp:", "/proc/self/status"])).trim()).toBe("Seccomp:\t0");
+  expect((await engine.ok(["exec", "old", "grep", "Seccomp:", "/proc/self/status"])).trim()).toBe("Seccomp:\t2");
+  await engine.ok(["rm", "-f", "old", "new"]);
+}, 30_000);
+
 test("a file that is wrong changes nothing, and is said", async () => {
   for (const [more, message] of [
     ["dns = 3", `${file}: line`],

@@ -1,5 +1,6 @@
 /** Clients of docker.sock: Docker's command line in the versions that there are, and single requests. */
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync } from "node:fs";
+import { dirname } from "node:path";
 import { CommandLine } from "./command.ts";
 import type { Engine } from "./engine.ts";
 import { skipLoudly } from "./skip.ts";
@@ -18,6 +19,21 @@ export const dockerFor = (client: string, engine: Engine): CommandLine =>
   new CommandLine([client], {
     env: { DOCKER_HOST: `unix://${engine.run}/docker.sock`, DOCKER_CONFIG: `${engine.base}/docker-config` },
   });
+
+/** Variables with which `docker` is the newer command line, knows `docker compose`, and is led to an engine; null where there is none. */
+export function composeVariables(engine: Engine): Record<string, string> | null {
+  const compose = toolPath("docker-compose");
+  const docker = toolPath("docker");
+  if (!compose || !docker) return null;
+  const config = `${engine.base}/docker-config`;
+  mkdirSync(`${config}/cli-plugins`, { recursive: true });
+  symlinkSync(compose, `${config}/cli-plugins/docker-compose`);
+  return {
+    DOCKER_HOST: `unix://${engine.run}/docker.sock`,
+    DOCKER_CONFIG: config,
+    PATH: `${dirname(docker)}:${process.env.PATH}`,
+  };
+}
 
 export interface DockerAnswer<T> {
   readonly status: number;

@@ -107,6 +107,10 @@ export function descriptors(pid: number): Map<string, number> {
   return counts;
 }
 
+/** Resident bytes of a process (VmRSS). */
+export const residentBytes = (pid: number): number =>
+  Number(/^VmRSS:\s+(\d+) kB$/m.exec(textOf(`/proc/${pid}/status`))?.[1]) * 1024;
+
 export const descriptorCount = (pid: number): number => descriptorTargets(pid).length;
 
 /** Lines of any process's mountinfo that name a path below `base`, each once. */

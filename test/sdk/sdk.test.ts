@@ -108,6 +108,11 @@ describe("commands", () => {
     {
       await using _ = await jar.spawn(["sleep", "4712"]);
     }
+    await using frozen = await run("sleep inf");
+    const held = await frozen.spawn(["sleep", "inf"]);
+    await frozen.pause();
+    await held[Symbol.asyncDispose]();
+    await frozen.unpause();
     await eventually("both are gone", async () => !/sleep 471/.test(await psOf(jar)));
   });
 

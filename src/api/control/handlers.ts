@@ -199,7 +199,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
     imageInspect: async ({ request }) => engine.images.store.get(request.image, request.platform),
     imageRemove: async ({ request }) => engine.images.remove(request.image, !!request.force, request.platform),
     imageTag: async ({ request }) => {
-      engine.images.store.tag(request.image, request.name);
+      engine.images.tag(request.image, request.name);
       return {};
     },
     import: async (call) => {

@@ -78,8 +78,22 @@ const spoken: Readonly<Record<string, (message: string) => string>> = {
         /^cannot remove container (\S+): it is (\w+);.*$/s,
         'cannot remove container "$1": container is $2: stop the container before removing or force remove',
       ),
-  registry_unauthorized: (message) => message.replace('"onggi login"', '"docker login"'),
 };
+
+/** Commands that Docker's line has as well. */
+const SHARED = /\bonggi (?=(?:run|pull|login|import|load) )/g;
+
+const COMMANDS =
+  "attach|commit|compose|container|context|cp|create|engine|exec|export|image|images|inspect|kill|logs|manifest|network|node|port|ps|push|rm|rmi|save|snapshot|start|stop|system|tag|update|volume";
+
+/** From a mark to the next clause, with one of them in between. */
+const ADVICE = new RegExp(`[;.:,] (?:(?![;.:] ).)*?\\bonggi (?:${COMMANDS})\\b(?:(?!; ).)*`, "g");
+
+/**
+ * A message of the engine's without what it advises to do by a command of onggi's: who reads this has another one. A command that
+ * both have is called by the other's name; of the rest the clause goes that names it.
+ */
+export const withoutAdvice = (message: string): string => message.replaceAll(SHARED, "docker ").replaceAll(ADVICE, "");
 
 export interface Failure {
   readonly status: number;
@@ -94,7 +108,7 @@ export function failureOf(error: unknown): Failure {
   if (!(error instanceof OnggiError))
     return { status: 500, message: error instanceof Error ? error.message : String(error), unforeseen: true };
   const { code, message } = error;
-  return { status: statusOfCode(code) ?? 500, message: spoken[code]?.(message) ?? message, unforeseen: false };
+  return { status: statusOfCode(code) ?? 500, message: withoutAdvice(spoken[code]?.(message) ?? message), unforeseen: false };
 }
 
 export function failureAnswer({ status, message }: Pick<Failure, "status" | "message">): HttpAnswer {

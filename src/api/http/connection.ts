@@ -28,6 +28,9 @@ const LINGER_TIME = 5_000;
 /** Bytes of further requests that are kept while one is answered. */
 const MAX_AHEAD = 2 * MAX_HEAD;
 
+/** Bytes that are rather copied than sent by a call of their own. */
+const SMALL = 4096;
+
 const EMPTY = new Uint8Array(0);
 const encoder = new TextEncoder();
 
@@ -287,7 +290,12 @@ export class HttpConnection {
         await this.#outbox.sendParts(EMPTY, bytes);
         continue;
       }
-      this.#outbox.sendParts(encoder.encode(`${bytes.length.toString(16)}\r\n`), bytes);
+      const head = encoder.encode(`${bytes.length.toString(16)}\r\n`);
+      if (bytes.length <= SMALL) {
+        await this.#outbox.send(Buffer.concat([head, bytes, tail]));
+        continue;
+      }
+      this.#outbox.sendParts(head, bytes);
       await this.#outbox.send(tail);
     }
     if (chunked) await this.#outbox.send(encoder.encode("0\r\n\r\n"));

@@ -27,6 +27,31 @@ function securityOptions({ seccomp, noNewPrivileges }: Configuration["containers
   ];
 }
 
+/** Whether the host passes packets on from one interface to another. */
+function isForwarding(): boolean {
+  try {
+    return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
+  } catch {
+    return false;
+  }
+}
+
+/** What the host lacks, in Docker's words; null if nothing. */
+function warningsOf(limits: ReturnType<Engine["limits"]>, forwarding: boolean): string[] | null {
+  const missing: [boolean, string][] = [
+    [limits.memory, "No memory limit support"],
+    [limits.swap, "No swap limit support"],
+    [limits.cpuPeriod, "No cpu cfs period support"],
+    [limits.cpuQuota, "No cpu cfs quota support"],
+    [limits.cpuShares, "No cpu shares support"],
+    [limits.cpuset, "No cpuset support"],
+    [limits.pids, "No pids limit support"],
+    [forwarding, "IPv4 forwarding is disabled"],
+  ];
+  const warnings = missing.flatMap(([there, words]) => (there ? [] : [`WARNING: ${words}`]));
+  return warnings.length > 0 ? warnings : null;
+}
+
 /** PRETTY_NAME of os-release(5). */
 function operatingSystem(): string {
   try {
@@ -41,6 +66,8 @@ export async function dockerInfo(engine: Engine): Promise<Record<string, unknown
   const status = engine.status();
   const { containers, cgroup, features } = status;
   const { labels, debug, registries, networks, containers: defaults } = engine.configuration;
+  const limits = engine.limits();
+  const forwarding = isForwarding();
   const proxyOf = (name: string): string => withoutCredentials(registries.proxies?.[name] ?? process.env[name] ?? "");
   const runtimes = await engine.listRuntimes();
   return {
@@ -59,15 +86,15 @@ export async function dockerInfo(engine: Engine): Promise<Record<string, unknown
       Authorization: null,
       Log: ["cri", "journald", "json-file", "local", "none", "syslog"],
     },
-    MemoryLimit: true,
-    SwapLimit: true,
-    CpuCfsPeriod: true,
-    CpuCfsQuota: true,
-    CPUShares: true,
-    CPUSet: true,
-    PidsLimit: true,
-    OomKillDisable: cgroup !== "v2",
-    IPv4Forwarding: true,
+    MemoryLimit: limits.memory,
+    SwapLimit: limits.swap,
+    CpuCfsPeriod: limits.cpuPeriod,
+    CpuCfsQuota: limits.cpuQuota,
+    CPUShares: limits.cpuShares,
+    CPUSet: limits.cpuset,
+    PidsLimit: limits.pids,
+    OomKillDisable: limits.oomKillDisable,
+    IPv4Forwarding: forwarding,
     Debug: debug,
     NFd: 0,
     NGoroutines: 0,
@@ -107,6 +134,6 @@ export async function dockerInfo(engine: Engine): Promise<Record<string, unknown
     RuncCommit: { ID: "" },
     InitCommit: { ID: "" },
     SecurityOptions: securityOptions(defaults, features.userNamespaces ?? false),
-    Warnings: null,
+    Warnings: warningsOf(limits, forwarding),
   };
 }

@@ -29,6 +29,7 @@ import { V2Cgroups } from "./v2.ts";
 export { type CgroupHostFacts, type CgroupLayout, cgroupFacts, detectCgroups } from "./detect.ts";
 export { compileDeviceProgram } from "./devices.ts";
 export { statsForEvents } from "./events-shape.ts";
+export { type LimitsThere, limitsThere } from "./limits-there.ts";
 export { type OwnCgroup, ownCgroup } from "./paths.ts";
 export { cgroupPathOf, expandSlice, scopePath } from "./scopes.ts";
 export type { CgroupDriver, CgroupJoin, CgroupManager, CgroupStats, CreateOptions } from "./types.ts";

@@ -1,5 +1,4 @@
-import { messageOf } from "../../../lib/errors.ts";
-import { ApiError } from "../errors.ts";
+import { ApiError, failureOf } from "../errors.ts";
 import { operation } from "../operation.ts";
 import * as q from "../query.ts";
 
@@ -28,7 +27,7 @@ export const wait = operation({
         if (!status) return;
         yield `${JSON.stringify({ StatusCode: status.exitCode, Error: null })}\n`;
       } catch (error) {
-        yield `${JSON.stringify({ StatusCode: -1, Error: { Message: messageOf(error) } })}\n`;
+        yield `${JSON.stringify({ StatusCode: -1, Error: { Message: failureOf(error).message } })}\n`;
       }
     };
     return { status: 200, headers: { "Content-Type": "application/json" }, body: answer() };

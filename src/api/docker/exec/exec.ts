@@ -1,6 +1,5 @@
-import { messageOf } from "../../../lib/errors.ts";
 import { sizeOf } from "../containers/attach.ts";
-import { ApiError } from "../errors.ts";
+import { ApiError, failureOf } from "../errors.ts";
 import { empty, json, operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { flag, integer, list, object, text, words } from "../schema.ts";
@@ -87,7 +86,7 @@ export const execStart = operation({
         await engine.execs.start(path.id, client, { detach: false, size });
       } catch (error) {
         // the head has been sent: the client reads this, then asks for the exit code
-        await stream.write(framed(tty, "stdout", new TextEncoder().encode(`${messageOf(error)}\r\n`)));
+        await stream.write(framed(tty, "stdout", new TextEncoder().encode(`${failureOf(error).message}\r\n`)));
       }
     });
   },

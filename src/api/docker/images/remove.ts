@@ -20,18 +20,17 @@ export const tag = operation({
   run: ({ engine, path, query }) => {
     const name = nameOf(query.repo, query.tag);
     if (name === undefined) throw new ApiError(400, "invalid reference format: repo is missing");
-    engine.images.store.tag(path.name, name);
-    engine.images.arrived({ ...engine.images.store.get(path.name), names: [name] }, "tag");
+    engine.images.tag(path.name, name);
     return { status: 201 };
   },
 });
 
 const short = (id: string): string => id.replace(/^sha256:/, "").slice(0, 12);
 
-/** Whether a reference is one of the image's names, rather than its id or digest. */
+/** Whether a reference is one of the image's names, by tag or by digest, rather than its id. */
 function isName(image: Image, reference: string): boolean {
   try {
-    return image.names.includes(familiarName(parseReference(reference)));
+    return [...image.names, ...image.repoDigests].includes(familiarName(parseReference(reference)));
   } catch {
     return false;
   }

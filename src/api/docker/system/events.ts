@@ -3,15 +3,26 @@ import { operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { isAtLeast } from "../versions.ts";
 
+/** Lines that were made for one listener, for the next: many listen to the same events. */
+const made = { old: new WeakMap<EngineEvent, string>(), new: new WeakMap<EngineEvent, string>() };
+
 /** One line, as Docker names things; before 1.52 with the fields of the old form beside. */
-export function eventLine({ type, action, id, attributes, timeNano }: EngineEvent, version: string): string {
-  const old = isAtLeast(version, "1.52")
-    ? {}
-    : type === "container"
-      ? { status: action, id, from: attributes.image }
-      : type === "image"
-        ? { status: action, id }
-        : {};
+export function eventLine(event: EngineEvent, version: string): string {
+  const form = isAtLeast(version, "1.52") ? "new" : "old";
+  const line = made[form].get(event) ?? lineOf(event, form);
+  made[form].set(event, line);
+  return line;
+}
+
+function lineOf({ type, action, id, attributes, timeNano }: EngineEvent, form: keyof typeof made): string {
+  const old =
+    form === "new"
+      ? {}
+      : type === "container"
+        ? { status: action, id, from: attributes.image }
+        : type === "image"
+          ? { status: action, id }
+          : {};
   const known = JSON.stringify({
     ...old,
     Type: type,
