@@ -230,3 +230,16 @@ export interface FetchRequest extends RegistryRequest {
 export interface FetchedFile extends AttachedFile {
   path: string | null;
 }
+
+/** One statement of in-toto about an image. */
+export interface Attestation {
+  readonly descriptor: {
+    readonly mediaType: string;
+    readonly digest: string;
+    readonly size: number;
+    readonly annotations: Readonly<Record<string, string>>;
+  };
+  readonly predicateType: string;
+  /** As it was written, where it was asked for. */
+  readonly statement?: unknown;
+}

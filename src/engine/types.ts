@@ -32,11 +32,14 @@ export type {
   SecretRequest,
   Ulimit,
 } from "../runtime/request-types.ts";
+export type * from "./guest-types.ts";
 export type * from "./image-types.ts";
+export type * from "./settings-types.ts";
+export type * from "./snapshot-types.ts";
 
 import type { ImageConfig } from "../images/types.ts";
 import type { CniNetwork } from "../networks/cni/types.ts";
-import type { Bandwidth, Endpoint, InterfaceCounters, Network, Published } from "../networks/types.ts";
+import type { Endpoint, InterfaceCounters, Network, Published } from "../networks/types.ts";
 import type { ContainerRequest, HealthCheck, MountRequest, PortRequest } from "../runtime/request-types.ts";
 
 /** How strongly a container is isolated from the host. */
@@ -209,109 +212,11 @@ export interface Collection {
   reclaimed: number;
 }
 
-export interface SnapshotRequest {
-  container: string;
-  /** Absent: the container's, "@" and a number. */
-  name?: string;
-  lease?: string;
-}
-
-/** One snapshot as `snapshot ls` shows it. */
-export interface SnapshotInfo {
-  id: string;
-  name: string;
-  /** RFC 3339. */
-  created: string;
-  /** The container it is of, as it was called then. */
-  container: { id: string; name: string };
-  /** As that container's was asked for. */
-  image: string;
-  /** Of the image that its files are. */
-  imageId: string;
-  /** Bytes that it takes beside its container's image. */
-  size: number;
-  lease?: string;
-}
-
-export interface ForkRequest {
-  /** A container, else a snapshot. */
-  container: string;
-  /** 1 if absent, at most 1,000. */
-  count?: number;
-  /** Of one fork; of several the beginning: NAME-1, NAME-2. */
-  name?: string;
-  /** True if absent. */
-  start?: boolean;
-  lease?: string;
-}
-
-/** A lease as its holder is told of it. */
-export interface LeaseInfo {
-  id: string;
-  /** How long it outlives the engine, counted from the start of the next one. */
-  graceSeconds: number;
-  /** It was there already, with what had been made under it. */
-  resumed: boolean;
-}
-
-/** What went with a lease. */
-export interface LeaseEnd {
-  /** Ids. */
-  containers: string[];
-  networks: string[];
-  /** Names. */
-  volumes: string[];
-  /** Ids. */
-  snapshots: string[];
-  /** What could not be removed, and why. */
-  problems: string[];
-}
-
 /** One network as `network inspect` shows it. */
 export type NetworkInfo = AnyNetwork & {
   /** Those that run. */
   containers: { id: string; name: string; endpoint: Endpoint }[];
 };
-
-/** An interface of somebody else's sandbox, as CNI names it. */
-export interface GuestReference {
-  /** CNI_CONTAINERID */
-  readonly containerId: string;
-  /** CNI_IFNAME */
-  readonly interface: string;
-}
-
-/** What CNI's ADD asks for. */
-export interface GuestRequest extends GuestReference {
-  /** Path of the sandbox's network namespace. */
-  readonly netns: string;
-  /** Name or id of the network. */
-  readonly network: string;
-  /** The name of the CNI network configuration. */
-  readonly configuration: string;
-  /** The sandbox is found by it; absent: by its id, or the first 12 digits of a long one. */
-  readonly name?: string;
-  readonly aliases?: readonly string[];
-  readonly ipv4?: string;
-  readonly ipv6?: string;
-  readonly mac?: string;
-  readonly publish?: readonly PortRequest[];
-  readonly bandwidth?: Bandwidth;
-  /** Name servers for what is no name of ours; absent: the host's. */
-  readonly dns?: readonly string[];
-  /** False: no default route. Absent: one, unless the sandbox has one of somebody else's. */
-  readonly defaultRoute?: boolean;
-}
-
-/** What a sandbox has got of a network. */
-export interface GuestAttachment {
-  readonly network: Network;
-  readonly endpoint: Endpoint;
-  /** Where the sandbox's default routes lead, those of them that lead through this network. */
-  readonly defaultGateways: readonly string[];
-  /** Address of the name server in the sandbox's namespace; null where the network has no names. */
-  readonly nameserver: string | null;
-}
 
 /** An OCI runtime that containers can be made by. */
 export interface RuntimeInfo {
@@ -483,50 +388,4 @@ export interface PathStat {
   mtime: string;
   /** Where a link leads in the end, an absolute path; "" for what is none. */
   linkTarget: string;
-}
-
-/** One setting of an engine, by its name in engine.toml. */
-export interface EngineSetting {
-  name: string;
-  value: string;
-  /** "flag", "environment", "default", or a file. */
-  from: string;
-  /** In that file, counted from 1. */
-  line?: number;
-  /** A running engine takes another value when it reads its settings anew; else the next engine does. */
-  when: "reload" | "restart";
-}
-
-/** A setting that is written otherwise than it is in force. */
-export interface PendingSetting {
-  name: string;
-  /** What is written; null: nothing, or what is built in. */
-  value: string | null;
-  when: "reload" | "restart";
-}
-
-export interface SettingsReport {
-  settings: readonly EngineSetting[];
-  pending: readonly PendingSetting[];
-  /** Why what is written cannot be had; empty when all is well. */
-  problem: string;
-}
-
-/** What came of reading the settings anew: names of those that changed, and of those that the next engine will have. */
-export interface Reloaded {
-  changed: string[];
-  pending: string[];
-}
-
-/** One statement of in-toto about an image. */
-export interface Attestation {
-  readonly descriptor: {
-    readonly mediaType: string;
-    readonly digest: string;
-    readonly size: number;
-    readonly annotations: Readonly<Record<string, string>>;
-  };
-  readonly predicateType: string;
-  /** As it was written, where it was asked for. */
-  readonly statement?: unknown;
 }
