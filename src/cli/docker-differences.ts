@@ -158,11 +158,6 @@ export const differences: readonly Difference[] = [
     why: "where nobody can answer the question it is refused, which Docker takes for a no",
   },
   {
-    commands: ["compose *"],
-    flags: ["dry-run"],
-    why: "`compose config` shows what is meant; nothing is run for show",
-  },
-  {
     commands: ["compose bridge convert", "compose bridge transformations create", "compose bridge transformations list"],
     why: "that makes files for Kubernetes with images of Docker's",
   },

@@ -19,6 +19,8 @@ export interface Host {
   pull(image: string, options: { platform?: string | undefined; quiet?: boolean | undefined }): Promise<void>;
   /** A small file of the caller's. */
   readFile(path: string): Promise<string>;
+  /** Nothing is done: what would be made is not there. */
+  readonly isDryRun?: boolean;
   /** Aborted: nothing more is begun. */
   readonly signal: AbortSignal;
 }

@@ -51,6 +51,7 @@ async function ensureImage(host: Host, project: Project, service: Service, optio
     );
   await host.pull(image, { platform: service.platform, quiet: options.quiet });
   const id = await imageId(host, image, service.platform);
+  if (id === undefined && host.isDryRun) return image;
   if (id === undefined)
     throw new OnggiError("image_not_found", `service ${service.name}: there is no image ${image} after it was pulled`);
   return id;

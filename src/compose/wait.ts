@@ -38,6 +38,7 @@ export async function untilReady(
   wanted: Wanted,
   signal: AbortSignal = host.signal,
 ): Promise<void> {
+  if (host.isDryRun) return;
   for (let pause = FIRST; ; pause = Math.min(pause * 1.5, LONGEST)) {
     signal.throwIfAborted();
     const info = await host.call("inspect", { container });
@@ -52,6 +53,7 @@ const STEADY = 1000;
 /** Waits until a container that has been started is healthy, or without a health check has run for a moment. Throws as `untilReady`. */
 export async function untilSteady(host: Host, container: { id: string; name: string }, service: Service): Promise<void> {
   await untilAll(host, [container], "healthy or running");
+  if (host.isDryRun) return;
   const { health } = await host.call("inspect", { container: container.id });
   if (health !== null) return;
   const monitor = parseDuration(service.deploy?.update_config?.monitor ?? "");

@@ -219,3 +219,29 @@ test("an engine that is killed in the middle of up: what is there is told, and u
   await ok(cwd, "down", "-t", "1");
   expect(await engine.ok(["ps", "-aq"])).toBe("");
 }, 120_000);
+
+test("--dry-run tells all that would be done, and does nothing", async () => {
+  const cwd = project("dry", shop("dry"));
+  const names = async (): Promise<string> => (await engine.onggi(["ps", "-aq"])).stdout;
+  const before = await names();
+  const { code, stderr } = await compose(cwd, "--dry-run", "up");
+  expect(code).toBe(0);
+  for (const step of [
+    "Network dry_default  Created",
+    "Volume dry_data  Created",
+    "Container dry-db-1  Healthy",
+    "Container dry-web-1  Started",
+  ])
+    expect(stderr).toContain(` DRY-RUN MODE -  ${step}\n`);
+  expect(await names()).toBe(before);
+  expect((await engine.onggi(["network", "ls", "-q", "-f", "name=dry_default"])).stdout).toBe("");
+
+  await ok(cwd, "up", "-d");
+  const there = await names();
+  expect((await compose(cwd, "down", "-v", "--dry-run")).stderr).toContain(" DRY-RUN MODE -  Volume dry_data  Removed\n");
+  expect((await compose(cwd, "up", "-d", "--force-recreate", "--dry-run")).stderr).toContain("Container dry-web-1  Recreated\n");
+  expect(await names()).toBe(there);
+  const refused = await compose(cwd, "--dry-run", "exec", "web", "true");
+  expect([refused.code, refused.stderr]).toEqual([125, expect.stringContaining("cannot be told without doing it")]);
+  await ok(cwd, "down", "-v", "-t", "1");
+});

@@ -4,6 +4,7 @@ import { defineCompose } from "./command.ts";
 import { index, pick } from "./pick.ts";
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[flags] SERVICE",
   summary: "attach to a service's container",
   flags: {

@@ -4,6 +4,7 @@ import { OnggiError } from "../../lib/errors.ts";
 import { defineCompose } from "./command.ts";
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[SERVICE...]",
   summary: "build images: there is no builder yet",
   flags: {},

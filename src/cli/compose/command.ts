@@ -3,8 +3,9 @@ import type { Project } from "../../compose/project.ts";
 import { OnggiError } from "../../lib/errors.ts";
 import type { Command } from "../command.ts";
 import type { Context } from "../context.ts";
+import { UsageError } from "../errors.ts";
 import type { Flags, Values } from "../flags.ts";
-import type { Globals } from "./flags.ts";
+import { composeFlags, type Globals } from "./flags.ts";
 import { loadProject } from "./project.ts";
 
 /** What a command of compose works with. */
@@ -23,13 +24,22 @@ export interface Known {
 }
 
 interface ComposeCommand<F extends Flags> extends Omit<Command<F>, "run"> {
+  /** It does something that cannot be told without doing it. */
+  readonly refusesDryRun?: true;
   run(compose: Compose, values: Values<F>, args: readonly string[]): Promise<number>;
 }
 
-/** A command of compose: its flags, and before them those of the group. */
-export const defineCompose = <const F extends Flags>({ run, ...command }: ComposeCommand<F>): Command<F> => ({
+/** A command of compose: its flags, and before them those of the group, of which --dry-run may stand behind it, too. */
+export const defineCompose = <const F extends Flags>({ run, refusesDryRun, ...command }: ComposeCommand<F>): Command<F> => ({
   ...command,
-  run: (context, values, args, before) => run(new Calling(context, before as Globals), values, args),
+  flags: { ...command.flags, "dry-run": { ...composeFlags["dry-run"], rare: true } },
+  run: (context, values, args, before) => {
+    const globals: Globals = "dry-run" in values ? { ...before, "dry-run": true } : before;
+    if (globals["dry-run"] && refusesDryRun) {
+      throw new UsageError("--dry-run: what this command would do cannot be told without doing it");
+    }
+    return run(new Calling(context, globals), values, args);
+  },
 });
 
 class Calling implements Compose {

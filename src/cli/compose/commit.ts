@@ -4,6 +4,7 @@ import { defineCompose } from "./command.ts";
 import { index, pick } from "./pick.ts";
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[flags] SERVICE [NAME[:TAG]]",
   summary: "make an image of a service's container",
   flags: {

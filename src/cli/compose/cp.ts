@@ -7,6 +7,7 @@ import { defineCompose } from "./command.ts";
 import { index } from "./pick.ts";
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[flags] SERVICE:PATH PATH|- or PATH|- SERVICE:PATH",
   summary: "copy files in and out of a service's containers",
   flags: {

@@ -4,6 +4,7 @@ import { defineCompose } from "./command.ts";
 import { index, pick } from "./pick.ts";
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[flags] SERVICE COMMAND [ARG...]",
   summary: "run a command in a service's container",
   flags: {

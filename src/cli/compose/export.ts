@@ -4,6 +4,7 @@ import { defineCompose } from "./command.ts";
 import { index, pick } from "./pick.ts";
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[flags] SERVICE",
   summary: "write a service's container's file system as a tar",
   flags: { output: text("o", "FILE", "into a file instead of standard output", { complete: "file" }), index },

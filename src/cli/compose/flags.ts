@@ -12,6 +12,7 @@ export const composeFlags = {
   progress: choice("", ["auto", "tty", "plain", "json", "quiet"], "how progress is shown (COMPOSE_PROGRESS)"),
   ansi: choice("", ["auto", "never", "always"], "colours and cursor movements (COMPOSE_ANSI)"),
   parallel: integer("", "N", "most things done at once, -1: all (COMPOSE_PARALLEL_LIMIT)"),
+  "dry-run": bool("", "tell what would be done, do nothing"),
 } satisfies Flags;
 
 export type Globals = Values<typeof composeFlags>;

@@ -1,5 +1,6 @@
 import type { Caller } from "../../api/control/client.ts";
 import type { CallName } from "../../api/control/protocol.ts";
+import { dryRun } from "../../compose/dry-run.ts";
 import type { Host } from "../../compose/host.ts";
 import { Limiter } from "../../lib/limiter.ts";
 import { decimalSize } from "../../lib/units.ts";
@@ -17,7 +18,8 @@ export async function withHost<T>(compose: Compose, title: string, work: (host: 
   const stop = new AbortController();
   const offs = ["SIGINT", "SIGTERM"].map((name) => context.signals.on(name, () => stop.abort(new Exit(130))));
   try {
-    return await work(hostOf(compose, display, stop.signal));
+    const host = hostOf(compose, display, stop.signal);
+    return await work(globals["dry-run"] ? dryRun(host) : host);
   } finally {
     for (const off of offs) off();
     await display.end();

@@ -6,6 +6,7 @@ import { command as pushCommand } from "../push.ts";
 import { defineCompose } from "./command.ts";
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[flags] [SERVICE...]",
   summary: "send the images of services that are built to their registries",
   flags: {

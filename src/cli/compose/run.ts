@@ -47,6 +47,7 @@ const flags = {
 };
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[flags] SERVICE [COMMAND] [ARG...]",
   summary: "run one command in a new container of a service",
   flags,

@@ -48,7 +48,7 @@ export const command = defineCompose({
   ],
   async run(compose, values, args) {
     refuseConflicts(values);
-    const detach = values.detach || values.wait || values["no-start"];
+    const detach = values.detach || values.wait || values["no-start"] || compose.globals["dry-run"];
     const project = withScales(await compose.project(args), values.scale ?? []);
     const options = upOptions(compose, values, args);
     if (!detach) {

@@ -8,6 +8,7 @@ import { openDisplay } from "./progress.ts";
 import { upOptions } from "./up-options.ts";
 
 export const command = defineCompose({
+  refusesDryRun: true,
   usage: "[flags] [SERVICE...]",
   summary: "keep files in containers as they are here, and do what develop.watch says",
   flags: {
