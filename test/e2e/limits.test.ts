@@ -166,11 +166,11 @@ describe("devices", () => {
 describe("update", () => {
   test("limits change while it runs, inspect says the new ones, and they survive the engine", async () => {
     const { id, pid } = await started("--memory", "64m");
-    await engine.ok(["update", "--memory", "96m", "--memory-swap", "96m", "--cpus", "1.5", "--pids-limit", "77", id]);
+    await engine.ok(["update", "--memory", "96m", "--memory-swap", "96m", "--cpus", "0.75", "--pids-limit", "77", id]);
     expect(control(pid, "memory.max", { controller: "memory", file: "memory.limit_in_bytes" })).toBe(String(96 << 20));
     expect(control(pid, "pids.max", { controller: "pids", file: "pids.max" })).toBe("77");
     const quota = control(pid, "cpu.max", { controller: "cpu", file: "cpu.cfs_quota_us" });
-    expect(["150000 100000", "150000"]).toContain(quota);
+    expect(["75000 100000", "75000"]).toContain(quota);
     await engine.murder();
     const config = (await engine.inspect(id)).HostConfig as { Memory: number; PidsLimit: number };
     expect(config).toMatchObject({ Memory: 96 << 20, PidsLimit: 77 });
