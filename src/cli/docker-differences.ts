@@ -116,6 +116,12 @@ export const differences: readonly Difference[] = [
     why: "that is for volumes of a swarm",
   },
   { commands: ["volume ls"], flags: ["cluster"], why: "that is for volumes of a swarm" },
+  {
+    commands: ["run", "create"],
+    flags: ["publish", "publish-all"],
+    here: true,
+    why: "the host's own input rules decide who reaches it from outside, unless `publish=open`",
+  },
   { commands: ["run", "create"], flags: ["annotation"], why: "an OCI runtime is given none" },
   { commands: ["create"], flags: ["attach"], why: "`start -a` says what is attached" },
   { commands: ["run", "create"], flags: ["blkio-weight-device"], why: devices },

@@ -61,7 +61,7 @@ export const fileKeys = {
   icc: later(kinds.boolean, "true"),
   "ip-masq": later(kinds.boolean, "true"),
   ip: later(kinds.address4, "0.0.0.0"),
-  publish: later(kinds.oneOf("open", "host-firewall"), "open"),
+  publish: later(kinds.oneOf("open", "host-firewall"), "host-firewall"),
 
   "insecure-registries": now(kinds.registries),
   "registry-mirrors": now(kinds.mirrors),

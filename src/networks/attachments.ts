@@ -226,7 +226,9 @@ export function firewallPorts(attached: readonly Attached[], published: readonly
     const containerIp = familyOf(hostIp) === 4 ? endpoint?.attachment.ipv4 : endpoint?.attachment.ipv6;
     if (endpoint === undefined || !containerIp) return [];
     const { driver, options, interface: bridge } = endpoint.entry.network;
-    const behind = parseOptions(driver, options).behindFirewall ? ({ behind: true } as const) : {};
-    return [{ protocol, hostIp, hostPort, containerIp, containerPort, interface: bridge, ...behind }];
+    const port = { protocol, hostIp, hostPort, containerIp, containerPort, interface: bridge };
+    const { publish } = parseOptions(driver, options);
+    if (driver !== "bridge" || publish === "open") return [port];
+    return [{ ...port, behind: publish === "host-firewall" ? "always" : "if-possible" }];
   });
 }

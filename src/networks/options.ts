@@ -28,8 +28,8 @@ export interface DriverOptions {
   readonly masquerade: boolean;
   /** Of bridge: the address that ports are published on where a request says all of IPv4. */
   readonly hostBinding?: string;
-  /** Of bridge: what comes from outside to published ports passes the host's own input rules first. */
-  readonly behindFirewall?: true;
+  /** Of bridge: whether what comes from outside to published ports passes the host's own input rules first. Absent: where the kernel can. */
+  readonly publish?: "open" | "host-firewall";
   /** Of overlay: what goes from host to host is encrypted. */
   readonly encrypted: boolean;
   /** Of macvlan and ipvlan. */
@@ -87,8 +87,8 @@ export function parseOptions(driver: NetworkDriver, options: Readonly<Record<str
   if (bridgeName !== undefined && !isInterfaceName(bridgeName)) {
     throw invalid(`option ${BRIDGE}name=${bridgeName}: an interface's name has 1 to 15 bytes, no space and none of / : %`);
   }
-  const publish = options[PUBLISH] ?? "open";
-  if (publish !== "open" && publish !== "host-firewall")
+  const publish = options[PUBLISH];
+  if (publish !== undefined && publish !== "open" && publish !== "host-firewall")
     throw invalid(`option ${PUBLISH}=${publish}: give open or host-firewall`);
   const hostBinding = options[`${BRIDGE}host_binding_ipv4`];
   const mode = options.macvlan_mode ?? "bridge";
@@ -107,7 +107,7 @@ export function parseOptions(driver: NetworkDriver, options: Readonly<Record<str
     icc: flag(options, `${BRIDGE}enable_icc`, true),
     masquerade: flag(options, `${BRIDGE}enable_ip_masquerade`, true),
     ...(hostBinding === undefined || hostBinding === "0.0.0.0" ? {} : { hostBinding }),
-    ...(publish === "host-firewall" ? { behindFirewall: true } : {}),
+    ...(publish === undefined ? {} : { publish }),
     encrypted: flag(options, ENCRYPTED, false),
     parent: options.parent ?? "",
     mode,

@@ -17,8 +17,8 @@ beforeAll(async () => {
   outside.address("eth0", "2001:db8::2/64");
   engine = startEngine({ under: host.enter });
   await bootstrapBusybox(engine);
-  await engine.ok(["network", "create", "--ipv6", "--subnet", "10.211.9.0/24", "--opt", "publish=host-firewall", "behind"]);
-  await engine.ok(["network", "create", "--subnet", "10.211.8.0/24", "open"]);
+  await engine.ok(["network", "create", "--ipv6", "--subnet", "10.211.9.0/24", "behind"]);
+  await engine.ok(["network", "create", "--subnet", "10.211.8.0/24", "--opt", "publish=open", "open"]);
 }, 60_000);
 afterAll(async () => {
   await engine.close();

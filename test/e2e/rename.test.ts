@@ -29,7 +29,7 @@ describe("rename", () => {
     await engine.ok(["create", "--name", "one", "busybox", "true"]);
     await engine.ok(["create", "--name", "two", "busybox", "true"]);
     const refused = async (name: string) => (await engine.onggi(["rename", "one", name])).stderr;
-    expect(await refused("two")).toContain("the container name two is in use");
+    expect(await refused("two")).toContain(`the container name "two" is already in use`);
     expect(await refused("no/way")).toContain("only letters, digits");
     expect(await refused("one")).toContain("same name as its current name");
     await engine.ok(["rm", "one", "two"]);

@@ -70,7 +70,7 @@ test("through standard output and input; a terminal is refused; what fails leave
   expect([exitCode, stdout.toString()]).toEqual([0, "same\n"]);
   const terminal = engine.terminal(["save", LAYERED.name]);
   expect(await terminal.done).toBe(125);
-  expect(terminal.screen()).toContain("does not go to a terminal");
+  expect(terminal.screen()).toContain("standard output is a terminal");
   const missing = await engine.onggi(["save", "-o", join(engine.base, "none.tar"), "nosuch"]);
   expect([missing.code, /no such image: nosuch/.test(missing.stderr)]).toEqual([1, true]);
   expect(existsSync(join(engine.base, "none.tar"))).toBe(false);

@@ -8,7 +8,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Engine, eventually, gone, isAlive, slowness, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
-import { findLeaks, snapshot } from "../kit/leaks.ts";
+import { findLeaks, formatLeaks, snapshot } from "../kit/leaks.ts";
 import { ask, Netns, tryTcp } from "../kit/netns.ts";
 import { expectTruth } from "../kit/network-truth.ts";
 import { seededRandom } from "../kit/random.ts";
@@ -74,7 +74,9 @@ async function expectWhole(): Promise<void> {
 async function expectQuiet(): Promise<void> {
   await expectWhole();
   await eventually("what the round made is gone", () => Bun.deepEquals(counts(), quiet)).catch(() => {});
-  expect(counts()).toEqual(quiet);
+  if (Bun.deepEquals(counts(), quiet)) return;
+  const there = formatLeaks(findLeaks(engine.base, before));
+  throw new Error(`${JSON.stringify(counts())}, and not ${JSON.stringify(quiet)}:\n${there}`);
 }
 
 const networksOf = async (container: string): Promise<string[]> =>
@@ -86,28 +88,28 @@ const portIsFree = async (): Promise<boolean> => (await tryTcp(host, "127.0.0.1"
 async function each(work: (round: number) => Promise<void>): Promise<void> {
   for (let round = 0; round < rounds; round += 1) {
     await work(round);
-    await engine.onggi(["rm", "-f", "c"]);
+    await engine.onggi(["rm", "-f", "guest"]);
     await expectQuiet();
     expect(await portIsFree()).toBe(true);
   }
 }
 
 const create = (...more: string[]) =>
-  engine.ok(["create", "--name", "c", "-h", "c", "--network", "kept", "-p", `${PORT}:80`, ...more, ...SERVER]);
+  engine.ok(["create", "--name", "guest", "-h", "guest", "--network", "kept", "-p", `${PORT}:80`, ...more, ...SERVER]);
 
 test(
   "during network connect",
   () =>
     each(async () => {
       await create();
-      await engine.ok(["start", "c"]);
-      const done = await killedIn("network", "connect", "--alias", "other", "side", "c");
+      await engine.ok(["start", "guest"]);
+      const done = await killedIn("network", "connect", "--alias", "other", "side", "guest");
       await expectWhole();
-      const is = await networksOf("c");
+      const is = await networksOf("guest");
       expect([["kept", "side"], ...(done ? [] : [["kept"]])]).toContainEqual(is);
-      if (is.length === 1) await engine.ok(["network", "connect", "side", "c"]);
+      if (is.length === 1) await engine.ok(["network", "connect", "side", "guest"]);
       await expectWhole();
-      expect(await ask(host, "127.0.0.1", PORT)).toBe("c");
+      expect(await ask(host, "127.0.0.1", PORT)).toBe("guest");
     }),
   limit,
 );
@@ -117,15 +119,15 @@ test(
   () =>
     each(async () => {
       await create();
-      await engine.ok(["network", "connect", "side", "c"]);
-      await engine.ok(["start", "c"]);
-      const done = await killedIn("network", "disconnect", "kept", "c");
+      await engine.ok(["network", "connect", "side", "guest"]);
+      await engine.ok(["start", "guest"]);
+      const done = await killedIn("network", "disconnect", "kept", "guest");
       await expectWhole();
-      expect([["side"], ...(done ? [] : [["kept", "side"]])]).toContainEqual(await networksOf("c"));
-      expect(await ask(host, "127.0.0.1", PORT)).toBe("c");
-      await engine.onggi(["network", "disconnect", "kept", "c"]);
+      expect([["side"], ...(done ? [] : [["kept", "side"]])]).toContainEqual(await networksOf("guest"));
+      expect(await ask(host, "127.0.0.1", PORT)).toBe("guest");
+      await engine.onggi(["network", "disconnect", "kept", "guest"]);
       await expectWhole();
-      expect(await ask(host, "127.0.0.1", PORT)).toBe("c");
+      expect(await ask(host, "127.0.0.1", PORT)).toBe("guest");
     }),
   limit,
 );
@@ -135,15 +137,15 @@ test(
   () =>
     each(async () => {
       await create();
-      const done = await killedIn("start", "c");
+      const done = await killedIn("start", "guest");
       await expectWhole();
-      const runs = (await engine.ok(["ps", "-q", "--filter", "name=^c$"])) !== "";
+      const runs = (await engine.ok(["ps", "-q", "--filter", "name=^guest$"])) !== "";
       if (done) expect(runs).toBe(true);
       if (!runs) {
         expect(await portIsFree()).toBe(true);
-        await engine.ok(["start", "c"]);
+        await engine.ok(["start", "guest"]);
       }
-      expect(await ask(host, "127.0.0.1", PORT)).toBe("c");
+      expect(await ask(host, "127.0.0.1", PORT)).toBe("guest");
     }),
   limit,
 );
@@ -153,14 +155,14 @@ test(
   () =>
     each(async () => {
       await create("--ip", "10.95.0.9");
-      await engine.ok(["start", "c"]);
-      const done = await killedIn("rm", "-f", "c");
+      await engine.ok(["start", "guest"]);
+      const done = await killedIn("rm", "-f", "guest");
       await expectWhole();
-      if (done) expect(await there("inspect", "c")).toBe(false);
-      await engine.onggi(["rm", "-f", "c"]);
+      if (done) expect(await there("inspect", "guest")).toBe(false);
+      await engine.onggi(["rm", "-f", "guest"]);
       await create("--ip", "10.95.0.9");
-      await engine.ok(["start", "c"]);
-      expect(await ask(host, "127.0.0.1", PORT)).toBe("c");
+      await engine.ok(["start", "guest"]);
+      expect(await ask(host, "127.0.0.1", PORT)).toBe("guest");
     }),
   limit,
 );

@@ -107,10 +107,18 @@ async function output(pid: number, ...command: string[]): Promise<string> {
   return await child.stdout.text();
 }
 
-/** "tcp . 8080": of all addresses, by IPv4. */
+/** "tcp . 8080": of all addresses, by IPv4; each must be translated and, as it is behind the host's rules, on the detour. */
 export async function portsInRules(engine: Engine, host: Netns): Promise<string[]> {
-  const { stdout } = await host.run("nft", "list", "map", "inet", `onggi_${engineTag(engine.base)}`, "any4");
-  return [...stdout.matchAll(/(\w+) \. (\d+) : [\d.]+ \. \d+/g)].map(([, protocol, port]) => `${protocol} . ${port}`).sort();
+  const table = `onggi_${engineTag(engine.base)}`;
+  const { stdout } = await host.run("nft", "list", "map", "inet", table, "heldAny4");
+  const translated = [...stdout.matchAll(/(\w+) \. (\d+) : [\d.]+ \. \d+/g)]
+    .map(([, protocol, port]) => `${protocol} . ${port}`)
+    .sort();
+  const { stdout: detour, exitCode } = await host.run("nft", "list", "set", "ip", `${table}_detour`, "any");
+  const elements = /elements = \{([^}]*)\}/s.exec(detour)?.[1] ?? "";
+  const steered = [...elements.matchAll(/(\w+) \. (\d+)/g)].map(([, protocol, port]) => `${protocol} . ${port}`).sort();
+  if (exitCode === 0 || translated.length > 0) expect(steered).toEqual(translated);
+  return translated;
 }
 
 const portsOf = ({ NetworkSettings: { Ports } }: Connected): string[] =>

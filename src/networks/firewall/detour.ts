@@ -10,6 +10,7 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import {
   addElements,
+  deleteElements,
   deleteTable,
   isErrno,
   type NetlinkRequest,
@@ -29,7 +30,7 @@ import {
   setKey,
 } from "../../sys/index.ts";
 import { NamespaceSysctls } from "../sysctls.ts";
-import { isAny, portBytes, protocolNumbers } from "./elements.ts";
+import { CHUNK, isAny, portBytes, protocolNumbers } from "./elements.ts";
 import type { FirewallPort } from "./types.ts";
 
 const { meta, header, lookup, compare, addressType, immediate, duplicate, verdict } = nft;
@@ -77,6 +78,30 @@ export class Detour implements Disposable {
     }
   }
 
+  /** The same by what is different. False: it cannot be done so, for it is not there as it was. */
+  change(net: Nfnetlink, removed: readonly FirewallPort[], added: readonly FirewallPort[]): boolean {
+    if (!this.#isMade) return false;
+    const requests = ([4, 6] as const).flatMap((version) =>
+      [
+        ...this.#elements(version, removed, (set, list) => deleteElements(this.#table, set, list)),
+        ...this.#elements(version, added, (set, list) => addElements(this.#table, set, list)),
+      ].map((request) => ofFamily(version === 4 ? "ip" : "ip6", request)),
+    );
+    return net.tryCommit(requests)[0] === undefined;
+  }
+
+  /** Why the kernel cannot have it; "" if it can. */
+  problem(net: Nfnetlink): string {
+    const table = `${this.#table}_probe`;
+    const rule = [immediate(NFT.NFT_REG_1, parseIp(next[4])), duplicate(NFT.NFT_REG_1, NFT.NFT_REG_1)];
+    const rule6 = [immediate(NFT.NFT_REG_1, parseIp(next[6])), duplicate(NFT.NFT_REG_1, NFT.NFT_REG_1)];
+    const probe = (family: "ip" | "ip6", expressions: typeof rule): NetlinkRequest[] =>
+      [newTable(table), newChain(table, "probe"), newRule(table, "probe", expressions), deleteTable(table)].map((request) =>
+        ofFamily(family, request),
+      );
+    return net.tryCommit([...probe("ip", rule), ...probe("ip6", rule6)])[0]?.message ?? "";
+  }
+
   /** Takes it all away, also what another engine of this data root has left. */
   remove(net: Nfnetlink): void {
     const link = this.#links.linkByName(this.#outward);
@@ -117,12 +142,7 @@ export class Detour implements Disposable {
   #makeTable(version: 4 | 6, link: number, ports: readonly FirewallPort[]): NetlinkRequest[] {
     const table = this.#table;
     const family = version === 4 ? "ip" : "ip6";
-    const own = ports.filter(({ hostIp }) => hostIp.includes(":") === (version === 6));
     const address = version === 4 ? "ipv4_addr" : "ipv6_addr";
-    const key = ({ protocol, hostIp, hostPort }: FirewallPort): SetElement => ({
-      key: setKey(Uint8Array.of(protocolNumbers[protocol]), ...(isAny(hostIp) ? [] : [parseIp(hostIp)]), portBytes(hostPort)),
-    });
-    const [any, one] = [own.filter(({ hostIp }) => isAny(hostIp)), own.filter(({ hostIp }) => !isAny(hostIp))];
     const port = (register: number) => header(NFT.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, register);
     const destination =
       version === 4
@@ -140,6 +160,8 @@ export class Detour implements Disposable {
       ...[
         // what nothing translates any more
         [meta(NFT.NFT_META_IIFNAME), compare(interfaceName(this.inward)), verdict.back()],
+        // the host's own, to ::1 where that is not served
+        [meta(NFT.NFT_META_IIFNAME), compare(interfaceName("lo")), verdict.back()],
         [...addressType(NFT.NFTA_FIB_F_DADDR, RT.RTN_LOCAL, NFT.NFT_CMP_NEQ), verdict.back()],
         [meta(NFT.NFT_META_L4PROTO), port(NFT.NFT_REG32_01), lookup("any"), leave],
         [
@@ -156,10 +178,27 @@ export class Detour implements Disposable {
         duplicate(NFT.NFT_REG_1, NFT.NFT_REG_2),
         verdict.drop(),
       ]),
-      ...(any.length > 0 ? [addElements(table, "any", any.map(key))] : []),
-      ...(one.length > 0 ? [addElements(table, "ports", one.map(key))] : []),
+      ...this.#elements(version, ports, (set, list) => addElements(table, set, list)),
     ];
     return requests.map((request) => ofFamily(family, request));
+  }
+
+  /** Messages for the ports of one family, by the set that they are in. */
+  #elements(
+    version: 4 | 6,
+    ports: readonly FirewallPort[],
+    message: (set: "any" | "ports", list: readonly SetElement[]) => NetlinkRequest,
+  ): NetlinkRequest[] {
+    const key = ({ protocol, hostIp, hostPort }: FirewallPort): SetElement => ({
+      key: setKey(Uint8Array.of(protocolNumbers[protocol]), ...(isAny(hostIp) ? [] : [parseIp(hostIp)]), portBytes(hostPort)),
+    });
+    const own = ports.filter(({ hostIp }) => hostIp.includes(":") === (version === 6));
+    const sets = Map.groupBy(own, ({ hostIp }) => (isAny(hostIp) ? "any" : "ports"));
+    return [...sets].flatMap(([set, list]) =>
+      Array.from({ length: Math.ceil(list.length / CHUNK) }, (_, index) =>
+        message(set, list.slice(index * CHUNK, (index + 1) * CHUNK).map(key)),
+      ),
+    );
   }
 
   [Symbol.dispose](): void {

@@ -116,3 +116,6 @@ export function portElement(port: FirewallPort): Element {
         text: `${port.protocol} . ${port.hostIp} . ${port.hostPort} : ${to}`,
       };
 }
+
+/** Elements per message: they must fit an attribute. */
+export const CHUNK = 400;

@@ -28,6 +28,7 @@ import {
 } from "../../sys/index.ts";
 import { Detour } from "./detour.ts";
 import {
+  CHUNK,
   type Element,
   inwardElement,
   isAny,
@@ -43,9 +44,6 @@ import { Loopback } from "./loopback.ts";
 import { formatTable, makeTable, type SetName } from "./ruleset.ts";
 import type { FirewallNetwork, FirewallNodes, FirewallPort } from "./types.ts";
 import { tableHas, watchTable } from "./watch.ts";
-
-/** Elements per message: they must fit an attribute. */
-const CHUNK = 400;
 
 /** Milliseconds until a table that could not be put back is tried again. */
 const RETRY = 1000;
@@ -80,6 +78,9 @@ export class Firewall implements Disposable {
   /** Whether ::1 is left alone. */
   #unserved = true;
   #stopWatching: (() => void) | undefined;
+  /** Why there is no detour; "" where there is one. Not looked yet: absent. */
+  #detours: string | undefined;
+  #isTold = false;
   /** The generation that the table was last found whole in. */
   #whole = -1;
 
@@ -91,7 +92,8 @@ export class Firewall implements Disposable {
   }
 
   /** Makes the table exactly this and the nodes, whatever was there, even another version's. Connections live on. */
-  ensure(networks: readonly FirewallNetwork[], ports: readonly FirewallPort[]): void {
+  ensure(networks: readonly FirewallNetwork[], wanted: readonly FirewallPort[]): void {
+    const ports = this.#settled(wanted);
     const inward = inwardElement(this.#detour.inward);
     const elements = [...networks.flatMap(networkElements), inward, ...ports.map(portElement), ...nodeElements(this.#nodes)];
     const unserved = !this.#serveLoopback(ports);
@@ -163,14 +165,11 @@ export class Firewall implements Disposable {
    * among both. Connections that there are stay where they lead.
    */
   redirect(from: readonly FirewallPort[], to: readonly FirewallPort[]): void {
-    const gone = from.filter((port) => {
-      const published = this.#ports.get(portKey(port));
-      return published !== undefined && samePort(port, published);
-    });
-    this.#publish(gone, to);
+    this.#publish(this.#published(from), to);
   }
 
-  #publish(gone: readonly FirewallPort[], ports: readonly FirewallPort[]): void {
+  #publish(gone: readonly FirewallPort[], wanted: readonly FirewallPort[]): void {
+    const ports = this.#settled(wanted);
     const elements = ports.map(portElement);
     const added: FirewallPort[] = [];
     const addedElements: Element[] = [];
@@ -199,20 +198,23 @@ export class Firewall implements Disposable {
       if (this.#unserved !== before) (this.#unserved ? addedElements : removedElements).push(unservedLoopback);
     }
     this.#change(removedElements, addedElements, revert);
-    if (added.some(({ behind }) => behind)) this.#steerOr(() => this.unpublish(added));
+    try {
+      this.#steer(gone, added);
+    } catch (error) {
+      this.unpublish(added);
+      throw error;
+    }
     this.#forgetConnections(added);
   }
 
   /** Ports that are not published, or lead somewhere else, do not matter. */
   unpublish(ports: readonly FirewallPort[]): void {
-    const removed = ports.filter((port) => {
-      const published = this.#ports.get(portKey(port));
-      return published !== undefined && samePort(port, published) && this.#ports.delete(portKey(port));
-    });
+    const removed = this.#published(ports);
+    for (const port of removed) this.#ports.delete(portKey(port));
     this.#change(removed.map(portElement), [], () => {
       for (const port of removed) this.#ports.set(portKey(port), port);
     });
-    if (removed.some(({ behind }) => behind)) this.#steer();
+    this.#steer(removed, []);
     this.#forgetConnections(removed);
   }
 
@@ -326,21 +328,37 @@ export class Firewall implements Disposable {
     }
   }
 
-  /** Ports that are behind the host's rules are those that are known to be. */
-  #steer(): void {
-    this.#detour.set(
-      this.#net,
-      [...this.#ports.values()].filter(({ behind }) => behind),
+  /** Ports as they are published here: where the kernel has no detour, none is behind the host's rules that need not be. */
+  #settled(ports: readonly FirewallPort[]): FirewallPort[] {
+    return ports.map(({ behind, ...port }) =>
+      behind === undefined || (behind === "if-possible" && !this.#canDetour()) ? port : { ...port, behind: "always" },
     );
   }
 
-  #steerOr(undo: () => void): void {
-    try {
-      this.#steer();
-    } catch (error) {
-      undo();
-      throw error;
+  #canDetour(): boolean {
+    this.#detours ??= this.#detour.problem(this.#net);
+    if (this.#detours !== "" && !this.#isTold) {
+      this.#isTold = true;
+      this.#log(`published ports are reached past the host's input rules: this kernel has no detour (${this.#detours})`);
     }
+    return this.#detours === "";
+  }
+
+  /** Those of them that are published, as they are. */
+  #published(ports: readonly FirewallPort[]): FirewallPort[] {
+    return ports.flatMap((port) => {
+      const published = this.#ports.get(portKey(port));
+      return published !== undefined && samePort(port, published) ? [published] : [];
+    });
+  }
+
+  /** Ports that are behind the host's rules are those that are known to be; without a word of what has changed, all are told anew. */
+  #steer(removed?: readonly FirewallPort[], added: readonly FirewallPort[] = []): void {
+    const behind = (ports: Iterable<FirewallPort>): FirewallPort[] => [...ports].filter((port) => port.behind);
+    const [gone, come] = [behind(removed ?? []), behind(added)];
+    if (removed && gone.length + come.length === 0) return;
+    if (removed && this.#detour.change(this.#net, gone, come)) return;
+    this.#detour.set(this.#net, behind(this.#ports.values()));
   }
 
   #portsOf(bridge: string): FirewallPort[] {

@@ -39,8 +39,8 @@ export interface FirewallPort {
   /** Of the same address family. */
   readonly containerIp: string;
   readonly containerPort: number;
-  /** What comes from outside passes the host's own input rules first. */
-  readonly behind?: true;
+  /** What comes from outside passes the host's own input rules first; "if-possible": unless the kernel cannot have that. */
+  readonly behind?: "always" | "if-possible";
   /** The bridge that the container is on. */
   readonly interface: string;
 }
