@@ -9,30 +9,33 @@ import { NetworksHost, refusal, type TestContainer, until } from "./networks-hos
 const [SLOW, LESS_SLOW] = [2.5e6, 5e6];
 let host: NetworksHost;
 let server: TestContainer;
-let iperf: Bun.Subprocess;
 
 beforeAll(async () => {
   host = new NetworksHost();
   server = await host.start(["bridge"], [], "server");
   serve(server.netns, 80);
-  iperf = server.netns.inside(() => Bun.spawn(["iperf3", "-s"], { stdout: "ignore", stderr: "ignore" }));
 });
 afterEach(() => host.networks.idle());
 afterAll(async () => {
-  iperf.kill();
-  await iperf.exited;
   await host.close();
 });
 
-/** Bytes per second that arrive at a neighbour's, or with `-R` from there. */
+/** Bytes per second that arrive at a neighbour's, or with `-R` from there. Each has a server of its own: one may stay busy for ever. */
 async function measure(container: TestContainer, ...options: string[]): Promise<number> {
-  for (const end = Date.now() + 20_000 * slowness; ; await Bun.sleep(50)) {
-    const to = host.ipv4(server, "bridge");
-    const { stdout } = await container.netns.run("iperf3", "-c", to, "-J", "-t", "1", ...options);
-    const rate = JSON.parse(stdout || "{}").end?.sum_received?.bits_per_second / 8;
-    if (rate > 0) return rate;
-    // the server is not there yet, or still busy with the former
-    if (Date.now() > end) throw new Error(stdout);
+  const to = host.ipv4(server, "bridge");
+  for (const end = Date.now() + 20_000 * slowness; ; ) {
+    const iperf = server.netns.inside(() => Bun.spawn(["iperf3", "-s", "-1"], { stdout: "ignore", stderr: "ignore" }));
+    try {
+      await Bun.sleep(50 * slowness);
+      const { stdout } = await container.netns.run("timeout", "10", "iperf3", "-c", to, "-J", "-t", "1", ...options);
+      const rate = JSON.parse(stdout || "{}").end?.sum_received?.bits_per_second / 8;
+      if (rate > 0) return rate;
+      // the server is not there yet
+      if (Date.now() > end) throw new Error(stdout);
+    } finally {
+      iperf.kill();
+      await iperf.exited;
+    }
   }
 }
 
