@@ -99,6 +99,8 @@ export interface Explained {
   readonly spanning: readonly string[];
   /** The firewall's words for this network. */
   readonly rules: string;
+  /** The firewall's words for the way of what comes from outside to its ports. */
+  readonly detour: readonly string[];
   /** Chains of others that drop what they do not know. */
   readonly obstacles: readonly string[];
 }
@@ -106,7 +108,7 @@ export interface Explained {
 export function explainNetwork(
   network: NetworkRecord,
   attached: readonly Attached[],
-  { tag, ownsParent, hairpin, spanning, rules, obstacles }: Explained,
+  { tag, ownsParent, hairpin, spanning, rules, detour, obstacles }: Explained,
 ): string {
   if (network.driver === "host") return "# containers of this network are in the host's network namespace: nothing is made\n";
   if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
@@ -117,6 +119,12 @@ export function explainNetwork(
     ...attached.flatMap((one) => endpointLines(one, hairpin)),
   ];
   if (rules !== "") lines.push("", `# nft list table inet onggi_${tag}`, rules.trimEnd());
+  if (detour.length > 0)
+    lines.push(
+      "",
+      "# what comes from outside to its ports passes the host's own input rules, then goes round by two links",
+      ...detour,
+    );
   if (obstacles.length > 0)
     lines.push("", ...obstacles.map((chain) => `# ${chain}, drops forwarded packets that it does not accept`));
   return `${lines.join("\n")}\n`;

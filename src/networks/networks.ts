@@ -443,6 +443,7 @@ export class LocalNetworks implements Networks {
     const attached = attachedOf(this.#state.endpointsIn(network.id));
     return explainNetwork(network, attached, {
       ...{ tag: this.#tag, hairpin: needsHairpin(), rules, obstacles },
+      detour: hasRules ? this.#firewall.describeDetour(network.id) : [],
       ownsParent: hasParent(network) && ownsVlan(this.#kernel.net.linkByName(network.interface), this.#tag),
       spanning: network.driver === "overlay" ? this.nodes.member.explain(network) : [],
     });

@@ -92,3 +92,17 @@ test("so it stays without the engine, with the next one, and after the rules wer
   rules();
   expect(await asks(outside, "192.0.2.1:8080")).toBe("");
 });
+
+test("network explain shows the way round as the kernel has it", async () => {
+  await serve("told", "behind", 8081, "-p", "127.0.0.1:8082:80");
+  const text = await engine.ok(["network", "explain", "behind"]);
+  for (const family of ["ip", "ip6"]) {
+    const [, table = ""] = new RegExp(`^# nft list table ${family} (\\S+_detour)$`, "m").exec(text) ?? [];
+    const there = Bun.spawnSync([...host.enter, "nft", "list", "table", family, table]).stdout.toString();
+    expect(there).toContain("dup to");
+    expect(`${text}\n`).toContain(there);
+  }
+  const [, link = ""] = /^ip link add (od-\S+) up type veth/m.exec(text) ?? [];
+  expect(sh([...host.enter, "ip", "-br", "link", "show", link]).toString()).toContain(link);
+  await engine.ok(["rm", "-f", "told"]);
+});

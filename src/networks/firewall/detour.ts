@@ -102,6 +102,51 @@ export class Detour implements Disposable {
     return net.tryCommit([...probe("ip", rule), ...probe("ip6", rule6)])[0]?.message ?? "";
   }
 
+  /** It as ip(8) makes and nft prints it, with these ports alone; empty while there is none. */
+  describe(ports: readonly FirewallPort[]): string[] {
+    const inward = this.#links.linkByName(this.inward);
+    if (!this.#isMade || !inward) return [];
+    const [out, back, mac] = [this.#outward, this.inward, inward.address];
+    return [
+      `ip link add ${out} up type veth peer name ${back}`,
+      `ip link set ${back} up`,
+      `ip address add ${OWN}/32 dev ${back} scope host`,
+      ...[GATEWAY, next[6]].map((ip) => `ip neighbour add ${ip} lladdr ${mac} nud permanent dev ${out}`),
+      `ip route add ${next[4]}/32 via ${GATEWAY} dev ${out} onlink`,
+      `sysctl net.ipv4.conf.${back}.rp_filter=2`,
+      `sysctl net.ipv4.conf.${back}.forwarding=1`,
+      `sysctl net.ipv6.conf.${back}.accept_ra=0`,
+      ...([4, 6] as const).flatMap((version) => this.#tableLines(version, ports)),
+    ];
+  }
+
+  #tableLines(version: 4 | 6, ports: readonly FirewallPort[]): string[] {
+    const [family, protocol] = version === 4 ? ["ip", "ipv4"] : ["ip6", "ipv6"];
+    const own = ports.filter(({ hostIp }) => hostIp.includes(":") === (version === 6));
+    const elements = (list: readonly FirewallPort[]): string[] => {
+      const texts = list.map(({ protocol: of, hostIp, hostPort }) =>
+        [of, ...(isAny(hostIp) ? [] : [hostIp]), hostPort].join(" . "),
+      );
+      return texts.length > 0 ? [`\t\telements = { ${texts.join(",\n\t\t\t     ")} }`] : [];
+    };
+    return [
+      "",
+      `# nft list table ${family} ${this.#table}`,
+      `table ${family} ${this.#table} {`,
+      ...["\tset any {", "\t\ttype inet_proto . inet_service", ...elements(own.filter(({ hostIp }) => isAny(hostIp))), "\t}", ""],
+      ...["\tset ports {", `\t\ttype inet_proto . ${protocol}_addr . inet_service`],
+      ...[...elements(own.filter(({ hostIp }) => !isAny(hostIp))), "\t}", ""],
+      "\tchain input {",
+      `\t\ttype filter hook input priority ${PRIORITY}; policy accept;`,
+      `\t\tiifname "${this.inward}" return`,
+      '\t\tiifname "lo" return',
+      "\t\tfib daddr type != local return",
+      "\t\tmeta l4proto . th dport @any goto leave",
+      `\t\tmeta l4proto . ${family} daddr . th dport @ports goto leave`,
+      ...["\t}", "", "\tchain leave {", `\t\tdup to ${next[version]} device "${this.#outward}" drop`, "\t}", "}"],
+    ];
+  }
+
   /** Takes it all away, also what another engine of this data root has left. */
   remove(net: Nfnetlink): void {
     const link = this.#links.linkByName(this.#outward);

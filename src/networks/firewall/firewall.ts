@@ -274,6 +274,13 @@ export class Firewall implements Disposable {
     );
   }
 
+  /** How what comes from outside to a network's ports passes the host's rules, in the words of ip(8) and nft(8); empty: it does not. */
+  describeDetour(networkId: string): string[] {
+    const network = this.#networks.get(networkId);
+    const ports = network === undefined ? [] : this.#portsOf(network.interface).filter(({ behind }) => behind);
+    return ports.length > 0 ? this.#detour.describe(ports) : [];
+  }
+
   /**
    * Chains of others that drop every forwarded packet which they do not accept: with one of them, published ports and the way out work
    * only as far as it lets them. "table ip filter, chain FORWARD". Those of iptables-legacy cannot be seen here.
