@@ -4,7 +4,7 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 
 /** Starting the engine in the background, when a command finds that none answers. */
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 /** How long the engine that has the lock may take to answer before another start is tried. */
 const RETRY_MS = 300;

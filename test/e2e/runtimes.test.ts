@@ -7,7 +7,7 @@ import { type Engine, eventually, gone, isAlive, repository, slowness, startEngi
 import { bootstrapBusybox, makeBusyboxTree } from "../kit/images.ts";
 import { skipLoudly } from "../kit/skip.ts";
 
-const rounds = Number(process.env.ONGGI_ROUNDS ?? 8);
+const rounds = Math.ceil(Number(process.env.ONGGI_ROUNDS ?? 16) / 2);
 const limit = 120_000;
 
 /** Programs of the runtimes there are. */
