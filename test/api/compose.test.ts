@@ -160,7 +160,8 @@ describe.skipIf(missing)("a project", () => {
     await eventually("a file has been brought in", async () => {
       written += 1;
       writeFileSync(join(project, "pages/new"), `${written}`);
-      await Bun.sleep(200);
+      // compose waits until nothing has changed for half a second
+      await Bun.sleep(1000);
       return (await plugin.run(["exec", "-T", "web", "cat", "/www/new"])).code === 0;
     });
     watch.process.kill();
