@@ -24,7 +24,7 @@ import {
   sys,
   sysRaw,
 } from "../../src/sys/index.ts";
-import { Netns } from "../kit/netns.ts";
+import { Netns, serve } from "../kit/netns.ts";
 
 export const TAG = "0a1b2c3d";
 export const VNI = 4711;
@@ -181,6 +181,43 @@ export class TunnelHost {
     this.firewall.close();
     this.kernel.close();
     this.netns.close();
+  }
+}
+
+/** A LAN with three hosts of one network, a container that serves on each, and a stranger. Each host knows the others' containers. */
+export class TunnelField {
+  readonly network: NetworkRecord;
+  readonly lan: Lan;
+  readonly stranger = new Netns("stranger");
+  readonly hosts: readonly TunnelHost[];
+  readonly containers: readonly TestContainer[];
+
+  constructor(family: 4 | 6) {
+    this.network = overlayNetwork(family);
+    this.lan = new Lan(family);
+    this.lan.join(this.stranger, 66);
+    this.hosts = [1, 2, 3].map((number) => new TunnelHost(this.lan, number, this.network));
+    this.containers = this.hosts.map((host, index) => host.start(11 + index));
+    for (const { netns } of this.containers) serve(netns, 80);
+    this.tell();
+    for (const { firewall } of this.hosts) {
+      firewall.setNodes({ ports: [4789], addresses: [1, 2, 3].map((number) => this.lan.addressOf(number)) });
+    }
+  }
+
+  peersOf(host: TunnelHost): Peer[] {
+    const others = this.hosts.filter((other) => other !== host);
+    return others.flatMap((other) => other.containers.map((one) => other.peerOf(one)));
+  }
+
+  tell(): void {
+    for (const host of this.hosts) host.tunnels.setPeers(this.network, this.peersOf(host));
+  }
+
+  close(): void {
+    for (const host of this.hosts) host.close();
+    this.stranger.close();
+    this.lan.close();
   }
 }
 

@@ -79,8 +79,7 @@ export class Firewall implements Disposable {
   #unserved = true;
   #stopWatching: (() => void) | undefined;
   /** Why there is no detour; "" where there is one. Not looked yet: absent. */
-  #detours: string | undefined;
-  #isTold = false;
+  #problem: string | undefined;
   /** The generation that the table was last found whole in. */
   #whole = -1;
 
@@ -201,7 +200,8 @@ export class Firewall implements Disposable {
     try {
       this.#steer(gone, added);
     } catch (error) {
-      this.unpublish(added);
+      revert();
+      this.#change(addedElements, removedElements, () => {});
       throw error;
     }
     this.#forgetConnections(added);
@@ -343,12 +343,12 @@ export class Firewall implements Disposable {
   }
 
   #canDetour(): boolean {
-    this.#detours ??= this.#detour.problem(this.#net);
-    if (this.#detours !== "" && !this.#isTold) {
-      this.#isTold = true;
-      this.#log(`published ports are reached past the host's input rules: this kernel has no detour (${this.#detours})`);
+    if (this.#problem === undefined) {
+      this.#problem = this.#detour.problem(this.#net);
+      if (this.#problem !== "")
+        this.#log(`published ports are reached past the host's input rules: this kernel has no detour (${this.#problem})`);
     }
-    return this.#detours === "";
+    return this.#problem === "";
   }
 
   /** Those of them that are published, as they are. */
