@@ -6,7 +6,7 @@
  *     await etcd.kill();
  *     await etcd.up();
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { EtcdOptions } from "../../src/networks/overlay/etcd/index.ts";
@@ -172,9 +172,12 @@ export class EtcdServer implements AsyncDisposable {
     await this.up();
   }
 
-  /** It says nothing any more, but its connections stay and new ones are made: as behind a broken cable. */
+  /** It says nothing any more, but its connections stay and new ones are made: as behind a broken cable. Waits until all threads stand. */
   freeze(): void {
     process.kill(this.pid, "SIGSTOP");
+    const tasks = `/proc/${this.pid}/task`;
+    const stands = (task: string): boolean => /\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, "utf8"));
+    while (!readdirSync(tasks).every(stands)) Bun.sleepSync(1);
   }
 
   thaw(): void {
