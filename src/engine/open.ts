@@ -1,5 +1,5 @@
 /** An engine comes to be: its lock, what it is made of, and what it finds. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { openImageStore } from "../images/index.ts";
 import { openPolicy } from "../images/policy.ts";
 import { openRegistries } from "../images/remote/registries.ts";
@@ -11,7 +11,7 @@ import { DnsService } from "../networks/dns/index.ts";
 import { openNetworks } from "../networks/index.ts";
 import { cgroupFacts, detectCgroups, openCgroups } from "../runtime/cgroups/index.ts";
 import { probeHost } from "../runtime/index.ts";
-import { close, flock, LOCK, O, open } from "../sys/index.ts";
+import { close, flock, ftruncate, LOCK, O, open, writeAll } from "../sys/index.ts";
 import { openVolumes } from "../volumes/index.ts";
 import { cgroupDriverOf, cgroupRoots, rootTag } from "./cgroups.ts";
 import { type Configuration, checkConfiguration, nothingConfigured } from "./configuration.ts";
@@ -55,19 +55,39 @@ export interface EngineOptions {
   readonly log: (message: string) => void;
 }
 
-/** Another engine owns the data root. */
+/** Another engine owns the data root: one of the same run directory, or one that answers `elsewhere`. */
 export class LockHeld extends OnggiError {
-  constructor(path: string) {
-    super("engine_running", `another engine holds ${path}; talk to that one, or use another --root`);
+  constructor(path: string, elsewhere?: string) {
+    const advice =
+      elsewhere === undefined ? "talk to that one" : `it answers in ${elsewhere}: talk to it with --run ${elsewhere}`;
+    super(
+      elsewhere === undefined ? "engine_running" : "engine_elsewhere",
+      `another engine holds ${path}; ${advice}, or use another --root`,
+    );
   }
 }
 
-/** Takes the exclusive lock, which the kernel lets go when the process ends however it ends. */
-function takeLock(path: string): number {
+/** Takes the exclusive lock, which the kernel lets go when the process ends however it ends. The file names who has it. */
+function takeLock(path: string, run: string): number {
   const fd = open(path, O.O_RDWR | O.O_CREAT | O.O_CLOEXEC, 0o600);
-  if (flock(fd, LOCK.LOCK_EX | LOCK.LOCK_NB)) return fd;
-  close(fd);
-  throw new LockHeld(path);
+  if (!flock(fd, LOCK.LOCK_EX | LOCK.LOCK_NB)) {
+    close(fd);
+    throw new LockHeld(path, otherRun(textOf(path), run));
+  }
+  try {
+    ftruncate(fd, 0);
+    writeAll(fd, `${process.pid} ${run}\n`, 0);
+  } catch {
+    // a full disk: others are told less
+  }
+  return fd;
+}
+
+/** The run directory of the engine that a lock file names, if it is another than `run`. */
+function otherRun(holder: string, run: string): string | undefined {
+  const [, pid, theirs] = /^(\d+) (.+)\n$/s.exec(holder) ?? [];
+  // one that has just got the lock has not put its name there yet: the name is that of one before it, which has ended
+  return theirs === undefined || theirs === run || !existsSync(`/proc/${pid}`) ? undefined : theirs;
 }
 
 const textOf = (path: string): string => {
@@ -90,7 +110,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const runtimes = new Runtimes(options.version, configuration.runtimes);
   const driver = cgroupDriverOf(options.cgroupDriver || "cgroupfs");
   makeLayout(layout);
-  const lock = takeLock(layout.lock);
+  const lock = takeLock(layout.lock, layout.run);
   const cgroupLayout = detectCgroups("/");
   const cgroups = openCgroups({ layout: cgroupLayout, systemd: driver === "systemd" });
   const facts = probeHost(cgroupFacts(cgroupLayout));

@@ -240,7 +240,7 @@ const internal = new Set(
   manifest_list_too_large network_failed no_front plan_too_big policy_invalid port_in_use referrers_contended referrers_too_many
   registry_answer_invalid registry_config_invalid registry_error registry_unreachable runtime_failed runtime_timeout
   seccomp_library_missing setup_failed shim_gone shim_missing shim_protocol shim_refused signature_contended start_failed
-  store_damaged store_version systemd_job_failed volume_failed volume_mount_failed dbus_call_failed engine_running
+  store_damaged store_version systemd_job_failed volume_failed volume_mount_failed dbus_call_failed engine_elsewhere engine_running
   copy_failed`.split(/\s+/),
 );
 
