@@ -58,7 +58,7 @@ module.exports = {
         pathNot: [
           "^src/credentials/",
           "^src/oci/reference\\.ts$",
-          "^src/api/control/(connection|frames|protocol|types|outbox)\\.ts$",
+          "^src/api/control/(connection|endpoint|frames|protocol|ssh|types|outbox)\\.ts$",
           "^src/archive/(bytes|errors|tar|tar-[a-z]+)\\.ts$",
           "^src/lib/(errors|outbox|socket-path|streams|time|units)\\.ts$",
         ],

@@ -1,5 +1,5 @@
+import { parseEndpoint } from "../api/control/endpoint.ts";
 import { type Meta, metaOf } from "./context-store.ts";
-import { parseEndpoint } from "./endpoint.ts";
 import { UsageError } from "./errors.ts";
 import { text } from "./flags.ts";
 
@@ -9,7 +9,7 @@ export const contextFlags = {
   docker: text("", "host=ADDRESS", "the engine: ssh://[USER@]HOST[:PORT][/SOCKET] or unix:///SOCKET"),
 };
 
-/** "host=ssh://..." -> "ssh://...". Throws UsageError. */
+/** "host=ssh://..." -> "ssh://...". Throws UsageError, `invalid_endpoint`. */
 export function hostOf(given: string): string {
   for (const pair of given.split(",")) {
     const [key = "", value = ""] = pair.split(/=(.*)/s);

@@ -7,8 +7,9 @@
  *
  * "default" is the engine of this host, and no file. Source of names, fields and messages: docker-context(1).
  */
+
+import { type Endpoint, LOCAL, parseEndpoint } from "../api/control/endpoint.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { type Endpoint, LOCAL, parseEndpoint } from "./endpoint.ts";
 import { UsageError } from "./errors.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -186,7 +187,7 @@ export interface Selected {
 
 /**
  * Which engine is meant: by `--host`, by `--context`, by `--root` and `--run`; then by ONGGI_HOST, ONGGI_CONTEXT, ONGGI_ROOT and
- * ONGGI_RUN; then by `context use`. Throws UsageError, ContextNotFound.
+ * ONGGI_RUN; then by `context use`. Throws UsageError, ContextNotFound, `invalid_endpoint`.
  */
 export function selectEngine(asked: Asked, env: Env): Selected {
   const own = asked.root !== undefined || asked.run !== undefined;

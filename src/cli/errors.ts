@@ -20,6 +20,7 @@ export class Exit extends Error {
 /** Exit codes of conditions that have one of their own, whatever the command. */
 const codes: Readonly<Record<string, number>> = {
   usage: 125,
+  invalid_endpoint: 125,
   command_not_executable: 126,
   command_not_found: 127,
 };

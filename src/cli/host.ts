@@ -1,11 +1,11 @@
 import type { Caller, CallHandlers } from "../api/control/client.ts";
 import { call, EngineUnreachable } from "../api/control/client.ts";
+import { addressOf } from "../api/control/endpoint.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
 import type { Configuration } from "../api/control/types.ts";
 import type { Locations } from "./cli.ts";
 import type { Context, EngineFlags, Signals, Terminal } from "./context.ts";
 import { type Selected, selectEngine } from "./context-store.ts";
-import { addressOf } from "./endpoint.ts";
 import type { EngineSettings } from "./engine-settings.ts";
 import { UsageError } from "./errors.ts";
 import { Output } from "./output.ts";
@@ -46,8 +46,8 @@ export function hostContext(options: HostOptions): (locations: Locations) => Con
         const { endpoint } = selected();
         if (endpoint.kind !== "ssh") return call(socket(), name, request, handlers, signal);
         const { callOver } = await import("../api/control/connection.ts");
-        const { sshTransport } = await import("./ssh.ts");
-        return callOver(sshTransport(endpoint, start), socket(), name, request, handlers, signal);
+        const { sshTransport } = await import("../api/control/ssh.ts");
+        return callOver(sshTransport(endpoint, { start, messages: "inherit" }), socket(), name, request, handlers, signal);
       };
     const callRunning = callOnce(false);
     const startEngine = async (flags?: EngineFlags): Promise<boolean> => {

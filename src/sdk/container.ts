@@ -106,9 +106,14 @@ export class Container implements AsyncDisposable {
     { protocol = "tcp", signal }: Cancellable & { protocol?: Protocol } = {},
   ): Promise<{ host: string; port: number }> {
     const details = await this.inspect({ signal });
-    const found = addressOf(details, port, protocol);
+    const { otherHost } = this.#link;
+    const found = addressOf(details, port, protocol, otherHost);
     if (found) return found;
-    const why = details.status === "running" ? "it has no address that this machine reaches" : `it is ${details.status}`;
+    const unreached =
+      otherHost === undefined
+        ? "it has no address that this machine reaches"
+        : `it is published at no address of ${otherHost} but its own loopback; give it one: { port: ${port}, host: "0.0.0.0" }`;
+    const why = details.status === "running" ? unreached : `it is ${details.status}`;
     throw new OnggiError("port_not_published", `port ${port}/${protocol} of container ${details.name} cannot be reached: ${why}`);
   }
 
@@ -367,19 +372,21 @@ const stopping = ({ timeout, stopSignal }: StopOptions): { timeout?: number; sig
   ...(stopSignal === undefined ? {} : { signal: stopSignal }),
 });
 
+/** `otherHost`: the host of the engine, if that is another: its loopback and its containers' own addresses are not reached from here. */
 function addressOf(
   { ports, networks, networkMode, status }: ContainerDetails,
   port: number,
   protocol: string,
+  otherHost: string | undefined,
 ): { host: string; port: number } | undefined {
   if (status !== "running") return undefined;
-  if (networkMode === "host") return { host: "127.0.0.1", port };
+  if (networkMode === "host") return { host: otherHost ?? "127.0.0.1", port };
   const published = ports.find((one) => one.port === port && one.protocol === protocol);
   if (published) {
     const { host, hostPort } = published;
-    return { host: host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host, port: hostPort };
+    if (host === "0.0.0.0" || host === "::") return { host: otherHost ?? (host === "::" ? "::1" : "127.0.0.1"), port: hostPort };
+    return otherHost !== undefined && /^127\.|^::1$/.test(host) ? undefined : { host, port: hostPort };
   }
   const network = networks.find(({ ipv4, ipv6 }) => ipv4 ?? ipv6);
-  if (network) return { host: (network.ipv4 ?? network.ipv6) as string, port };
-  return undefined;
+  return network && otherHost === undefined ? { host: (network.ipv4 ?? network.ipv6) as string, port } : undefined;
 }

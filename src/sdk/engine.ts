@@ -33,8 +33,8 @@ export class Engine implements AsyncDisposable {
   readonly volumes: Volumes;
   readonly #link: Link;
 
-  constructor({ run, root, binary, start }: ConnectOptions = {}) {
-    this.#link = new Link({ run, root, binary, start });
+  constructor({ host, run, root, binary, start }: ConnectOptions = {}) {
+    this.#link = new Link({ host, run, root, binary, start });
     this.images = Images.of(this.#link);
     this.containers = Containers.of(this.#link, this.images);
     this.networks = Networks.of(this.#link);
@@ -42,7 +42,7 @@ export class Engine implements AsyncDisposable {
     this.volumes = Volumes.of(this.#link);
   }
 
-  /** Path of its socket. */
+  /** Path of its socket; for one that ssh reaches, its address. */
   get socket(): string {
     return this.#link.socket;
   }

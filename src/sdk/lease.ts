@@ -2,10 +2,10 @@
  * The lease under which a session makes things: a call that stays open as long as the process lives. When it ends, by whatever end of the
  * process, the engine removes what was made. An engine that goes is waited for: the next one gives the lease back. See docs/leases.md.
  */
-import type { Socket } from "node:net";
 import { type CallInput, callOver } from "../api/control/connection.ts";
+import type { Held } from "../api/control/ssh.ts";
 import { isOnggiError } from "./errors.ts";
-import { nodeTransport } from "./transport.ts";
+import type { Connect } from "./transport.ts";
 
 /** How long the next engine is waited for, in milliseconds, and how often it is looked for. */
 const PATIENCE = 60_000;
@@ -24,22 +24,24 @@ export interface LeaseReport {
 
 export class Lease {
   readonly id: string;
+  readonly #connect: Connect;
   readonly #socket: string;
   #input: CallInput | undefined;
-  #connection: Socket | undefined;
+  #connection: Held | undefined;
   #ended: Promise<LeaseReport | undefined>;
   #isLost = false;
   #isEnding = false;
 
-  private constructor(socket: string, id: string) {
+  private constructor(connect: Connect, socket: string, id: string) {
+    this.#connect = connect;
     this.#socket = socket;
     this.id = id;
     this.#ended = Promise.resolve(undefined);
   }
 
-  /** Throws what a call throws. */
-  static async take(socket: string): Promise<Lease> {
-    const lease = new Lease(socket, crypto.randomUUID());
+  /** @internal Throws what a call throws. */
+  static async take(connect: Connect, socket: string): Promise<Lease> {
+    const lease = new Lease(connect, socket, crypto.randomUUID());
     await new Promise<void>((resolve, reject) => {
       lease.#ended = lease.#hold(resolve);
       lease.#ended.catch(reject);
@@ -66,7 +68,7 @@ export class Lease {
     let resume = false;
     let lostAt = 0;
     for (;;) {
-      const connect = nodeTransport((made) => {
+      const connect = this.#connect((made) => {
         this.#connection = made;
       });
       const told = (): void => {

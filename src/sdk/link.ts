@@ -1,11 +1,15 @@
 /** One engine, as the SDK's objects reach it: calls, the start of an engine that is not there, the session's lease. */
 import { type CallHandlers, callOver, EngineUnreachable } from "../api/control/connection.ts";
+import { addressOf, type Endpoint, LOCAL, parseEndpoint } from "../api/control/endpoint.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
+import { sshTransport } from "../api/control/ssh.ts";
+import { invalid } from "./errors.ts";
 import { Lease, type LeaseReport } from "./lease.ts";
 import { startEngine } from "./start-engine.ts";
-import { nodeTransport } from "./transport.ts";
+import { type Connect, nodeTransport } from "./transport.ts";
 
 export interface LinkOptions {
+  readonly host?: string | undefined;
   readonly run?: string | undefined;
   readonly root?: string | undefined;
   readonly binary?: string | undefined;
@@ -36,8 +40,14 @@ export class Link {
   #starting: Promise<void> | undefined;
   #lease: Promise<Lease> | undefined;
 
+  /** Throws `invalid_endpoint`, `invalid_option`. */
   constructor(options: LinkOptions) {
     this.#options = options;
+    const { host, run, root } = options;
+    if (host === undefined) return;
+    parseEndpoint(host);
+    if (run !== undefined || root !== undefined)
+      throw invalid("run and root are of an engine of this host: leave them out with `host`");
   }
 
   /** The environment is read when it is needed: programs may set it after this package was loaded. */
@@ -45,8 +55,28 @@ export class Link {
     return this.#options.run ?? (process.env.ONGGI_RUN || "/run/onggi");
   }
 
+  get #endpoint(): Endpoint {
+    const { host, run, root } = this.#options;
+    const named = host ?? (run === undefined && root === undefined ? process.env.ONGGI_HOST : undefined);
+    return named ? parseEndpoint(named) : LOCAL;
+  }
+
+  /** Path of the engine's socket; for one that ssh reaches, its address. */
   get socket(): string {
-    return `${this.#run}/onggi.sock`;
+    return addressOf(this.#endpoint, `${this.#run}/onggi.sock`);
+  }
+
+  /** The host that the engine is on, if that is another one. */
+  get otherHost(): string | undefined {
+    const endpoint = this.#endpoint;
+    return endpoint.kind === "ssh" ? endpoint.host : undefined;
+  }
+
+  get #connect(): Connect {
+    const endpoint = this.#endpoint;
+    if (endpoint.kind !== "ssh") return nodeTransport;
+    const start = this.#options.start !== false;
+    return (made) => sshTransport(endpoint, { start, messages: "pipe", made });
   }
 
   /** One call; where no engine answers, one is started first. Throws OnggiError, and the reason of `signal`. */
@@ -56,12 +86,13 @@ export class Link {
     handlers: CallHandlers<K> = {},
     signal?: AbortSignal,
   ): Promise<Calls[K]["result"]> {
-    const attempt = () => callOver(nodeTransport(), this.socket, name, request, handlers, signal);
+    const attempt = () => callOver(this.#connect(), this.socket, name, request, handlers, signal);
     try {
       return await attempt();
     } catch (error) {
-      const startable = this.#options.start !== false && error instanceof EngineUnreachable && absent.has(error.reason);
-      if (!startable) throw error;
+      const isAbsent = error instanceof EngineUnreachable && absent.has(error.reason);
+      // on another host what ssh calls there starts it
+      if (!isAbsent || this.#options.start === false || this.#endpoint.kind !== "local") throw error;
     }
     await this.#start();
     return attempt();
@@ -95,7 +126,7 @@ export class Link {
 
   async #take(): Promise<Lease> {
     await this.call("ping", {});
-    return Lease.take(this.socket);
+    return Lease.take(this.#connect, this.socket);
   }
 
   #start(): Promise<void> {

@@ -13,6 +13,11 @@ export interface Cancellable {
 
 /** How an engine is found. */
 export interface ConnectOptions extends Cancellable {
+  /**
+   * An engine elsewhere: "ssh://[USER@]HOST[:PORT][/SOCKET]", or "unix:///SOCKET" for a socket that is named; by default $ONGGI_HOST, else the
+   * engine of this host. Not with `run` and `root`.
+   */
+  readonly host?: string;
   /** The engine's run directory, where its socket is; by default $ONGGI_RUN, or /run/onggi. */
   readonly run?: string;
   /** The data root of an engine that is started here; by default $ONGGI_ROOT, or /var/lib/onggi. */

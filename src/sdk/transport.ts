@@ -1,23 +1,24 @@
 /** Connections to the engine by node:net, which Node, Bun and Deno have. */
 import { connect, type Socket } from "node:net";
 import type { Transport, TransportSocket } from "../api/control/connection.ts";
+import type { Held } from "../api/control/ssh.ts";
 
-/** Connects; `made` is told of the socket, to let the process end while it is open. */
-export const nodeTransport =
-  (made?: (socket: Socket) => void): Transport =>
-  (path, events) =>
-    new Promise((resolve, reject) => {
-      const socket = connect({ path });
-      made?.(socket);
-      socket.once("error", reject);
-      socket.once("connect", () => {
-        events.open(writable(socket));
-        socket.on("data", (chunk: Uint8Array) => events.data(chunk));
-        socket.on("drain", () => events.drain());
-        for (const over of ["end", "close", "error"]) socket.on(over, () => events.end());
-        resolve();
-      });
+/** Connects; `made` is told of the connection, to let the process end while it is open. */
+export type Connect = (made?: (held: Held) => void) => Transport;
+
+export const nodeTransport: Connect = (made) => (path, events) =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    made?.(socket);
+    socket.once("error", reject);
+    socket.once("connect", () => {
+      events.open(writable(socket));
+      socket.on("data", (chunk: Uint8Array) => events.data(chunk));
+      socket.on("drain", () => events.drain());
+      for (const over of ["end", "close", "error"]) socket.on(over, () => events.end());
+      resolve();
     });
+  });
 
 function writable(socket: Socket): TransportSocket {
   return {

@@ -2,12 +2,13 @@
  * The SDK as it is installed. The examples of docs/sdk.md, as they stand: all by Bun, some by Node and Deno, with what they say that they
  * print; the executable in its package; the end of what a program made, whatever ended the program.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Engine, eventually, repository, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox, sh } from "../kit/images.ts";
 import { compile, type Installed, installSdk, platformDirectory, type RuntimeName, runtimes } from "../kit/sdk.ts";
+import { hasSshd, Sshd } from "../kit/sshd.ts";
 
 interface Example {
   readonly title: string;
@@ -54,6 +55,19 @@ const start = `
   console.log((await onggi.info()).root);
 `;
 
+/** On an engine of another host: does some of everything, and ends. */
+const far = `
+  import { connect, onggi } from "onggi";
+  const name = process.argv.at(-1)!;
+  const container = await onggi.run("busybox", ["sleep", "inf"], { name, ports: [80, { port: 81, host: "0.0.0.0" }] });
+  await container.files.write("/tmp/file", "travels");
+  const { stdout } = await container.exec(["tr", "a-z", "A-Z"], { input: "x".repeat(1_000_000) });
+  const own = await container.address(80).catch((error: Error) => error.message);
+  console.log(JSON.stringify([onggi.socket, stdout.length, await container.files.readText("/tmp/file"), (await container.address(81)).host, own]));
+  const nobody = await connect({ host: "ssh://nobody@there/none.sock" }).then(() => "found", (error: { code: string }) => error.code);
+  console.log(nobody);
+`;
+
 let engine: Engine;
 let sdk: Installed;
 
@@ -64,6 +78,7 @@ beforeAll(async () => {
   for (const { file, code } of examples) writeFileSync(join(sdk.directory, `${file}.ts`), code);
   writeFileSync(join(sdk.directory, "session.ts"), session);
   writeFileSync(join(sdk.directory, "start.ts"), start);
+  writeFileSync(join(sdk.directory, "far.ts"), far);
   compile(sdk.directory);
 });
 
@@ -129,6 +144,28 @@ test("an engine is started by the executable of the package, if it is what the p
   const damaged = await sdk.run("node", "compiled/start.js", [], { ...other, ONGGI_BINARY: "/nowhere" });
   expect(damaged.code).toBe(1);
   expect(damaged.stderr).toContain("ONGGI_BINARY names /nowhere, and no file is there");
+});
+
+describe.skipIf(!hasSshd())("an engine of another host, by ssh", () => {
+  let sshd: Sshd;
+  beforeAll(async () => {
+    sshd = await Sshd.start(engine);
+  });
+  afterAll(() => sshd.stop());
+
+  test.each([...runtimes])("by %s", async (runtime) => {
+    const name = `far-${runtime}`;
+    const env = { ONGGI_HOST: "ssh://root@there", PATH: `${sshd.bin}:${sdk.env.PATH}` };
+    const { code, stdout, stderr } = await sdk.run(runtime, runtime === "node" ? "compiled/far.js" : "far.ts", [name], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const [did, nobody] = stdout.trim().split("\n");
+    expect(JSON.parse(did!)).toEqual([
+      ...["ssh://root@there", 1_000_000, "travels", "there"],
+      expect.stringContaining("published at no address of there but its own loopback"),
+    ]);
+    expect(nobody).toBe("engine_unreachable");
+    await eventually("its container is gone", async () => (await engine.ok(["ps", "-aq"])) === "");
+  });
 });
 
 test("nothing is left of them", () => engine.expectClean());

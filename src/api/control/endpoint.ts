@@ -1,4 +1,4 @@
-import { UsageError } from "./errors.ts";
+import { OnggiError } from "../../lib/errors.ts";
 
 /** Where an engine is: on this host, at a socket that was named, or on another host that ssh reaches. */
 export type Endpoint =
@@ -10,19 +10,23 @@ export type Endpoint =
 
 export const LOCAL: Endpoint = { kind: "local" };
 
+export type SshEndpoint = Extract<Endpoint, { kind: "ssh" }>;
+
+const invalid = (message: string): OnggiError => new OnggiError("invalid_endpoint", message);
+
 /** No part may be taken for an option of ssh's. */
 const SSH = /^ssh:\/\/(?:([^-@/:\s][^@/:\s]*)@)?(?:\[([0-9a-fA-F:.]+)\]|([^-[\]:/@\s][^[\]:/@\s]*))(?::(\d{1,5}))?(\/[^\0]*)?$/;
 
-/** "ssh://[USER@]HOST[:PORT][/SOCKET]" or "unix:///SOCKET". Throws UsageError. */
+/** "ssh://[USER@]HOST[:PORT][/SOCKET]" or "unix:///SOCKET". Throws `invalid_endpoint`. */
 export function parseEndpoint(text: string): Endpoint {
   const [, path] = /^unix:\/\/(\/[^\0]+)$/.exec(text) ?? [];
   if (path !== undefined) return { kind: "unix", path };
   if (/^(tcp|https?):\/\//.test(text))
-    throw new UsageError(`${text}: on TCP an engine serves Docker's clients only; onggi itself comes by ssh:// or unix://`);
+    throw invalid(`${text}: on TCP an engine serves Docker's clients only; onggi itself comes by ssh:// or unix://`);
   const [, user, bracketed, plain, port, socket] = SSH.exec(text) ?? [];
   const host = bracketed ?? plain;
   if (host === undefined || Number(port ?? 0) > 65535)
-    throw new UsageError(
+    throw invalid(
       `${JSON.stringify(text.slice(0, 200))} is no address as in ssh://ann@engine.example or unix:///run/onggi/onggi.sock`,
     );
   return {
@@ -48,7 +52,7 @@ const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
  * The command that connects its standard streams to that host's control socket. `start`: an engine is started there when none
  * answers. What ssh is to run there a shell reads: the path is quoted.
  */
-export function sshCommand({ user, host, port, path }: Extract<Endpoint, { kind: "ssh" }>, start: boolean): string[] {
+export function sshCommand({ user, host, port, path }: SshEndpoint, start: boolean): string[] {
   const there = ["onggi", ...(path === undefined ? [] : ["--host", quoted(`unix://${path}`)])];
   return [
     ...["ssh", "-T", "-o", "ConnectTimeout=30"],
