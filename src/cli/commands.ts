@@ -45,6 +45,7 @@ const rmi = entry("remove images", async () => (await import("./rmi.ts")).comman
 const importImage = entry("make an image of a root file system tar", async () => (await import("./import.ts")).command);
 const load = entry("load images from an archive", async () => (await import("./load.ts")).command);
 const pull = entry("bring an image from a registry", async () => (await import("./pull.ts")).command);
+const search = entry("look for images in a registry", async () => (await import("./search.ts")).command);
 const save = entry("save images to an archive", async () => (await import("./save.ts")).command);
 const history = entry("show what an image's layers were made by", async () => (await import("./history.ts")).command);
 const imageMount = entry("show an image's files at a path, read-only", async () => (await import("./image-mount.ts")).command);
@@ -179,6 +180,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   events,
   images,
   pull,
+  search,
   push,
   import: importImage,
   load,

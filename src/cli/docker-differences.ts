@@ -25,10 +25,6 @@ export const differences: readonly Difference[] = [
     why: "there is no builder: docker buildx brings one of its own, or load what others have built",
   },
   {
-    commands: ["search"],
-    why: "registries have no search that all of them know: look on the registry's own pages, and pull by name",
-  },
-  {
     commands: ["checkpoint create", "checkpoint ls", "checkpoint rm"],
     why: "`onggi-runtime checkpoint` has it for the OCI runtime; here `snapshot` keeps files",
   },

@@ -14,7 +14,8 @@ import { listImages } from "./images.ts";
 import { pruneImages } from "./prune.ts";
 import { mirrorsOf, pullImages } from "./pull.ts";
 import { login, pushImages } from "./push.ts";
-import type { CollectRequest, LoginRequest, PullRequest, PushRequest, StoreReport } from "./types.ts";
+import { searchImages } from "./search.ts";
+import type { CollectRequest, ImageSearchRequest, LoginRequest, PullRequest, PushRequest, StoreReport } from "./types.ts";
 
 type Filters = Record<string, string[]>;
 type Told = { readonly signal: AbortSignal; readonly progress: Progress };
@@ -55,6 +56,8 @@ export const imagesOf = (context: Context) => ({
   /** What a registry has under a name. */
   distribution: (request: Parameters<typeof inspectDistribution>[1], signal: AbortSignal) =>
     inspectDistribution(context, request, signal),
+  /** Repositories of a registry by a word. */
+  search: (request: ImageSearchRequest, signal: AbortSignal) => searchImages(context, request, signal),
   /** What is attested of an image where it came from. */
   attestations: (request: AttestationRequest, signal: AbortSignal) => attestationsOf(context, request, signal),
   /** Asks a registry whether it takes credentials. */

@@ -112,6 +112,18 @@ export interface LoginRequest {
   auth: RegistryAuth;
 }
 
+/** Repositories of a registry by a word. */
+export interface ImageSearchRequest {
+  /** "[domain/]term". */
+  term: string;
+  /** How many the registry is asked for, 1 to 100; by default 25. */
+  limit?: number;
+  /** is-official, is-automated, stars. */
+  filters?: Readonly<Record<string, readonly string[]>>;
+  /** By registry. */
+  auths?: Readonly<Record<string, RegistryAuth>>;
+}
+
 /** What a registry has under a name. */
 export interface DistributionInfo {
   readonly descriptor: { readonly mediaType: string; readonly digest: string; readonly size: number };

@@ -1,6 +1,6 @@
 /** The values that cross the engine's boundary: what clients ask for and what they are told. Types only. */
 
-export type { RegistryAuth } from "../images/remote/types.ts";
+export type { FoundRepository, RegistryAuth } from "../images/remote/types.ts";
 export type {
   AttachedFile,
   AttachFile,

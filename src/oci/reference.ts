@@ -104,3 +104,15 @@ export const registryOf = (key: string): string => {
   const host = key.replace(/^https?:\/\//, "").split("/", 1)[0]!;
   return HUB_NAMES.has(host) ? DEFAULT_DOMAIN : host;
 };
+
+/**
+ * What is searched for, and where: "[domain/]term", split as a name is. Docker Hub's index knows its own images without "library/".
+ * Throws "invalid_search".
+ */
+export const parseSearchTerm = (text: string): { domain: string; term: string } => {
+  const wrong = (why: string) => new OnggiError("invalid_search", `"${text.slice(0, 200)}" cannot be searched for: ${why}`);
+  if (text.includes("://")) throw wrong("a registry is written without a scheme, as in registry.example/term");
+  const [domain, term] = splitDomain(text);
+  if (!isDomain(domain)) throw wrong(`"${domain}" is not a registry's host name`);
+  return { domain, term: domain === DEFAULT_DOMAIN && term.startsWith(LIBRARY) ? term.slice(LIBRARY.length) : term };
+};

@@ -224,6 +224,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
     pull: async (call) => ({ images: await engine.images.pull(call.request, imageOptions(call)) }),
     mirrors: async ({ request }) => ({ hosts: engine.images.mirrors(request.image) }),
     push: async (call) => ({ images: await engine.images.push(call.request, imageOptions(call)) }),
+    imageSearch: async ({ request, signal }) => ({ repositories: await engine.images.search(request, signal) }),
     login: async ({ request, signal }) => engine.images.login(request, signal),
     manifestCreate: async ({ request, signal }) => ({ name: await engine.manifests.create(request, signal) }),
     manifestAnnotate: async ({ request }) => {

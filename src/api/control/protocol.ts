@@ -36,11 +36,13 @@ import type {
   FetchedFile,
   FetchRequest,
   ForkRequest,
+  FoundRepository,
   GuestAttachment,
   GuestReference,
   GuestRequest,
   HistoryEntry,
   Image,
+  ImageSearchRequest,
   ImageSummary,
   ImageTree,
   JoinRequest,
@@ -322,6 +324,8 @@ export interface Calls {
   mirrors: { request: { image: string }; result: { hosts: string[] }; item: never };
   /** To a registry; with `allTags` every name of a repository. Progress is per layer. */
   push: { request: PushRequest; result: { images: PushedName[] }; item: never };
+  /** Repositories of a registry by a word. */
+  imageSearch: { request: ImageSearchRequest; result: { repositories: FoundRepository[] }; item: never };
   /** Asks a registry whether it takes credentials; keeps nothing. */
   login: { request: LoginRequest; result: { identityToken?: string }; item: never };
   /** Makes a manifest list, or with `amend` adds to it. */

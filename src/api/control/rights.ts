@@ -58,6 +58,7 @@ const needs: Needs = {
   pull: "admin",
   mirrors: "read",
   push: "admin",
+  imageSearch: "operate",
   login: "operate",
   manifestCreate: "admin",
   manifestAnnotate: "admin",

@@ -37,7 +37,7 @@ export const ownWords = (body: string): string => {
   }
 };
 
-export type Missing = "manifest_unknown" | "blob_unknown" | "registry_error";
+export type Missing = "manifest_unknown" | "blob_unknown" | "registry_error" | "search_unsupported";
 
 /** An answer that is no success as an error. */
 export const refused = (what: string, status: number, body: string, missing: Missing): OnggiError => {
@@ -46,6 +46,11 @@ export const refused = (what: string, status: number, body: string, missing: Mis
     return new OnggiError(
       "registry_unauthorized",
       `${what}: the registry refuses (${status})${words}; "onggi login" gives it a name and password, or there is no such repository`,
+    );
+  if (status === 404 && missing === "search_unsupported")
+    return new OnggiError(
+      missing,
+      `${what}: the registry has neither a search nor a catalogue: look on its own pages, and pull by name`,
     );
   if (status === 404) return new OnggiError(missing, `${what}: the registry does not have it (404)${words}`);
   return new OnggiError("registry_error", `${what}: the registry answers ${status}${words}`);

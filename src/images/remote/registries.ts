@@ -4,7 +4,8 @@ import { Host } from "./host.ts";
 import { type Mirror, MirroredRepository, type Note } from "./mirrored.ts";
 import type { Environment } from "./proxy.ts";
 import { RemoteRepository } from "./repository.ts";
-import { type ConfigFiles, type Source, sourcesOf } from "./sources.ts";
+import { HUB_INDEX, searchCatalog, searchIndex } from "./search.ts";
+import { type ConfigFiles, HUB, type Source, sourcesOf } from "./sources.ts";
 import { defaultTimeouts, type Timeouts, Transport } from "./transport.ts";
 import type { Registries, RegistryAuth, RegistrySettings, RepositoryOptions } from "./types.ts";
 
@@ -86,6 +87,13 @@ export const openRegistries = (options: RegistriesOptions = {}): Registries => {
       async login(domain, auth, signal) {
         const sources = sourcesOf(filesNow(), domain, NOWHERE, insecure);
         return hostOf(ownSource(sources, domain, NOWHERE)).login(domain, auth, signal);
+      },
+      async search(domain, request, auth = {}, signal) {
+        const { endpoint, ...source } = ownSource(sourcesOf(filesNow(), domain, NOWHERE, insecure), domain, NOWHERE);
+        const asked = { what: `${domain}: search for ${JSON.stringify(request.term)}`, auth, signal };
+        const index = { ...endpoint, root: "/v1", host: endpoint.host === HUB ? HUB_INDEX : endpoint.host };
+        const found = await searchIndex(hostOf({ ...source, endpoint: index }), request, asked);
+        return found ?? searchCatalog(hostOf({ ...source, endpoint }), domain, request, asked);
       },
       get insecure() {
         return registries(true);

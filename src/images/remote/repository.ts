@@ -1,20 +1,17 @@
 /** A repository of one place: a registry, or a mirror. Source: OCI distribution specification 1.1. */
-import { messageOf, OnggiError } from "../../lib/errors.ts";
-import { printable } from "../../lib/printable.ts";
+import { OnggiError } from "../../lib/errors.ts";
 import { type Digest, hexOf, isDigest } from "../../oci/digest.ts";
 import { isTag } from "../../oci/reference.ts";
 import { digestOf } from "../digest.ts";
+import { pagesOf, parseJson, wholeBody } from "./answers.ts";
 import { readBlob, readOf } from "./blob.ts";
 import { invalidAnswer } from "./failures.ts";
-import { nextLink } from "./headers.ts";
 import { type Call, type Host, sizeOf } from "./host.ts";
 import type { Answer } from "./transport.ts";
 import type { BlobRead, BlobSource, RegistryAuth, RemoteManifest, Repository } from "./types.ts";
 import { cancelUpload, locationOf, upload } from "./upload.ts";
 
 const MAX_MANIFEST = 4 << 20;
-const MAX_PAGE = 16 << 20;
-const MAX_PAGES = 10_000;
 const INDEX = "application/vnd.oci.image.index.v1+json";
 
 const accept = [
@@ -69,7 +66,7 @@ export class RemoteRepository implements Repository {
     const url = await this.#host.url(`${this.#path}/manifests/${tagOrDigest}`, call.what, signal);
     const headers = { Accept: accept };
     const answer = await this.#host.call(url, { ...call, headers, method: "GET", expect: [200], missing: "manifest_unknown" });
-    const bytes = await this.#small(answer, call.what, MAX_MANIFEST);
+    const bytes = await wholeBody(answer, call.what, MAX_MANIFEST);
     const digest = digestOf(bytes);
     const told = answer.headers.get("docker-content-digest");
     for (const wanted of [tagOrDigest, told]) {
@@ -110,17 +107,11 @@ export class RemoteRepository implements Repository {
   async tags(signal?: AbortSignal): Promise<string[]> {
     const call = this.#call("tags", "pull", signal);
     const found = new Set<string>();
-    const seen = new Set<string>();
-    let url: URL | null = await this.#host.url(`${this.#path}/tags/list?n=1000`, call.what, signal);
-    while (url) {
-      if (seen.has(url.href) || seen.size >= MAX_PAGES) throw invalidAnswer(call.what, "the pages of its list have no end");
-      seen.add(url.href);
-      const answer: Answer = await this.#host.call(url, { ...call, method: "GET", expect: [200], missing: "manifest_unknown" });
-      const page = this.#json(await this.#small(answer, call.what, MAX_PAGE), call.what) as { tags?: unknown } | null;
-      const tags = page?.tags ?? [];
+    const first = await this.#host.url(`${this.#path}/tags/list?n=1000`, call.what, signal);
+    for await (const page of pagesOf(this.#host, first, { ...call, missing: "manifest_unknown" })) {
+      const tags = (page as { tags?: unknown } | null)?.tags ?? [];
       if (!Array.isArray(tags) || !tags.every(isTag)) throw invalidAnswer(call.what, "no list of tags");
       for (const tag of tags) found.add(tag);
-      url = this.#next(answer, url, call.what);
     }
     return [...found];
   }
@@ -175,20 +166,14 @@ export class RemoteRepository implements Repository {
   async referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<RemoteManifest> {
     const call = this.#call(`referrers of ${digest}`, "pull", signal);
     const manifests: Record<string, unknown>[] = [];
-    const seen = new Set<string>();
-    let url: URL | null = await this.#host.url(`${this.#path}/referrers/${digest}`, call.what, signal);
-    if (artifactType) url.searchParams.set("artifactType", artifactType);
-    while (url) {
-      if (seen.has(url.href) || seen.size >= MAX_PAGES) throw invalidAnswer(call.what, "the pages of its list have no end");
-      seen.add(url.href);
-      const answer: Answer = await this.#host.call(url, { ...call, method: "GET", expect: [200, 404] });
-      if (answer.status === 404) {
-        await answer.discard();
-        manifests.push(...(await this.#tagSchema(digest, signal)));
-        break;
-      }
-      manifests.push(...this.#entries(await this.#small(answer, call.what, MAX_MANIFEST), call.what));
-      url = this.#next(answer, url, call.what);
+    const first = await this.#host.url(`${this.#path}/referrers/${digest}`, call.what, signal);
+    if (artifactType) first.searchParams.set("artifactType", artifactType);
+    try {
+      for await (const page of pagesOf(this.#host, first, { ...call, missing: "manifest_unknown" }))
+        manifests.push(...entriesOf(page, call.what));
+    } catch (error) {
+      if (!notThere(error)) throw error;
+      manifests.push(...(await this.#tagSchema(digest, signal)));
     }
     // A registry may leave the choosing to us.
     const chosen = artifactType ? manifests.filter((entry) => entry.artifactType === artifactType) : manifests;
@@ -200,18 +185,12 @@ export class RemoteRepository implements Repository {
   async #tagSchema(digest: Digest, signal?: AbortSignal): Promise<Record<string, unknown>[]> {
     try {
       const { bytes } = await this.manifest(`sha256-${hexOf(digest)}`, signal);
-      return this.#entries(bytes, `${this.name}: referrers of ${digest}`);
+      const what = `${this.name}: referrers of ${digest}`;
+      return entriesOf(parseJson(bytes, what), what);
     } catch (error) {
       if (notThere(error)) return [];
       throw error;
     }
-  }
-
-  #entries(bytes: Uint8Array, what: string): Record<string, unknown>[] {
-    const entries = (this.#json(bytes, what) as { manifests?: unknown } | null)?.manifests ?? [];
-    if (!Array.isArray(entries) || !entries.every((entry) => typeof entry === "object" && entry !== null))
-      throw invalidAnswer(what, "no index");
-    return entries as Record<string, unknown>[];
   }
 
   #call(
@@ -224,35 +203,12 @@ export class RemoteRepository implements Repository {
     const tries = this.#tries;
     return { what: `${this.name}: ${thing}`, scopes, auth: this.#auth, signal, ...(tries === undefined ? {} : { tries }) };
   }
+}
 
-  async #small(answer: Answer, what: string, limit: number): Promise<Uint8Array> {
-    let bytes: Uint8Array | null;
-    try {
-      bytes = (sizeOf(answer) ?? 0) > limit ? null : await answer.bytes(limit);
-    } catch (error) {
-      const why = printable(messageOf(error));
-      throw new OnggiError("registry_unreachable", `${what}: the connection broke while the answer came (${why})`, {
-        cause: error,
-      });
-    }
-    if (bytes) return bytes;
-    await answer.discard();
-    throw invalidAnswer(what, `more than ${limit >> 20} MiB`);
-  }
-
-  #next(answer: Answer, url: URL, what: string): URL | null {
-    const next = nextLink(answer.headers.get("link"));
-    if (next === null) return null;
-    const target = URL.canParse(next, url.href) ? new URL(next, url.href) : null;
-    if (target?.origin !== url.origin) throw invalidAnswer(what, "the next page of its list lies on another host");
-    return target;
-  }
-
-  #json(bytes: Uint8Array, what: string): unknown {
-    try {
-      return JSON.parse(new TextDecoder().decode(bytes));
-    } catch {
-      throw invalidAnswer(what, "it is not JSON");
-    }
-  }
+/** Of an index. */
+function entriesOf(document: unknown, what: string): Record<string, unknown>[] {
+  const entries = (document as { manifests?: unknown } | null)?.manifests ?? [];
+  if (!Array.isArray(entries) || !entries.every((entry) => typeof entry === "object" && entry !== null))
+    throw invalidAnswer(what, "no index");
+  return entries as Record<string, unknown>[];
 }

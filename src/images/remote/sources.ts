@@ -39,7 +39,7 @@ export interface ConfigFiles {
 }
 
 /** Where the images of docker.io are. */
-const HUB = "registry-1.docker.io";
+export const HUB = "registry-1.docker.io";
 const MIRROR_CONNECT_MS = 5_000;
 
 const invalid = (why: string, cause?: unknown): OnggiError => new OnggiError("registry_config_invalid", why, { cause });

@@ -90,6 +90,22 @@ export interface Repository {
   referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<RemoteManifest>;
 }
 
+/** One repository that a search has found. */
+export interface FoundRepository {
+  /** As the registry's index calls it; out of a catalogue with the registry before it. */
+  readonly name: string;
+  readonly description: string;
+  readonly starCount: number;
+  readonly isOfficial: boolean;
+  readonly isAutomated: boolean;
+}
+
+export interface SearchRequest {
+  readonly term: string;
+  /** How many at most. */
+  readonly limit: number;
+}
+
 export interface RepositoryOptions {
   /** False: only who takes pushes is asked, which is the registry itself, for what must not be a mirror's word. */
   readonly mirrors?: boolean;
@@ -105,6 +121,8 @@ export interface Registries {
   mirrorsOf(reference: Reference): string[];
   /** Asks a registry whether it takes these credentials; an identity token where it hands one out. */
   login(domain: string, auth: RegistryAuth, signal?: AbortSignal): Promise<{ identityToken?: string }>;
+  /** Repositories of a registry by a word. Throws "search_unsupported" besides what any request throws. */
+  search(domain: string, request: SearchRequest, auth?: RegistryAuth, signal?: AbortSignal): Promise<FoundRepository[]>;
   /** The same; but those of which nothing is said may be insecure, as those of this machine. */
   readonly insecure: Registries;
   close(): void;

@@ -1,6 +1,6 @@
 /** What is asked of registries. */
 import { OnggiError } from "../../../lib/errors.ts";
-import { registryOf } from "../../../oci/reference.ts";
+import { parseSearchTerm, registryOf } from "../../../oci/reference.ts";
 import { ApiError } from "../errors.ts";
 import { json, operation } from "../operation.ts";
 import * as q from "../query.ts";
@@ -50,14 +50,40 @@ export const distribution = operation({
 export const search = operation({
   id: "ImageSearch",
   tag: "Image",
-  summary: "not served: registries have no search that all of them know",
+  summary: "repositories of a registry by a word",
   needs: "operate",
   method: "GET",
   path: "/images/search",
-  query: { term: q.string("what to look for"), limit: q.integer("how many"), filters: q.filters(["is-official", "stars"]) },
-  answers: { 501: "not served" },
-  differs: "501: registries have no search that all of them know",
-  run: () => {
-    throw new ApiError(501, "onggi does not search registries: look on the registry's own pages, and pull by name");
+  query: {
+    term: q.string("[registry/]word"),
+    limit: q.integer("how many the registry is asked for, 1 to 100; by default 25"),
+    filters: q.filters(["is-automated", "is-official", "stars"]),
+  },
+  answers: {
+    200: "the registry's index knows these; of a registry that has none, names out of its catalogue",
+    400: "no such filter, no such limit; or it has neither",
+    401: "the registry refuses",
+    500: "it cannot be reached",
+  },
+  run: async ({ engine, query, request, signal }) => {
+    const { term = "", limit, filters } = query;
+    const auth = credentialsIn(request);
+    const asked = {
+      term,
+      filters,
+      ...(limit ? { limit } : {}),
+      ...(auth ? { auths: { [parseSearchTerm(term).domain]: auth } } : {}),
+    };
+    const found = await engine.images.search(asked, signal);
+    return json(
+      200,
+      found.map(({ name, description, starCount, isOfficial, isAutomated }) => ({
+        star_count: starCount,
+        is_official: isOfficial,
+        name,
+        is_automated: isAutomated,
+        description,
+      })),
+    );
   },
 });
