@@ -1,6 +1,7 @@
 /** `network`: what clients do with networks. */
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
+import { poolUsage } from "../networks/index.ts";
 import type { Network, NetworkRequest } from "../networks/types.ts";
 import { checkCniNetwork, inspectCniNetwork, refuseCni } from "./cni.ts";
 import { type Context, findContainer } from "./context.ts";
@@ -24,8 +25,11 @@ function inspect(context: Context, reference: string): NetworkInfo {
   const there = networks
     .endpointsIn(network.id)
     .filter(({ container }) => containers.get(container)?.isUp || guests.get(container) !== undefined);
+  const addresses = there.flatMap(({ attached }) => [attached?.ipv4 ?? [], attached?.ipv6 ?? []].flat());
+  const usage = network.pools.map((pool) => ({ subnet: pool.subnet, ...poolUsage(pool, addresses) }));
   return {
     ...network,
+    ...(network.driver === "overlay" ? {} : { usage }),
     containers: there.map((endpoint) => ({
       id: endpoint.container,
       name: (containers.get(endpoint.container) ?? guests.get(endpoint.container))?.name ?? "",

@@ -216,6 +216,8 @@ export interface Collection {
 export type NetworkInfo = AnyNetwork & {
   /** Those that run. */
   containers: { id: string; name: string; endpoint: Endpoint }[];
+  /** Addresses of its subnets, counted; absent where others than this engine give them too. */
+  usage?: { subnet: string; inUse: number; free: number }[];
 };
 
 /** An OCI runtime that containers can be made by. */

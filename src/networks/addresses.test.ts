@@ -1,6 +1,14 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { AddressAllocator, checkPool, chooseSubnet, completePool, defaultSubnets, usableAddresses } from "./addresses.ts";
+import {
+  AddressAllocator,
+  checkPool,
+  chooseSubnet,
+  completePool,
+  defaultSubnets,
+  poolUsage,
+  usableAddresses,
+} from "./addresses.ts";
 import {
   type AddressRange,
   addressNumber,
@@ -187,4 +195,35 @@ test("a large range is taken from without looking at all of it", () => {
   expect(taken.size).toBe(5000);
   expect(taken.has("fd00::2")).toBe(false);
   expect(allocator.take()).toBe("fd00::138b");
+});
+
+test("what is counted as free is what can be taken", () => {
+  const small = families.chain((family) =>
+    fc
+      .tuple(address(family), fc.integer({ min: family === 4 ? 26 : 122, max: family === 4 ? 30 : 126 }))
+      .map(([number, length]) => subnetAround(family, number, length)),
+  );
+  fc.assert(
+    fc.property(small, fc.nat(20), fc.boolean(), (subnet, first, halved) => {
+      const text = subnetText(subnet);
+      const range = subnetText(subnetAround(subnet.family, subnet.last, subnet.length + 1));
+      let pool: ReturnType<typeof completePool>;
+      try {
+        pool = completePool({ subnet: text, ...(halved ? { range } : {}) });
+      } catch {
+        return; // of those that no container may be in
+      }
+      const allocator = new AddressAllocator(pool);
+      const taken: string[] = [];
+      const { free, inUse } = poolUsage(pool, []);
+      for (let left = free; left > 0; left--) taken.push(allocator.take());
+      expect(() => allocator.take()).toThrow("no address of");
+      expect(poolUsage(pool, taken)).toEqual({ free: 0, inUse: inUse + taken.length });
+      const some = taken.slice(0, first);
+      expect(poolUsage(pool, some)).toEqual({ free: free - some.length, inUse: inUse + some.length });
+    }),
+  );
+  // the network's own, the gateway's and the broadcast address; a v6 subnet has more than a number can say
+  expect(poolUsage(completePool({ subnet: "172.17.0.0/16" }), [])).toEqual({ inUse: 3, free: 65_533 });
+  expect(poolUsage(completePool({ subnet: "fd00::/64" }), ["fd00::5"])).toEqual({ inUse: 3, free: Number.MAX_SAFE_INTEGER });
 });

@@ -132,6 +132,38 @@ export function completePool(pool: Pool): GatewayPool {
   };
 }
 
+const later = (one: bigint, other: bigint): bigint => (one > other ? one : other);
+const earlier = (one: bigint, other: bigint): bigint => (one < other ? one : other);
+const sizeOf = ({ first, last }: AddressRange): bigint => last - first + 1n;
+
+/** What containers that name no address are given one of. */
+function rangeOf({ subnet, range }: Pool): AddressRange {
+  const usable = usableAddresses(parseSubnet(subnet));
+  const { first, last } = range === undefined ? usable : parseSubnet(range);
+  return { family: usable.family, first: later(first, usable.first), last: earlier(last, usable.last) };
+}
+
+/** Of the gateway and for others: no container is given them. */
+const reservedIn = ({ gateway, reserved = {} }: GatewayPool): Set<bigint> =>
+  new Set([gateway, ...Object.values(reserved)].map((text) => parseAddress(text, "address").number));
+
+/**
+ * How many addresses of the subnet nobody can be given any more, those that no host may have among them, and how many of the range are
+ * left; at most 2^53 - 1. `taken`: those of containers.
+ */
+export function poolUsage(pool: GatewayPool, taken: readonly string[]): { inUse: number; free: number } {
+  const subnet = parseSubnet(pool.subnet);
+  const used = reservedIn(pool);
+  for (const address of taken.map((text) => parseAddress(text, "address"))) if (has(subnet, address)) used.add(address.number);
+  const range = rangeOf(pool);
+  const usedOfRange = [...used].filter((number) => number >= range.first && number <= range.last).length;
+  const count = (number: bigint): number => Number(earlier(number, BigInt(Number.MAX_SAFE_INTEGER)));
+  return {
+    inUse: count(BigInt(used.size) + sizeOf(subnet) - sizeOf(usableAddresses(subnet))),
+    free: count(sizeOf(range) - BigInt(usedOfRange)),
+  };
+}
+
 /**
  * Gives out the addresses of one pool. It walks on through the range, so that an address that was given back is the last to be
  * given again: others may still remember who had it.
@@ -151,18 +183,9 @@ export class AddressAllocator {
     this.#pool = pool;
     this.#subnet = parseSubnet(pool.subnet);
     this.#usable = usableAddresses(this.#subnet);
-    const range = pool.range === undefined ? this.#usable : parseSubnet(pool.range);
-    const later = (one: bigint, other: bigint): bigint => (one > other ? one : other);
-    const earlier = (one: bigint, other: bigint): bigint => (one < other ? one : other);
-    this.#range = {
-      family: this.#subnet.family,
-      first: later(range.first, this.#usable.first),
-      last: earlier(range.last, this.#usable.last),
-    };
-    this.#reserved = new Set(
-      [pool.gateway, ...Object.values(pool.reserved ?? {})].map((text) => parseAddress(text, "address").number),
-    );
-    const size = this.#range.last - this.#range.first + 1n;
+    this.#range = rangeOf(pool);
+    this.#reserved = reservedIn(pool);
+    const size = sizeOf(this.#range);
     this.#next =
       this.#range.first + (anywhere ? BigInt(Math.floor(Math.random() * Number(size < 65_536n ? size : 65_536n))) : 0n);
   }
@@ -185,8 +208,8 @@ export class AddressAllocator {
   }
 
   #free(avoid: ReadonlySet<string>): bigint {
-    const { family, first, last } = this.#range;
-    const size = last - first + 1n;
+    const { family, first } = this.#range;
+    const size = sizeOf(this.#range);
     // Among so many in a row at least one is free.
     const most = BigInt(this.#taken.size + this.#reserved.size + avoid.size + 1);
     for (let step = 0n; step < size && step < most; step++) {

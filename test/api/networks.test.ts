@@ -182,4 +182,15 @@ test("a MAC address of an endpoint is heeded from 1.54 on; one that is there alr
   }
 });
 
+test("how many addresses are taken, and how many are left, is told from 1.52 on", async () => {
+  await engine.ok(["network", "create", "--subnet", "10.231.7.0/24", "--ip-range", "10.231.7.128/25", "counted"]);
+  await engine.ok(["run", "-d", "--network", "counted", "busybox", "sleep", "100"]);
+  await engine.ok(["run", "-d", "--network", "counted", "--ip", "10.231.7.9", "busybox", "sleep", "100"]);
+  const ask = async (version: string) =>
+    (await askDocker<{ Status?: unknown }>(engine, "GET", `/v${version}/networks/counted`)).value.Status;
+  expect(await ask("1.51")).toBeUndefined();
+  // the network's own, the broadcast address, the gateway's and two containers', one of them in the range
+  expect(await ask("1.52")).toEqual({ IPAM: { Subnets: { "10.231.7.0/24": { IPsInUse: 5, DynamicIPsAvailable: 126 } } } });
+});
+
 test("nothing is left", () => engine.expectClean());

@@ -51,6 +51,7 @@ export function dockerNetwork(network: NetworkInfo): Record<string, unknown> {
     ),
     Options,
     Labels,
+    ...(network.usage ? { Status: { IPAM: { Subnets: subnetsOf(network.usage) } } } : {}),
     Onggi: {
       Interface: network.interface,
       Mtu: network.mtu,
@@ -59,3 +60,6 @@ export function dockerNetwork(network: NetworkInfo): Record<string, unknown> {
     },
   };
 }
+
+const subnetsOf = (usage: NonNullable<NetworkInfo["usage"]>): Record<string, unknown> =>
+  Object.fromEntries(usage.map(({ subnet, inUse, free }) => [subnet, { IPsInUse: inUse, DynamicIPsAvailable: free }]));

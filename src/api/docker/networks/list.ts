@@ -41,9 +41,10 @@ export const inspect = operation({
     scope: q.string("its scope, or it is not found", { since: "1.31" }),
   },
   answers: { 200: "the network", 404: "no such network" },
-  differs: "Status (1.52: how many addresses are taken) is absent, and Onggi says the interface and its MTU",
-  run: ({ engine, path, query }) => {
-    const found = dockerNetwork(engine.networks.inspect(path.id));
+  differs: "Onggi says the interface and its MTU",
+  run: ({ engine, path, query, version }) => {
+    const { Status, ...rest } = dockerNetwork(engine.networks.inspect(path.id));
+    const found = isAtLeast(version, "1.52") ? { ...rest, Status } : rest;
     if (query.scope !== undefined && query.scope !== found.Scope) throw new ApiError(404, `network ${path.id} not found`);
     return json(200, found);
   },
