@@ -1,4 +1,5 @@
 import type { AttachStreams } from "../api/control/protocol.ts";
+import type { ContainerRequest } from "../api/control/types.ts";
 import { UsageError } from "./errors.ts";
 
 /** Which streams `-i`, `-a` and `-d` ask for. Throws UsageError for a stream nobody knows. */
@@ -15,6 +16,12 @@ export function attachOptions(given: { interactive?: boolean; attach?: string[] 
   }
   return streams;
 }
+
+export const streamsOf = (attach: AttachStreams) => (["stdin", "stdout", "stderr"] as const).filter((name) => attach[name]);
+
+/** Input ends with its client, as for docker: only a container that is attached to has one. */
+export const inputOf = ({ openStdin }: ContainerRequest, { stdin }: AttachStreams): Pick<ContainerRequest, "stdinOnce"> =>
+  openStdin && stdin ? { stdinOnce: true } : {};
 
 /** Refuses a --cidfile that exists: it names another container. */
 export async function checkCidFile(path: string | undefined): Promise<void> {

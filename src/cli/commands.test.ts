@@ -51,6 +51,7 @@ const info: ContainerInfo = {
   },
   request: { image: "busybox", tty: false, resources: { memory: 67108864 }, labels: { app: "a" }, env: ["A=1"] },
   mounts: [],
+  systemPaths: { maskedPaths: ["/proc/kcore"], readonlyPaths: [] },
   isolation: { userns: true, reason: "" },
   logPath: "/x/log",
   idMap: { hostId: 100000, size: 65536 },

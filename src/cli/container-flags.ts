@@ -93,6 +93,7 @@ export const containerFlags = {
   "security-opt": list("", "OPTION", "no-new-privileges, seccomp=FILE, ...", rare),
   userns: choice("", ["private", "host"], "private: one of its own or none at all; host: none", rare),
   label: list("l", "KEY=VALUE", "label", rare),
+  annotation: list("", "KEY=VALUE", "annotation of the OCI specification, for hooks and runtimes", rare),
   "label-file": list("", "FILE", "labels, one per line", { rare: true, complete: "file" }),
   "group-add": list("", "GROUP", "additional group", rare),
   device: list("", "HOST[:PATH[:rwm]]", "device of the host", rare),

@@ -42,6 +42,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       tty: given.tty,
       openStdin: given.interactive,
       labels: await labels(given),
+      annotations: annotations(given.annotation),
       pid: given.pid,
       ipc: given.ipc,
       uts: given.uts,
@@ -148,6 +149,10 @@ async function labels(given: Given): Promise<Record<string, string> | undefined>
   lines.push(...(given.label ?? []));
   return labelsOf(lines);
 }
+
+/** As Docker: a key alone has an empty value. */
+const annotations = (given: readonly string[] | undefined): Record<string, string> | undefined =>
+  given && Object.fromEntries(given.map((pair) => pair.split(/=(.*)/s)).map(([key = "", value = ""]) => [key, value]));
 
 /** "net_admin" and "CAP_NET_ADMIN" are the same; ALL stays. */
 export function capability(name: string): string {

@@ -118,8 +118,6 @@ export const differences: readonly Difference[] = [
     here: true,
     why: "the host's own input rules decide who reaches it from outside, unless `publish=open`",
   },
-  { commands: ["run", "create"], flags: ["annotation"], why: "an OCI runtime is given none" },
-  { commands: ["create"], flags: ["attach"], why: "`start -a` says what is attached" },
   { commands: ["run", "create"], flags: ["blkio-weight-device"], why: devices },
   {
     commands: ["run", "create", "update"],

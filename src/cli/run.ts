@@ -1,6 +1,6 @@
 import type { CallHandlers } from "../api/control/client.ts";
 import type { TraceStage } from "../api/control/protocol.ts";
-import { attachOptions, checkCidFile, writeCidFile } from "./attach-options.ts";
+import { attachOptions, checkCidFile, inputOf, streamsOf, writeCidFile } from "./attach-options.ts";
 import { define } from "./command.ts";
 import { attachFlags, containerFlags } from "./container-flags.ts";
 import { containerRequest } from "./container-request.ts";
@@ -44,11 +44,11 @@ export const command = define({
     }
     const detach = values.detach ?? false;
     const attach = attachOptions(values, detach);
-    // input ends with its client, as for docker: only a container that is attached to has one
     const container = {
       ...request,
       ...(values.rm ? { autoRemove: true } : {}),
-      ...(request.openStdin && attach.stdin ? { stdinOnce: true } : {}),
+      ...inputOf(request, attach),
+      ...(detach || values.attach ? { attach: streamsOf(attach) } : {}),
     };
     const tty = !detach && request.tty === true;
     const session = detach ? undefined : await openSession(context, options(values, attach, tty));

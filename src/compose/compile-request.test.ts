@@ -213,7 +213,6 @@ test("secrets and configs: files are mounted, texts of secrets are secrets, of c
 
 describe("what cannot be is refused and named", () => {
   const refused: [Omit<Service, "name">, string][] = [
-    [{ annotations: { a: "b" } }, "service web: annotations is not supported"],
     [{ gpus: [{ count: 1 }] }, "gpus is not supported"],
     [{ storage_opt: { size: "1g" } }, "storage_opt is not supported"],
     [{ mem_swappiness: 3 }, "mem_swappiness is not supported"],

@@ -55,6 +55,7 @@ export function compileRequest(project: Project, service: Service, around: Surro
       domainname: service.domainname,
       tty: service.tty,
       openStdin: service.stdin_open,
+      annotations: some(service.annotations),
       restart: restartOf(service),
       health: healthOf(service),
       expose: exposed(service),
@@ -105,7 +106,6 @@ export function compileRequest(project: Project, service: Service, around: Surro
 function refuse(service: Service): void {
   const windows = "that is for Windows";
   const reasons: [key: string, asked: unknown, why: string][] = [
-    ["annotations", some(service.annotations), "containers here have none; use labels"],
     ["storage_opt", some(service.storage_opt), "containers share the disk of the data root"],
     ["gpus", some(service.gpus), "there is no driver for such devices; name them in devices"],
     ["credential_spec", service.credential_spec, windows],
@@ -129,7 +129,7 @@ function refuse(service: Service): void {
   for (const [key, asked, why] of reasons) if (asked !== undefined) throw unsupported(service, key, why);
 }
 
-const some = (value: object | undefined): object | undefined =>
+const some = <T extends object>(value: T | undefined): T | undefined =>
   value !== undefined && Object.keys(value).length > 0 ? value : undefined;
 
 /** What only a swarm obeys. */

@@ -1,4 +1,5 @@
 import { rfc3339 } from "../lib/time.ts";
+import { systemPaths } from "../runtime/index.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import { rangeOf } from "./idmap.ts";
@@ -33,6 +34,7 @@ export function inspectContainer(context: Context, { record }: Container): Conta
     healthcheck: record.healthcheck ?? null,
     request: record.request,
     mounts: [...(record.mounts ?? [])],
+    systemPaths: systemPaths(record.request),
     isolation: { userns: record.slot !== null, reason: record.isolationReason },
     logPath: record.request.log?.driver === "none" ? "" : containerPaths(context.layout, record.id, record.logFile).log,
     idMap: record.slot === null ? null : rangeOf(record.slot),

@@ -19,6 +19,7 @@ export type {
 export type { CniNetwork } from "../networks/cni/types.ts";
 export type { ClusterStatus, Endpoint, JoinRequest, Network, NetworkRequest, Node, Pool, Published } from "../networks/types.ts";
 export type {
+  AttachedStream,
   ContainerLink,
   ContainerRequest,
   DeviceRequest,
@@ -151,6 +152,8 @@ export interface ContainerInfo {
   healthcheck: Required<HealthCheck> | null;
   request: ContainerRequest;
   mounts: MountPoint[];
+  /** What is hidden and read-only of /proc and /sys; absent: nothing was said. */
+  systemPaths: { maskedPaths?: string[]; readonlyPaths?: string[] };
   isolation: { userns: boolean; reason: string };
   logPath: string;
   /** Host ids the container's ids 0 to 65535 are mapped to, null without user namespace. */

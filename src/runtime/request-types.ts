@@ -147,6 +147,8 @@ export interface PortRequest {
   unreserved?: true;
 }
 
+export type AttachedStream = "stdin" | "stdout" | "stderr";
+
 /** What `create` is asked for. Absent means the image's value, then Docker's default. */
 export interface ContainerRequest {
   image: string;
@@ -165,8 +167,12 @@ export interface ContainerRequest {
   tty?: boolean;
   openStdin?: boolean;
   stdinOnce?: boolean;
+  /** Which of its streams whoever made it would have; nothing but `inspect` asks. Absent: output, and input that ends with its client. */
+  attach?: AttachedStream[];
   labels?: Record<string, string>;
   autoRemove?: boolean;
+  /** Of the specification, for its hooks and the runtime that makes it. */
+  annotations?: Record<string, string>;
   restart?: RestartPolicy;
   health?: HealthCheck;
   /** "none", "host", "container:ID", "ns:PATH"; absent: the networks of `networks`, or the default one. */
@@ -198,6 +204,9 @@ export interface ContainerRequest {
   capDrop?: string[];
   /** Docker's `--security-opt` values: no-new-privileges, seccomp=..., systempaths=unconfined. */
   securityOpt?: string[];
+  /** Paths that are hidden, and that are read-only, in place of the usual ones, whatever else is asked for; []: none. */
+  maskedPaths?: string[];
+  readonlyPaths?: string[];
   sysctls?: Record<string, string>;
   ulimits?: Ulimit[];
   devices?: DeviceRequest[];

@@ -89,6 +89,24 @@ describe("a container request", () => {
     expect(mounts?.flatMap(({ options = [] }) => options)).not.toContain("ro");
   });
 
+  test("hides and locks the paths that it names, also of a privileged one", () => {
+    const masked = (request: Partial<ContainerRequest>) => specOf(request).linux?.maskedPaths;
+    expect(masked({ maskedPaths: ["/proc/kcore"] })).toEqual(["/proc/kcore"]);
+    expect(masked({ maskedPaths: [] })).toEqual([]);
+    expect(masked({ maskedPaths: ["/a"], privileged: true })).toEqual(["/a"]);
+    expect(masked({ securityOpt: ["systempaths=unconfined"] })).toEqual([]);
+    expect(specOf({ maskedPaths: [] }).linux?.readonlyPaths).toContain("/proc/sys");
+    expect(() => specOf({ readonlyPaths: ["proc/sys"] })).toThrow(
+      'linux.readonlyPaths[0]: must be an absolute path, got "proc/sys"',
+    );
+  });
+
+  test("hands its annotations to the specification", () => {
+    expect(specOf({ annotations: { "a.b/c": "", d: "e=f" } }).annotations).toEqual({ "a.b/c": "", d: "e=f" });
+    expect(specOf({})).not.toHaveProperty("annotations");
+    expect(() => specOf({ annotations: { "": "x" } })).toThrow("the empty string is not permitted as an annotation key");
+  });
+
   test("replaces a default mount, and mounts shallow places first", () => {
     const mounts = [
       { type: "bind" as const, source: "/b", target: "/a/b/c" },

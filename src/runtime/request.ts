@@ -76,6 +76,7 @@ export function specFromRequest(input: SpecInput): Spec {
     ...(request.uts === "host" ? {} : { hostname, ...(request.domainname ? { domainname: request.domainname } : {}) }),
     process,
     mounts: mountsOf(input),
+    ...annotationsOf(request),
     linux: linuxOf(input),
   });
 }
@@ -166,7 +167,6 @@ function rlimitsOf({ ulimits = [] }: ContainerRequest): Rlimit[] {
 
 function linuxOf(input: SpecInput): Linux {
   const { request, idMap, devices = [], cgroupPath, seccomp } = input;
-  const unconfined = request.privileged || parseSecurityOptions(request.securityOpt).systemPathsUnconfined;
   const mapping = idMap && [{ containerID: 0, hostID: idMap.hostId, size: idMap.size }];
   const resources = resourcesToLinux(request.resources ?? {});
   if (request.oomKillDisable) resources.memory = { ...resources.memory, disableOOMKiller: true };
@@ -183,8 +183,25 @@ function linuxOf(input: SpecInput): Linux {
     resources: { ...resources, devices: rules },
     sysctl: sysctlsOf(input),
     ...(seccomp && !request.privileged ? { seccomp } : {}),
-    ...(unconfined ? {} : { maskedPaths: [...maskedPaths], readonlyPaths: [...readonlyPaths] }),
+    ...systemPaths(request),
   };
+}
+
+/** What of /proc and /sys is hidden or read-only. Absent: nothing, for it is privileged. */
+export function systemPaths(request: ContainerRequest): Pick<Linux, "maskedPaths" | "readonlyPaths"> {
+  const unconfined = parseSecurityOptions(request.securityOpt).systemPathsUnconfined;
+  const paths = (asked: readonly string[] | undefined, usual: readonly string[]) =>
+    asked ?? (unconfined ? [] : request.privileged ? undefined : usual);
+  const masked = paths(request.maskedPaths, maskedPaths);
+  const readonly = paths(request.readonlyPaths, readonlyPaths);
+  return { ...(masked ? { maskedPaths: [...masked] } : {}), ...(readonly ? { readonlyPaths: [...readonly] } : {}) };
+}
+
+function annotationsOf({ annotations = {} }: ContainerRequest): Pick<Spec, "annotations"> {
+  const keys = Object.keys(annotations);
+  if (keys.includes(""))
+    throw new OnggiError("invalid_annotation", "invalid Annotations: the empty string is not permitted as an annotation key");
+  return keys.length === 0 ? {} : { annotations };
 }
 
 function namespacesOf(request: ContainerRequest, user: boolean): NamespaceType[] {

@@ -32,6 +32,28 @@ test("version, info, ping", async () => {
   expect(String(await docker.ping())).toBe("OK");
 });
 
+test("annotations, streams, and what is hidden of /proc are as they were asked for", async () => {
+  const create = (more: object) => docker.createContainer({ Image: "busybox", Cmd: ["true"], ...more });
+  const asked = { Annotations: { "org.example/a": "b" }, MaskedPaths: ["/proc/kcore"], ReadonlyPaths: [] };
+  const HostConfig = asked as Docker.HostConfig;
+  const shown = await (await create({ AttachStderr: true, OpenStdin: true, HostConfig })).inspect();
+  expect(shown.HostConfig).toMatchObject(asked);
+  expect(shown.Config).toMatchObject({
+    AttachStdin: false,
+    AttachStdout: false,
+    AttachStderr: true,
+    OpenStdin: true,
+    StdinOnce: false,
+  });
+  const usual = (await (await create({})).inspect()).HostConfig;
+  expect(usual.MaskedPaths).toContain("/proc/kcore");
+  expect(usual.ReadonlyPaths).toContain("/proc/sys");
+  expect(usual).not.toHaveProperty("Annotations");
+  expect((await (await create({ HostConfig: { Privileged: true } })).inspect()).HostConfig.MaskedPaths).toBeNull();
+  const refused = await failureOf(create({ HostConfig: { Annotations: { "": "x" } } as Docker.HostConfig }));
+  expect(refused).toMatchObject({ statusCode: 400, json: { message: expect.stringContaining("annotation key") } });
+});
+
 test("networks: made, joined, left, removed", async () => {
   const network = await docker.createNetwork({
     Name: "back",

@@ -20,6 +20,17 @@ describe("standard input", () => {
     expect({ stdout: stdout.trim(), code }).toEqual({ stdout: "0", code: 0 });
   });
 
+  test.each([
+    [["create", "-i"], { AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true }],
+    [["create", "-i", "-a", "stdout"], { AttachStdin: false, AttachStdout: true, AttachStderr: false, StdinOnce: false }],
+    [["create", "-a", "STDIN"], { AttachStdin: true, AttachStdout: false, OpenStdin: false, StdinOnce: false }],
+    [["run", "-d", "-i"], { AttachStdin: false, AttachStdout: false, AttachStderr: false, OpenStdin: true, StdinOnce: false }],
+  ])("%j: inspect has its streams as Docker gives them", async (words, expected) => {
+    const id = await engine.ok([...words, "busybox", "true"]);
+    expect((await engine.inspect(id)).Config as object).toMatchObject(expected);
+    await engine.ok(["rm", "-f", id]);
+  });
+
   test("-i: 4 MiB through cat come back unchanged", async () => {
     const data = Buffer.alloc(4 << 20, "0123456789abcdef\n");
     const { stdout } = await engine.onggi(["run", "--rm", "-i", "busybox", "cat"], {

@@ -48,7 +48,7 @@ export function dockerContainer(info: ContainerInfo): object {
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: null,
-    HostConfig: { ...hostConfig(request), Links: info.links.length > 0 ? info.links : null, Runtime: info.runtime },
+    HostConfig: { ...hostConfig(info), Links: info.links.length > 0 ? info.links : null, Runtime: info.runtime },
     GraphDriver: { Name: "onggi", Data: null },
     Mounts: info.mounts.map(mountPoint),
     Config: config(info),
@@ -68,7 +68,7 @@ const healthState = ({ status, failingStreak, log }: HealthState): object => ({
   Log: log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })),
 });
 
-const hostConfig = (request: ContainerRequest): object => ({
+const hostConfig = ({ request, systemPaths }: ContainerInfo): object => ({
   Binds: (request.mounts ?? []).filter((mount) => !isLong(mount) && mount.source).map(bindText),
   ...((request.mounts ?? []).some(isLong) ? { Mounts: (request.mounts ?? []).filter(isLong).map(mountShape) } : {}),
   VolumesFrom: request.volumesFrom ?? null,
@@ -85,6 +85,7 @@ const hostConfig = (request: ContainerRequest): object => ({
     MaximumRetryCount: request.restart?.maximumRetryCount ?? 0,
   },
   AutoRemove: request.autoRemove ?? false,
+  ...(request.annotations ? { Annotations: request.annotations } : {}),
   CgroupParent: request.cgroupParent ?? "",
   ...(request.init === undefined ? {} : { Init: request.init }),
   Tmpfs: request.tmpfs ?? {},
@@ -92,6 +93,8 @@ const hostConfig = (request: ContainerRequest): object => ({
   OomScoreAdj: request.oomScoreAdj ?? 0,
   OomKillDisable: request.oomKillDisable ?? false,
   ...isolation(request),
+  MaskedPaths: systemPaths.maskedPaths ?? null,
+  ReadonlyPaths: systemPaths.readonlyPaths ?? null,
   ...limits(request),
 });
 
@@ -107,7 +110,7 @@ const isolation = (request: ContainerRequest): object => ({
   CapAdd: request.capAdd ?? null,
   CapDrop: request.capDrop ?? null,
   GroupAdd: request.groupAdd ?? null,
-  SecurityOpt: request.securityOpt ?? null,
+  SecurityOpt: securityOptions(request.securityOpt),
   Sysctls: request.sysctls ?? {},
   CgroupnsMode: request.cgroupns ?? "private",
   IpcMode: request.ipc ?? "private",
@@ -123,6 +126,12 @@ const isolation = (request: ContainerRequest): object => ({
   })),
   DeviceCgroupRules: request.deviceCgroupRules ?? null,
 });
+
+/** Without the one that Docker says by its lists of paths. */
+function securityOptions(options: readonly string[] = []): string[] | null {
+  const shown = options.filter((option) => !/^systempaths[=:]/.test(option));
+  return shown.length > 0 ? shown : null;
+}
 
 const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => ({
   Memory: resources.memory ?? 0,
@@ -147,14 +156,15 @@ const config = ({ id, request, image, imageConfig, healthcheck, args }: Containe
     ...(request.publish ?? []).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`),
   ];
   const entrypoint = request.entrypoint ?? imageConfig?.Entrypoint ?? null;
+  const attach = request.attach ?? [...(request.stdinOnce ? ["stdin"] : []), "stdout", "stderr"];
   const stopSignal = request.stopSignal ?? imageConfig?.StopSignal;
   return {
     Hostname: request.hostname ?? id.slice(0, 12),
     Domainname: request.domainname ?? "",
     User: request.user ?? imageConfig?.User ?? "",
-    AttachStdin: request.stdinOnce ?? false,
-    AttachStdout: true,
-    AttachStderr: true,
+    AttachStdin: attach.includes("stdin"),
+    AttachStdout: attach.includes("stdout"),
+    AttachStderr: attach.includes("stderr"),
     ...(ports.length > 0 ? { ExposedPorts: Object.fromEntries(ports.map((port) => [port, {}])) } : {}),
     Tty: request.tty ?? false,
     OpenStdin: request.openStdin ?? false,

@@ -32,7 +32,7 @@ const container: Readonly<Record<string, UnitKey>> = {
   AddCapability: words("--cap-add"),
   AddDevice: own("--device; `-` before it: if it is there"),
   AddHost: flag("--add-host"),
-  Annotation: refused("containers have labels alone"),
+  Annotation: words("--annotation"),
   AutoUpdate: own("the label io.containers.autoupdate, which nothing here looks at"),
   CgroupsMode: refused("a container's cgroup is the engine's"),
   ContainerName: own("--name; absent: systemd-%N"),

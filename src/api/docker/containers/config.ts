@@ -92,6 +92,7 @@ export const hostConfig = object({
   Links: list(text()),
   RestartPolicy: restartPolicy,
   AutoRemove: flag(),
+  Annotations: map(text("of the OCI specification")),
   LogConfig: object({ Type: text(), Config: map(text()) }),
   CapAdd: list(text()),
   CapDrop: list(text()),
@@ -117,8 +118,8 @@ export const hostConfig = object({
   Runtime: text(),
   Isolation: text(),
   StorageOpt: map(text()),
-  MaskedPaths: list(text()),
-  ReadonlyPaths: list(text()),
+  MaskedPaths: list(text(), "null: the usual ones"),
+  ReadonlyPaths: list(text(), "null: the usual ones"),
 });
 
 export const createConfig = object({

@@ -1,5 +1,5 @@
 /** From Docker's create request to the engine's: what cannot be had is refused. */
-import type { ContainerRequest, HealthCheck, MountRequest } from "../../../engine/types.ts";
+import type { AttachedStream, ContainerRequest, HealthCheck, MountRequest } from "../../../engine/types.ts";
 import { parseBytes } from "../../../lib/units.ts";
 import { parseBind } from "../../shapes/bind.ts";
 import { ApiError } from "../errors.ts";
@@ -39,8 +39,10 @@ export function containerRequestOf(config: Config, name: string | undefined, pla
     tty: config.Tty || undefined,
     openStdin: config.OpenStdin || undefined,
     stdinOnce: config.StdinOnce || undefined,
-    labels: config.Labels && Object.keys(config.Labels).length > 0 ? config.Labels : undefined,
+    attach: attachOf(config),
+    labels: filled(config.Labels),
     autoRemove: host.AutoRemove || undefined,
+    annotations: filled(host.Annotations),
     restart: restartOf(host),
     health: healthOf(config.Healthcheck),
     pid: host.PidMode || undefined,
@@ -53,7 +55,9 @@ export function containerRequestOf(config: Config, name: string | undefined, pla
     init: host.Init ?? undefined,
     capAdd: some(host.CapAdd?.map(capability)),
     capDrop: some(host.CapDrop?.map(capability)),
-    securityOpt: some(securityOf(host)),
+    securityOpt: some(host.SecurityOpt),
+    maskedPaths: host.MaskedPaths,
+    readonlyPaths: host.ReadonlyPaths,
     sysctls: host.Sysctls,
     ulimits: host.Ulimits?.map(({ Name = "", Soft = 0, Hard = 0 }) => ({ name: Name, soft: Soft, hard: Hard })),
     devices: host.Devices?.map(({ PathOnHost = "", PathInContainer, CgroupPermissions }) => ({
@@ -64,7 +68,7 @@ export function containerRequestOf(config: Config, name: string | undefined, pla
     deviceCgroupRules: some(host.DeviceCgroupRules),
     mounts: some(mounts),
     volumesFrom: some(host.VolumesFrom),
-    tmpfs: host.Tmpfs && Object.keys(host.Tmpfs).length > 0 ? host.Tmpfs : undefined,
+    tmpfs: filled(host.Tmpfs),
     shmSize: host.ShmSize || undefined,
     resources: Object.keys(resources).length > 0 ? resources : undefined,
     oomScoreAdj: host.OomScoreAdj || undefined,
@@ -81,6 +85,9 @@ export function containerRequestOf(config: Config, name: string | undefined, pla
 
 const some = <T>(items: T[] | undefined): T[] | undefined => (items && items.length > 0 ? items : undefined);
 
+const filled = <T extends object>(table: T | undefined): T | undefined =>
+  table && Object.keys(table).length > 0 ? table : undefined;
+
 function refuse(host: Host): void {
   const no = (field: string, why: string): never => {
     throw new ApiError(400, `HostConfig.${field} is not supported: ${why}`);
@@ -91,13 +98,13 @@ function refuse(host: Host): void {
   if (host.Cgroup) no("Cgroup", "a container has a cgroup of its own");
 }
 
-/** Docker's CLI says `--security-opt systempaths=unconfined` by empty lists of paths. */
-function securityOf(host: Host): string[] {
-  const asked = host.SecurityOpt ?? [];
-  const unconfined = host.MaskedPaths?.length === 0 && host.ReadonlyPaths?.length === 0;
-  if (host.MaskedPaths?.length || host.ReadonlyPaths?.length)
-    throw new ApiError(400, "HostConfig.MaskedPaths and ReadonlyPaths are Docker's own, or both empty");
-  return unconfined ? [...asked, "systempaths=unconfined"] : asked;
+function attachOf({ AttachStdin, AttachStdout, AttachStderr }: Config): AttachedStream[] {
+  const asked: [AttachedStream, boolean | undefined][] = [
+    ["stdin", AttachStdin],
+    ["stdout", AttachStdout],
+    ["stderr", AttachStderr],
+  ];
+  return asked.filter(([, wanted]) => wanted).map(([stream]) => stream);
 }
 
 function capability(name: string): string {
