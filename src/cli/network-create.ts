@@ -10,7 +10,9 @@ export const command = define({
   usage: "[flags] NAME",
   summary: "make a network",
   flags: {
-    driver: text("d", "DRIVER", "bridge, overlay, macvlan or ipvlan (bridge)"),
+    driver: text("d", "DRIVER", "bridge, overlay, macvlan or ipvlan (bridge)", {
+      complete: ["bridge", "overlay", "macvlan", "ipvlan"],
+    }),
     subnet: list("", "PREFIX", "its addresses, as in 10.1.0.0/24; also one of IPv6"),
     gateway: list("", "ADDRESS", "the host's address in it"),
     "ip-range": list("", "PREFIX", "part of the subnet to give addresses from"),

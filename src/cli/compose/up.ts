@@ -30,7 +30,7 @@ export const command = defineCompose({
     timeout: { ...timeout, rare: true },
     "abort-on-container-exit": bool("", "stop all when one has ended", { rare: true }),
     "abort-on-container-failure": bool("", "stop all when one has failed", { rare: true }),
-    "exit-code-from": text("", "SERVICE", "end as this service ends, and stop all then"),
+    "exit-code-from": text("", "SERVICE", "end as this service ends, and stop all then", { complete: "service" }),
     attach: list("", "SERVICE", "show the output of these alone", { rare: true }),
     "no-attach": list("", "SERVICE", "not that of these", { rare: true }),
     "attach-dependencies": bool("", "show that of dependencies, too", { rare: true }),
