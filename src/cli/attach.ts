@@ -10,6 +10,7 @@ export const command = define({
   flags: { "no-stdin": bool("", "output only"), ...attachFlags },
   args: [1, 1],
   complete: "running",
+  exits: "the container's; 0 after the detach keys",
   examples: [["attach web", "ctrl-p ctrl-q leaves it running"]],
   async run(context, values, [container = ""]) {
     const { request, state } = await context.call("inspect", { container });

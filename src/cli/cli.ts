@@ -25,50 +25,60 @@ export async function main(argv: readonly string[], contextOf: (locations: Locat
     if (Object.keys(locations).length > 0) context = contextOf(locations);
     return await dispatch(context, version ? ["version"] : args);
   } catch (error) {
-    return report(context, error, "", 125).catch(() => 125);
+    return report(context, error, "", 1);
   }
 }
 
 async function dispatch(context: Context, words: readonly string[]): Promise<number> {
-  const [first] = words;
+  const [first, ...rest] = words;
   if (first === undefined) return overview(context);
-  if (first === "help") return help(context, words.slice(1));
+  if (first === "help") return help(context, rest);
   const group = lookUp(groups, first);
-  if (!group)
-    return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "", words[1])), words.slice(1));
-  const before = groupFlags(group, words.slice(1));
-  const [second, ...rest] = before?.args ?? [];
-  if (before === undefined || second === undefined || second === "--help" || second === "-h") return help(context, [first]);
-  const { otherwise } = group;
-  const entry = lookUp(group.commands, second);
-  if (!entry && otherwise) return invoke(context, `${first} ${otherwise}`, group.commands[otherwise]!, words.slice(1));
-  const found = entry ?? (await unknown(second, group.commands, `${first} `));
-  return invoke(context, `${first} ${second}`, found, rest, before.values);
+  if (group) return dispatchGroup(context, first, group, rest);
+  return invoke(context, first, lookUp(commands, first) ?? (await unknown(first, commands, "", rest[0])), rest);
 }
 
-/** Undefined where they ask for help. A group that has none has commands whose flags may come first. */
-function groupFlags({ flags }: Group, words: readonly string[]): Parsed<Flags> | undefined {
-  if (flags === undefined) return { values: {}, args: [...words] };
+async function dispatchGroup(context: Context, name: string, group: Group, words: readonly string[]): Promise<number> {
+  const { otherwise, flags = {} } = group;
+  let before: Parsed<Flags>;
   try {
-    return parseFlags(flags, words, false);
+    // where a command may be left out, its flags come first
+    before =
+      otherwise && words[0] !== "--help" && words[0] !== "-h"
+        ? { values: {}, args: [...words] }
+        : parseFlags(flags, words, false);
   } catch (error) {
-    if (error instanceof HelpWanted) return undefined;
-    throw error;
+    return error instanceof HelpWanted ? groupHelp(context, name, error.all) : report(context, error, name, 1);
   }
+  const [second, ...rest] = before.args;
+  if (second === undefined) return groupHelp(context, name, false);
+  if (second === "help") return help(context, [name, ...rest]);
+  const entry = lookUp(group.commands, second);
+  if (!entry && otherwise) return invoke(context, `${name} ${otherwise}`, group.commands[otherwise]!, words);
+  return invoke(context, `${name} ${second}`, entry ?? (await unknown(second, group.commands, `${name} `)), rest, before.values);
 }
 
 /** `next` is the word behind a name that is none, which with Docker might be a group's. */
 async function unknown(word: string, known: Readonly<Record<string, Entry>>, prefix: string, next = ""): Promise<never> {
   const { didYouMean } = await import("./help.ts");
+  const { similar } = await import("../lib/similar.ts");
   const names = Object.keys(known).filter((name) => !known[name]!.hidden);
-  const all = prefix === "" ? [...names, ...Object.keys(groups)] : names;
   const { whyOf } = await import("./docker-compat.ts");
   const dockers = [`${prefix}${word}`, `${word} ${next}`].find((name) => whyOf(name) !== undefined);
+  const meant = prefix === "" ? inGroups(word) : [];
+  const near = meant.length > 0 ? meant : similar(word, prefix === "" ? [...names, ...Object.keys(groups)] : names);
   const message = dockers
     ? `there is no command "${dockers}": ${whyOf(dockers)}`
-    : `there is no command "${prefix}${word}"${didYouMean(word, all) || "; see onggi --help"}`;
+    : `there is no command "${prefix}${word}"${didYouMean(near) || `; see onggi ${prefix}--help`}`;
   throw Object.assign(new UsageError(message), { exitCode: 1 });
 }
+
+/** Commands of that name that groups have: "image bootstrap". */
+const inGroups = (word: string): string[] =>
+  Object.entries(groups).flatMap(([group, { commands: inside }]) => {
+    const entry = lookUp(inside, word);
+    return entry && !entry.hidden ? [`${group} ${word}`] : [];
+  });
 
 async function overview(context: Context): Promise<number> {
   const { overview } = await import("./help.ts");
@@ -76,15 +86,15 @@ async function overview(context: Context): Promise<number> {
   return 0;
 }
 
+async function groupHelp(context: Context, name: string, all: boolean): Promise<number> {
+  const { groupHelp } = await import("./help.ts");
+  await context.stdout.write(`${groupHelp(name, all)}\n`);
+  return 0;
+}
+
 async function help(context: Context, words: readonly string[]): Promise<number> {
-  const [first, second] = words;
-  if (first === undefined) return overview(context);
-  if (lookUp(groups, first) && second === undefined) {
-    const { groupHelp } = await import("./help.ts");
-    await context.stdout.write(`${groupHelp(first)}\n`);
-    return 0;
-  }
-  return dispatch(context, [...words, "--help"]);
+  const [first] = words;
+  return first === undefined || first === "help" ? overview(context) : dispatch(context, [...words, "--help"]);
 }
 
 async function invoke(

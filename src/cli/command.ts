@@ -14,6 +14,8 @@ export interface Command<F extends Flags = Flags> {
   readonly complete?: Completion;
   /** Command lines without the leading "onggi", each with what it does. */
   readonly examples: readonly (readonly [line: string, what: string])[];
+  /** What its exit codes mean, where that is more than 0, 1 and wrong use: for "Exit code: ...". */
+  readonly exits?: string;
   /** Exit code of an error that has none of its own; 1 if absent. */
   readonly failure?: number;
   /** Its exit code. `before`: the flags of its group. */

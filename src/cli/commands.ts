@@ -150,6 +150,7 @@ const version = entry("show the versions", async () => (await import("./version.
 const completion = entry("print a shell completion script", async () =>
   (await import("./completion.ts")).completionOf(commands, groups),
 );
+const complete = entry("print names to complete with", async () => (await import("./complete.ts")).command, true);
 
 export const commands: Readonly<Record<string, Entry>> = {
   run,
@@ -194,6 +195,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   info,
   version,
   completion,
+  __complete: complete,
 };
 
 export const groups: Readonly<Record<string, Group>> = {

@@ -19,6 +19,7 @@ export const command = define({
   flagsFirst: true,
   complete: "image",
   failure: 125,
+  exits: "125 if no container was made",
   examples: [["create --name web busybox httpd -f", "then onggi start web"]],
   async run(context, values, args) {
     await checkCidFile(values.cidfile);

@@ -21,6 +21,7 @@ export const command = define({
   args: [2, Number.POSITIVE_INFINITY],
   flagsFirst: true,
   complete: "running",
+  exits: "the command's; 126 if the command cannot be executed, 127 if it is not there",
   examples: [
     ["exec web ls /", "one command"],
     ["exec -it web sh", "a shell"],

@@ -22,17 +22,9 @@ export interface Flag<T> {
   read(text: string, name: string, before: T | undefined): T;
 }
 
-export type Completion =
-  | "container"
-  | "running"
-  | "image"
-  | "network"
-  | "volume"
-  | "service"
-  | "context"
-  | "file"
-  | "directory"
-  | readonly string[];
+/** What there are names of. */
+export type Named = "container" | "running" | "image" | "network" | "volume" | "service" | "context";
+export type Completion = Named | "file" | "directory" | readonly string[];
 
 // biome-ignore lint/suspicious/noExplicitAny: flags of any type share one table
 export type Flags = Readonly<Record<string, Flag<any>>>;

@@ -6,10 +6,42 @@ import { globalFlags } from "./global-flags.ts";
 
 /** What `--help` prints. */
 
-const column = (rows: readonly (readonly [string, string])[], indent = "  "): string[] => {
-  const width = Math.max(0, ...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `${indent}${left.padEnd(width)}  ${right}`.trimEnd());
-};
+/** Columns of a terminal that help fits into. */
+const WIDTH = 80;
+const INDENT = "  ";
+const GAP = 2;
+
+/** Words on lines of at most `width`; a word that is longer has one of its own. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+const indented = (first: string, text: string, indent: string): string[] =>
+  wrap(text, WIDTH - indent.length).map((line, at) => (at === 0 ? first : indent) + line);
+
+type Rows = readonly (readonly [left: string, right: string])[];
+
+/** Two columns, the left one so wide; what is wider has its explanation on the line below. */
+const inColumns = (rows: Rows, width: number): string[] =>
+  rows.flatMap(([left, right]) => {
+    const hang = " ".repeat(INDENT.length + width + GAP);
+    if (right === "") return [INDENT + left];
+    if (left.length > width) return [INDENT + left, ...indented(hang, right, hang)];
+    return indented(INDENT + left.padEnd(width + GAP), right, hang);
+  });
+
+/** In as few lines as can be, and then with as few explanations below as can be. */
+function column(rows: Rows): string[] {
+  const widths = [...new Set(rows.map(([left]) => left.length))].sort((a, b) => b - a);
+  const tried = widths.filter((width) => width <= WIDTH * 0.75).map((width) => inColumns(rows, width));
+  return tried.reduce((best, next) => (next.length < best.length ? next : best), tried[0] ?? inColumns(rows, 2));
+}
 
 const flagColumn = (flags: Flags): string[] =>
   column(Object.entries(flags).map(([name, flag]) => [flagNames(name, flag), flag.help]));
@@ -19,24 +51,28 @@ const listed = (entries: Readonly<Record<string, Entry>>): [string, string][] =>
     .filter(([, { hidden }]) => !hidden)
     .map(([name, { summary }]) => [name, summary]);
 
-const names = (entries: Readonly<Record<string, Entry>>): string => {
-  const shown = listed(entries).map(([name]) => name);
-  return shown.length > 9 ? `${shown.slice(0, 9).join(" ")} ...` : shown.join(" ");
-};
+/** Those that the overview explains; the others it names. */
+const common = new Set(
+  "run exec ps logs start stop rm inspect stats cp update images pull push load rmi login explain".split(" "),
+);
 
 export function overview(): string {
+  const all = listed(commands);
   return [
     "onggi runs containers.",
     "",
-    "  onggi image bootstrap busybox        make a first image",
-    "  onggi run -it --rm busybox sh        a shell in a container of it",
-    "  onggi explain busybox                what that takes, call by call",
+    ...column([
+      ["onggi image bootstrap busybox", "make a first image"],
+      ["onggi run -it --rm busybox sh", "a shell in a container of it"],
+      ["onggi explain busybox", "what that takes, call by call"],
+    ]),
     "",
     "Commands:",
-    ...column(listed(commands)),
+    ...column(all.filter(([name]) => common.has(name))),
+    ...indented(INDENT, `and ${all.flatMap(([name]) => (common.has(name) ? [] : [name])).join(", ")}`, INDENT),
     "",
     "Groups (onggi GROUP --help):",
-    ...column(Object.entries(groups).map(([name, { commands: inside }]) => [name, names(inside)])),
+    ...column(Object.entries(groups).map(([name, { summary }]) => [name, summary])),
     "",
     "Before the command:",
     ...flagColumn(globalFlags),
@@ -45,7 +81,8 @@ export function overview(): string {
   ].join("\n");
 }
 
-export function groupHelp(name: string): string {
+/** The help of a group; `all` with the rare ones of its flags. */
+export function groupHelp(name: string, all: boolean): string {
   const { flags, commands: inside, summary } = groups[name]!;
   const lines = [
     `Usage: onggi ${name} ${flags ? "[flags] " : ""}COMMAND`,
@@ -53,31 +90,34 @@ export function groupHelp(name: string): string {
     `Commands for ${summary}:`,
     ...column(listed(inside)),
   ];
-  if (flags) lines.push("", "Before the command:", ...flagColumn(flags));
-  return lines.join("\n");
+  return [...lines, ...flagSection("Before the command:", name, flags ?? {}, all)].join("\n");
 }
 
 /** The help of one command; `all` with its rare flags. */
 export function commandHelp(name: string, command: Command, all: boolean): string {
-  const { flags } = command;
-  const shown = Object.entries(flags).filter(([, flag]) => all || !flag.rare);
-  const left = Object.keys(flags).length - shown.length;
-  const lines = [`Usage: onggi ${name} ${command.usage}`.trimEnd(), "", `${sentence(command.summary)}`];
+  const usage = indented("Usage: ", `onggi ${name} ${command.usage}`.trimEnd(), " ".repeat("Usage: ".length));
+  const lines = [...usage, "", ...wrap(sentence(command.summary), WIDTH)];
   if (command.examples.length > 0) {
     lines.push("", "Examples:", ...column(command.examples.map(([example, what]) => [`onggi ${example}`, what])));
   }
-  if (shown.length > 0) lines.push("", "Flags:", ...flagColumn(Object.fromEntries(shown)));
-  if (left > 0) lines.push("", `${left} more: onggi ${name} --help-all`);
-  return lines.join("\n");
+  const exits = command.exits ? ["", ...wrap(`Exit code: ${command.exits}.`, WIDTH)] : [];
+  return [...lines, ...exits, ...flagSection("Flags:", name, command.flags, all)].join("\n");
+}
+
+function flagSection(title: string, name: string, flags: Flags, all: boolean): string[] {
+  const shown = Object.entries(flags).filter(([, flag]) => all || !flag.rare);
+  const left = Object.keys(flags).length - shown.length;
+  return [
+    ...(shown.length > 0 ? ["", title, ...flagColumn(Object.fromEntries(shown))] : []),
+    ...(left > 0 ? ["", `${left} more: onggi ${name} --help-all`] : []),
+  ];
 }
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
-/** "did you mean X?" for a misspelt command, or "". */
-export function didYouMean(word: string, candidates: Iterable<string>, prefix = ""): string {
-  const found = similar(word, candidates).map((candidate) => `${prefix}${candidate}`);
-  return found.length === 0 ? "" : `; did you mean ${found.join(" or ")}?`;
-}
+/** "; did you mean X?", or "" for nothing. */
+export const didYouMean = (words: readonly string[]): string =>
+  words.length === 0 ? "" : `; did you mean ${words.join(" or ")}?`;
 
-export const flagSuggestion = (flag: string, flags: Flags | readonly string[]): string =>
-  flag.startsWith("--") ? didYouMean(flag.slice(2), Array.isArray(flags) ? flags : Object.keys(flags), "--") : "";
+export const flagSuggestion = (flag: string, known: readonly string[]): string =>
+  didYouMean(flag.startsWith("--") ? similar(flag.slice(2), known).map((name) => `--${name}`) : []);

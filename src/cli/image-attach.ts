@@ -23,8 +23,8 @@ export const command = define({
   args: [1, Number.POSITIVE_INFINITY],
   complete: "file",
   examples: [
-    ["image attach --artifact-type application/spdx+json reg.example/app:1 sbom.json", "an SBOM"],
-    ["image attach --artifact-type example/approved -a by=ann reg.example/app:1", "annotations alone"],
+    ["image attach --artifact-type example/bom reg.example/app:1 sbom.json", "an SBOM"],
+    ["image attach --artifact-type example/approved -a by=me reg.example/app:1", "annotations alone"],
   ],
   async run(context, values, [image = "", ...files]) {
     const { "artifact-type": artifactType, annotation, platform, insecure } = values;

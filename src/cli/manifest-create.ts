@@ -13,7 +13,7 @@ export const command = define({
   args: [2, Number.POSITIVE_INFINITY],
   complete: "image",
   examples: [
-    ["manifest create reg.example/app:1 reg.example/app:amd64 reg.example/app:arm64", "of what a registry has"],
+    ["manifest create reg.example/app:1 reg.example/app:{amd64,arm64}", "of what a registry has"],
     ["manifest create reg.example/app:1 app-amd64 app-arm64", "of images here"],
   ],
   async run(context, { amend, insecure }, [list = "", ...images]) {

@@ -10,15 +10,17 @@ export const command = define({
   usage: "[flags] NAME",
   summary: "make a network",
   flags: {
-    driver: text("d", "DRIVER", "bridge, overlay, macvlan or ipvlan (bridge)"),
-    subnet: list("", "PREFIX", "its addresses, as in 10.1.0.0/24; one for IPv4, one for IPv6"),
+    driver: text("d", "DRIVER", "bridge, overlay, macvlan or ipvlan (bridge)", {
+      complete: ["bridge", "overlay", "macvlan", "ipvlan"],
+    }),
+    subnet: list("", "PREFIX", "its addresses, as in 10.1.0.0/24; also one of IPv6"),
     gateway: list("", "ADDRESS", "the host's address in it"),
     "ip-range": list("", "PREFIX", "part of the subnet to give addresses from"),
     "aux-address": list("", "NAME=ADDRESS", "address that is somebody else's"),
     internal: bool("", "no way out and none in"),
     ipv6: bool("", "IPv6, also without a subnet"),
     ipv4: bool("", "IPv4 (true)", { rare: true }),
-    opt: list("o", "KEY=VALUE", "option of the driver, as in com.docker.network.driver.mtu=1400"),
+    opt: list("o", "KEY=VALUE", "option of the driver, as in parent=eth0"),
     label: list("", "KEY[=VALUE]", "label"),
     ignore: bool("", "one of this name that is there already will do", { rare: true }),
     attachable: bool("", "for Docker's sake: every network is", { rare: true }),
@@ -28,7 +30,7 @@ export const command = define({
     ["network create web", "a bridge, its subnet chosen"],
     ["network create --subnet 10.1.0.0/24 --internal back", "without a way out"],
     ["network create -d overlay web", "for all nodes"],
-    ["network create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 lan", "in the network of an interface"],
+    ["network create -d macvlan -o parent=eth0 lan", "an interface's"],
   ],
   async run(context, values, [name = ""]) {
     const created = context.call("networkCreate", {

@@ -24,7 +24,7 @@ export const command = define({
   args: [1, 1],
   examples: [
     ["node join etcd://10.0.0.1:2379", "without authentication"],
-    ["node join --ca ca.pem --cert host.pem --key host.key etcd://etcd1,etcd2,etcd3", "three members, TLS"],
+    ["node join --ca ca.pem --cert me.pem --key my.key etcd://a,b,c", "three members, TLS"],
     ["node join --password-stdin etcd://onggi@10.0.0.1 < secret", "as a user of etcd"],
   ],
   async run(context, values, [url = ""]) {

@@ -26,6 +26,7 @@ export const command = define({
   flagsFirst: true,
   complete: "image",
   failure: 125,
+  exits: "the container's; 125 if there is none, 126 if the command cannot be executed, 127 if it is not there",
   examples: [
     ["run --rm busybox echo hello", "one command"],
     ["run -it --rm debian bash", "a shell; ctrl-p ctrl-q leaves it running"],

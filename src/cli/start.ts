@@ -18,6 +18,7 @@ export const command = define({
   flags,
   args: [1, Number.POSITIVE_INFINITY],
   complete: "container",
+  exits: "with -a the container's",
   examples: [["start -ai web", "in the foreground"]],
   async run(context, values, args) {
     if (!values.attach && !values.interactive) {

@@ -35,7 +35,7 @@ export const command = define({
   complete: "running",
   examples: [
     ["stats --no-stream", "one look"],
-    ["stats --format '{{range $name, $one := .Networks}}{{$name}} {{$one.rx_bytes}} {{end}}'", "by interface"],
+    ["stats --format '{{json .Networks}}'", "by interface"],
   ],
   async run(context, values, args) {
     const screen = new Screen(context, values.format, values["no-trunc"] ?? false);

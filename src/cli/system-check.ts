@@ -14,6 +14,7 @@ export const command = define({
     quiet: bool("q", "no progress"),
   },
   args: [0, 0],
+  exits: "1 if a problem is left",
   examples: [
     ["system check", "find what a bad disk has changed"],
     ["system check --repair", "build indexes again, drop what is lost"],

@@ -14,25 +14,25 @@ const flags = {
   restart: restartFlag,
   publish: list("p", "[[ADDRESS:]PORT:]PORT", "answer on a port of the host, at once"),
   "publish-rm": list("", "[[ADDRESS:]PORT:]PORT", "answer no longer"),
-  volume: list("v", "[SOURCE:]PATH[:OPTIONS]", "mount a volume or a directory, in place of what is there"),
-  mount: list("", "type=...,target=PATH,...", "the same, spelled out"),
-  "mount-rm": list("", "PATH", "take the mount on PATH away"),
+  volume: list("v", "[SOURCE:]PATH[:OPTIONS]", "mount a volume or a directory"),
+  mount: list("", "type=...,target=PATH,...", "the same, spelled out", { rare: true }),
+  "mount-rm": list("", "PATH", "take the mount on PATH away", { rare: true }),
   env: list("e", "NAME[=VALUE]", "set a variable"),
-  "env-rm": list("", "NAME", "take a variable away"),
-  time: integer("t", "SECONDS", "how long it may take to stop"),
+  "env-rm": list("", "NAME", "take a variable away", { rare: true }),
+  time: integer("t", "SECONDS", "how long it may take to stop", { rare: true }),
 };
 
 export const command = define({
   usage: "[flags] CONTAINER...",
-  summary: "change containers: limits and ports while they run, mounts and variables by a stop and a start",
+  summary: "change limits and ports at once, mounts and variables by a restart",
   flags,
   args: [1, Number.POSITIVE_INFINITY],
   complete: "container",
   examples: [
     ["update -m 128m --cpus 0.5 web", "takes effect at once"],
-    ["update --restart unless-stopped web", "starts it again from its next end on"],
+    ["update --restart unless-stopped web", "from its next end on"],
     ["update -p 8081:80 --publish-rm 8080:80 web", "another port, without a restart"],
-    ["update --mount type=volume,source=data,target=/data web", "restarts it; its own files are kept"],
+    ["update --mount type=volume,source=data,target=/data web", "restarts it; its files are kept"],
   ],
   async run(context, values, args) {
     const wanted = resources(values);

@@ -1,14 +1,16 @@
 /** Shells complete commands, flags and the names of what there is, by the scripts that `onggi completion` prints. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCommand, startOnTerminal } from "../kit/command.ts";
-import { type Engine, onggiCommand, startEngine } from "../kit/engine.ts";
+import { type Engine, onggiCommand, slowness, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { skipLoudly } from "../kit/skip.ts";
 
 let engine: Engine;
 let env: Record<string, string>;
+/** Where the shells are: a compose file, files with blanks and quotes in their names. */
+let cwd: string;
 
 beforeAll(async () => {
   engine = startEngine();
@@ -19,6 +21,10 @@ beforeAll(async () => {
   const programs = join(engine.base, "programs");
   mkdirSync(programs);
   symlinkSync(onggiCommand[0]!, join(programs, "onggi"));
+  cwd = join(engine.base, "here");
+  mkdirSync(join(cwd, "glazed $(touch bad)"), { recursive: true });
+  writeFileSync(join(cwd, "a 'quoted' jar.tar"), "");
+  writeFileSync(join(cwd, "pottery.yaml"), "services: {kick-wheel: {image: busybox}, kiln: {image: busybox, profiles: [hot]}}\n");
   env = { PATH: `${programs}:${process.env.PATH}`, ONGGI_ROOT: engine.root, ONGGI_RUN: engine.run };
 }, 120_000);
 afterAll(() => engine.close(), 120_000);
@@ -34,6 +40,15 @@ const lines: readonly (readonly [typed: string, ...offered: string[]])[] = [
   ["onggi volume rm ", "clay"],
   ["onggi rm ", "teapot"],
   ["onggi run busybox:la", "busybox:latest"],
+  ["onggi run -it --rm --pull a", "always"],
+  ["onggi network create -d over", "overlay"],
+  ["onggi compose -f pottery.yaml up kick", "kick-wheel"],
+  ["onggi compose -f pottery.yaml --profile x run --rm kiln", "kiln"],
+  ["onggi compose -f pottery.yaml up --exit-code-from kick", "kick-wheel"],
+  ["onggi compose --ansi n", "never"],
+  ["onggi -c def", "default"],
+  ["onggi -c default network disc", "disconnect"],
+  ["onggi context rm def", "default"],
 ];
 
 const hasShell = (name: string): boolean => {
@@ -43,7 +58,7 @@ const hasShell = (name: string): boolean => {
 };
 
 const offeredBy = async (words: readonly string[]): Promise<string[]> => {
-  const { stdout, stderr } = await startCommand(words, { env, stdin: "" }).done;
+  const { stdout, stderr } = await startCommand(words, { env, cwd, stdin: "" }).done;
   if (stderr !== "") throw new Error(stderr);
   return stdout.split("\n").filter(Boolean);
 };
@@ -66,7 +81,7 @@ describe.skipIf(!hasShell("fish"))("fish", () => {
 
 describe.skipIf(!hasShell("zsh"))("zsh", () => {
   test("every line", async () => {
-    const shell = startOnTerminal(["zsh", "-f"], { env }, { columns: 120, rows: 40 });
+    const shell = startOnTerminal(["zsh", "-f"], { env, cwd }, { columns: 120, rows: 40 });
     shell.write(
       "autoload -U compinit; compinit -u -D; source <(onggi completion zsh); unsetopt zle_bracketed_paste; PS1='rea''dy> '\n",
     );
@@ -82,4 +97,38 @@ describe.skipIf(!hasShell("zsh"))("zsh", () => {
     shell.write("exit\n");
     await shell.done;
   }, 60_000);
+});
+
+/** Files are the shell's own affair, quoted as it does that. */
+describe("files with blanks and quotes in their names", () => {
+  test.skipIf(!hasShell("bash"))("bash", async () => {
+    const shell = startOnTerminal(["bash", "--norc", "--noprofile"], { env, cwd }, { columns: 120, rows: 40 });
+    shell.write("source <(onggi completion bash); bind 'set enable-bracketed-paste off'; PS1='rea''dy> '\n");
+    await shell.until("ready> ");
+    for (const [typed, shown] of [
+      ["onggi load -i a\t", "a\\ \\'quoted\\'\\ jar.tar"],
+      ["onggi load -i 'pot\t", "'pottery.yaml'"],
+      ["onggi compose --project-directory gl\t", "glazed\\ \\$\\(touch\\ bad\\)/"],
+    ] as const) {
+      shell.write(typed);
+      await shell.until(shown, 5000);
+      shell.write("\u0015");
+    }
+    shell.write("exit\n");
+    expect(await shell.done).toBe(0);
+  });
+});
+
+test("completing starts no engine, and waits for none", async () => {
+  const run = join(engine.base, "nobody");
+  const started = performance.now();
+  const nobody = { ...env, ONGGI_RUN: run, ONGGI_ROOT: join(engine.base, "nothing") };
+  const { stdout, stderr, code } = await startCommand([...onggiCommand, "__complete", "container"], {
+    env: nobody,
+    cwd,
+    stdin: "",
+  }).done;
+  expect([stdout, stderr, code]).toEqual(["", "", 1]);
+  expect(performance.now() - started).toBeLessThan(1000 * slowness);
+  expect(existsSync(run)).toBe(false);
 });

@@ -15,6 +15,7 @@ export const command = defineCompose({
   },
   args: [1, 1],
   complete: "service",
+  exits: "the container's; 0 after the detach keys",
   examples: [["compose attach --no-stdin web", "its output"]],
   async run(compose, { index, ...values }, [service = ""]) {
     const { id } = await pick(compose, service, index);

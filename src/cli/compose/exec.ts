@@ -21,6 +21,7 @@ export const command = defineCompose({
   args: [2, Number.POSITIVE_INFINITY],
   flagsFirst: true,
   complete: "service",
+  exits: "the command's; 126 if the command cannot be executed, 127 if it is not there",
   examples: [["compose exec web sh", "a shell in web's container"]],
   async run(compose, values, [service = "", ...words]) {
     const { id } = await pick(compose, service, values.index);

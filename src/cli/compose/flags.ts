@@ -3,15 +3,15 @@ import { bool, choice, type Flag, type Flags, integer, list, text, type Values }
 
 /** Flags between `compose` and its command, as Docker's. */
 export const composeFlags = {
-  file: list("f", "FILE", "compose file, - for standard input; several are merged (COMPOSE_FILE)", { complete: "file" }),
-  "project-name": text("p", "NAME", "project (COMPOSE_PROJECT_NAME, the files' name, or the directory)"),
-  "project-directory": text("", "DIR", "where relative paths begin (the first file's)", { complete: "directory" }),
-  profile: list("", "NAME", "services of a profile, too; * for all (COMPOSE_PROFILES)"),
+  file: list("f", "FILE", "compose file, merged with the others (COMPOSE_FILE)", { complete: "file" }),
+  "project-name": text("p", "NAME", "name of the project (COMPOSE_PROJECT_NAME)"),
+  "project-directory": text("", "DIR", "where relative paths begin", { complete: "directory" }),
+  profile: list("", "NAME", "services of a profile, too (COMPOSE_PROFILES)"),
   "env-file": list("", "FILE", "variables for the files, instead of .env", { complete: "file" }),
   "all-resources": bool("", "networks, volumes, secrets that no service uses, too", { rare: true }),
-  progress: choice("", ["auto", "tty", "plain", "json", "quiet"], "how progress is shown (COMPOSE_PROGRESS)"),
-  ansi: choice("", ["auto", "never", "always"], "colours and cursor movements (COMPOSE_ANSI)"),
-  parallel: integer("", "N", "most things done at once, -1: all (COMPOSE_PARALLEL_LIMIT)"),
+  progress: choice("", ["auto", "tty", "plain", "json", "quiet"], "how progress is shown (COMPOSE_PROGRESS)", { rare: true }),
+  ansi: choice("", ["auto", "never", "always"], "colours and cursor movements (COMPOSE_ANSI)", { rare: true }),
+  parallel: integer("", "N", "most things done at once, -1: all (COMPOSE_PARALLEL_LIMIT)", { rare: true }),
   "dry-run": bool("", "tell what would be done, do nothing"),
 } satisfies Flags;
 

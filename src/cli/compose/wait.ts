@@ -12,6 +12,7 @@ export const command = defineCompose({
   flags: { "down-project": bool("", "then compose down") },
   args: [1, Number.POSITIVE_INFINITY],
   complete: "service",
+  exits: "of the first container that ends",
   examples: [["compose wait migrate", "its exit code"]],
   async run(compose, values, services) {
     const { context } = compose;
