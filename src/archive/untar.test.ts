@@ -40,18 +40,21 @@ const unpack = (path: string, bytes: Uint8Array, piece = 700, options: UntarOpti
     }
   });
 
-/** Everything below a directory, one line each. */
+/** Everything below a directory, one line each. Walked by hand: Bun's `recursive` may follow a link that leads to itself. */
 function listing(path: string): string[] {
-  return fs
-    .readdirSync(path, { recursive: true, encoding: "buffer" })
-    .map((name) => {
-      const whole = Buffer.concat([Buffer.from(`${path}/`), name as unknown as Buffer]);
+  const lines: string[] = [];
+  const walk = (directory: Buffer, prefix: Buffer): void => {
+    for (const entry of fs.readdirSync(directory, { encoding: "buffer" }) as unknown as Buffer[]) {
+      const name = Buffer.concat([prefix, entry]);
+      const whole = Buffer.concat([directory, Buffer.from("/"), entry]);
       const stat = fs.lstatSync(whole);
       const content = stat.isFile() ? fs.readFileSync(whole, "hex") : stat.isSymbolicLink() ? fs.readlinkSync(whole) : "";
-      const times = stat.isDirectory() && name.length === 0 ? 0 : stat.mtimeMs;
-      return `${(name as unknown as Buffer).toString("hex")} ${stat.mode.toString(8)} ${stat.nlink} ${times} ${content}`;
-    })
-    .sort();
+      lines.push(`${name.toString("hex")} ${stat.mode.toString(8)} ${stat.nlink} ${stat.mtimeMs} ${content}`);
+      if (stat.isDirectory()) walk(whole, Buffer.concat([name, Buffer.from("/")]));
+    }
+  };
+  walk(Buffer.from(path), Buffer.alloc(0));
+  return lines.sort();
 }
 
 const name = fc
