@@ -61,11 +61,17 @@ static long outcome(pid_t pid, int pidfd, int report, uint64_t timeout_ms) {
   return -1;
 }
 
+// A startContainer hook runs behind the container's filter: Docker's knows no clone3, whose flags a filter cannot see.
+static long fork_watched(int *pidfd) {
+  struct clone3_args args = {.flags = CLONE_FLAG_PIDFD, .exit_signal = SIGCHLD, .pidfd = (uint64_t)(uintptr_t)pidfd};
+  long pid = syscall(SYS_clone3, &args, sizeof args);
+  return pid < 0 && errno == ENOSYS ? syscall(SYS_clone, CLONE_FLAG_PIDFD | SIGCHLD, 0, pidfd, 0, 0) : pid;
+}
+
 long run_hook(const char *path, char **argv, char **envp, int state, uint64_t timeout_ms) {
   int report[2], pidfd = -1;
   if (syscall(SYS_pipe2, report, 02000000 /* O_CLOEXEC */) != 0) return -1;
-  struct clone3_args args = {.flags = CLONE_FLAG_PIDFD, .exit_signal = SIGCHLD, .pidfd = (uint64_t)(uintptr_t)&pidfd};
-  long pid = syscall(SYS_clone3, &args, sizeof args);
+  long pid = fork_watched(&pidfd);
   if (pid == 0) become_hook(path, argv, envp, state, report[1]);
   int error = errno;
   syscall(SYS_close, report[1]);

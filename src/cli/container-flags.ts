@@ -2,6 +2,7 @@ import { parseDuration } from "../lib/time.ts";
 import { parseBytes, parseNanoCpus, parseRate } from "../lib/units.ts";
 import { UsageError } from "./errors.ts";
 import { bool, choice, type Extra, type Flag, integer, list, parsed, platform, text } from "./flags.ts";
+import { parseGpus } from "./gpus.ts";
 import { parseRestart } from "./restart-policy.ts";
 
 /** The flags that say what a container is to be; `run`, `create` and `explain` share them. Docker's names and letters. */
@@ -96,7 +97,8 @@ export const containerFlags = {
   annotation: list("", "KEY=VALUE", "annotation of the OCI specification, for hooks and runtimes", rare),
   "label-file": list("", "FILE", "labels, one per line", { rare: true, complete: "file" }),
   "group-add": list("", "GROUP", "additional group", rare),
-  device: list("", "HOST[:PATH[:rwm]]", "device of the host", rare),
+  device: list("", "HOST[:PATH[:rwm]]|VENDOR/CLASS=NAME", "device of the host, or of CDI", rare),
+  gpus: parsed("", "all|N|device=ID,...", "GPUs, by CDI", parseGpus, { ...rare, complete: ["all"] }),
   "device-cgroup-rule": list("", "RULE", "device access, as in 'c 42:* rmw'", rare),
   "publish-all": bool("P", "publish all ports it exposes", rare),
   expose: list("", "PORT", "port it answers on", rare),
@@ -148,7 +150,6 @@ export const containerFlags = {
   "health-start-interval": duration("how often it is run in that time (5s)"),
   "no-healthcheck": bool("", "do not look at its health, whatever the image says", rare),
 
-  gpus: later("", "DEVICES", "device plug-ins (CDI)"),
   "storage-opt": later("", "OPTION", "quotas on the root file system"),
   "device-read-bps": later("", "LIMIT", "io throttling per device"),
   "device-write-bps": later("", "LIMIT", "io throttling per device"),

@@ -1,6 +1,7 @@
 import type {
   ContainerRequest,
   DeviceRequest,
+  DriverRequest,
   HealthCheck,
   LogConfig,
   MountRequest,
@@ -10,6 +11,7 @@ import type {
 import { logConfigOf } from "../api/shapes/log.ts";
 import { messageOf } from "../lib/errors.ts";
 import { omitAbsent } from "../lib/tables.ts";
+import { isCdiName } from "../oci/cdi.ts";
 import type { containerFlags, resourceFlags } from "./container-flags.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./errors.ts";
@@ -56,7 +58,8 @@ export async function containerRequest(given: Given, args: readonly string[], co
       securityOpt: await securityOptions(given["security-opt"]),
       sysctls: pairs(given.sysctl, "--sysctl"),
       ulimits: given.ulimit?.map(parseUlimit),
-      devices: given.device?.map(parseDevice),
+      devices: nonEmpty((given.device ?? []).filter((spec) => !isCdiName(spec)).map(parseDevice)),
+      driverRequests: driverRequests(given),
       deviceCgroupRules: given["device-cgroup-rule"]?.map(parseDeviceRule),
       mounts: nonEmpty([
         ...(given.volume ?? []).map((spec) => withDriver(parseVolume(spec, cwd), given["volume-driver"])),
@@ -148,6 +151,11 @@ async function labels(given: Given): Promise<Record<string, string> | undefined>
   }
   lines.push(...(given.label ?? []));
   return labelsOf(lines);
+}
+
+function driverRequests({ gpus, device = [] }: Given): DriverRequest[] | undefined {
+  const ids = device.filter(isCdiName);
+  return nonEmpty([...(gpus ? [gpus] : []), ...(ids.length > 0 ? [{ driver: "cdi", ids }] : [])]);
 }
 
 /** As Docker: a key alone has an empty value. */

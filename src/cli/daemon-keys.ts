@@ -50,7 +50,10 @@ function placesOf(value: unknown): Values | null {
   };
 }
 
-const isSwitches = (value: unknown): boolean => isTable(value) && Object.values(value).every((one) => typeof one === "boolean");
+function featuresOf(value: unknown): Values | null {
+  if (!isTable(value) || !Object.values(value).every((one) => typeof one === "boolean")) return null;
+  return value.cdi === false ? { "cdi-spec-dirs": [] } : {};
+}
 
 const noSwarm = refused("there is no swarm here");
 const noContainerd = refused("there is no containerd here");
@@ -70,7 +73,7 @@ export const daemonKeys: Readonly<Record<string, DaemonKey>> = {
   ),
   "bridge-accept-fwmark": refused("packets are not told by marks"),
   builder: refused("what it says is of Docker's builder"),
-  "cdi-spec-dirs": refused("there are no CDI devices"),
+  "cdi-spec-dirs": same(),
   "cgroup-parent": same(),
   containerd: noContainerd,
   "containerd-namespace": noContainerd,
@@ -97,8 +100,10 @@ export const daemonKeys: Readonly<Record<string, DaemonKey>> = {
   "exec-opts": differs("`native.cgroupdriver`", '["native.cgroupdriver=cgroupfs"] or ["native.cgroupdriver=systemd"]', driverOf),
   "exec-root": refused("it is what an engine is called by: --run DIRECTORY, or ONGGI_RUN"),
   experimental: boolean("changes nothing: nothing here waits for it"),
-  features: differs("changes nothing: nothing here is switched by them", "a table of names and true or false", (value) =>
-    isSwitches(value) ? {} : null,
+  features: differs(
+    "`cdi`: false is an empty `cdi-spec-dirs`; the others change nothing",
+    "a table of names and true or false",
+    featuresOf,
   ),
   "firewall-backend": only("always nftables, in a table of its own", "nftables"),
   "fixed-cidr": same("without `bip` it is the subnet"),

@@ -22,6 +22,7 @@ export const configurationOf = ({ flags, values, settings }: EngineSettings): Co
   uploads: values["max-concurrent-uploads"],
   gc: { all: false, every: 3600, ...values.gc },
   labels: values.labels ?? [],
+  cdiDirectories: values["cdi-spec-dirs"] ?? ["/etc/cdi", "/var/run/cdi"],
   debug: values.debug ?? false,
 });
 

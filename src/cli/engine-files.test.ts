@@ -26,6 +26,7 @@ cni-bin-dir = ["/a", "/b"]
 cni-timeout = 1.5
 debug = true
 labels = ["rack=7", "row="]
+cdi-spec-dirs = ["/cdi"]
 group = "docker"
 log-driver = "journald"
 log-opts = { tag = "x" }
@@ -112,7 +113,7 @@ describe("engine.toml", () => {
           },
         },
       },
-      ...{ hostGateway: "10.9.9.9", downloads: 2, uploads: 3, labels: ["rack=7", "row="], debug: true },
+      ...{ hostGateway: "10.9.9.9", downloads: 2, uploads: 3, labels: ["rack=7", "row="], cdiDirectories: ["/cdi"], debug: true },
     });
   });
 
@@ -177,13 +178,14 @@ describe("daemon.json", () => {
       "default-runtime": "kata", "exec-opts": ["native.cgroupdriver=systemd"],
       "hosts": ["fd://", "unix:///s", "tcp://0.0.0.0:2376", "tcp://[::1]"], "log-level": "debug",
       "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 64000, "Soft": 64000}},
-      "live-restore": true, "storage-driver": "overlay2", "features": {"buildkit": true}, "userland-proxy": false,
+      "live-restore": true, "storage-driver": "overlay2", "features": {"buildkit": true, "cdi": false}, "cdi-spec-dirs": ["/cdi"], "userland-proxy": false,
       "host-gateway-ips": ["10.1.1.1", "fd00::1"], "default-shm-size": 1024}`;
     const { runtimes, values, lines } = readDaemonJson(given, "f");
     expect(runtimes).toEqual({ kata: "/k" });
     expect(values).toEqual({
       ...{ "default-runtime": "kata", "cgroup-driver": "systemd", "docker-socket": "/s", debug: true },
       ...{ "docker-host": "tcp://0.0.0.0:2376,tcp://[::1]", "host-gateway-ip": "10.1.1.1", "default-shm-size": 1024 },
+      "cdi-spec-dirs": [],
       "default-ulimits": [{ name: "nofile", soft: 64000, hard: 64000 }],
     });
     expect(lines).toMatchObject({ "runtimes.kata": 1, "cgroup-driver": 2, debug: 3, "default-ulimits": 4 });

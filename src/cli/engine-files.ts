@@ -76,7 +76,9 @@ export function readDaemonJson(text: string, file: string): FileSettings {
     if (!isTable(found.value)) throw new Error("must be an object");
     const values: Record<string, unknown> = {};
     const origins: Record<string, number> = {};
-    for (const [key, value] of Object.entries(found.value)) {
+    // what is switched off stays off, wherever it stands
+    const last = ([key]: [string, unknown]): number => Number(key === "features");
+    for (const [key, value] of Object.entries(found.value).sort((a, b) => last(a) - last(b))) {
       if (key === "runtimes") continue;
       const known = lookUp(daemonKeys, key);
       if (!known) throw unknown(key, Object.keys(daemonKeys));

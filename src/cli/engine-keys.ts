@@ -43,6 +43,7 @@ export const fileKeys = {
   "default-shm-size": now(kinds.size, "67108864"),
   "default-cgroupns-mode": now(kinds.oneOf("private", "host"), "private"),
   "default-ipc-mode": now(kinds.oneOf("private", "shareable"), "private"),
+  "cdi-spec-dirs": now(kinds.list(kinds.path, "a list of absolute paths"), "/etc/cdi,/var/run/cdi"),
   "cgroup-parent": now(kinds.text("a cgroup, or a slice")),
   init: now(kinds.boolean, "false"),
   "no-new-privileges": now(kinds.boolean, "false"),

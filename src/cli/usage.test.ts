@@ -119,7 +119,7 @@ describe("completion", () => {
     const { exitCode, stdout } = await harness.command(["completion", shell]);
     expect(exitCode).toBe(0);
     for (const word of ["bootstrap", "engine", "memory-swap", "unpause"]) expect(stdout).toContain(word);
-    expect(stdout).not.toContain("gpus");
+    expect(stdout).not.toContain("storage-opt");
   });
 
   test("bash completes commands, flags and values", async () => {

@@ -193,6 +193,28 @@ test("mounts: names of volumes, anonymous ones kept, options", () => {
   expect(tmpfs).toEqual({ "/run": "", "/x": "size=1m" });
 });
 
+test("devices: those of the host, and those that drivers know", () => {
+  const devices = [
+    { source: "/dev/fuse", target: "/dev/f", permissions: "" },
+    { source: "v.com/c=a", target: "v.com/c=a", permissions: "rwm" },
+  ];
+  const reservations = {
+    devices: [
+      { driver: "cdi", device_ids: ["v.com/c=b"] },
+      { capabilities: ["tpu"], count: 2 },
+    ],
+  };
+  const made = request({ devices, gpus: [{ count: -1 }], deploy: { resources: { reservations } } });
+  expect(made.devices).toEqual([{ hostPath: "/dev/fuse", containerPath: "/dev/f", access: "rwm" }]);
+  expect(made.driverRequests).toEqual([
+    { driver: "cdi", ids: ["v.com/c=b"] },
+    { capabilities: [["tpu"]], count: 2 },
+    { capabilities: [["gpu"]], count: -1 },
+    { driver: "cdi", ids: ["v.com/c=a"] },
+  ]);
+  expect(request({ annotations: { a: "b" } }).annotations).toEqual({ a: "b" });
+});
+
 test("secrets and configs: files are mounted, texts of secrets are secrets, of configs files", () => {
   const { request: made, files } = compile({
     image: "web",
@@ -213,12 +235,10 @@ test("secrets and configs: files are mounted, texts of secrets are secrets, of c
 
 describe("what cannot be is refused and named", () => {
   const refused: [Omit<Service, "name">, string][] = [
-    [{ gpus: [{ count: 1 }] }, "gpus is not supported"],
     [{ storage_opt: { size: "1g" } }, "storage_opt is not supported"],
     [{ mem_swappiness: 3 }, "mem_swappiness is not supported"],
     [{ cpu_rt_runtime: "1ms" }, "cpu_rt_runtime is not supported"],
     [{ blkio_config: { device_read_bps: [{ path: "/dev/sda", rate: 1 }] } }, "blkio_config.device_read_bps is not supported"],
-    [{ deploy: { resources: { reservations: { devices: [{}] } } } }, "deploy.resources.reservations.devices is not supported"],
     [{ logging: { driver: "gelf" } }, "logging.driver gelf is not supported"],
     [{ networks: { default: { link_local_ips: ["169.254.1.1"] } } }, "networks.default.link_local_ips is not supported"],
     [{ volumes: [{ type: "cluster", target: "/x" }] }, "volumes of type cluster is not supported"],

@@ -7,6 +7,7 @@ import { logConfigOf } from "../api/shapes/log.ts";
 import { messageOf } from "../lib/errors.ts";
 import { omitAbsent } from "../lib/tables.ts";
 import { parseDuration } from "../lib/time.ts";
+import { compileDevices } from "./compile-devices.ts";
 import { invalid, unsupported } from "./compile-errors.ts";
 import { compileFiles, type InjectedFile } from "./compile-files.ts";
 import { compileMounts, compileTmpfs } from "./compile-mounts.ts";
@@ -73,9 +74,7 @@ export function compileRequest(project: Project, service: Service, around: Surro
       securityOpt: securityOf(service, around),
       sysctls: service.sysctls,
       ulimits: ulimitsOf(service),
-      devices: service.devices?.map(({ source, target, permissions }) => ({
-        ...{ hostPath: source, containerPath: target, access: permissions || "rwm" },
-      })),
+      ...compileDevices(service),
       deviceCgroupRules: service.device_cgroup_rules,
       mounts: compileMounts(project, service, mounts, around.inherited),
       secrets: secrets.length > 0 ? secrets : undefined,
@@ -107,7 +106,6 @@ function refuse(service: Service): void {
   const windows = "that is for Windows";
   const reasons: [key: string, asked: unknown, why: string][] = [
     ["storage_opt", some(service.storage_opt), "containers share the disk of the data root"],
-    ["gpus", some(service.gpus), "there is no driver for such devices; name them in devices"],
     ["credential_spec", service.credential_spec, windows],
     ["isolation", service.isolation === "default" ? undefined : service.isolation, windows],
     ["models", some(service.models), "nothing here runs models"],
@@ -119,12 +117,7 @@ function refuse(service: Service): void {
     ["cpu_rt_period", service.cpu_rt_period, "there is no real-time scheduling for containers"],
     ["cpu_rt_runtime", service.cpu_rt_runtime, "there is no real-time scheduling for containers"],
     ["mem_swappiness", service.mem_swappiness, "the kernel has it for the whole machine only (cgroup v2)"],
-    ["deploy.resources.limits.devices", some(service.deploy?.resources?.limits?.devices), "there is no driver for such devices"],
-    [
-      "deploy.resources.reservations.devices",
-      some(service.deploy?.resources?.reservations?.devices),
-      "there is no driver for such devices",
-    ],
+    ["deploy.resources.limits.devices", some(service.deploy?.resources?.limits?.devices), "write them in reservations"],
   ];
   for (const [key, asked, why] of reasons) if (asked !== undefined) throw unsupported(service, key, why);
 }

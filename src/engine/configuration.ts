@@ -33,6 +33,8 @@ export interface Configuration {
   readonly gc: CollectionSettings;
   /** "key=value": shown by `info`. */
   readonly labels: readonly string[];
+  /** Where files of the Container Device Interface lie; the later comes first. */
+  readonly cdiDirectories: readonly string[];
   /** Requests are logged. */
   readonly debug: boolean;
 }
@@ -45,6 +47,7 @@ export const nothingConfigured: Configuration = {
   networks: { pools: [], options: {}, bridge: { options: {} } },
   gc: { all: false, every: 3600 },
   labels: [],
+  cdiDirectories: ["/etc/cdi", "/var/run/cdi"],
   debug: false,
 };
 

@@ -55,6 +55,7 @@ export function noUserNamespaceReason(
   if (runtime && request.devices?.some(({ hostPath, containerPath }) => hostPath !== containerPath)) {
     return `runtime ${runtime.name} would look for a device by the name it has inside`;
   }
+  if (runtime && request.driverRequests?.length) return `runtime ${runtime.name} is given CDI devices without one`;
   const reason = noIdMapReason(context, mounts);
   if (reason !== "" && request.userns === "private") {
     throw new OnggiError("idmap_unsupported", `--userns private: ${reason}; without it the container gets no user namespace`);

@@ -24,6 +24,11 @@ function deviceAt(hostPath: string, containerPath: string, access: string): Reso
   };
 }
 
+/** The host's device at a path; undefined where there is none. */
+export function deviceNodeAt(path: string): ResolvedDevice | undefined {
+  return statSync(path, { throwIfNoEntry: false }) && deviceAt(path, path, "rwm");
+}
+
 function* devicesBelow(hostPath: string, containerPath: string, access: string): Generator<ResolvedDevice> {
   for (const entry of readdirSync(hostPath, { withFileTypes: true })) {
     const from = join(hostPath, entry.name);

@@ -7,6 +7,7 @@ import { type LimitsThere, limitsThere } from "../runtime/cgroups/index.ts";
 import { close } from "../sys/index.ts";
 import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, attachNextRun, type ClientStreams, type Size } from "./attach.ts";
+import { type CdiState, readCdi } from "./cdi.ts";
 import { rootTag } from "./cgroups.ts";
 import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
 import type { Configuration } from "./configuration.ts";
@@ -125,6 +126,11 @@ export class Engine {
   }
 
   /** What is in force. */
+  /** The devices of CDI that containers can ask for now. */
+  cdi(): CdiState {
+    return readCdi(this.configuration.cdiDirectories);
+  }
+
   get configuration(): Configuration {
     return this.context.configuration;
   }

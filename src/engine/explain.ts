@@ -2,6 +2,7 @@ import type { Plan } from "../plan/ops.ts";
 import type { Context } from "./context.ts";
 import { draft } from "./create.ts";
 import { foreignPlan } from "./foreign.ts";
+import { hooksOf } from "./hooks.ts";
 import { createPlan, specOf } from "./prepare.ts";
 import type { ContainerRequest } from "./types.ts";
 
@@ -14,7 +15,12 @@ export function explainContainer(context: Context, request: ContainerRequest): P
   const spec = specOf(context, record);
   const join = context.cgroups.join(record.cgroupPath);
   if (record.runtime) return foreignPlan(context, record, record.runtime, spec, join).plan;
-  const { plan, release } = createPlan(context, record, spec, join);
-  release();
-  return plan;
+  const hooks = hooksOf(context, record, spec);
+  try {
+    const { plan, release } = createPlan(context, record, spec, join, { hookState: hooks?.state });
+    release();
+    return plan;
+  } finally {
+    hooks?.close();
+  }
 }

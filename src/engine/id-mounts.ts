@@ -21,7 +21,7 @@ function namespace(): number {
 }
 
 /** Tries it. What is not there yet lies where its directory does. */
-function canIdMap(path: string): boolean {
+export function canIdMap(path: string): boolean {
   let fd: number;
   try {
     fd = pickTree(path);

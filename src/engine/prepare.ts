@@ -5,6 +5,7 @@ import type { Seccomp, Spec } from "../oci/spec.ts";
 import { type Plan, reg, type Supervision } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import {
+  applyCdi,
   bindSourceFiles,
   compileCreate,
   compileExec,
@@ -19,12 +20,14 @@ import {
 import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/seccomp/index.ts";
 import { close, O, open } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
+import { resolveCdi } from "./cdi.ts";
 import type { Container } from "./container.ts";
 import { profileText } from "./container-defaults.ts";
 import { type OpenSources, openSources } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
-import { resolveDevices } from "./devices.ts";
+import { deviceNodeAt, resolveDevices } from "./devices.ts";
+import { canIdMap } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
 import { withLinkVariables } from "./links.ts";
@@ -32,6 +35,7 @@ import { logFormat } from "./log-options.ts";
 import { bindRequests, pathOf } from "./mount-points.ts";
 import { networkFilePaths, networkNamespaceOf } from "./networking.ts";
 import { pidNamespaceOf } from "./pid-mode.ts";
+import { BUILT_IN } from "./runtimes.ts";
 import { openSecrets, secretMounts } from "./secrets.ts";
 import type { ContainerRequest, ExecRequest } from "./types.ts";
 
@@ -108,8 +112,32 @@ function programOf(context: Context, section: Seccomp | undefined): CompiledSecc
   return program;
 }
 
-/** The specification of a container. Throws what is wrong with its request. */
+/** The specification of a container, with the devices that drivers give it. Throws what is wrong with its request. */
 export function specOf(context: Context, record: ContainerRecord): Spec {
+  const spec = ownSpec(context, record);
+  const { driverRequests = [] } = record.request;
+  if (driverRequests.length === 0) return spec;
+  const edited = applyCdi(spec, resolveCdi(context.configuration.cdiDirectories, driverRequests), {
+    nodeAt: deviceNodeAt,
+    canIdMap,
+  });
+  refuseEdits(record, edited);
+  return edited;
+}
+
+/** What the specification can say for one that makes the container and another cannot do. */
+function refuseEdits({ runtime }: ContainerRecord, { linux = {} }: Spec): void {
+  const refuse = (what: string): never => {
+    throw new OnggiError(
+      "cdi_unsupported",
+      `CDI: ${what}: runtime ${runtime?.name ?? BUILT_IN} is not given any; choose other devices`,
+    );
+  };
+  if (linux.netDevices) refuse("netDevices");
+  if (linux.intelRdt && !runtime) refuse("intelRdt");
+}
+
+function ownSpec(context: Context, record: ContainerRecord): Spec {
   const { request } = record;
   const config = imageConfig(context, record);
   const paths = networkFilePaths(context, record);
@@ -182,7 +210,7 @@ export function createPlan(
   record: ContainerRecord,
   spec: Spec,
   cgroup: CgroupJoin,
-  size?: Size,
+  { size, hookState }: { readonly size?: Size | undefined; readonly hookState?: number | undefined } = {},
 ): { plan: Plan; passedFds: number[]; release: () => void } {
   const image = imageOf(context, record);
   const passedFds = image?.kind === "fd" ? [image.fd] : [];
@@ -191,6 +219,7 @@ export function createPlan(
   for (const [destination, fd] of sources.fds) passedSources[destination] = passedFds.push(fd) - 1;
   passedFds.push(...sources.mounts);
   const init = record.request.init ? passedFds.push(open(context.shimPath, O.O_RDONLY | O.O_CLOEXEC)) - 1 : undefined;
+  const hooks = hookState === undefined ? undefined : passedFds.push(hookState) - 1;
   const release = () => {
     sources.close();
     if (init !== undefined) close(passedFds[init] as number);
@@ -198,7 +227,7 @@ export function createPlan(
   try {
     checkPassed(passedFds);
     return {
-      plan: compilePlan(context, record, spec, cgroup, image, { sources, passedSources, init, size }),
+      plan: compilePlan(context, record, spec, cgroup, image, { sources, passedSources, init, size, hooks }),
       passedFds,
       release,
     };
@@ -245,9 +274,10 @@ function compilePlan(
     readonly passedSources: Record<string, number>;
     readonly init: number | undefined;
     readonly size: Size | undefined;
+    readonly hooks: number | undefined;
   },
 ): Plan {
-  const { sources, passedSources, init, size } = passed;
+  const { sources, passedSources, init, size, hooks } = passed;
   return compileCreate({
     spec: withConsole(spec, size),
     root: rootOf(context, record, image),
@@ -259,6 +289,7 @@ function compilePlan(
     fileSources: fileSources(context, record, spec, sources),
     passedSources,
     init,
+    hookState: hooks,
   });
 }
 
@@ -272,7 +303,8 @@ function execUser(context: Context, { record }: Container, request: ExecRequest)
 /** What an exec is, however it is made: the container's specification, the process, its supervision. */
 export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
-  const spec = withLinkVariables(context, record, specOf(context, record));
+  // as with Docker without what drivers have put into its environment, and whether they still can or not
+  const spec = withLinkVariables(context, record, ownSpec(context, record));
   const process = execProcess({
     container: spec.process as NonNullable<Spec["process"]>,
     command: request.command,

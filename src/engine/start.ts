@@ -16,6 +16,7 @@ import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { startingHealth, untilNextCheck } from "./health-check.ts";
+import { afterStop, type ContainerHooks, hooksOf } from "./hooks.ts";
 import { containerPaths } from "./layout.ts";
 import { checkLinks, withLinkVariables } from "./links.ts";
 import { describe } from "./list.ts";
@@ -63,26 +64,42 @@ export function explainFailure(doing: string, plan: Plan, command: string, faile
 }
 
 /** The plan and what the shim is passed; `release` closes of that what is not kept. */
-function prepare(context: Context, record: ContainerRecord, spec: Spec, join: CgroupJoin, size: Size | undefined) {
-  if (!record.runtime) return createPlan(context, record, spec, join, size);
+function prepare(
+  context: Context,
+  record: ContainerRecord,
+  spec: Spec,
+  join: CgroupJoin,
+  size: Size | undefined,
+  hooks: ContainerHooks | undefined,
+) {
+  hooks?.writeBundle();
+  if (!record.runtime) return createPlan(context, record, spec, join, { size, hookState: hooks?.state });
   const { plan, passedFds } = foreignPlan(context, record, record.runtime, spec, join);
   const bundle = makeBundle(context, record, spec, size);
   return { plan, passedFds: [...passedFds, ...bundle.passedFds], release: bundle.release };
 }
 
 /** From a shim that sets the process up to a process that runs. */
-function begin(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
+function begin(context: Context, record: ContainerRecord, shim: Shim, hooks: ContainerHooks | undefined): Promise<Started> {
   if (record.runtime) return startByRuntime(context, record, record.runtime, shim);
-  return startByShim(context, record, shim);
+  return startByShim(context, record, shim, hooks);
 }
 
-async function startByShim(context: Context, record: ContainerRecord, shim: Shim): Promise<Started> {
-  if (hasOwnNetworks(record.request)) {
+async function startByShim(
+  context: Context,
+  record: ContainerRecord,
+  shim: Shim,
+  hooks: ContainerHooks | undefined,
+): Promise<Started> {
+  if (hooks || hasOwnNetworks(record.request)) {
     const { pid } = await shim.main.created;
-    await attachNetworks(context, record, pid);
+    if (hasOwnNetworks(record.request)) await attachNetworks(context, record, pid);
+    await hooks?.created(pid);
   }
   shim.start();
-  return shim.main.started;
+  const started = await shim.main.started;
+  await hooks?.started(started.pid);
+  return started;
 }
 
 function explain(context: Context, record: ContainerRecord, plan: Plan, error: unknown): unknown {
@@ -108,6 +125,7 @@ export function startContainer(context: Context, container: Container, options: 
     rmSync(paths.exit, { force: true });
     let shim: Shim | undefined;
     let plan: Plan | undefined;
+    let hooks: ContainerHooks | undefined;
     try {
       const { cgroups, cgroupRoots } = context;
       record.cgroupPath = containerCgroup(cgroups.driver, cgroupRoots.own, record.id, record.request.cgroupParent);
@@ -117,7 +135,8 @@ export function startContainer(context: Context, container: Container, options: 
       trace?.mark("specification");
       const join = cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
       trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
-      const prepared = prepare(context, record, spec, join, options.size);
+      hooks = hooksOf(context, record, spec);
+      const prepared = prepare(context, record, spec, join, options.size, hooks);
       plan = prepared.plan;
       trace?.mark("image and plan");
       try {
@@ -137,7 +156,7 @@ export function startContainer(context: Context, container: Container, options: 
       trace?.mark("spawn shim", floors.spawn);
       await options.beforeStart?.(shim);
       await container.admit(shim);
-      const started = await begin(context, record, shim);
+      const started = await begin(context, record, shim, hooks);
       trace?.shim(await shim.main.created, started);
       record.state = {
         ...record.state,
@@ -163,6 +182,7 @@ export function startContainer(context: Context, container: Container, options: 
       shim?.release();
       await deleteByRuntime(context, record);
       await detachNetworks(context, record.id);
+      await afterStop(context, record);
       await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
       await releaseVolumes(context, container);
       const told = plan ? explain(context, record, plan, error) : error;
@@ -173,6 +193,8 @@ export function startContainer(context: Context, container: Container, options: 
       };
       note(context, record, false);
       throw told;
+    } finally {
+      hooks?.close();
     }
     context.events.emit("container", "start", record.id, describe(record));
     watchExit(context, container, shim);
@@ -262,6 +284,7 @@ async function finish(context: Context, container: Container): Promise<void> {
   container.shim = null;
   await detachNetworks(context, record.id);
   await releaseVolumes(context, container);
+  await afterStop(context, record);
   const { exitCode, startedAt, finishedAt, status } = record.state;
   const ran = Number((parseRfc3339(finishedAt) ?? 0n) - (parseRfc3339(startedAt) ?? 0n)) / 1e9;
   const execDuration = String(Math.max(0, Math.floor(ran)));

@@ -23,6 +23,7 @@ export type {
   ContainerLink,
   ContainerRequest,
   DeviceRequest,
+  DriverRequest,
   HealthCheck,
   LogConfig,
   MountRequest,

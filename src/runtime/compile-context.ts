@@ -48,13 +48,13 @@ export interface CreateInput {
   readonly noPivot?: boolean | undefined;
   /** Index of the passed descriptor of the program that looks after the container's; absent: nobody does. */
   readonly init?: number | undefined;
+  /** Passed descriptor: a file with the container's state, for the hooks that run in the container. Absent: none run. */
+  readonly hookState?: number | undefined;
   readonly standalone?: Standalone | undefined;
 }
 
 /** What a container has that is made by one command of an OCI runtime and left to its caller. */
 export interface Standalone extends StandaloneProcess {
-  /** Passed descriptor: a file with the container's state, for the hooks that run in the container. */
-  readonly hookState?: number | undefined;
   /** The plan stops at `born`: others map the process's ids, or put it into a cgroup. */
   readonly stopWhenBorn?: boolean | undefined;
   /** The plan stops at `mounted`: there are hooks to run on the host, or devices to move. */

@@ -29,7 +29,7 @@ export function compileMountedStop({ child, input }: Context): void {
 
 export function compileHooks({ child, input, spec }: Context, kind: "createContainer" | "startContainer"): void {
   const hooks = spec.hooks?.[kind] ?? [];
-  const state = input.standalone?.hookState;
+  const state = input.hookState;
   if (state === undefined) return;
   for (const hook of hooks) compileHook(child, hook, kind, reg.passed + state);
 }

@@ -113,8 +113,8 @@ export const overlayMount = (root: RootSource, target: string) =>
   ({ kind: "mount", source: "overlay", target, fstype: "overlay", flags: 0, data: overlayOptions(root as Overlay) }) as const;
 
 /** Hooks get the root's path, on the host and in the container's mount namespace (config.md, "createContainer Hooks"). */
-const attachedBelow = ({ root, standalone }: CreateInput): boolean =>
-  root.kind === "directory" && (standalone?.stopWhenMounted ?? false);
+const attachedBelow = ({ root, standalone, hookState }: CreateInput): boolean =>
+  hookState !== undefined || (root.kind === "directory" && (standalone?.stopWhenMounted ?? false));
 
 /** mount(2) data is one page; overlayfs splits it at commas and the lower directories at colons. */
 function overlayOptions({ lower, upper, work }: Overlay): string {

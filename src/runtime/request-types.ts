@@ -149,6 +149,18 @@ export interface PortRequest {
 
 export type AttachedStream = "stdin" | "stdout" | "stderr";
 
+/** Devices by what they can, or by names that a driver knows. */
+export interface DriverRequest {
+  /** "cdi", "nvidia"; absent: whichever can. */
+  driver?: string;
+  /** -1: all. */
+  count?: number;
+  ids?: string[];
+  /** One of these lists in whole. */
+  capabilities?: string[][];
+  options?: Record<string, string>;
+}
+
 /** What `create` is asked for. Absent means the image's value, then Docker's default. */
 export interface ContainerRequest {
   image: string;
@@ -211,6 +223,7 @@ export interface ContainerRequest {
   ulimits?: Ulimit[];
   devices?: DeviceRequest[];
   deviceCgroupRules?: string[];
+  driverRequests?: DriverRequest[];
   mounts?: MountRequest[];
   /** Containers whose volumes and bind mounts it gets too: "NAME", "NAME:ro". */
   volumesFrom?: string[];

@@ -1,18 +1,9 @@
-/** Hooks that run on the host, and the state that every hook reads (config.md, "POSIX-platform Hooks"). */
-import { messageOf, OnggiError } from "../lib/errors.ts";
+/** Hooks that run on the host (config.md, "POSIX-platform Hooks"). */
+import { messageOf } from "../lib/errors.ts";
 import type { Hook, Hooks } from "../oci/spec.ts";
+import { checkHookEnd, hookCall, hookFailed, hookState } from "../runtime/hooks.ts";
 import type { ContainerRecord } from "./directory.ts";
 import type { Status } from "./types.ts";
-
-/** The state as hooks and seccomp agents get it (runtime.md, "State"). */
-export const hookState = ({ spec, id, bundle }: ContainerRecord, status: Status, pid: number) => ({
-  ociVersion: spec.ociVersion,
-  id,
-  status,
-  ...(pid > 0 ? { pid } : {}),
-  bundle,
-  ...(spec.annotations ? { annotations: spec.annotations } : {}),
-});
 
 /** Runs hooks in their order. Throws OnggiError `hook_failed` for the first that fails. */
 export function runHooks(kind: keyof Hooks, record: ContainerRecord, status: Status, pid: number): void {
@@ -22,33 +13,15 @@ export function runHooks(kind: keyof Hooks, record: ContainerRecord, status: Sta
   for (const [index, hook] of hooks.entries()) runHook(`${kind}[${index}]`, hook, state, record.bundle);
 }
 
-function runHook(name: string, { path, args, env = [], timeout }: Hook, state: Buffer, cwd: string): void {
-  const failed = (what: string) => new OnggiError("hook_failed", `error running ${name} hook ${path}: ${what}`);
+function runHook(name: string, hook: Hook, state: Buffer, cwd: string): void {
   let result: Bun.SyncSubprocess<"pipe", "pipe">;
   try {
-    result = Bun.spawnSync({
-      cmd: [path, ...(args ?? []).slice(1)],
-      argv0: args?.[0] ?? path,
-      env: Object.fromEntries(env.map((entry) => splitVariable(entry))),
-      cwd,
-      stdin: state,
-      stdout: "pipe",
-      stderr: "pipe",
-      ...(timeout === undefined ? {} : { timeout: timeout * 1000, killSignal: "SIGKILL" }),
-    });
+    result = Bun.spawnSync({ ...hookCall(hook, cwd), stdin: state, stdout: "pipe", stderr: "pipe" });
   } catch (error) {
-    throw failed(messageOf(error));
+    throw hookFailed(name, hook.path, messageOf(error));
   }
-  if (result.success) return;
-  if (result.exitedDueToTimeout) throw failed(`it was killed after ${timeout} s`);
-  const output = `${result.stdout}${result.stderr}`.trim();
-  const how = result.signalCode ? `it was ended by ${result.signalCode}` : `exit status ${result.exitCode}`;
-  throw failed(output === "" ? how : `${how}, output: ${output}`);
-}
-
-function splitVariable(entry: string): [string, string] {
-  const equals = entry.indexOf("=");
-  return equals < 0 ? [entry, ""] : [entry.slice(0, equals), entry.slice(equals + 1)];
+  const { exitCode, signalCode = null, exitedDueToTimeout: late = false } = result;
+  checkHookEnd(name, hook, { exitCode, signalCode, late, output: `${result.stdout}${result.stderr}` });
 }
 
 /** Runs hooks whose failure changes nothing any more; tells `warn`. */

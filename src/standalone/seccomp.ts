@@ -1,9 +1,9 @@
 /** Seccomp filters, and the agents that answer for them (config-linux.md, "Seccomp"). */
 import { OnggiError } from "../lib/errors.ts";
 import type { Spec } from "../oci/spec.ts";
+import { hookState } from "../runtime/hooks.ts";
 import type { CompiledSeccomp } from "../runtime/seccomp/index.ts";
 import type { ContainerRecord } from "./directory.ts";
-import { hookState } from "./hooks.ts";
 import type { Host } from "./host.ts";
 import { sendDescriptor } from "./sockets.ts";
 import type { Status } from "./types.ts";

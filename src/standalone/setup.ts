@@ -4,6 +4,7 @@ import type { Plan, Supervision } from "../plan/ops.ts";
 import { bindSources, tmpfsModes } from "../runtime/bind-sources.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
 import { compileCreate } from "../runtime/compile.ts";
+import { hookState } from "../runtime/hooks.ts";
 import { removeRdtGroup } from "../runtime/intel-rdt.ts";
 import { withDefaultDevices } from "../runtime/resources.ts";
 import { O, S } from "../sys/constants.ts";
@@ -15,7 +16,7 @@ import type { OwnCgroup } from "./cgroup.ts";
 import { ContainerDirectory, type ContainerRecord, RESULT_FIFO, START_FIFO } from "./directory.ts";
 import { stepsAfterStart } from "./failure.ts";
 import { handOver } from "./hand-over.ts";
-import { hookState, runHooks } from "./hooks.ts";
+import { runHooks } from "./hooks.ts";
 import type { Host } from "./host.ts";
 import { mountUserNamespaces } from "./id-maps.ts";
 import { launch } from "./launch.ts";
@@ -185,11 +186,11 @@ class Job {
       ...bindSources(spec, record.bundle),
       tmpfsModes: this.tmpfsModes(),
       noPivot: options.noPivot,
+      hookState: this.hookStateFd === null ? undefined : this.passed.add(this.hookStateFd),
       standalone: {
         preserveFds: options.preserveFds ?? 0,
         nullStreams: nullStreams(),
         fifos,
-        hookState: this.hookStateFd === null ? undefined : this.passed.add(this.hookStateFd),
         stopWhenBorn: this.stopsWhenBorn(),
         stopWhenMounted: (hooks.prestart?.length ?? 0) + (hooks.createRuntime?.length ?? 0) > 0 || inContainer,
         noNewKeyring: options.noNewKeyring ?? false,

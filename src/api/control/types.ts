@@ -14,6 +14,7 @@ export type {
   CopyTarget,
   DeviceRequest,
   DiskUsage,
+  DriverRequest,
   Endpoint,
   EngineEvent,
   EngineSetting,

@@ -16,7 +16,7 @@ export class ApiError extends Error {
 
 /** Codes of the engine's errors by the status Docker gives for that condition, where their names do not say it. */
 const byStatus: Readonly<Record<number, string>> = {
-  400: `command_not_executable command_not_found conflicting_limits
+  400: `cdi_device_not_found command_not_executable command_not_found conflicting_limits
     decompression_limit duplicate_mount is_a_directory key_password
     layer_too_large mount_source_missing no_command not_a_device not_copied
     not_a_directory not_permitted nothing_to_collect nothing_to_update paths_conflict port_not_published runtime_not_found target_exists too_many_links

@@ -125,6 +125,14 @@ const isolation = (request: ContainerRequest): object => ({
     CgroupPermissions: access,
   })),
   DeviceCgroupRules: request.deviceCgroupRules ?? null,
+  DeviceRequests:
+    request.driverRequests?.map(({ driver = "", count = 0, ids, capabilities, options }) => ({
+      Driver: driver,
+      Count: count,
+      DeviceIDs: ids ?? null,
+      Capabilities: capabilities ?? null,
+      Options: options ?? {},
+    })) ?? null,
 });
 
 /** Without the one that Docker says by its lists of paths. */

@@ -37,7 +37,7 @@ function isForwarding(): boolean {
 }
 
 /** What the host lacks, in Docker's words; null if nothing. */
-function warningsOf(limits: ReturnType<Engine["limits"]>, forwarding: boolean): string[] | null {
+function warningsOf(limits: ReturnType<Engine["limits"]>, forwarding: boolean, cdi: readonly string[]): string[] | null {
   const missing: [boolean, string][] = [
     [limits.memory, "No memory limit support"],
     [limits.swap, "No swap limit support"],
@@ -48,7 +48,8 @@ function warningsOf(limits: ReturnType<Engine["limits"]>, forwarding: boolean): 
     [limits.pids, "No pids limit support"],
     [forwarding, "IPv4 forwarding is disabled"],
   ];
-  const warnings = missing.flatMap(([there, words]) => (there ? [] : [`WARNING: ${words}`]));
+  const said = [...missing.flatMap(([there, words]) => (there ? [] : [words])), ...cdi.map((problem) => `CDI: ${problem}`)];
+  const warnings = said.map((words) => `WARNING: ${words}`);
   return warnings.length > 0 ? warnings : null;
 }
 
@@ -65,11 +66,12 @@ function operatingSystem(): string {
 export async function dockerInfo(engine: Engine): Promise<Record<string, unknown>> {
   const status = engine.status();
   const { containers, cgroup, features } = status;
-  const { labels, debug, registries, networks, containers: defaults } = engine.configuration;
+  const { labels, debug, registries, networks, containers: defaults, cdiDirectories } = engine.configuration;
   const limits = engine.limits();
   const forwarding = isForwarding();
   const proxyOf = (name: string): string => withoutCredentials(registries.proxies?.[name] ?? process.env[name] ?? "");
   const runtimes = await engine.listRuntimes();
+  const cdi = engine.cdi();
   return {
     ID: engine.id,
     Containers: containers.running + containers.paused + containers.stopped,
@@ -134,6 +136,8 @@ export async function dockerInfo(engine: Engine): Promise<Record<string, unknown
     RuncCommit: { ID: "" },
     InitCommit: { ID: "" },
     SecurityOptions: securityOptions(defaults, features.userNamespaces ?? false),
-    Warnings: warningsOf(limits, forwarding),
+    CDISpecDirs: cdiDirectories,
+    DiscoveredDevices: [...cdi.devices.keys()].map((ID) => ({ Source: "cdi", ID })),
+    Warnings: warningsOf(limits, forwarding, cdi.problems),
   };
 }

@@ -42,6 +42,14 @@ export const resourceFields = {
 
 const device = object({ PathOnHost: text(), PathInContainer: text(), CgroupPermissions: text() });
 
+const deviceRequest = object({
+  Driver: text('"cdi", "nvidia"; absent: whichever can'),
+  Count: integer("-1: all"),
+  DeviceIDs: list(text(), "with cdi as vendor.com/class=name"),
+  Capabilities: list(list(text()), "one of these lists in whole"),
+  Options: map(text()),
+});
+
 const mount = object({
   Type: word(["bind", "volume", "tmpfs", "image"]),
   Source: text(),
@@ -109,7 +117,7 @@ export const hostConfig = object({
   UsernsMode: text(),
   Devices: list(device),
   DeviceCgroupRules: list(text()),
-  DeviceRequests: list(anything()),
+  DeviceRequests: list(deviceRequest),
   Ulimits: list(object({ Name: text(), Soft: integer(), Hard: integer() })),
   ShmSize: integer("bytes"),
   OomScoreAdj: integer(),

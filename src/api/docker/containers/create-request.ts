@@ -1,5 +1,5 @@
 /** From Docker's create request to the engine's: what cannot be had is refused. */
-import type { AttachedStream, ContainerRequest, HealthCheck, MountRequest } from "../../../engine/types.ts";
+import type { AttachedStream, ContainerRequest, DriverRequest, HealthCheck, MountRequest } from "../../../engine/types.ts";
 import { parseBytes } from "../../../lib/units.ts";
 import { parseBind } from "../../shapes/bind.ts";
 import { ApiError } from "../errors.ts";
@@ -10,6 +10,7 @@ import { resourcesOf } from "./resources.ts";
 
 type Config = Of<typeof createConfig>;
 type Host = Of<typeof hostConfig>;
+type DeviceRequest = NonNullable<Host["DeviceRequests"]>[number];
 type Mount = NonNullable<Host["Mounts"]>[number];
 
 /** Of a log that nothing else is said of: bytes of a file, and files. */
@@ -66,6 +67,7 @@ export function containerRequestOf(config: Config, name: string | undefined, pla
       access: CgroupPermissions || "rwm",
     })),
     deviceCgroupRules: some(host.DeviceCgroupRules),
+    driverRequests: some(host.DeviceRequests?.map(driverRequest)),
     mounts: some(mounts),
     volumesFrom: some(host.VolumesFrom),
     tmpfs: filled(host.Tmpfs),
@@ -92,7 +94,6 @@ function refuse(host: Host): void {
   const no = (field: string, why: string): never => {
     throw new ApiError(400, `HostConfig.${field} is not supported: ${why}`);
   };
-  if (host.DeviceRequests?.length) no("DeviceRequests", "there is no driver for such devices");
   if (host.StorageOpt && Object.keys(host.StorageOpt).length > 0) no("StorageOpt", "containers share the disk of the data root");
   if (host.Isolation && host.Isolation !== "default") no("Isolation", "that is for Windows");
   if (host.Cgroup) no("Cgroup", "a container has a cgroup of its own");
@@ -106,6 +107,14 @@ function attachOf({ AttachStdin, AttachStdout, AttachStderr }: Config): Attached
   ];
   return asked.filter(([, wanted]) => wanted).map(([stream]) => stream);
 }
+
+const driverRequest = ({ Driver, Count, DeviceIDs, Capabilities, Options }: DeviceRequest): DriverRequest => ({
+  ...(Driver ? { driver: Driver } : {}),
+  ...(Count ? { count: Count } : {}),
+  ...(DeviceIDs?.length ? { ids: DeviceIDs } : {}),
+  ...(Capabilities?.length ? { capabilities: Capabilities } : {}),
+  ...(filled(Options) ? { options: Options } : {}),
+});
 
 function capability(name: string): string {
   const upper = name.toUpperCase();
