@@ -17,7 +17,6 @@ export interface Difference {
 const swarm = "there is no swarm mode";
 const contentTrust =
   "Notary's content trust is not used; images are signed and verified by `image sign`, `image verify` and docs/trust.md";
-const devices = "the API takes no limits of single block devices";
 
 export const differences: readonly Difference[] = [
   {
@@ -124,7 +123,6 @@ export const differences: readonly Difference[] = [
   },
   { commands: ["run", "create"], flags: ["annotation"], why: "an OCI runtime is given none" },
   { commands: ["create"], flags: ["attach"], why: "`start -a` says what is attached" },
-  { commands: ["run", "create"], flags: ["blkio-weight-device"], why: devices },
   {
     commands: ["run", "create", "update"],
     flags: ["cpu-rt-period", "cpu-rt-runtime"],
@@ -136,7 +134,6 @@ export const differences: readonly Difference[] = [
     why: "that is for Windows",
   },
   { commands: ["run", "create"], flags: ["kernel-memory"], why: "the kernel has it no more (since 6.1)" },
-  { commands: ["run", "create"], flags: ["memory-swappiness"], why: "cgroup v2 has no such limit" },
   {
     commands: ["run", "create", "network connect"],
     flags: ["link-local-ip"],

@@ -315,12 +315,17 @@ export class Engine {
   }
 
   /** Limits and restart policy take effect at once. For `changes` see remakeContainer. */
-  async update(reference: string, resources: Resources, restart?: RestartPolicy, changes?: ContainerChanges): Promise<string> {
+  async update(
+    reference: string,
+    resources: Resources,
+    restart?: RestartPolicy,
+    changes?: ContainerChanges,
+  ): Promise<{ id: string; warnings: string[] }> {
     const container = this.find(reference);
     const isLimited = restart !== undefined || Object.values(resources).some((value) => value !== undefined);
-    if (isLimited || !changes) await updateContainer(this.context, container, resources, restart);
+    const warnings = isLimited || !changes ? await updateContainer(this.context, container, resources, restart) : [];
     if (changes) await remakeContainer(this.context, container, changes);
-    return container.id;
+    return { id: container.id, warnings };
   }
 
   /** Entries of the container's log. `since` and `until` as the command line takes them. */

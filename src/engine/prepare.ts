@@ -19,6 +19,7 @@ import {
 import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/seccomp/index.ts";
 import { close, O, open } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
+import { blockDevicesOf } from "./block-devices.ts";
 import type { Container } from "./container.ts";
 import { profileText } from "./container-defaults.ts";
 import { type OpenSources, openSources } from "./container-volumes.ts";
@@ -127,6 +128,7 @@ export function specOf(context: Context, record: ContainerRecord): Spec {
     cgroupPath: record.cgroupPath,
     idMap: record.slot === null ? null : rangeOf(record.slot),
     devices: resolveDevices(request),
+    blockDevices: blockDevicesOf(request.resources),
     files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
     ...(networkNamespace === undefined ? {} : { networkNamespace }),
     ...(pidNamespace === undefined ? {} : { pidNamespace }),
@@ -269,10 +271,16 @@ function execUser(context: Context, { record }: Container, request: ExecRequest)
   return resolveUser(wanted, files, record.request.groupAdd);
 }
 
+/** For an exec, which has no use of them: what it names on the host may be gone by now. */
+function withoutDevices(record: ContainerRecord): ContainerRecord {
+  const { devices: _, resources: __, ...request } = record.request;
+  return { ...record, request };
+}
+
 /** What an exec is, however it is made: the container's specification, the process, its supervision. */
 export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
-  const spec = withLinkVariables(context, record, specOf(context, record));
+  const spec = withLinkVariables(context, record, specOf(context, withoutDevices(record)));
   const process = execProcess({
     container: spec.process as NonNullable<Spec["process"]>,
     command: request.command,

@@ -21,6 +21,7 @@ export type { ClusterStatus, Endpoint, JoinRequest, Network, NetworkRequest, Nod
 export type {
   ContainerLink,
   ContainerRequest,
+  DeviceLimit,
   DeviceRequest,
   HealthCheck,
   LogConfig,

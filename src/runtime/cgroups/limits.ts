@@ -4,7 +4,7 @@
  * `limits-v1.ts` and `limits-v2.ts` turn resources into a list of `LimitWrite`, purely; `apply` makes the writes.
  * In all of it 0 or undefined is "not asked for" and -1 is "no limit", as the runtime specification and Docker have it.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { OnggiError } from "../../lib/errors.ts";
 import { close, isErrno, O, open, SysError, write } from "../../sys/index.ts";
 
@@ -147,19 +147,25 @@ function checkEffect({ limit, file, value }: LimitWrite, directory: string): voi
   );
 }
 
+/** What the kernel means by it. */
+const hints: readonly [file: RegExp, code: Parameters<typeof isErrno>[1], hint: string][] = [
+  [/^memory\./, "EBUSY", " (more is in use than that and cannot be reclaimed)"],
+  [/^(blkio|io)\./, "ENODEV", " (there is no such disk; of a partition name the disk)"],
+  [/\bweight/, "EOPNOTSUPP", " (weights need a scheduler of the disk that has them, such as bfq)"],
+];
+
 function describe(write: LimitWrite, directory: string, error: unknown): unknown {
   if (!(error instanceof SysError)) return error;
   const file = `${directory}/${write.file}`;
   const what = `limit ${write.limit} = ${JSON.stringify(write.value)}`;
-  if (isErrno(error, "ENODEV")) {
+  if (isErrno(error, "ENODEV") && !existsSync(file)) {
     return new OnggiError("cgroup_not_found", `${what}: the cgroup ${directory} is gone`, { cause: error });
   }
   if (isErrno(error, "ENOENT")) {
     const files = write.otherwise ? `${file} and no ${write.otherwise.file}` : file;
     return new OnggiError("cgroup_limit_unsupported", `${what}: this kernel has no ${files}`, { cause: error });
   }
-  const hint =
-    write.file.startsWith("memory.") && isErrno(error, "EBUSY") ? " (more is in use than that and cannot be reclaimed)" : "";
+  const hint = hints.find(([file, code]) => file.test(write.file) && isErrno(error, code))?.[2] ?? "";
   return new OnggiError("cgroup_limit_refused", `${what}: the kernel refused it with ${error.code}${hint} in ${file}`, {
     cause: error,
   });
