@@ -394,8 +394,8 @@ export class Engine {
   /** The plan of the container this request would make; makes nothing. */
   async explain(request: ContainerRequest): Promise<{ text: string; plan: unknown }> {
     await this.learn(request);
-    const plan = explainContainer(this.context, request);
-    return { text: explain(plan), plan: explainJson(plan) };
+    const { plan, limits } = explainContainer(this.context, request);
+    return { text: explain(plan, { written: limits }), plan: { limits, ...explainJson(plan) } };
   }
 
   /** Removes containers that do not run; see pruneContainers. */

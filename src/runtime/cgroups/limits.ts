@@ -7,6 +7,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { OnggiError } from "../../lib/errors.ts";
 import { close, isErrno, O, open, SysError, write } from "../../sys/index.ts";
+import type { LimitFile } from "./types.ts";
 
 export interface LimitWrite {
   /** The limit as the specification names it: "memory.limit". */
@@ -23,6 +24,12 @@ export interface LimitWrite {
   /** A number that the kernel may take without effect: it is read back, and must not be larger (it is rounded down to pages). */
   readonly readBack?: true;
 }
+
+export const limitFile = ({ file, value, limit }: LimitWrite, directory: string): LimitFile => ({
+  file: `${directory}/${file}`,
+  value,
+  limit,
+});
 
 /** Throws `invalid_cgroup_limit`. */
 export function invalidLimit(limit: string, value: unknown, reason: string): never {
