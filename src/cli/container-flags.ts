@@ -1,7 +1,8 @@
 import { parseDuration } from "../lib/time.ts";
 import { parseBytes, parseNanoCpus, parseRate } from "../lib/units.ts";
+import { bytesRate, deviceWeight, operationsRate } from "./device-limits.ts";
 import { UsageError } from "./errors.ts";
-import { bool, choice, type Extra, type Flag, integer, list, parsed, platform, text } from "./flags.ts";
+import { bool, choice, type Extra, type Flag, integer, list, parsed, parsedList, platform, text } from "./flags.ts";
 import { parseGpus } from "./gpus.ts";
 import { parseRestart } from "./restart-policy.ts";
 
@@ -43,11 +44,19 @@ const later = (short: string, value: string | undefined, needs: string): Flag<ne
   },
 });
 
+function swappiness(text: string, name: string): number | undefined {
+  const value = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isNaN(value)) throw new UsageError(`${name} "${text}" is not a whole number`);
+  if (value < -1 || value > 100) throw new UsageError(`invalid value: ${value}. Valid memory swappiness range is 0-100`);
+  return value === -1 ? undefined : value;
+}
+
 /** The limits, which `update` changes as well. */
 export const resourceFlags = {
   memory: size("m", "memory limit"),
   "memory-swap": sizeOrUnlimited("memory and swap together; -1: unlimited swap", rare),
   "memory-reservation": size("", "memory the kernel tries to leave it", rare),
+  "memory-swappiness": parsed("", "N", "how soon the kernel swaps, 0 to 100; cgroup v1 only", swappiness, rare),
   cpus: parsed("", "N", "CPUs it may use, as in 1.5", parseNanoCpus),
   "cpu-shares": integer("c", "N", "weight against other containers (1024)", rare),
   "cpu-period": integer("", "MICROSECONDS", "period of the CPU quota", rare),
@@ -56,6 +65,11 @@ export const resourceFlags = {
   "cpuset-mems": text("", "LIST", "memory nodes it may use", rare),
   "pids-limit": integer("", "N", "most processes at a time; -1: no limit"),
   "blkio-weight": integer("", "N", "weight of its disk access, 10 to 1000", rare),
+  "blkio-weight-device": parsedList("", "DEVICE:N", "weight of its access to one disk, as in /dev/sda:500", deviceWeight, rare),
+  "device-read-bps": parsedList("", "DEVICE:SIZE", "what it reads in a second, as in /dev/sda:1mb; 0: no limit", bytesRate, rare),
+  "device-write-bps": parsedList("", "DEVICE:SIZE", "what it writes in a second", bytesRate, rare),
+  "device-read-iops": parsedList("", "DEVICE:N", "how often it reads in a second", operationsRate, rare),
+  "device-write-iops": parsedList("", "DEVICE:N", "how often it writes in a second", operationsRate, rare),
   "network-receive": rate("what it receives in each network, as in 20mbit or 2mb; 0: no limit", rare),
   "network-send": rate("what it sends in each network", rare),
 };
@@ -151,10 +165,6 @@ export const containerFlags = {
   "no-healthcheck": bool("", "do not look at its health, whatever the image says", rare),
 
   "storage-opt": later("", "OPTION", "quotas on the root file system"),
-  "device-read-bps": later("", "LIMIT", "io throttling per device"),
-  "device-write-bps": later("", "LIMIT", "io throttling per device"),
-  "device-read-iops": later("", "LIMIT", "io throttling per device"),
-  "device-write-iops": later("", "LIMIT", "io throttling per device"),
 };
 
 /** How a command that attaches deals with the terminal. */

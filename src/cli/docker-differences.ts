@@ -17,7 +17,6 @@ export interface Difference {
 const swarm = "there is no swarm mode";
 const contentTrust =
   "Notary's content trust is not used; images are signed and verified by `image sign`, `image verify` and docs/trust.md";
-const devices = "the API takes no limits of single block devices";
 
 export const differences: readonly Difference[] = [
   {
@@ -118,7 +117,6 @@ export const differences: readonly Difference[] = [
     here: true,
     why: "the host's own input rules decide who reaches it from outside, unless `publish=open`",
   },
-  { commands: ["run", "create"], flags: ["blkio-weight-device"], why: devices },
   {
     commands: ["run", "create", "update"],
     flags: ["cpu-rt-period", "cpu-rt-runtime"],
@@ -130,7 +128,6 @@ export const differences: readonly Difference[] = [
     why: "that is for Windows",
   },
   { commands: ["run", "create"], flags: ["kernel-memory"], why: "the kernel has it no more (since 6.1)" },
-  { commands: ["run", "create"], flags: ["memory-swappiness"], why: "cgroup v2 has no such limit" },
   {
     commands: ["run", "create", "network connect"],
     flags: ["link-local-ip"],

@@ -78,6 +78,15 @@ export const parsed = <T>(
     }
   });
 
+/** Several of any other type. */
+export const parsedList = <T>(
+  short: string,
+  value: string,
+  help: string,
+  convert: (text: string, name: string) => T,
+  extra: Extra = {},
+): Flag<T[]> => make<T[]>(short, value, help, extra, (given, name, before = []) => [...before, convert(given, name)]);
+
 /** One of a few words. */
 export const choice = <const T extends string>(short: string, choices: readonly T[], help: string, extra: Extra = {}): Flag<T> =>
   make<T>(short, choices.join("|"), help, { complete: choices, ...extra }, (given, name) => {

@@ -131,7 +131,7 @@ describe("completion", () => {
     };
     expect(await complete("onggi", "unp")).toEqual(["unpause"]);
     expect(await complete("onggi", "image", "boot")).toEqual(["bootstrap"]);
-    expect(await complete("onggi", "run", "--memory-s")).toEqual(["--memory-swap"]);
+    expect(await complete("onggi", "run", "--memory-r")).toEqual(["--memory-reservation"]);
     expect(await complete("onggi", "run", "--userns", "h")).toEqual(["host"]);
     expect(await complete("onggi", "image", "bootstrap", "d")).toEqual(["debian"]);
     expect(await complete("onggi", "--root", "/x", "-c=y", "container", "rena")).toEqual(["rename"]);

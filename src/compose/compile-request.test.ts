@@ -97,6 +97,26 @@ test("limits of deploy come before the older keys", () => {
   });
 });
 
+test("limits of block devices", () => {
+  const service = {
+    mem_swappiness: 10,
+    blkio_config: {
+      weight: 300,
+      weight_device: [{ path: "/dev/sda", weight: 400 }],
+      device_read_bps: [{ path: "/dev/sda", rate: 1024 }],
+      device_write_bps: [],
+      device_write_iops: [{ path: "/dev/sdb", rate: 30 }],
+    },
+  };
+  expect(request(service).resources).toEqual({
+    memorySwappiness: 10,
+    blkioWeight: 300,
+    blkioWeightDevice: [{ path: "/dev/sda", value: 400 }],
+    deviceReadBps: [{ path: "/dev/sda", value: 1024 }],
+    deviceWriteIops: [{ path: "/dev/sdb", value: 30 }],
+  });
+});
+
 test("health checks: durations in nanoseconds; disabled: none", () => {
   expect(request({ healthcheck: { test: ["CMD", "x"], interval: "1s", start_interval: "100ms", retries: 2 } }).health).toEqual({
     test: ["CMD", "x"],
@@ -236,9 +256,7 @@ test("secrets and configs: files are mounted, texts of secrets are secrets, of c
 describe("what cannot be is refused and named", () => {
   const refused: [Omit<Service, "name">, string][] = [
     [{ storage_opt: { size: "1g" } }, "storage_opt is not supported"],
-    [{ mem_swappiness: 3 }, "mem_swappiness is not supported"],
     [{ cpu_rt_runtime: "1ms" }, "cpu_rt_runtime is not supported"],
-    [{ blkio_config: { device_read_bps: [{ path: "/dev/sda", rate: 1 }] } }, "blkio_config.device_read_bps is not supported"],
     [{ logging: { driver: "gelf" } }, "logging.driver gelf is not supported"],
     [{ networks: { default: { link_local_ips: ["169.254.1.1"] } } }, "networks.default.link_local_ips is not supported"],
     [{ volumes: [{ type: "cluster", target: "/x" }] }, "volumes of type cluster is not supported"],

@@ -116,7 +116,6 @@ function refuse(service: Service): void {
     ["cpu_percent", service.cpu_percent, windows],
     ["cpu_rt_period", service.cpu_rt_period, "there is no real-time scheduling for containers"],
     ["cpu_rt_runtime", service.cpu_rt_runtime, "there is no real-time scheduling for containers"],
-    ["mem_swappiness", service.mem_swappiness, "the kernel has it for the whole machine only (cgroup v2)"],
     ["deploy.resources.limits.devices", some(service.deploy?.resources?.limits?.devices), "write them in reservations"],
   ];
   for (const [key, asked, why] of reasons) if (asked !== undefined) throw unsupported(service, key, why);

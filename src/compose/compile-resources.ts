@@ -1,28 +1,37 @@
-import type { Resources } from "../api/control/types.ts";
+import type { DeviceLimit, Resources } from "../api/control/types.ts";
 import { omitAbsent } from "../lib/tables.ts";
-import { invalid, unsupported } from "./compile-errors.ts";
+import { invalid } from "./compile-errors.ts";
 import type { Service } from "./project.ts";
 
 /** A service's limits: those of `deploy.resources` come before the older keys. */
 export function compileResources(service: Service): Resources | undefined {
   const { limits, reservations } = service.deploy?.resources ?? {};
-  const { weight, extensions: _, ...perDevice } = service.blkio_config ?? {};
-  const [device] = Object.entries(perDevice).find(([, rules]) => Array.isArray(rules) && rules.length > 0) ?? [];
-  if (device !== undefined) throw unsupported(service, `blkio_config.${device}`, "there are no limits for single devices");
+  const blockIo = service.blkio_config ?? {};
   const found = omitAbsent({
     memory: nonZero(limits?.memory ?? service.mem_limit),
     memorySwap: nonZero(service.memswap_limit),
     memoryReservation: nonZero(reservations?.memory ?? service.mem_reservation),
+    memorySwappiness: service.mem_swappiness,
     nanoCpus: nanoCpus(service),
     cpuShares: nonZero(service.cpu_shares),
     cpuPeriod: nonZero(service.cpu_period),
     cpuQuota: nonZero(service.cpu_quota),
     cpusetCpus: service.cpuset,
     pidsLimit: nonZero(limits?.pids ?? service.pids_limit),
-    blkioWeight: nonZero(weight),
+    blkioWeight: nonZero(blockIo.weight),
+    blkioWeightDevice: some(blockIo.weight_device?.map(({ path, weight }) => ({ path, value: weight }))),
+    deviceReadBps: rates(blockIo.device_read_bps),
+    deviceWriteBps: rates(blockIo.device_write_bps),
+    deviceReadIops: rates(blockIo.device_read_iops),
+    deviceWriteIops: rates(blockIo.device_write_iops),
   });
   return Object.keys(found).length > 0 ? found : undefined;
 }
+
+const some = <T>(list: T[] | undefined): T[] | undefined => (list?.length ? list : undefined);
+
+const rates = (list: { path: string; rate: number }[] | undefined): DeviceLimit[] | undefined =>
+  some(list?.map(({ path, rate }) => ({ path, value: rate })));
 
 const nonZero = (value: number | undefined): number | undefined => (value === 0 ? undefined : value);
 

@@ -11,7 +11,7 @@ import { type MadeMounts, makeMounts } from "./container-volumes.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
-import { checkHost } from "./host-limits.ts";
+import { checkHost, withoutMissing } from "./host-limits.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
@@ -149,7 +149,11 @@ export function draft(
   // a fork has what its origin was made with
   const asked = origin && given.log ? { ...given, log: given.log } : withDefaults(given, context.configuration.containers);
   checkNetworking(context, asked);
-  const request = { ...resolveLinks(context, asked), log: asked.log };
+  const request = {
+    ...resolveLinks(context, asked),
+    log: asked.log,
+    ...(asked.resources && { resources: withoutMissing(asked.resources).resources }),
+  };
   checkRestart(request.restart, request);
   checkHealthRequest(request.health);
   checkModes(context, request);
@@ -253,7 +257,8 @@ function insertContainers(
   try {
     for (const [at, sketch] of sketches.entries()) {
       const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
-      const container = new Container(record, otherPlatform(context, record));
+      const { warnings } = withoutMissing(requests[at]!.resources ?? {});
+      const container = new Container(record, [...otherPlatform(context, record), ...warnings]);
       containers.push(container);
       // what is wrong with the request is said now, not at start
       container.keepSpec(specOf(context, record));

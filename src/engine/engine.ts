@@ -321,12 +321,17 @@ export class Engine {
   }
 
   /** Limits and restart policy take effect at once. For `changes` see remakeContainer. */
-  async update(reference: string, resources: Resources, restart?: RestartPolicy, changes?: ContainerChanges): Promise<string> {
+  async update(
+    reference: string,
+    resources: Resources,
+    restart?: RestartPolicy,
+    changes?: ContainerChanges,
+  ): Promise<{ id: string; warnings: string[] }> {
     const container = this.find(reference);
     const isLimited = restart !== undefined || Object.values(resources).some((value) => value !== undefined);
-    if (isLimited || !changes) await updateContainer(this.context, container, resources, restart);
+    const warnings = isLimited || !changes ? await updateContainer(this.context, container, resources, restart) : [];
     if (changes) await remakeContainer(this.context, container, changes);
-    return container.id;
+    return { id: container.id, warnings };
   }
 
   /** Entries of the container's log. `since` and `until` as the command line takes them. */
@@ -395,8 +400,8 @@ export class Engine {
   /** The plan of the container this request would make; makes nothing. */
   async explain(request: ContainerRequest): Promise<{ text: string; plan: unknown }> {
     await this.learn(request);
-    const plan = explainContainer(this.context, request);
-    return { text: explain(plan), plan: explainJson(plan) };
+    const { plan, limits } = explainContainer(this.context, request);
+    return { text: explain(plan, { written: limits }), plan: { limits, ...explainJson(plan) } };
   }
 
   /** Removes containers that do not run; see pruneContainers. */

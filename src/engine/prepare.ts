@@ -20,6 +20,7 @@ import {
 import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/seccomp/index.ts";
 import { close, O, open } from "../sys/index.ts";
 import type { Size } from "./attach.ts";
+import { blockDevicesOf } from "./block-devices.ts";
 import { resolveCdi } from "./cdi.ts";
 import type { Container } from "./container.ts";
 import { profileText } from "./container-defaults.ts";
@@ -155,6 +156,7 @@ function ownSpec(context: Context, record: ContainerRecord): Spec {
     cgroupPath: record.cgroupPath,
     idMap: record.slot === null ? null : rangeOf(record.slot),
     devices: resolveDevices(request),
+    blockDevices: blockDevicesOf(request.resources),
     files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
     ...(networkNamespace === undefined ? {} : { networkNamespace }),
     ...(pidNamespace === undefined ? {} : { pidNamespace }),
@@ -300,11 +302,17 @@ function execUser(context: Context, { record }: Container, request: ExecRequest)
   return resolveUser(wanted, files, record.request.groupAdd);
 }
 
+/** For an exec, which has no use of them: what it names on the host may be gone by now. */
+function withoutDevices(record: ContainerRecord): ContainerRecord {
+  const { devices: _, resources: __, ...request } = record.request;
+  return { ...record, request };
+}
+
 /** What an exec is, however it is made: the container's specification, the process, its supervision. */
 export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
   // as with Docker without what drivers have put into its environment, and whether they still can or not
-  const spec = withLinkVariables(context, record, ownSpec(context, record));
+  const spec = withLinkVariables(context, record, ownSpec(context, withoutDevices(record)));
   const process = execProcess({
     container: spec.process as NonNullable<Spec["process"]>,
     command: request.command,

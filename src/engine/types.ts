@@ -22,6 +22,7 @@ export type {
   AttachedStream,
   ContainerLink,
   ContainerRequest,
+  DeviceLimit,
   DeviceRequest,
   DriverRequest,
   HealthCheck,

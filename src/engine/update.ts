@@ -1,32 +1,52 @@
 import { OnggiError } from "../lib/errors.ts";
-import { resourcesToLinux } from "../runtime/index.ts";
+import { type DeviceLimitName, deviceLimitNames, resourcesToLinux } from "../runtime/index.ts";
+import { blockDevicesOf } from "./block-devices.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
-import { checkLimits } from "./host-limits.ts";
+import { checkLimits, withoutMissing } from "./host-limits.ts";
 import { describe } from "./list.ts";
 import { limitNetworks } from "./network-limits.ts";
 import { checkRestart } from "./restart-policy.ts";
-import type { Resources, RestartPolicy } from "./types.ts";
+import type { DeviceLimit, Resources, RestartPolicy } from "./types.ts";
 
-/** Changes limits and the restart policy of a container, at once if it runs. What is not named keeps its value; nothing changes when it throws. */
+/** The limits of single devices, each as `of` says. */
+const deviceLimits = (of: (name: DeviceLimitName) => DeviceLimit[] | undefined): Pick<Resources, DeviceLimitName> =>
+  Object.fromEntries(deviceLimitNames.map((name) => [name, of(name)]));
+
+/** Of each device what is named now, of the others what they have. */
+const mergedDevices = (before: Resources, named: Resources): Pick<Resources, DeviceLimitName> =>
+  deviceLimits((name) => {
+    const { [name]: now } = named;
+    const others = before[name]?.filter(({ path }) => !now?.some((one) => one.path === path));
+    return now ? [...(others ?? []), ...now] : others;
+  });
+
+/**
+ * Changes limits and the restart policy of a container, at once if it runs. What is not named keeps its value; nothing changes when
+ * it throws. Returns what should be heard.
+ */
 export function updateContainer(
   context: Context,
   container: Container,
-  resources: Resources,
+  asked: Resources,
   restart?: RestartPolicy,
-): Promise<void> {
+): Promise<string[]> {
   return container.lock.run(async () => {
     const { record } = container;
+    const { resources, warnings } = withoutMissing(asked);
     const named = Object.fromEntries(Object.entries(resources).filter(([, value]) => value !== undefined)) as Resources;
     const hasLimits = Object.keys(named).length > 0;
+    if (!hasLimits && !restart && warnings.length > 0) return warnings;
     if (!hasLimits && !restart) throw new OnggiError("nothing_to_update", "name at least one limit to change, such as --memory");
     checkRestart(restart, record.request);
-    const merged = { ...record.request.resources, ...named };
+    const before = record.request.resources ?? {};
+    const merged = { ...before, ...named, ...mergedDevices(before, named) };
     if (named.nanoCpus !== undefined && (merged.cpuPeriod || merged.cpuQuota) && named.cpuQuota === undefined) {
       throw new OnggiError("conflicting_limits", "--cpus cannot be set where --cpu-period or --cpu-quota are");
     }
     checkLimits(named);
-    const linux = resourcesToLinux(merged);
+    // a device that is not named may be gone from the host
+    const linux = resourcesToLinux({ ...merged, ...deviceLimits((name) => named[name]) }, blockDevicesOf(named));
     const undo = await limitNetworks(context, record, named);
     try {
       if (container.isUp && hasLimits) context.cgroups.update(record.cgroupPath, linux);
@@ -39,5 +59,6 @@ export function updateContainer(
     container.takeSpec(); // what creating it compiled has the old limits
     context.table.update(record, true);
     context.events.emit("container", "update", record.id, describe(record));
+    return warnings;
   });
 }

@@ -17,6 +17,14 @@ test("an explained plan has its sections, groups, calls and each reason once in 
   expect(explain(plan, { colour: true })).toContain("\x1b[36mmounts\x1b[0m");
 });
 
+test("what is written before the plan comes first", () => {
+  const written = [{ file: "/c/memory.max", value: "64", limit: "memory.limit" }];
+  const text = explain(plan, { column: 40, written });
+  expect(text).toMatch(
+    /^In the engine, before the shim\n {2}cgroups\n {4}write\("\/c\/memory.max", "64"\) +limit memory.limit\n\nIn the shim/,
+  );
+});
+
 test("as data it has every operation, and is JSON", () => {
   const data = explainJson(plan);
   expect(JSON.parse(JSON.stringify(data)).operations).toHaveLength(plan.before.length + plan.after.length + plan.child.length);

@@ -195,12 +195,32 @@ export interface ExplainOptions {
   readonly colour?: boolean;
   /** Column the reasons start at. Default 96. */
   readonly column?: number;
+  /** What is written to files before the plan is carried out. */
+  readonly written?: readonly WrittenFile[];
+}
+
+export interface WrittenFile {
+  readonly file: string;
+  readonly value: string;
+  /** Which limit that sets. */
+  readonly limit: string;
+}
+
+function explainWritten(
+  written: readonly WrittenFile[],
+  paint: (code: string, text: string) => string,
+  column: number,
+): string[] {
+  if (written.length === 0) return [];
+  const line = ({ file, value, limit }: WrittenFile): string =>
+    `${`    write(${JSON.stringify(file)}, ${JSON.stringify(value)})`.padEnd(column)}  ${paint("2", `limit ${limit}`)}`;
+  return [paint("1", "In the engine, before the shim"), `  ${paint("36", "cgroups")}`, ...written.map(line), ""];
 }
 
 /** A plan as a person reads it: by section and group, in the order of execution, reasons at the right. */
-export function explain(plan: Plan, { colour = false, column = 96 }: ExplainOptions = {}): string {
+export function explain(plan: Plan, { colour = false, column = 96, written = [] }: ExplainOptions = {}): string {
   const paint = (code: string, text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  const lines: string[] = [];
+  const lines = explainWritten(written, paint, column);
   const printed = printPlan(plan);
   for (const section of sections) {
     const ops = printed.filter((op) => op.section === section);

@@ -18,6 +18,7 @@
  */
 export * from "./bind-sources.ts";
 export * from "./binfmt.ts";
+export * from "./block-io.ts";
 export * from "./capabilities.ts";
 export * from "./cdi-edits.ts";
 export * from "./compile.ts";

@@ -3,12 +3,22 @@
  * Types only; `src/engine/types.ts` hands them on to the layers above.
  */
 
+/** A limit of one block device of the host. */
+export interface DeviceLimit {
+  /** Of the device's file on the host: "/dev/sda". */
+  path: string;
+  /** A weight from 10 to 1000, or bytes or operations per second; 0: no limit. */
+  value: number;
+}
+
 export interface Resources {
   /** Bytes; 0 or absent: no limit. */
   memory?: number;
   /** Memory plus swap in bytes, -1: unlimited swap. */
   memorySwap?: number;
   memoryReservation?: number;
+  /** 0 to 100: how soon the kernel swaps; of cgroup v1 alone. */
+  memorySwappiness?: number;
   /** CPUs in billionths: 1.5 CPUs is 1_500_000_000. */
   nanoCpus?: number;
   cpuShares?: number;
@@ -22,6 +32,11 @@ export interface Resources {
   pidsLimit?: number;
   /** 10 to 1000. */
   blkioWeight?: number;
+  blkioWeightDevice?: DeviceLimit[];
+  deviceReadBps?: DeviceLimit[];
+  deviceWriteBps?: DeviceLimit[];
+  deviceReadIops?: DeviceLimit[];
+  deviceWriteIops?: DeviceLimit[];
   /** Bytes per second that it receives and sends in each of its networks; 0: no limit. */
   networkReceive?: number;
   networkSend?: number;

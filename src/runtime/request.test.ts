@@ -170,8 +170,40 @@ test("limits in the specification's units", () => {
     pids: { limit: 5 },
   });
   expect(resourcesToLinux({ memory: 1000, memorySwap: -1 }).memory).toEqual({ limit: 1000, swap: -1 });
+  expect(resourcesToLinux({ memorySwappiness: 0 })).toEqual({ memory: { swappiness: 0 } });
   expect(resourcesToLinux({})).toEqual({});
   expect(() => resourcesToLinux({ memory: 1000, memorySwap: 999 })).toThrow("cannot be below");
+});
+
+test("limits of block devices by their numbers", () => {
+  const devices = new Map([
+    ["/dev/sda", { major: 8, minor: 0 }],
+    ["/dev/sdb", { major: 8, minor: 16 }],
+  ]);
+  const limit = (value: number, path = "/dev/sda") => ({ path, value });
+  const all = {
+    blkioWeight: 300,
+    blkioWeightDevice: [limit(500)],
+    deviceReadBps: [limit(1), limit(2, "/dev/sdb")],
+    deviceWriteBps: [limit(3)],
+    deviceReadIops: [limit(4)],
+    deviceWriteIops: [limit(0)],
+  };
+  expect(resourcesToLinux(all, devices)).toEqual({
+    blockIO: {
+      weight: 300,
+      weightDevice: [{ major: 8, minor: 0, weight: 500 }],
+      throttleReadBpsDevice: [
+        { major: 8, minor: 0, rate: 1 },
+        { major: 8, minor: 16, rate: 2 },
+      ],
+      throttleWriteBpsDevice: [{ major: 8, minor: 0, rate: 3 }],
+      throttleReadIOPSDevice: [{ major: 8, minor: 0, rate: 4 }],
+      throttleWriteIOPSDevice: [{ major: 8, minor: 0, rate: 0 }],
+    },
+  });
+  expect(resourcesToLinux({ deviceReadBps: [] }, devices)).toEqual({});
+  expect(() => resourcesToLinux({ deviceReadBps: [limit(1, "/dev/sdc")] }, devices)).toThrow("/dev/sdc");
 });
 
 test("device rules in Docker's form", () => {

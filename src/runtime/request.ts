@@ -2,6 +2,7 @@
 import { OnggiError } from "../lib/errors.ts";
 import type { DeviceRule, Linux, LinuxDevice, Mount, NamespaceType, Process, Rlimit, Seccomp, Spec } from "../oci/spec.ts";
 import { validateSpec } from "../oci/validate.ts";
+import type { BlockDevices } from "./block-io.ts";
 import { allCapabilities, tweakCapabilities } from "./capabilities.ts";
 import { cleanPath, components } from "./paths.ts";
 import type { ContainerRequest, MountRequest } from "./request-types.ts";
@@ -35,6 +36,8 @@ export interface SpecInput {
   readonly idMap: { readonly hostId: number; readonly size: number } | null;
   /** `request.devices` with their numbers; for a privileged container every device of the host. */
   readonly devices?: readonly ResolvedDevice[];
+  /** Of those that limits name. */
+  readonly blockDevices?: BlockDevices;
   /** Files of the host's that are bound over the container's own. */
   readonly files?: { readonly hostname?: string; readonly hosts?: string; readonly resolvConf?: string };
   /** Absent: unconfined. */
@@ -168,7 +171,7 @@ function rlimitsOf({ ulimits = [] }: ContainerRequest): Rlimit[] {
 function linuxOf(input: SpecInput): Linux {
   const { request, idMap, devices = [], cgroupPath, seccomp } = input;
   const mapping = idMap && [{ containerID: 0, hostID: idMap.hostId, size: idMap.size }];
-  const resources = resourcesToLinux(request.resources ?? {});
+  const resources = resourcesToLinux(request.resources ?? {}, input.blockDevices);
   if (request.oomKillDisable) resources.memory = { ...resources.memory, disableOOMKiller: true };
   const rules: DeviceRule[] = request.privileged
     ? [{ allow: true, access: "rwm" }]

@@ -1,6 +1,7 @@
 /** Limits and device rules in the specification's terms. */
 import { OnggiError } from "../lib/errors.ts";
 import type { DeviceRule, LinuxResources } from "../oci/spec.ts";
+import { type BlockDevices, blockIoOf } from "./block-io.ts";
 import type { Resources } from "./request-types.ts";
 
 /** The kernel's default period, in microseconds; --cpus is a share of it. */
@@ -8,9 +9,9 @@ const CPU_PERIOD = 100_000;
 
 /**
  * Docker's limits as the specification has them: bytes, shares, microseconds. What is absent or 0 sets no limit. Memory
- * without a swap limit gets as much swap again. Throws OnggiError `conflicting_limits`.
+ * without a swap limit gets as much swap again. `devices`: those that limits name. Throws OnggiError `conflicting_limits`.
  */
-export function resourcesToLinux(resources: Resources): LinuxResources {
+export function resourcesToLinux(resources: Resources, devices: BlockDevices = new Map()): LinuxResources {
   const { memory, memorySwap, memoryReservation, nanoCpus, cpuShares, cpuPeriod, cpuQuota, cpusetCpus, cpusetMems } = resources;
   const result: LinuxResources = {};
   if (memorySwap && memorySwap !== -1 && !memory) {
@@ -22,12 +23,14 @@ export function resourcesToLinux(resources: Resources): LinuxResources {
       `--memory-swap ${memorySwap} is memory plus swap and cannot be below --memory ${memory}`,
     );
   }
-  if (memory || memorySwap || memoryReservation) {
+  const { memorySwappiness } = resources;
+  if (memory || memorySwap || memoryReservation || memorySwappiness !== undefined) {
     const swap = memorySwap || (memory ? memory * 2 : undefined);
     result.memory = {
       ...(memory ? { limit: memory } : {}),
       ...(swap ? { swap } : {}),
       ...(memoryReservation ? { reservation: memoryReservation } : {}),
+      ...(memorySwappiness === undefined ? {} : { swappiness: memorySwappiness }),
     };
   }
   if (nanoCpus && (cpuQuota || cpuPeriod)) {
@@ -43,7 +46,8 @@ export function resourcesToLinux(resources: Resources): LinuxResources {
   };
   if (Object.keys(cpu).length > 0) result.cpu = cpu;
   if (resources.pidsLimit) result.pids = { limit: resources.pidsLimit };
-  if (resources.blkioWeight) result.blockIO = { weight: resources.blkioWeight };
+  const blockIO = blockIoOf(resources, devices);
+  if (blockIO) result.blockIO = blockIO;
   return result;
 }
 

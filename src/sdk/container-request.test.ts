@@ -56,6 +56,15 @@ test("everything said, in the engine's words", () => {
     stopTimeout: 2,
     lease: "l1",
   });
+  const disks = { "/dev/sda": { readBytes: "1m", writeOperations: 0 }, "/dev/sdb": { readBytes: 5, weight: 500 } };
+  expect(containerRequest("debian", [], { blockDevices: disks }).resources).toEqual({
+    deviceReadBps: [
+      { path: "/dev/sda", value: 2 ** 20 },
+      { path: "/dev/sdb", value: 5 },
+    ],
+    deviceWriteIops: [{ path: "/dev/sda", value: 0 }],
+    blkioWeightDevice: [{ path: "/dev/sdb", value: 500 }],
+  });
   expect(containerRequest("debian", [], { networks: ["none"] })).toEqual({ image: "debian", network: "none" });
   expect(containerRequest("debian", [], { health: false }).health).toEqual({ test: ["NONE"] });
   expect(restartPolicy("always")).toEqual({ name: "always", maximumRetryCount: 0 });
@@ -70,6 +79,7 @@ const wrong: [what: string, command: unknown, options: unknown][] = [
   ["a mount of no type", [], { mounts: [{ type: "disk", target: "/data" }] }],
   ["a variable with =", [], { env: { "A=B": "1" } }],
   ["a size that is none", [], { memory: "much" }],
+  ["a rate below 0", [], { blockDevices: { "/dev/sda": { readBytes: -1 } } }],
   ["half a byte", [], { memory: 0.5 }],
   ["a duration that is none", [], { stopTimeout: "soon" }],
   ["a duration before now", [], { health: { command: "true", interval: -1 } }],

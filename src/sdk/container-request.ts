@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type {
   ContainerChanges,
   ContainerRequest,
+  DeviceLimit,
   HealthCheck,
   MountRequest,
   NetworkEndpoint,
@@ -13,6 +14,7 @@ import type {
 } from "../api/control/types.ts";
 import { invalid } from "./errors.ts";
 import type {
+  BlockDeviceLimits,
   ContainerOptions,
   ContainerUpdate,
   HealthOptions,
@@ -22,6 +24,7 @@ import type {
   PortMapping,
   RestartOptions,
   Secret,
+  Size,
 } from "./options.ts";
 import { bytes, milliseconds, nanoseconds } from "./units.ts";
 
@@ -106,8 +109,30 @@ export function resources(limits: Limits): Resources | undefined {
     cpuShares: limits.cpuShares,
     cpusetCpus: limits.cpuset,
     pidsLimit: limits.pids,
+    ...blockDevices(limits.blockDevices),
   });
   return Object.keys(given).length > 0 ? given : undefined;
+}
+
+/** Throws `invalid_option`. */
+function blockDevices(given: Limits["blockDevices"] = {}): Partial<Resources> {
+  const limitsOf = (name: keyof BlockDeviceLimits): DeviceLimit[] | undefined => {
+    const named = Object.entries(given).filter(([, limits]) => limits[name] !== undefined);
+    if (named.length === 0) return undefined;
+    return named.map(([path, limits]) => ({ path, value: amount(limits[name] as Size, `blockDevices: ${path}: ${name}`) }));
+  };
+  const amount = (value: Size, what: string): number => {
+    const number = bytes(value, what);
+    if (number < 0) throw invalid(`${what} ${value} is below 0`);
+    return number;
+  };
+  return defined({
+    deviceReadBps: limitsOf("readBytes"),
+    deviceWriteBps: limitsOf("writeBytes"),
+    deviceReadIops: limitsOf("readOperations"),
+    deviceWriteIops: limitsOf("writeOperations"),
+    blkioWeightDevice: limitsOf("weight"),
+  });
 }
 
 /** What is to be otherwise; undefined where nothing is. Throws `invalid_option`. */

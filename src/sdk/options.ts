@@ -96,6 +96,17 @@ export type RestartOptions =
   | "on-unhealthy"
   | { readonly policy: "on-failure" | "on-unhealthy"; readonly maximumRetries: number };
 
+/** Limits of one block device. 0: no limit. */
+export interface BlockDeviceLimits {
+  /** Of a second. */
+  readonly readBytes?: Size;
+  readonly writeBytes?: Size;
+  readonly readOperations?: number;
+  readonly writeOperations?: number;
+  /** Against other containers, 10 to 1000. */
+  readonly weight?: number;
+}
+
 /** Limits of what a container uses, also of one that runs. */
 export interface Limits {
   readonly memory?: Size;
@@ -109,6 +120,8 @@ export interface Limits {
   readonly cpuset?: string;
   /** Most processes and threads; -1: any number. */
   readonly pids?: number;
+  /** By the device's path on the host: { "/dev/sda": { readBytes: "10mb" } }. */
+  readonly blockDevices?: Readonly<Record<string, BlockDeviceLimits>>;
 }
 
 /** What of a container can be changed; see docs/update.md. Mounts and variables take a stop and a start where it runs. */

@@ -39,6 +39,7 @@ const SUITES: Record<Suite, readonly string[]> = {
     "./test/networks/wireguard.test.ts",
     "./test/e2e/overlay-encrypted.test.ts",
     "./test/e2e/limits.test.ts",
+    "./test/e2e/block-devices.test.ts",
     "./test/e2e/isolation.test.ts",
   ],
 };

@@ -142,10 +142,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
         await Bun.sleep(1000);
       }
     },
-    update: async ({ request }) => ({
-      id: await engine.update(request.container, request.resources, request.restart, request.changes),
-      warnings: [],
-    }),
+    update: ({ request }) => engine.update(request.container, request.resources, request.restart, request.changes),
     events: async (call) => {
       for await (const event of engine.events(call.request, call.signal)) await call.item(event);
       return {};

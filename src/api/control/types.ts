@@ -12,6 +12,7 @@ export type {
   ContainerStatus,
   ContainerSummary,
   CopyTarget,
+  DeviceLimit,
   DeviceRequest,
   DiskUsage,
   DriverRequest,

@@ -69,6 +69,7 @@ const spoken: Readonly<Record<string, (message: string) => string>> = {
       /^mount source (.*) for .*: no such file or directory$/s,
       'invalid mount config for type "bind": bind source path does not exist: $1',
     ),
+  not_a_device: (message) => message.replace(/^--\S+: (stat .*)$/s, "$1"),
   wrong_state: (message) =>
     message
       .replace(/^cannot pause container (\S+): it is paused;.*$/s, "Container $1 is already paused")

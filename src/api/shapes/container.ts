@@ -1,6 +1,7 @@
 import type {
   ContainerInfo,
   ContainerRequest,
+  DeviceLimit,
   Endpoint,
   HealthCheck,
   HealthState,
@@ -140,6 +141,8 @@ function securityOptions(options: readonly string[] = []): string[] | null {
   const shown = options.filter((option) => !/^systempaths[=:]/.test(option));
   return shown.length > 0 ? shown : null;
 }
+const deviceRates = (limits: readonly DeviceLimit[] = []): object[] =>
+  limits.map(({ path, value }) => ({ Path: path, Rate: value }));
 
 const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => ({
   Memory: resources.memory ?? 0,
@@ -152,7 +155,13 @@ const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => (
   CpusetCpus: resources.cpusetCpus ?? "",
   CpusetMems: resources.cpusetMems ?? "",
   PidsLimit: resources.pidsLimit ?? null,
+  MemorySwappiness: resources.memorySwappiness ?? null,
   BlkioWeight: resources.blkioWeight ?? 0,
+  BlkioWeightDevice: (resources.blkioWeightDevice ?? []).map(({ path, value }) => ({ Path: path, Weight: value })),
+  BlkioDeviceReadBps: deviceRates(resources.deviceReadBps),
+  BlkioDeviceWriteBps: deviceRates(resources.deviceWriteBps),
+  BlkioDeviceReadIOps: deviceRates(resources.deviceReadIops),
+  BlkioDeviceWriteIOps: deviceRates(resources.deviceWriteIops),
   Ulimits: ulimits.map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
 });
 

@@ -32,7 +32,7 @@ export { statsForEvents } from "./events-shape.ts";
 export { type LimitsThere, limitsThere } from "./limits-there.ts";
 export { type OwnCgroup, ownCgroup } from "./paths.ts";
 export { cgroupPathOf, expandSlice, scopePath } from "./scopes.ts";
-export type { CgroupDriver, CgroupJoin, CgroupManager, CgroupStats, CreateOptions } from "./types.ts";
+export type { CgroupDriver, CgroupJoin, CgroupManager, CgroupStats, CreateOptions, LimitFile } from "./types.ts";
 
 export interface CgroupOptions {
   /** The host's root directory, where /proc and /sys are looked up; "/". */

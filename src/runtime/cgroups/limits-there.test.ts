@@ -25,7 +25,7 @@ function host(mounts: readonly string[], files: readonly string[], controllers =
 }
 
 const none = {
-  ...{ memory: false, swap: false, cpuShares: false, cpuPeriod: false, cpuQuota: false },
+  ...{ memory: false, swap: false, memorySwappiness: false, cpuShares: false, cpuPeriod: false, cpuQuota: false },
   ...{ cpuset: false, pids: false, oomKillDisable: false },
 };
 const V2 = [" rw - cgroup2 cgroup2 rw"];
@@ -38,7 +38,7 @@ test("v2: by the controllers, and by the files of a group below the root", () =>
     "cpu memory pids cpuset",
   );
   const there = { memory: true, swap: true, cpuShares: true, cpuPeriod: true, cpuQuota: true, cpuset: true, pids: true };
-  expect(limitsThere(all)).toEqual({ ...there, oomKillDisable: false });
+  expect(limitsThere(all)).toEqual({ ...none, ...there });
   expect(limitsThere(host(V2, ["b/memory.max"], "memory"))).toEqual({ ...none, memory: true });
 });
 
@@ -48,6 +48,7 @@ test("v1: by the files of its hierarchies", () => {
     "/cpu rw - cgroup cgroup rw,cpu,cpuacct",
     "/pids rw - cgroup cgroup rw,pids",
   ];
-  const files = ["memory/memory.limit_in_bytes", "memory/memory.oom_control", "cpu/cpu.shares"];
-  expect(limitsThere(host(mounts, files))).toEqual({ ...none, memory: true, oomKillDisable: true, cpuShares: true, pids: true });
+  const memory = ["memory.limit_in_bytes", "memory.oom_control", "memory.swappiness"].map((file) => `memory/${file}`);
+  const there = { memory: true, memorySwappiness: true, oomKillDisable: true, cpuShares: true, pids: true };
+  expect(limitsThere(host(mounts, [...memory, "cpu/cpu.shares"]))).toEqual({ ...none, ...there });
 });

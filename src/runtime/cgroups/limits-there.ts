@@ -5,6 +5,8 @@ import { childNames, tryReadText } from "./files.ts";
 export interface LimitsThere {
   readonly memory: boolean;
   readonly swap: boolean;
+  /** v1 only. */
+  readonly memorySwappiness: boolean;
   readonly cpuShares: boolean;
   readonly cpuPeriod: boolean;
   readonly cpuQuota: boolean;
@@ -22,6 +24,7 @@ export function limitsThere(root = "/"): LimitsThere {
   return {
     memory: has("memory", "memory.max", "memory.limit_in_bytes"),
     swap: has("memory", "memory.swap.max", "memory.memsw.limit_in_bytes"),
+    memorySwappiness: layout.version !== "v2" && has("memory", "", "memory.swappiness"),
     cpuShares: has("cpu", "cpu.weight", "cpu.shares"),
     cpuPeriod: has("cpu", "cpu.max", "cpu.cfs_period_us"),
     cpuQuota: has("cpu", "cpu.max", "cpu.cfs_quota_us"),

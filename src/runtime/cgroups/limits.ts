@@ -4,9 +4,10 @@
  * `limits-v1.ts` and `limits-v2.ts` turn resources into a list of `LimitWrite`, purely; `apply` makes the writes.
  * In all of it 0 or undefined is "not asked for" and -1 is "no limit", as the runtime specification and Docker have it.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { OnggiError } from "../../lib/errors.ts";
 import { close, isErrno, O, open, SysError, write } from "../../sys/index.ts";
+import type { LimitFile } from "./types.ts";
 
 export interface LimitWrite {
   /** The limit as the specification names it: "memory.limit". */
@@ -23,6 +24,12 @@ export interface LimitWrite {
   /** A number that the kernel may take without effect: it is read back, and must not be larger (it is rounded down to pages). */
   readonly readBack?: true;
 }
+
+export const limitFile = ({ file, value, limit }: LimitWrite, directory: string): LimitFile => ({
+  file: `${directory}/${file}`,
+  value,
+  limit,
+});
 
 /** Throws `invalid_cgroup_limit`. */
 export function invalidLimit(limit: string, value: unknown, reason: string): never {
@@ -147,19 +154,25 @@ function checkEffect({ limit, file, value }: LimitWrite, directory: string): voi
   );
 }
 
+/** What the kernel means by it. */
+const hints: readonly [file: RegExp, code: Parameters<typeof isErrno>[1], hint: string][] = [
+  [/^memory\./, "EBUSY", " (more is in use than that and cannot be reclaimed)"],
+  [/^(blkio|io)\./, "ENODEV", " (there is no such disk; of a partition name the disk)"],
+  [/\bweight/, "EOPNOTSUPP", " (weights need a scheduler of the disk that has them, such as bfq)"],
+];
+
 function describe(write: LimitWrite, directory: string, error: unknown): unknown {
   if (!(error instanceof SysError)) return error;
   const file = `${directory}/${write.file}`;
   const what = `limit ${write.limit} = ${JSON.stringify(write.value)}`;
-  if (isErrno(error, "ENODEV")) {
+  if (isErrno(error, "ENODEV") && !existsSync(file)) {
     return new OnggiError("cgroup_not_found", `${what}: the cgroup ${directory} is gone`, { cause: error });
   }
   if (isErrno(error, "ENOENT")) {
     const files = write.otherwise ? `${file} and no ${write.otherwise.file}` : file;
     return new OnggiError("cgroup_limit_unsupported", `${what}: this kernel has no ${files}`, { cause: error });
   }
-  const hint =
-    write.file.startsWith("memory.") && isErrno(error, "EBUSY") ? " (more is in use than that and cannot be reclaimed)" : "";
+  const hint = hints.find(([file, code]) => file.test(write.file) && isErrno(error, code))?.[2] ?? "";
   return new OnggiError("cgroup_limit_refused", `${what}: the kernel refused it with ${error.code}${hint} in ${file}`, {
     cause: error,
   });

@@ -17,7 +17,7 @@ import { PATIENCE, until } from "./lifecycle.ts";
 import { weightOfShares } from "./limits-v2.ts";
 import { checkPath } from "./paths.ts";
 import { isSlice, scopeOf } from "./scopes.ts";
-import type { CgroupJoin, CgroupManager, CgroupStats, CreateOptions } from "./types.ts";
+import type { CgroupJoin, CgroupManager, CgroupStats, CreateOptions, LimitFile } from "./types.ts";
 import { V2Cgroups, type V2Options } from "./v2.ts";
 
 export type Properties = readonly (readonly [name: string, value: Variant])[];
@@ -134,6 +134,10 @@ export class SystemdCgroups implements CgroupManager {
 
   join(path: string): CgroupJoin {
     return this.#files.join(path);
+  }
+
+  limits(path: string, resources: LinuxResources): LimitFile[] {
+    return this.#files.limits(path, resources);
   }
 
   occupied(path: string): boolean {

@@ -77,6 +77,14 @@ export interface CreateOptions {
   readonly pid?: number;
 }
 
+/** A limit as it is written. */
+export interface LimitFile {
+  readonly file: string;
+  readonly value: string;
+  /** As the specification names it: "memory.limit". */
+  readonly limit: string;
+}
+
 export interface CgroupManager {
   readonly version: "v1" | "v2" | "hybrid";
   readonly driver: CgroupDriver;
@@ -85,6 +93,8 @@ export interface CgroupManager {
   /** Makes the group and applies the limits. A limit whose controller is missing is an error that names it. */
   create(path: string, resources: LinuxResources, options?: CreateOptions): CgroupJoin;
   join(path: string): CgroupJoin;
+  /** What `create` would write into a new group; of v2 without the program for its devices. Writes nothing. */
+  limits(path: string, resources: LinuxResources): LimitFile[];
   /** True if the group is there and it, or one below it, has processes. */
   occupied(path: string): boolean;
   /** On v2: gives the group to a user, who may make groups in it. Nothing on v1, where that is not safe. Throws SysError. */

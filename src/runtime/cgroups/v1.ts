@@ -34,14 +34,14 @@ import {
   says,
   until,
 } from "./lifecycle.ts";
-import { apply, checkControllers, type LimitWrite } from "./limits.ts";
+import { apply, checkControllers, type LimitWrite, limitFile } from "./limits.ts";
 import { limitsV1 } from "./limits-v1.ts";
 import { limitsV2 } from "./limits-v2.ts";
 import { noStats } from "./no-stats.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
 import { readV1 } from "./stats.ts";
 import { detailV1 } from "./stats-detail.ts";
-import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
+import type { CgroupJoin, CgroupManager, CgroupStats, LimitFile } from "./types.ts";
 import type { V2Cgroups } from "./v2.ts";
 
 export interface V1Options {
@@ -105,6 +105,15 @@ export class V1Cgroups implements CgroupManager {
     const oom = memory ? `${memory.mountpoint}${path}/memory.oom_control` : (this.#unified?.join(path).oom ?? null);
     const tasks = this.#hierarchies.map(({ mountpoint }) => `${mountpoint}${path}/tasks`);
     return { cloneInto: this.#unified?.join(path).cloneInto ?? null, tasks, oom };
+  }
+
+  limits(path: string, resources: LinuxResources): LimitFile[] {
+    checkPath(path);
+    const { v1, v2 } = this.#split(resources);
+    const own = this.#limits(v1, { fresh: true, memoryLimit: null }).map((write) =>
+      limitFile(write, this.#directoryOf(write.controller, path)),
+    );
+    return [...own, ...(this.#unified?.limits(path, v2) ?? [])];
   }
 
   update(path: string, resources: LinuxResources): void {

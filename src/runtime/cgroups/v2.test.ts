@@ -71,6 +71,15 @@ describe("create", () => {
     });
   });
 
+  test("what it would write is told, and not written", () => {
+    const { cgroups, written } = tree();
+    const blockIO = { throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 7 }] };
+    const file = `${root}/sys/fs/cgroup/a/c/io.max`;
+    expect(cgroups.limits("/a/c", { blockIO })).toEqual([{ file, value: "8:0 rbps=7", limit: "blockIO.throttleReadBpsDevice" }]);
+    expect([written(), control("")]).toEqual([{}, ""]);
+    expect(() => cgroups.limits("/a/c", { rdma: { x: {} } })).toThrow("needs the rdma controller");
+  });
+
   test("what is enabled already is not enabled again", () => {
     const { cgroups } = tree();
     writeFileSync(`${root}/sys/fs/cgroup/cgroup.subtree_control`, "cpuset cpu io memory hugetlb pids\n");

@@ -21,13 +21,13 @@ import {
   writeText,
 } from "./files.ts";
 import { createFailed, freezeTimedOut, killAll, killByFile, killTimedOut, mustExist, removeTrees, until } from "./lifecycle.ts";
-import { apply, checkControllers, invalidLimit, type LimitWrite } from "./limits.ts";
+import { apply, checkControllers, invalidLimit, type LimitWrite, limitFile } from "./limits.ts";
 import { limitsV2 } from "./limits-v2.ts";
 import { noStats } from "./no-stats.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
 import { readV2 } from "./stats.ts";
 import { detailV2 } from "./stats-detail.ts";
-import type { CgroupJoin, CgroupManager, CgroupStats } from "./types.ts";
+import type { CgroupJoin, CgroupManager, CgroupStats, LimitFile } from "./types.ts";
 
 export interface V2Options {
   /** The directory the tree is mounted on, as the engine reaches it. */
@@ -104,6 +104,11 @@ export class V2Cgroups implements CgroupManager {
   join(path: string): CgroupJoin {
     const directory = this.#directory(path);
     return { cloneInto: directory, tasks: [], oom: this.controllers.has("memory") ? `${directory}/memory.events` : null };
+  }
+
+  limits(path: string, resources: LinuxResources): LimitFile[] {
+    const directory = this.#directory(path);
+    return this.#limits(resources, true).map((write) => limitFile(write, directory));
   }
 
   update(path: string, resources: LinuxResources): void {

@@ -15,12 +15,14 @@ export const restartPolicy = object({
   MaximumRetryCount: integer(),
 });
 
+const deviceRates = (unit: string) => list(object({ Path: text("/dev/sda"), Rate: integer(`${unit} per second; 0: no limit`) }));
+
 /** What `update` can change, too. */
 export const resourceFields = {
   Memory: integer("bytes; 0: no limit"),
   MemorySwap: integer("with memory, bytes; -1: no limit"),
   MemoryReservation: integer("bytes"),
-  MemorySwappiness: integer(),
+  MemorySwappiness: integer("0 to 100; cgroup v1 only"),
   NanoCpus: integer("billionths of a CPU"),
   CpuShares: integer(),
   CpuPeriod: integer("microseconds"),
@@ -31,11 +33,11 @@ export const resourceFields = {
   CpusetMems: text(),
   PidsLimit: integer("-1 or 0: no limit"),
   BlkioWeight: integer("10 to 1000"),
-  BlkioWeightDevice: list(anything()),
-  BlkioDeviceReadBps: list(anything()),
-  BlkioDeviceWriteBps: list(anything()),
-  BlkioDeviceReadIOps: list(anything()),
-  BlkioDeviceWriteIOps: list(anything()),
+  BlkioWeightDevice: list(object({ Path: text("/dev/sda"), Weight: integer("10 to 1000") })),
+  BlkioDeviceReadBps: deviceRates("bytes"),
+  BlkioDeviceWriteBps: deviceRates("bytes"),
+  BlkioDeviceReadIOps: deviceRates("operations"),
+  BlkioDeviceWriteIOps: deviceRates("operations"),
   KernelMemory: integer(),
   CgroupParent: text(),
 };

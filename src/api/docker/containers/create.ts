@@ -48,8 +48,11 @@ export const update = operation({
     const resources = resourcesOf(body);
     const restart = name === "" ? undefined : { name, maximumRetryCount };
     // nothing to change is no error of Docker's
-    if (restart || Object.keys(resources).length > 0) await engine.update(path.id, resources, restart);
-    else engine.inspect(path.id);
+    if (restart || Object.keys(resources).length > 0) {
+      const { warnings } = await engine.update(path.id, resources, restart);
+      return json(200, { Warnings: warnings.length > 0 ? warnings : null });
+    }
+    engine.inspect(path.id);
     return json(200, { Warnings: null });
   },
 });

@@ -1,29 +1,21 @@
-import type { Resources } from "../../../engine/types.ts";
+import type { DeviceLimit, Resources } from "../../../engine/types.ts";
 import { ApiError } from "../errors.ts";
 import type { Of, object } from "../schema.ts";
 import type { resourceFields } from "./config.ts";
 
 type Given = Of<ReturnType<typeof object<typeof resourceFields>>>;
 
-/** Fields of Docker's that are refused rather than passed over, for they would promise a limit. */
-const unsupported = [
-  "BlkioWeightDevice",
-  "BlkioDeviceReadBps",
-  "BlkioDeviceWriteBps",
-  "BlkioDeviceReadIOps",
-  "BlkioDeviceWriteIOps",
-] as const;
+type Rates = Given["BlkioDeviceReadBps"];
 
-/** Limits as the engine names them. In Docker's requests 0 is as good as absent. Throws ApiError. */
+const rates = (given: Rates): DeviceLimit[] | undefined =>
+  given?.length ? given.map(({ Path = "", Rate = 0 }) => ({ path: Path, value: Rate })) : undefined;
+
+/** Limits as the engine names them. In Docker's requests 0 is as good as absent, but for swappiness. Throws ApiError. */
 export function resourcesOf(given: Given): Resources {
-  for (const name of unsupported)
-    if (given[name]?.length)
-      throw new ApiError(400, `HostConfig.${name} is not supported: limits of single devices are not set here`);
   for (const name of ["CpuRealtimePeriod", "CpuRealtimeRuntime"] as const)
     if (given[name]) throw new ApiError(400, `HostConfig.${name} is not supported`);
-  const swappiness = given.MemorySwappiness;
-  if (swappiness !== undefined && swappiness !== -1) throw new ApiError(400, "HostConfig.MemorySwappiness is not supported");
-  const found: Record<string, number | string | undefined> = {
+  const { MemorySwappiness: swappiness, BlkioWeightDevice: weights } = given;
+  const found: Record<string, number | string | DeviceLimit[] | undefined> = {
     memory: given.Memory,
     memorySwap: given.MemorySwap,
     memoryReservation: given.MemoryReservation,
@@ -35,6 +27,13 @@ export function resourcesOf(given: Given): Resources {
     cpusetMems: given.CpusetMems,
     pidsLimit: given.PidsLimit,
     blkioWeight: given.BlkioWeight,
+    blkioWeightDevice: weights?.length ? weights.map(({ Path = "", Weight = 0 }) => ({ path: Path, value: Weight })) : undefined,
+    deviceReadBps: rates(given.BlkioDeviceReadBps),
+    deviceWriteBps: rates(given.BlkioDeviceWriteBps),
+    deviceReadIops: rates(given.BlkioDeviceReadIOps),
+    deviceWriteIops: rates(given.BlkioDeviceWriteIOps),
   };
-  return Object.fromEntries(Object.entries(found).filter(([, value]) => Boolean(value))) as Resources;
+  const some = Object.fromEntries(Object.entries(found).filter(([, value]) => Boolean(value))) as Resources;
+  // Docker's command line says -1 where nothing is said
+  return swappiness === undefined || swappiness === -1 ? some : { ...some, memorySwappiness: swappiness };
 }
