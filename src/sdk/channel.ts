@@ -1,6 +1,8 @@
 /** An iterator whose end of scope, as its loop's, ends what feeds it. */
 export type Feed<T> = AsyncIterableIterator<T> & AsyncDisposable;
 
+const over = { done: true, value: undefined } as const;
+
 /**
  * @internal Values on their way from a call to one reader. What is waiting is bounded: `push` returns a promise when there is more than `limit`,
  * which resolves when the reader has taken some. The reader may leave at any time; `left` is told so.
@@ -13,7 +15,8 @@ export class Channel<T> implements AsyncIterableIterator<T>, AsyncDisposable {
   #held = 0;
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
-  #wakeReader: (() => void) | undefined;
+  /** Those who ask before there is anything, first come, first served. */
+  readonly #readers: { give(result: IteratorResult<T>): void; fail(error: unknown): void }[] = [];
   #wakeWriters: (() => void)[] = [];
 
   constructor(options: { limit?: number; sizeOf?: (value: T) => number; left?: () => void } = {}) {
@@ -25,9 +28,13 @@ export class Channel<T> implements AsyncIterableIterator<T>, AsyncDisposable {
   /** Dropped once the channel has ended. */
   push(value: T): Promise<void> | undefined {
     if (this.#ended) return undefined;
+    const reader = this.#readers.shift();
+    if (reader) {
+      reader.give({ done: false, value });
+      return undefined;
+    }
     this.#values.push(value);
     this.#held += this.#sizeOf(value);
-    this.#wakeReader?.();
     if (this.#held <= this.#limit) return undefined;
     return new Promise((resolve) => this.#wakeWriters.push(resolve));
   }
@@ -46,27 +53,25 @@ export class Channel<T> implements AsyncIterableIterator<T>, AsyncDisposable {
   end(failure?: { readonly error: unknown }): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#failure = failure;
-    this.#wakeReader?.();
+    const [first, ...others] = this.#readers.splice(0);
+    if (first && failure) first.fail(failure.error);
+    else first?.give(over);
+    for (const reader of others) reader.give(over);
+    if (!first) this.#failure = failure;
     this.#release();
   }
 
   async next(): Promise<IteratorResult<T>> {
-    for (;;) {
-      if (this.#values.length > 0) {
-        const value = this.#values.shift() as T;
-        this.#took(value);
-        return { done: false, value };
-      }
-      const failure = this.#failure;
-      this.#failure = undefined;
-      if (failure) throw failure.error;
-      if (this.#ended) return { done: true, value: undefined };
-      await new Promise<void>((resolve) => {
-        this.#wakeReader = resolve;
-      });
-      this.#wakeReader = undefined;
+    if (this.#values.length > 0) {
+      const value = this.#values.shift() as T;
+      this.#took(value);
+      return { done: false, value };
     }
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure.error;
+    if (this.#ended) return over;
+    return new Promise((give, fail) => this.#readers.push({ give, fail }));
   }
 
   async return(): Promise<IteratorResult<T>> {
@@ -74,7 +79,7 @@ export class Channel<T> implements AsyncIterableIterator<T>, AsyncDisposable {
     this.end();
     this.#failure = undefined;
     this.#left();
-    return { done: true, value: undefined };
+    return over;
   }
 
   [Symbol.asyncIterator](): this {

@@ -1,18 +1,19 @@
 /** Processes of containers: further ones, and the first. */
-import { environment } from "./container-request.ts";
+import { checkWords, environment } from "./container-request.ts";
 import type { Link } from "./link.ts";
 import type { Cancellable, SpawnOptions, TerminalSize } from "./options.ts";
 import { type InputData, openProcess, type Process } from "./process.ts";
 import type { ExecResult } from "./values.ts";
 
 /** Starts a command in a container. */
-export function spawnIn(
+export async function spawnIn(
   link: Link,
   container: string,
   command: readonly string[],
   options: SpawnOptions,
   stdin: boolean,
 ): Promise<Process> {
+  checkWords("command", command);
   const { env, user, workdir, privileged, tty, size, signal } = options;
   const exec = {
     command: [...command],

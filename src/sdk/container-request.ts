@@ -17,6 +17,7 @@ import type {
   BlockDeviceLimits,
   ContainerOptions,
   ContainerUpdate,
+  Environment,
   HealthOptions,
   Limits,
   Mount,
@@ -25,6 +26,7 @@ import type {
   RestartOptions,
   Secret,
   Size,
+  Ulimit,
 } from "./options.ts";
 import { bytes, milliseconds, nanoseconds } from "./units.ts";
 
@@ -35,9 +37,9 @@ const defined = <T extends object>(object: T): Defined<T> =>
 
 const copy = (list: readonly string[] | undefined): string[] | undefined => (list ? [...list] : undefined);
 
-/** "KEY=VALUE" each. Throws `invalid_option` for a name with "=" or NUL. */
-export const environment = (env: Readonly<Record<string, string>>): string[] =>
-  Object.entries(env).map(([name, value]) => {
+/** "KEY=VALUE" each, without those that are undefined. Throws `invalid_option` for a name with "=" or NUL. */
+export const environment = (env: Environment): string[] =>
+  Object.entries(defined(env)).map(([name, value]) => {
     if (name === "" || /[=\0]/.test(name) || String(value).includes("\0"))
       throw invalid(`env: ${JSON.stringify(name)} cannot be a variable: no "=" in its name, no NUL in it`);
     return `${name}=${value}`;
@@ -84,6 +86,7 @@ export function containerRequest(
       capDrop: copy(options.capDrop),
       securityOpt: copy(options.securityOpt),
       sysctls: options.sysctls && { ...options.sysctls },
+      ulimits: options.ulimits && Object.entries(options.ulimits).map(ulimit),
       shmSize: shmSize === undefined ? undefined : bytes(shmSize, "shmSize"),
       stopSignal: options.stopSignal,
       stopTimeout: stopTimeout === undefined ? undefined : Math.ceil(milliseconds(stopTimeout, "stopTimeout") / 1000),
@@ -152,7 +155,7 @@ export function containerChanges(update: ContainerUpdate): ContainerChanges | un
 }
 
 /** What plain JavaScript, or a cast, may hand over instead of a list of words. */
-function checkWords(what: string, words: unknown): void {
+export function checkWords(what: string, words: unknown): void {
   if (words === undefined || (Array.isArray(words) && words.every((word) => typeof word === "string"))) return;
   throw invalid(`${what} ${JSON.stringify(words)} is not a list of words, as in ["sh", "-c", "echo hello"]`);
 }
@@ -197,6 +200,11 @@ function secretRequest([name, given]: [string, string | Uint8Array | Secret]): S
   const { data, ...place }: Secret = typeof given === "string" || given instanceof Uint8Array ? { data: given } : given;
   return { name, data: Buffer.from(data as Uint8Array).toString("base64"), ...defined(place) };
 }
+
+const ulimit = ([name, given]: [string, Ulimit]): { name: string; soft: number; hard: number } => ({
+  name,
+  ...(typeof given === "number" ? { soft: given, hard: given } : given),
+});
 
 const isMode = (name: string): boolean => name === "none" || name === "host" || name.startsWith("container:");
 

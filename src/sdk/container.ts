@@ -92,12 +92,15 @@ export class Container implements AsyncDisposable {
     await this.#link.call("logsClear", { container: this.id }, {}, signal);
   }
 
-  /** Waits until it is ready, as `waitFor` of `run` does. Throws WaitError. */
+  /**
+   * Waits until it is ready, as `waitFor` of `run` does. `since`: lines of its log that were there before do not count, as after a
+   * `restart`. Throws WaitError.
+   */
   async waitFor(
     readiness: Readiness | readonly Readiness[],
-    { timeout = 60_000, signal }: Cancellable & { timeout?: Duration } = {},
+    { timeout = 60_000, since, signal }: Cancellable & { timeout?: Duration; since?: Date } = {},
   ): Promise<void> {
-    await untilReady(this.#ready(), readiness, milliseconds(timeout, "timeout"), signal);
+    await untilReady(this.#ready(since), readiness, milliseconds(timeout, "timeout"), signal);
   }
 
   /** Where the host reaches a port: as published, else the container's own address. Throws `port_not_published`. */
@@ -212,8 +215,9 @@ export class Container implements AsyncDisposable {
 
   /** Its files as they are at one moment: what runs in it is frozen while they are read. docs/snapshots.md says what is promised. */
   async snapshot({ name, keep = false, signal }: SnapshotOptions = {}): Promise<Snapshot> {
-    const request = { container: this.id, ...(name === undefined ? {} : { name }), ...(await this.#link.lease(keep)) };
-    const make = async () => Snapshot.of(this.#link, await this.#link.call("snapshot", request), keep);
+    const request = { container: this.id, ...(name === undefined ? {} : { name }) };
+    const make = async () =>
+      Snapshot.of(this.#link, await this.#link.call("snapshot", { ...request, ...(await this.#link.lease(keep)) }), keep);
     return making(signal, make, (made) => made.remove());
   }
 
@@ -266,11 +270,11 @@ export class Container implements AsyncDisposable {
     }
   }
 
-  #ready(): ReadyContainer {
+  #ready(since?: Date): ReadyContainer {
     return {
       id: this.id,
       inspect: (signal) => this.inspect({ signal }),
-      logs: (options) => this.logs(options),
+      logs: (options) => this.logs({ ...(since ? { since } : {}), ...options }),
       exec: (command, signal) => this.exec(command, { signal }),
       address: (port) => this.address(port),
       ended: (signal) => this.wait({ signal }),
@@ -348,9 +352,11 @@ async function forksOf(link: Link, reference: string, count: number, options: Fo
     count,
     ...(name === undefined ? {} : { name }),
     ...(start === undefined ? {} : { start }),
-    ...(await link.lease(keep)),
   };
-  const make = async () => (await link.call("fork", request)).containers.map(({ id }) => Container.of(link, id, keep));
+  const make = async () => {
+    const { containers } = await link.call("fork", { ...request, ...(await link.lease(keep)) });
+    return containers.map(({ id }) => Container.of(link, id, keep));
+  };
   const undo = (forks: readonly Container[]) => Promise.allSettled(forks.map((one) => one.remove({ force: true })));
   const made = await making(signal, make, undo);
   const removeAll = async (): Promise<void> => {

@@ -1,3 +1,4 @@
+import type { ContainerRequest } from "../api/control/types.ts";
 import { Container } from "./container.ts";
 import { containerRequest } from "./container-request.ts";
 import { publishedPort } from "./details.ts";
@@ -8,7 +9,7 @@ import { type Link, making } from "./link.ts";
 import type { Cancellable, ContainerOptions, Duration } from "./options.ts";
 import { milliseconds } from "./units.ts";
 import type { ContainerSummary, Pruned } from "./values.ts";
-import type { Readiness } from "./wait.ts";
+import { type Readiness, readinessOf } from "./wait.ts";
 
 export interface ListOptions extends Cancellable {
   /** Also those that do not run. */
@@ -58,15 +59,8 @@ export class Containers {
 
   /** Makes a container that does not run yet. */
   async create(image: string, command: readonly string[] = [], options: ContainerOptions = {}): Promise<Container> {
-    const { keep = false, signal } = options;
-    const request = containerRequest(image, command, { ...options, ...(await this.#link.lease(keep)) });
-    const make = () => this.#link.call("create", { container: request });
-    const { id } = await making(
-      signal,
-      () => this.#images.with(image, options, make),
-      (made) => this.#undo(made.id),
-    );
-    return Container.of(this.#link, id, keep);
+    const request = containerRequest(image, command, options);
+    return making(options.signal, () => this.#create(request, options), undo);
   }
 
   /**
@@ -74,23 +68,45 @@ export class Containers {
    * what for. Where that fails, or `signal` is aborted, nothing is left of it.
    */
   async run(image: string, command: readonly string[] = [], options: RunOptions = {}): Promise<Container> {
-    const { keep = false, signal, waitFor, timeout = 60_000 } = options;
+    const { signal, waitFor, timeout = 60_000 } = options;
     milliseconds(timeout, "timeout");
-    const request = containerRequest(image, command, { ...options, ...(await this.#link.lease(keep)) });
+    if (waitFor) readinessOf(waitFor);
+    const request = containerRequest(image, command, options);
+    const make = async (): Promise<Container> => {
+      const container = await (options.files ? this.#create(request, options) : this.#run(request, options));
+      return orUndone(container, async () => {
+        if (options.files) await container.start({ signal });
+        if (waitFor) await container.waitFor(waitFor, { timeout, signal });
+      });
+    };
+    return making(signal, make, undo);
+  }
+
+  async #create(request: ContainerRequest, options: ContainerOptions): Promise<Container> {
+    const { keep = false, files, signal } = options;
+    const asked = { ...request, ...(await this.#link.lease(keep)) };
+    const make = () => this.#link.call("create", { container: asked });
+    const { id } = await this.#images.with(request.image, options, make);
+    const container = Container.of(this.#link, id, keep);
+    return orUndone(container, async () => {
+      if (files) await container.files.put(files, { signal });
+    });
+  }
+
+  async #run(request: ContainerRequest, options: ContainerOptions): Promise<Container> {
+    const { keep = false } = options;
+    const asked = { ...request, ...(await this.#link.lease(keep)) };
     const attach = { stdin: false, stdout: false, stderr: false };
     let made: string | undefined;
     const item = (told: { id: string } | { trace: unknown }): void => {
       if ("id" in told) made = told.id;
     };
-    const make = () => this.#link.call("run", { container: request, detach: true, attach }, { item });
+    const make = () => this.#link.call("run", { container: asked, detach: true, attach }, { item });
     try {
-      const { id } = await this.#images.with(image, options, make);
-      signal?.throwIfAborted();
-      const container = Container.of(this.#link, id, keep);
-      if (waitFor) await container.waitFor(waitFor, { timeout, signal });
-      return container;
+      const { id } = await this.#images.with(request.image, options, make);
+      return Container.of(this.#link, id, keep);
     } catch (error) {
-      if (made !== undefined) await this.#undo(made);
+      if (made !== undefined) await undo(Container.of(this.#link, made, keep));
       throw error;
     }
   }
@@ -99,13 +115,24 @@ export class Containers {
   async prune({ filters, signal }: Cancellable & { filters?: Filters } = {}): Promise<Pruned> {
     return this.#link.call("containerPrune", filters ? { filters: filtersOf(filters) } : {}, {}, signal);
   }
+}
 
-  async #undo(id: string): Promise<void> {
-    try {
-      await this.#link.call("remove", { container: id, force: true, volumes: true });
-    } catch (error) {
-      // what went wrong before is what the caller is to hear
-      if (!isOnggiError(error)) throw error;
-    }
+async function undo(container: Container): Promise<void> {
+  try {
+    await container.remove({ force: true });
+  } catch (error) {
+    // what went wrong before is what the caller is to hear
+    if (!isOnggiError(error)) throw error;
+  }
+}
+
+/** The container with what is to be done with it; it goes where that fails. */
+async function orUndone(container: Container, work: () => Promise<void>): Promise<Container> {
+  try {
+    await work();
+    return container;
+  } catch (error) {
+    await undo(container);
+    throw error;
   }
 }

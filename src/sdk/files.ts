@@ -8,8 +8,9 @@ import type { TarEntry } from "../archive/tar-types.ts";
 import { isOnggiError, OnggiError } from "./errors.ts";
 import type { Link } from "./link.ts";
 import { packLocal, Unpacker } from "./local-files.ts";
-import type { Cancellable } from "./options.ts";
+import type { Cancellable, FileContent } from "./options.ts";
 import { callOutput, type Output } from "./output.ts";
+import { until } from "./until.ts";
 
 /** What a path is. */
 export interface FileStat {
@@ -126,7 +127,7 @@ export class Files {
     const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
     const now = { uid, gid, mtime: Math.floor(Date.now() / 1000) };
     const entry = encodeEntry({ type: "file", name: byteStringOf(place.name), mode, ...now }, bytes);
-    await this.untar(place.directory, [...place.missing(now), entry, archiveEnd()], { signal });
+    await this.#put(place.directory, [...place.missing(now), entry, archiveEnd()], { noOverwriteDirNonDir: true }, signal);
   }
 
   /**
@@ -143,12 +144,12 @@ export class Files {
       yield* packLocal(source, place.name, owner);
       yield archiveEnd();
     }
-    await this.untar(place.directory, tar(), { signal });
+    await this.#put(place.directory, tar(), { noOverwriteDirNonDir: true }, signal);
   }
 
   /**
-   * Copies a file or a directory to this machine: `target` is what it becomes, or, where it ends in "/", the directory it is put in. What
-   * is copied is the caller's; links are copied as links, and never followed on this machine.
+   * Copies a file or a directory to this machine: `target` is what it becomes, or, where it ends in "/", the directory it is put in;
+   * directories on the way are made. What is copied is the caller's; links are copied as links, and never followed on this machine.
    */
   async copyOut(source: string, target: string, { signal }: Cancellable = {}): Promise<void> {
     const base = posix.basename(posix.resolve("/", source));
@@ -159,6 +160,15 @@ export class Files {
       decoder.end();
     } finally {
       unpacker.close();
+    }
+  }
+
+  /** Files by path, as `files` of `run` has them. */
+  async put(files: Readonly<Record<string, FileContent>>, { signal }: Cancellable = {}): Promise<void> {
+    for (const [path, content] of Object.entries(files)) {
+      if (typeof content === "string" || content instanceof Uint8Array) await this.write(path, content, { signal });
+      else if ("source" in content) await this.copyIn(content.source, path, { ...content, signal });
+      else await this.write(path, content.data, { ...content, signal });
     }
   }
 
@@ -173,7 +183,16 @@ export class Files {
     tar: ArchiveData,
     { signal, keepOwners = true }: Cancellable & { keepOwners?: boolean } = {},
   ): Promise<void> {
-    const request = { ...this.#at(directory), ...(keepOwners ? {} : { copyUidGid: true }) };
+    await this.#put(directory, tar, keepOwners ? {} : { copyUidGid: true }, signal);
+  }
+
+  async #put(
+    directory: string,
+    tar: ArchiveData,
+    how: { copyUidGid?: true; noOverwriteDirNonDir?: true },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const request = { ...this.#at(directory), ...how };
     await sendInput(tar, signal, (opened, cut) => this.#link.call("copyIn", request, { opened }, cut));
   }
 
@@ -235,19 +254,19 @@ export async function sendInput<T>(
 ): Promise<T> {
   const chunks = archive instanceof Uint8Array ? [archive] : (archive as AsyncIterable<Uint8Array>);
   const broken = new AbortController();
-  let over = false;
+  let end: () => void = () => {};
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
   const opened = (input: CallInput): void => {
     void (async () => {
-      for await (const chunk of chunks) {
-        if (over) return;
-        await input.stdin(chunk);
-      }
+      for await (const chunk of until(over, chunks)) await input.stdin(chunk);
       input.endStdin();
     })().catch((error: unknown) => broken.abort(error));
   };
   try {
     return await start(opened, signal ? AbortSignal.any([signal, broken.signal]) : broken.signal);
   } finally {
-    over = true;
+    end();
   }
 }

@@ -19,6 +19,9 @@ export interface LinkOptions {
 /** Reasons to start an engine: nobody is there. */
 const absent = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET"]);
 
+/** How long what nobody wants any more is waited for, to be taken away, in milliseconds: the engine may be frozen. */
+const PATIENCE = 3000;
+
 /**
  * Makes something by a call that runs to its end: one that is cut off may have made it. Where `signal` was aborted meanwhile it is taken
  * away again, and the signal's reason is thrown.
@@ -29,10 +32,27 @@ export async function making<T>(
   undo: (made: T) => Promise<unknown>,
 ): Promise<T> {
   signal?.throwIfAborted();
-  const made = await make();
-  if (!signal?.aborted) return made;
-  await undo(made);
-  throw signal.reason;
+  if (!signal) return make();
+  const making = make().then(async (made) => {
+    if (!signal.aborted) return made;
+    // what cannot be taken away goes with the lease
+    await undo(made).catch(() => {});
+    throw signal.reason;
+  });
+  let timer: NodeJS.Timeout | undefined;
+  let aborted = (): void => {};
+  const late = new Promise<never>((_, reject) => {
+    aborted = () => {
+      timer = setTimeout(() => reject(signal.reason), PATIENCE);
+    };
+  });
+  signal.addEventListener("abort", aborted, { once: true });
+  try {
+    return await Promise.race([making, late]);
+  } finally {
+    signal.removeEventListener("abort", aborted);
+    clearTimeout(timer);
+  }
 }
 
 export class Link {

@@ -16,7 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { byteStringOf, bytesOf } from "../archive/bytes.ts";
 import { encodeHeader, type NewEntry, padding } from "../archive/tar-encode.ts";
 import type { TarEntry } from "../archive/tar-types.ts";
@@ -72,6 +72,7 @@ async function* contents(path: string, size: number): AsyncGenerator<Uint8Array>
 export class Unpacker {
   readonly #target: string;
   readonly #base: string;
+  #isBegun = false;
   #fd: number | undefined;
   /** Directories whose mode and time are set at the end: what is written into them would change these. */
   readonly #directories: { readonly path: string | Buffer; readonly entry: TarEntry }[] = [];
@@ -85,6 +86,8 @@ export class Unpacker {
 
   entry(entry: TarEntry): void {
     this.#finishFile();
+    if (!this.#isBegun) mkdirSync(dirname(this.#target), { recursive: true });
+    this.#isBegun = true;
     const path = this.#pathOf(entry.name);
     if (entry.type !== "dir") rmSync(path, { force: true });
     switch (entry.type) {

@@ -1,4 +1,5 @@
 import { OnggiError } from "../lib/errors.ts";
+import { streamOf } from "../lib/streams.ts";
 import { type Feed, follow } from "./channel.ts";
 import type { Link } from "./link.ts";
 import type { LogOptions } from "./options.ts";
@@ -27,12 +28,22 @@ export class Logs implements AsyncIterable<LogLine> {
     return this.#lines();
   }
 
+  /** Lines, each with its end, as a web stream: `writeFile("web.log", logs.stream())`. */
+  stream(): ReadableStream<Uint8Array> {
+    return streamOf(encoded(this));
+  }
+
   /** All lines of both streams, each with its end. */
   async text(): Promise<string> {
     let text = "";
     for await (const line of this) text += `${line.text}\n`;
     return text;
   }
+}
+
+async function* encoded(lines: AsyncIterable<LogLine>): AsyncGenerator<Uint8Array, void, void> {
+  const encoder = new TextEncoder();
+  for await (const { text } of lines) yield encoder.encode(`${text}\n`);
 }
 
 function readLogs(link: Link, container: string, options: LogOptions): Feed<LogLine> {

@@ -85,9 +85,9 @@ export class Networks {
       ...(subnets ? { pools: subnets.map((pool) => ({ ...pool })) } : {}),
       ...(options.options ? { options: { ...options.options } } : {}),
       ...(labels ? { labels: { ...labels } } : {}),
-      ...(await this.#link.lease(keep)),
     };
-    const make = async () => Network.of(this.#link, await this.#link.call("networkCreate", request), keep);
+    const make = async () =>
+      Network.of(this.#link, await this.#link.call("networkCreate", { ...request, ...(await this.#link.lease(keep)) }), keep);
     return making(signal, make, (made) => made.remove());
   }
 

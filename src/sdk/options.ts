@@ -169,15 +169,36 @@ export interface Secret {
   readonly mode?: number;
 }
 
+/** Variables; those that are undefined are left out: `{ TOKEN: process.env.TOKEN }`. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Soft and hard limit; a number is both, -1 none. */
+export type Ulimit = number | { readonly soft: number; readonly hard: number };
+
+/** What is put into a container: a file by what is in it, or a file or directory of this machine. */
+export type FileContent =
+  | string
+  | Uint8Array
+  | (FileOwner & { readonly data: string | Uint8Array /** 0o644 by default. */; readonly mode?: number })
+  | (FileOwner & { readonly source: string });
+
+/** Root by default, as the container sees it. */
+export interface FileOwner {
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
 /** What a container is to be. What is absent is as the image says, else as Docker has it. */
 export interface ContainerOptions extends Limits, PullPolicy, Cancellable {
   readonly name?: string;
   readonly entrypoint?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Environment;
   readonly labels?: Readonly<Record<string, string>>;
   /** Ports that the host answers on: a number is a port of the container, given a free one of the host on 127.0.0.1. */
   readonly ports?: readonly (number | PortMapping)[];
   readonly mounts?: readonly Mount[];
+  /** What is put into it before it starts, by path; directories on the way are made. */
+  readonly files?: Readonly<Record<string, FileContent>>;
   /** Files below /run/secrets, by name; at most 500 KiB each. */
   readonly secrets?: Readonly<Record<string, string | Uint8Array | Secret>>;
   /** Networks, by name or with what it is called there; "none" and "host" alone. Absent: the default bridge. */
@@ -210,6 +231,8 @@ export interface ContainerOptions extends Limits, PullPolicy, Cancellable {
   readonly capDrop?: readonly string[];
   readonly securityOpt?: readonly string[];
   readonly sysctls?: Readonly<Record<string, string>>;
+  /** { nofile: 65536 } */
+  readonly ulimits?: Readonly<Record<string, Ulimit>>;
   readonly shmSize?: Size;
   /** "SIGTERM": how it is stopped. */
   readonly stopSignal?: string;
@@ -221,7 +244,7 @@ export interface ContainerOptions extends Limits, PullPolicy, Cancellable {
 
 /** A command in a running container. */
 export interface ExecOptions extends Cancellable {
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Environment;
   readonly user?: string;
   readonly workdir?: string;
   readonly privileged?: boolean;

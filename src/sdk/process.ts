@@ -2,6 +2,7 @@ import type { CallInput } from "../api/control/connection.ts";
 import { OnggiError } from "../lib/errors.ts";
 import type { TerminalSize } from "./options.ts";
 import { Output } from "./output.ts";
+import { until } from "./until.ts";
 
 /** What a process is written to: text, bytes, or either as they come. */
 export type InputData = string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array>;
@@ -14,15 +15,18 @@ const encoder = new TextEncoder();
 /** The standard input of a process. */
 export class Input {
   readonly #input: CallInput;
+  /** The process has ended. */
+  readonly #over: Promise<unknown>;
   #ended = false;
 
-  private constructor(input: CallInput) {
+  private constructor(input: CallInput, over: Promise<unknown>) {
     this.#input = input;
+    this.#over = over;
   }
 
   /** @internal */
-  static of(input: CallInput): Input {
-    return new Input(input);
+  static of(input: CallInput, over: Promise<unknown>): Input {
+    return new Input(input, over);
   }
 
   /** Resolves when more may be written. What is written after the process has ended is dropped. */
@@ -31,7 +35,7 @@ export class Input {
     await this.#input.stdin(typeof data === "string" ? encoder.encode(data) : data);
   }
 
-  /** The end of the input; with data, after that. Once is enough. */
+  /** The end of the input; with data, after that, or when the process has ended. Once is enough. */
   async end(data?: InputData): Promise<void> {
     if (data !== undefined) await this.#writeAll(data);
     if (this.#ended) return;
@@ -46,7 +50,7 @@ export class Input {
 
   async #writeAll(data: InputData): Promise<void> {
     if (typeof data === "string" || data instanceof Uint8Array) return this.write(data);
-    for await (const chunk of data as AsyncIterable<string | Uint8Array>) await this.write(chunk);
+    for await (const chunk of until(this.#over, data as AsyncIterable<string | Uint8Array>)) await this.write(chunk);
   }
 }
 
@@ -71,7 +75,7 @@ export class Process implements AsyncDisposable {
 
   private constructor(control: ProcessControl) {
     this.#control = control;
-    this.stdin = Input.of(control.input);
+    this.stdin = Input.of(control.input, control.exited);
     this.stdout = control.stdout;
     this.stderr = control.stderr;
     this.pid = control.pid;

@@ -60,9 +60,11 @@ export class Volume implements AsyncDisposable {
       source: this.name,
       ...(name === undefined ? {} : { name }),
       ...(labels ? { labels } : {}),
-      ...(await this.#link.lease(keep)),
     };
-    const make = async () => Volume.of(this.#link, (await this.#link.call("volumeClone", request)).name, keep);
+    const make = async () => {
+      const { name } = await this.#link.call("volumeClone", { ...request, ...(await this.#link.lease(keep)) });
+      return Volume.of(this.#link, name, keep);
+    };
     return making(signal, make, (made) => made.remove());
   }
 
@@ -101,11 +103,13 @@ export class Volumes {
       ...(driver === undefined ? {} : { driver }),
       ...(options ? { options: { ...options } } : {}),
       ...(labels ? { labels: { ...labels } } : {}),
-      ...(await this.#link.lease(keep)),
     };
     // one that was there before is somebody else's
     const make = async () => {
-      const { name: made, made: isNew } = await this.#link.call("volumeCreate", request);
+      const { name: made, made: isNew } = await this.#link.call("volumeCreate", {
+        ...request,
+        ...(await this.#link.lease(keep)),
+      });
       return Volume.of(this.#link, made, keep || !isNew);
     };
     return making(signal, make, (volume) => volume[Symbol.asyncDispose]());

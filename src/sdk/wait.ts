@@ -6,6 +6,7 @@
 import { connect } from "node:net";
 import { messageOf } from "../lib/errors.ts";
 import { invalid, isOnggiError, WaitError } from "./errors.ts";
+import { ask } from "./http-request.ts";
 import type { LogOptions } from "./options.ts";
 import type { ContainerDetails, ExecResult, ExitStatus, LogLine } from "./values.ts";
 
@@ -113,13 +114,14 @@ export interface HttpReadiness {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: (text: string) => boolean;
-  /** "https" with a certificate that is checked as for any other fetch. */
   readonly protocol?: "http" | "https";
+  /** With "https": any certificate will do, also one of its own making. */
+  readonly insecure?: boolean;
 }
 
 /** It answers an HTTP request. */
 export function http(path: string, options: HttpReadiness): Readiness {
-  const { port: number, status, method = "GET", headers = {}, body, protocol = "http" } = options;
+  const { port: number, status, method = "GET", headers = {}, body, protocol = "http", insecure = false } = options;
   const accepts = (found: number): boolean =>
     typeof status === "function" ? status(found) : status === undefined ? found >= 200 && found < 400 : found === status;
   return {
@@ -129,10 +131,9 @@ export function http(path: string, options: HttpReadiness): Readiness {
         const { host, port } = await container.address(number);
         const at = `${protocol}://${host.includes(":") ? `[${host}]` : host}:${port}${path.startsWith("/") ? "" : "/"}${path}`;
         const signal = AbortSignal.any([waiting.signal, AbortSignal.timeout(5000)]);
-        const response = await fetch(at, { method, headers, redirect: "manual", signal });
-        const text = await response.text();
-        waiting.note(`it answered ${response.status}`);
-        return accepts(response.status) && (body === undefined || body(text));
+        const answer = await ask(at, { method, headers, insecure, signal }, body !== undefined);
+        waiting.note(`it answered ${answer.status}`);
+        return accepts(answer.status) && (body === undefined || body(answer.text));
       }),
   };
 }
@@ -202,6 +203,17 @@ export function any(...parts: readonly Readiness[]): Readiness {
   };
 }
 
+/** Several are all of them. Throws `invalid_option` for what plain JavaScript, or a cast, may hand over. */
+export function readinessOf(given: Readiness | readonly Readiness[]): Readiness {
+  const parts: readonly Readiness[] = Array.isArray(given) ? given : [given];
+  for (const part of parts as readonly unknown[]) {
+    if (typeof (part as Readiness | undefined)?.wait === "function") continue;
+    const found = typeof part === "string" ? JSON.stringify(part) : `a ${typeof part}`;
+    throw invalid(`waitFor: ${found} is nothing to wait for; give port(80), log("ready"), http("/", { port: 80 }) or the like`);
+  }
+  return parts.length === 1 ? (parts[0] as Readiness) : all(...parts);
+}
+
 /** Waits until a container is ready, at most `timeout` milliseconds. Throws WaitError, and the reason of `signal`. */
 export async function untilReady(
   container: ReadyContainer,
@@ -210,7 +222,7 @@ export async function untilReady(
   signal?: AbortSignal,
 ): Promise<void> {
   signal?.throwIfAborted();
-  const readiness = "wait" in given ? given : given.length === 1 ? (given[0] as Readiness) : all(...given);
+  const readiness = readinessOf(given);
   const over = new AbortController();
   const timer = setTimeout(() => over.abort(timedOut), timeout);
   const either = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
@@ -295,7 +307,7 @@ async function repeat({ signal, note }: Waiting, ask: () => Promise<boolean>): P
   }
 }
 
-/** fetch() says no more than that it failed; why is its cause. */
+/** Of a request that was cut off, why. */
 const reasonOf = (error: unknown): string => {
   const { cause } = error as { cause?: unknown };
   return cause instanceof Error ? messageOf(cause) : messageOf(error);
