@@ -95,11 +95,11 @@ describe("cpu", () => {
     const [from, at] = [usage(), performance.now()];
     await Bun.sleep(2000);
     const share = (usage() - from) / 1e6 / (performance.now() - at);
-    // A loaded machine may give less, never more.
-    expect(share).toBeGreaterThan(0.2);
+    // a loaded machine may give less, never more, and is throttled when it has time again
     expect(share).toBeLessThan(0.6);
-    const throttled = control(pid, "cpu.stat", { controller: "cpu", file: "cpu.stat" });
-    expect(Number(/nr_throttled (\d+)/.exec(throttled)![1])).toBeGreaterThan(0);
+    const throttled = (): number =>
+      Number(/nr_throttled (\d+)/.exec(control(pid, "cpu.stat", { controller: "cpu", file: "cpu.stat" }))![1]);
+    await eventually("it was held back", () => throttled() > 0);
     await engine.ok(["rm", "-f", id]);
     await busy.done;
   }, 60_000);
