@@ -120,10 +120,16 @@ export const differences: readonly Difference[] = [
     commands: ["run", "create"],
     flags: ["publish", "publish-all"],
     here: true,
-    why: "the host's own input rules decide who reaches it from outside, unless `publish=open`",
+    why: "the host's own input rules decide who reaches it from outside, unless `publish=open`; nothing is published on `[::]` for a container without an IPv6 address, for there is no proxy",
   },
   { commands: ["run", "create"], flags: ["annotation"], why: "an OCI runtime is given none" },
   { commands: ["create"], flags: ["attach"], why: "`start -a` says what is attached" },
+  {
+    commands: ["run", "create"],
+    flags: ["ipc"],
+    here: true,
+    why: "`container:NAME` is refused: another container's namespace cannot be joined",
+  },
   { commands: ["run", "create"], flags: ["blkio-weight-device"], why: devices },
   {
     commands: ["run", "create", "update"],

@@ -147,6 +147,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
       warnings: [],
     }),
     events: async (call) => {
+      engine.checkEvents(call.request);
       for await (const event of engine.events(call.request, call.signal)) await call.item(event);
       return {};
     },

@@ -1,6 +1,7 @@
 import type {
   ContainerInfo,
   ContainerRequest,
+  DiskUsage,
   Endpoint,
   HealthCheck,
   HealthState,
@@ -13,6 +14,12 @@ import type {
  * Containers under the names Docker's API gives them (Docker Engine API v1.41, ContainerInspect), with what only onggi knows under
  * "Onggi".
  */
+
+/** What it takes of the disk: alone, and with its image. */
+export function containerSizes({ id, imageId }: ContainerInfo, usage: DiskUsage): { SizeRw: number; SizeRootFs: number } {
+  const own = usage.containers.find((container) => container.id === id)?.size ?? 0;
+  return { SizeRw: own, SizeRootFs: own + (usage.images.find((image) => image.id === imageId)?.size ?? 0) };
+}
 
 export function dockerContainer(info: ContainerInfo): object {
   const { state, request } = info;
