@@ -97,6 +97,7 @@ compared(
     ],
     ["run", "--rm", "-a", "stdout", "busybox", "sh", "-c", "echo out; echo err >&2"],
     "run -it --rm busybox true",
+    sh("ls -A / /.dockerenv"),
     "run --rm --name _bad busybox true",
     "run --rm --memory 1k busybox true",
     "run --rm --memory 32m --memory-reservation 64m busybox true",
