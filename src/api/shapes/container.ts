@@ -272,7 +272,8 @@ const portBindings = ({ publish = [] }: ContainerRequest): object =>
 
 const networkSettings = ({ networks, ports, request, id, name }: ContainerInfo): object => {
   const first = networks.find(({ networkName }) => networkName === "bridge") ?? networks[0];
-  const shared = request.network === undefined ? {} : { [request.network]: sharedEndpoint };
+  const isShared = request.network === "host" || request.network === "none";
+  const shared = isShared ? { [request.network!]: sharedEndpoint } : {};
   return {
     Bridge: "",
     SandboxID: id,
@@ -302,7 +303,7 @@ const networkSettings = ({ networks, ports, request, id, name }: ContainerInfo):
   };
 };
 
-/** Of a network that is somebody else's: the host's, another container's, or none. */
+/** Of the host's network, or of none. */
 const sharedEndpoint = {
   IPAMConfig: null,
   Links: null,
