@@ -23,13 +23,16 @@ export const streamsOf = (attach: AttachStreams) => (["stdin", "stdout", "stderr
 export const inputOf = ({ openStdin }: ContainerRequest, { stdin }: AttachStreams): Pick<ContainerRequest, "stdinOnce"> =>
   openStdin && stdin ? { stdinOnce: true } : {};
 
-/** Refuses a --cidfile that exists: it names another container. */
+/** Refuses a --cidfile that exists, for it names another container, and one that cannot be made. */
 export async function checkCidFile(path: string | undefined): Promise<void> {
-  if (path !== undefined && (await Bun.file(path).exists())) {
+  if (!path) return;
+  const [{ existsSync }, { dirname }] = await Promise.all([import("node:fs"), import("node:path")]);
+  if (existsSync(path)) {
     throw new UsageError(`--cidfile ${path} exists: is its container still there? remove the file or choose another`);
   }
+  if (!existsSync(dirname(path))) throw new UsageError(`--cidfile ${path}: there is no directory ${dirname(path)}`);
 }
 
 export async function writeCidFile(path: string | undefined, id: string): Promise<void> {
-  if (path !== undefined) await Bun.write(path, id);
+  if (path) await Bun.write(path, id);
 }

@@ -167,6 +167,9 @@ describe("inspect", () => {
       if (request.container !== "web") throw new OnggiError("container_not_found", `no such container: ${request.container}`);
       return info;
     };
+    harness.handlers.networkInspect = async ({ request }) => {
+      throw new OnggiError("network_not_found", `no such network: ${request.network}`);
+    };
     harness.handlers.volumeInspect = async ({ request }) => {
       throw new OnggiError("volume_not_found", `no such volume: ${request.volume}`);
     };
@@ -205,7 +208,7 @@ describe("inspect", () => {
     expect([exitCode, JSON.parse(stdout).length, stderr]).toEqual([
       1,
       1,
-      "onggi: no such container, image or volume: nope; see onggi ps -a, onggi images and onggi volume ls\n",
+      "onggi: no such container, image, network or volume: nope; see onggi ps -a, onggi images, onggi network ls and onggi volume ls\n",
     ]);
     expect((await harness.command(["image", "inspect", "web"])).stderr).toContain("no such image: web");
     expect((await harness.command(["container", "inspect", "busybox"])).stderr).toContain("no such container: busybox");
@@ -213,6 +216,25 @@ describe("inspect", () => {
 });
 
 describe("commands on several containers", () => {
+  test("with --force what is not there is told, and is no failure", async () => {
+    harness.handlers.remove = async ({ request }) => {
+      if (request.container === "b") throw new OnggiError("wrong_state", "b is in the way");
+      throw new OnggiError("container_not_found", `no such container: ${request.container}`);
+    };
+    harness.handlers.imageRemove = async ({ request }) => {
+      throw new OnggiError("image_not_found", `no such image: ${request.image}`);
+    };
+    expect(await harness.command(["rm", "-f", "a"])).toEqual({
+      exitCode: 0,
+      stdout: "",
+      stderr: "onggi: no such container: a\n",
+    });
+    expect((await harness.command(["rm", "-f", "a", "b"])).exitCode).toBe(1);
+    expect((await harness.command(["rm", "a"])).exitCode).toBe(1);
+    expect((await harness.command(["rmi", "-f", "a"])).exitCode).toBe(0);
+    expect((await harness.command(["rmi", "a"])).exitCode).toBe(1);
+  });
+
   test("go on after a failure and end with 1", async () => {
     harness.handlers.stop = async ({ request }) => {
       if (request.container === "b") throw new OnggiError("container_not_found", "no such container: b");

@@ -35,6 +35,7 @@ describe("each flag becomes its part of the request", () => {
     [["-u", "1000:1000"], { user: "1000:1000" }],
     [["--entrypoint", "/bin/sh"], { entrypoint: ["/bin/sh"] }],
     [["--entrypoint", ""], { entrypoint: [] }],
+    [["--name", "", "-w", "", "-u=", "-h", "", "--stop-signal", "", "--ip", "", "--cpuset-cpus", "", "--pid", ""], {}],
     [["-h", "box", "--domainname", "example.org"], { hostname: "box", domainname: "example.org" }],
     [["--network", "host"], { network: "host" }],
     [["--net=none"], { network: "none" }],

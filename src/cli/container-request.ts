@@ -26,7 +26,8 @@ import { parseSecret } from "./secrets.ts";
 type Given = Values<typeof containerFlags>;
 
 /** What the flags and arguments of `run`, `create` and `explain` ask for. Throws UsageError. */
-export async function containerRequest(given: Given, args: readonly string[], context: Context): Promise<ContainerRequest> {
+export async function containerRequest(flags: Given, args: readonly string[], context: Context): Promise<ContainerRequest> {
+  const given = withoutEmpty(flags);
   const [image = "", ...command] = args;
   const { env, cwd } = context;
   return {
@@ -34,7 +35,7 @@ export async function containerRequest(given: Given, args: readonly string[], co
       platform: given.platform,
       name: given.name,
       command: command.length > 0 ? command : undefined,
-      entrypoint: given.entrypoint === undefined ? undefined : given.entrypoint === "" ? [] : [given.entrypoint],
+      entrypoint: flags.entrypoint === "" ? [] : given.entrypoint === undefined ? undefined : [given.entrypoint],
       env: nonEmpty(await environment(given, env)),
       workdir: given.workdir,
       user: given.user,
@@ -85,6 +86,10 @@ export async function containerRequest(given: Given, args: readonly string[], co
     ...networkRequest(given),
   };
 }
+
+/** `-w ""` is as none at all: scripts give flags whose values are empty. */
+export const withoutEmpty = <T extends object>(values: T): T =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== "")) as T;
 
 /** Of the volumes that `-v` names, as with Docker. */
 const withDriver = (mount: MountRequest, driver: string | undefined): MountRequest =>

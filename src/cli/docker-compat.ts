@@ -117,7 +117,9 @@ export async function commandsDocument(docker: readonly DockerCommand[]): Promis
   return [
     "## Docker's command line and onggi's\n",
     "Every command of Docker's command line (28.5) and of docker compose (2.40), `scripts/docker-commands.tsv`, and what `onggi` with the same words makes of it and",
-    "of each of its flags. Why something is not as Docker's is written in `src/cli/docker-differences.ts`.\n",
+    "of each of its flags. Why something is not as Docker's is written in `src/cli/docker-differences.ts`.",
+    "Messages are in words of onggi's own. What a command refuses to be given (the value of a flag, a file that is not there, `-it` without a",
+    "terminal) ends with 125, as `docker run` does; others of Docker's commands end with 1 for some of that.\n",
     `Of ${docker.length} commands ${there} are there; of their ${flags.length} flags ${count("done")} are done, ${count("differs")} differ and ${count("absent")} are absent.\n`,
     "| command | onggi | flags as Docker's | differing or absent |",
     "| --- | --- | --- | --- |",

@@ -115,7 +115,13 @@ export const differences: readonly Difference[] = [
     commands: ["run", "create"],
     flags: ["publish", "publish-all"],
     here: true,
-    why: "the host's own input rules decide who reaches it from outside, unless `publish=open`",
+    why: "the host's own input rules decide who reaches it from outside, unless `publish=open`; nothing is published on `[::]` for a container without an IPv6 address, for there is no proxy",
+  },
+  {
+    commands: ["run", "create"],
+    flags: ["ipc"],
+    here: true,
+    why: "`container:NAME` is refused: another container's namespace cannot be joined",
   },
   {
     commands: ["run", "create", "update"],

@@ -1,6 +1,6 @@
 import type { ExecRequest } from "../api/control/types.ts";
 import { define } from "./command.ts";
-import { environment } from "./container-request.ts";
+import { environment, withoutEmpty } from "./container-request.ts";
 import { bool, list, text } from "./flags.ts";
 import { finish, openSession } from "./session.ts";
 
@@ -26,7 +26,8 @@ export const command = define({
     ["exec web ls /", "one command"],
     ["exec -it web sh", "a shell"],
   ],
-  async run(context, values, [container = "", ...words]) {
+  async run(context, flags, [container = "", ...words]) {
+    const values = withoutEmpty(flags);
     const { detach = false, tty = false, interactive = false } = values;
     const env = await environment(values, context.env);
     const exec: ExecRequest = {

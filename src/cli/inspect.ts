@@ -1,6 +1,7 @@
-import type { ContainerInfo, Image, VolumeInfo } from "../api/control/types.ts";
-import { dockerContainer } from "../api/shapes/container.ts";
+import type { ContainerInfo, Image, NetworkInfo, VolumeInfo } from "../api/control/types.ts";
+import { containerSizes, dockerContainer } from "../api/shapes/container.ts";
 import { dockerImage } from "../api/shapes/image.ts";
+import { dockerNetwork } from "../api/shapes/network.ts";
 import { dockerVolume } from "../api/shapes/volume.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
@@ -13,11 +14,11 @@ const many = [1, Number.POSITIVE_INFINITY] as const;
 
 export const command = define({
   usage: "[flags] NAME|ID...",
-  summary: "show everything about containers, images and volumes, as Docker's JSON",
+  summary: "show everything about containers, images, networks and volumes, as Docker's JSON",
   flags: {
     format,
-    type: choice("", ["container", "image", "volume"], "only those"),
-    size: bool("s", "as Docker's; changes nothing", { rare: true }),
+    type: choice("", ["container", "image", "network", "volume"], "only those"),
+    size: bool("s", "with what containers take of the disk", { rare: true }),
   },
   args: many,
   complete: "container",
@@ -25,14 +26,14 @@ export const command = define({
     ["inspect -f '{{.State.Pid}}' web", "one value"],
     ["inspect -f '{{json .HostConfig}}' web", "a part"],
   ],
-  run: (context, values, args) => inspectAll(context, args, values.format, values.type),
+  run: (context, values, args) => inspectAll(context, args, values.format, values),
 });
 
 export const containerCommand = define({
   ...command,
   summary: "show everything about containers, as Docker's JSON",
   flags: { format, size: command.flags.size },
-  run: (context, values, args) => inspectAll(context, args, values.format, "container"),
+  run: (context, values, args) => inspectAll(context, args, values.format, { ...values, type: "container" }),
 });
 
 export const imageCommand = define({
@@ -41,7 +42,7 @@ export const imageCommand = define({
   complete: "image",
   examples: [["image inspect -f '{{.Config.Cmd}}' busybox", "one value"]],
   flags: { format, platform: platform("of a name with several images the one for this") },
-  run: (context, values, args) => inspectAll(context, args, values.format, "image", values.platform),
+  run: (context, values, args) => inspectAll(context, args, values.format, { ...values, type: "image" }),
 });
 
 export const volumeCommand = define({
@@ -51,37 +52,39 @@ export const volumeCommand = define({
   complete: "volume",
   examples: [["volume inspect -f '{{.Mountpoint}}' data", "where its files are"]],
   flags: { format },
-  run: (context, values, args) => inspectAll(context, args, values.format, "volume"),
+  run: (context, values, args) => inspectAll(context, args, values.format, { type: "volume" }),
 });
 
-type Kind = "container" | "image" | "volume" | undefined;
+interface Asked {
+  readonly type?: "container" | "image" | "network" | "volume";
+  readonly platform?: string;
+  readonly size?: boolean;
+}
 
-const inspectAll = (
-  context: Context,
-  args: readonly string[],
-  format: string | undefined,
-  kind: Kind,
-  platform?: string,
-): Promise<number> => inspectObjects(context, args, format, (name) => find(context, name, kind, platform));
+const inspectAll = (context: Context, args: readonly string[], format: string | undefined, asked: Asked): Promise<number> =>
+  inspectObjects(context, args, format, (name) => find(context, name, asked));
 
-async function find(context: Context, name: string, kind: Kind, platform?: string): Promise<object> {
+async function find(context: Context, name: string, { type: kind, platform, size }: Asked): Promise<object> {
   if (kind === undefined || kind === "container") {
     const info = await optional<ContainerInfo>(
       context.call("inspect", { container: name }),
       "container_not_found",
       kind === undefined,
     );
-    if (info) return dockerContainer(info);
+    if (info) return { ...dockerContainer(info), ...(size ? containerSizes(info, await context.call("diskUsage", {})) : {}) };
   }
+  if (kind === "network") return dockerNetwork(await context.call("networkInspect", { network: name }));
   if (kind === "volume") return dockerVolume(await context.call("volumeInspect", { volume: name }));
   const asked = { image: name, ...(platform === undefined ? {} : { platform }) };
   const image = await optional<Image>(context.call("imageInspect", asked), "image_not_found", kind === undefined);
   if (image) return dockerImage(image);
+  const network = await optional<NetworkInfo>(context.call("networkInspect", { network: name }), "network_not_found", true);
+  if (network) return dockerNetwork(network);
   const volume = await optional<VolumeInfo>(context.call("volumeInspect", { volume: name }), "volume_not_found", true);
   if (volume) return dockerVolume(volume);
   throw new OnggiError(
     "not_found",
-    `no such container, image or volume: ${name}; see onggi ps -a, onggi images and onggi volume ls`,
+    `no such container, image, network or volume: ${name}; see onggi ps -a, onggi images, onggi network ls and onggi volume ls`,
   );
 }
 

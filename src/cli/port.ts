@@ -1,7 +1,7 @@
 import { OnggiError } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { parseExpose, portAddress, portLine } from "./ports.ts";
+import { parseExpose, portAddress, portLine, sortedPorts } from "./ports.ts";
 
 export const command = define({
   usage: "CONTAINER [PORT[/PROTOCOL]]",
@@ -11,7 +11,8 @@ export const command = define({
   complete: "running",
   examples: [["port web 80", "one port"]],
   async run(context, _, [container = "", port]) {
-    const { ports, name } = await context.call("inspect", { container });
+    const { ports: unsorted, name } = await context.call("inspect", { container });
+    const ports = sortedPorts(unsorted);
     if (port === undefined) {
       if (ports.length > 0) await line(context.stdout, ports.map(portLine).join("\n"));
       return 0;

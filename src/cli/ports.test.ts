@@ -13,6 +13,8 @@ describe("parsePublish", () => {
     ["8080:80/SCTP", [one({ protocol: "sctp", hostPort: 8080, hostPortEnd: 8080 })]],
     ["127.0.0.1:8080:80", [one({ hostIp: "127.0.0.1", hostPort: 8080, hostPortEnd: 8080 })]],
     ["127.0.0.1::80", [one({ hostIp: "127.0.0.1" })]],
+    ["127.0.0.1:0:80", [one({ hostIp: "127.0.0.1" })]],
+    ["0:80-81", [one({}), one({ containerPort: 81 })]],
     [":80", [one({})]],
     ["[::1]:8080:80", [one({ hostIp: "::1", hostPort: 8080, hostPortEnd: 8080 })]],
     ["[::]::80/udp", [one({ hostIp: "::", protocol: "udp" })]],

@@ -26,12 +26,14 @@ export function parsePublish(spec: string): PortRequest[] {
   return portsOf(spec, hostIp.replace(/^\[(.*)\]$/, "$1"), host, container, name.toLowerCase());
 }
 
-function portsOf(spec: string, hostIp: string, host: string, container: string, name: string): PortRequest[] {
+function portsOf(spec: string, hostIp: string, hostPort: string, container: string, name: string): PortRequest[] {
   const protocol = protocols.find((known) => known === name);
   if (!protocol) throw new UsageError(`-p ${spec}: protocol "${name}" is not one of ${protocols.join(", ")}`);
   if (hostIp !== "" && !/^[0-9a-fA-F.:]+$/.test(hostIp))
     throw new UsageError(`-p ${spec}: "${hostIp}" is no address of this host; write ADDRESS:PORT:PORT, IPv6 as [::1]:PORT:PORT`);
   const [first, last] = range(spec, container);
+  // 0 is any that is free, as no port at all
+  const host = hostPort === "0" ? "" : hostPort;
   const [hostFirst, hostLast] = host === "" ? [0, 0] : range(spec, host);
   const count = last - first + 1;
   const oneByOne = host !== "" && hostLast - hostFirst === last - first;
@@ -77,9 +79,12 @@ export const portAddress = hostText;
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
+/** By the container's ports, as Docker lists them. */
+export const sortedPorts = (ports: readonly Published[]): Published[] =>
+  [...ports].sort((a, b) => a.containerPort - b.containerPort || compare(a.protocol, b.protocol) || compare(a.hostIp, b.hostIp));
+
 /** "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp", as `ps` shows it. */
 export const portsColumn = (ports: readonly Published[]): string =>
-  [...ports]
-    .sort((a, b) => a.containerPort - b.containerPort || compare(a.protocol, b.protocol) || compare(a.hostIp, b.hostIp))
+  sortedPorts(ports)
     .map((port) => `${hostText(port)}->${port.containerPort}/${port.protocol}`)
     .join(", ");

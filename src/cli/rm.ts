@@ -6,15 +6,15 @@ export const command = define({
   usage: "[flags] CONTAINER...",
   summary: "remove containers",
   flags: {
-    force: bool("f", "kill those that run"),
+    force: bool("f", "kill those that run; none there is no error"),
     volumes: bool("v", "with their anonymous volumes"),
     link: bool("l", "no containers, but links of theirs, as in /web/db"),
   },
   args: [1, Number.POSITIVE_INFINITY],
   complete: "container",
   examples: [["rm -f web", "even if it runs"]],
-  run: (context, values, args) =>
-    each(context, args, async (container) => {
+  run(context, values, args) {
+    const remove = async (container: string): Promise<string> => {
       if (values.link) {
         await context.call("removeLink", { link: container });
         return container;
@@ -25,5 +25,7 @@ export const command = define({
         ...(values.volumes ? { volumes: true } : {}),
       });
       return container;
-    }),
+    };
+    return each(context, args, remove, values.force ? "container_not_found" : undefined);
+  },
 });

@@ -6,7 +6,7 @@ export const command = define({
   usage: "[flags] IMAGE...",
   summary: "remove names of images, and images with their last name",
   flags: {
-    force: bool("f", "with all its names, even if stopped containers use it"),
+    force: bool("f", "with all its names, even if stopped containers use it; none there is no error"),
     "no-prune": bool("", "as without: an image has no parents here that could go with it", { rare: true }),
     platform: platform("only that platform's image of a name"),
   },
@@ -19,10 +19,11 @@ export const command = define({
     const options = { ...(force ? { force } : {}), ...(platform === undefined ? {} : { platform }) };
     // one after the other: names of one image given together must end with the image gone
     for (const image of args) {
-      const failed = await each(context, [image], async () => {
+      const remove = async (): Promise<string | undefined> => {
         const { untagged, deleted } = await context.call("imageRemove", { image, ...options });
         return [...untagged.map((name) => `Untagged: ${name}`), ...deleted.map((id) => `Deleted: ${id}`)].join("\n") || undefined;
-      });
+      };
+      const failed = await each(context, [image], remove, force ? "image_not_found" : undefined);
       exitCode = Math.max(exitCode, failed);
     }
     return exitCode;

@@ -65,6 +65,7 @@ export const command = define({
       const { opened, ...streams } = session?.handlers<"run">() ?? {};
       // Input is taken when there is a container for it: a call that finds no image can be made again.
       let take = (): void => {};
+      let made: string | undefined;
       const handlers: CallHandlers<"run"> = {
         ...streams,
         opened: (input) => {
@@ -72,12 +73,18 @@ export const command = define({
         },
         async item(item) {
           if ("trace" in item) return printTrace(context, item.trace);
+          made = item.id;
           for (const warning of item.warnings ?? []) await line(context.stderr, `WARNING: ${warning}`);
           await writeCidFile(values.cidfile, item.id);
           take();
         },
       };
-      const result = await withImage(context, request.image, values, () => context.call("run", runRequest, handlers));
+      const call = () => context.call("run", runRequest, handlers);
+      const result = await withImage(context, request.image, values, call).catch(async (error: unknown) => {
+        // one that did not start is there nevertheless
+        if (detach && made !== undefined) await line(context.stdout, made);
+        throw error;
+      });
       session?.end();
       if (!detach) return await finish(context, result, tty);
       await line(context.stdout, result.id);

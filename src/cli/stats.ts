@@ -38,7 +38,7 @@ export const command = define({
     ["stats --format '{{json .Networks}}'", "by interface"],
   ],
   async run(context, values, args) {
-    const screen = new Screen(context, values.format, values["no-trunc"] ?? false);
+    const screen = new Screen(context, values.format, values["no-trunc"] ?? false, args);
     const stop = new AbortController();
     const leave = [
       context.signals.on("SIGINT", () => stop.abort(new Exit(0))),
@@ -84,13 +84,15 @@ class Screen {
   readonly #context: Context;
   readonly #format: string | undefined;
   readonly #whole: boolean;
+  readonly #asked: readonly string[];
   #before: Samples = new Map();
   #round: Samples = new Map();
 
-  constructor(context: Context, format: string | undefined, whole: boolean) {
+  constructor(context: Context, format: string | undefined, whole: boolean, asked: readonly string[]) {
     this.#context = context;
     this.#format = format;
     this.#whole = whole;
+    this.#asked = asked;
   }
 
   async clear(): Promise<void> {
@@ -109,7 +111,7 @@ class Screen {
   }
 
   #render(samples: Samples, before: Samples): Promise<string[]> {
-    const rows = [...samples.values()].map((sample) => rowOf(sample, before.get(sample.id), this.#whole));
+    const rows = [...samples.values()].map((sample) => rowOf(sample, before.get(sample.id), this.#whole, this.#asked));
     return renderRows(listing, rows, this.#format);
   }
 
@@ -132,14 +134,15 @@ export function cpuPercent(now: StatsSample, before: StatsSample | undefined): n
   return used > 0 && all > 0 ? (used / all) * now.cpu.onlineCpus * 100 : 0;
 }
 
-export function rowOf(sample: StatsSample, before: StatsSample | undefined, whole: boolean): Row {
+/** `Container` is as it was asked for. */
+export function rowOf(sample: StatsSample, before: StatsSample | undefined, whole: boolean, asked: readonly string[] = []): Row {
   const { memory, io, pids } = sample;
   const networks = Object.values(sample.network);
   const received = networks.reduce((sum, { rxBytes }) => sum + rxBytes, 0);
   const sent = networks.reduce((sum, { txBytes }) => sum + txBytes, 0);
   const id = whole ? sample.id : sample.id.slice(0, 12);
   return {
-    Container: id,
+    Container: asked.find((name) => name === sample.name || sample.id.startsWith(name)) ?? id,
     ID: id,
     Name: sample.name,
     CPUPerc: `${cpuPercent(sample, before).toFixed(2)}%`,

@@ -55,6 +55,12 @@ test("the id of a container goes to --cidfile, which must not exist", async () =
   expect(readFileSync(file, "utf8")).toBe("abc");
   expect((await harness.command(["create", "--cidfile", file, "busybox"])).exitCode).toBe(125);
   expect(existsSync(file)).toBe(true);
+  const { exitCode, stderr } = await harness.command(["create", "--cidfile", `${file}s/deep`, "busybox"]);
+  expect([exitCode, stderr, existsSync(`${file}s`)]).toEqual([
+    125,
+    `onggi: --cidfile ${file}s/deep: there is no directory ${file}s\n`,
+    false,
+  ]);
 });
 
 describe("help", () => {

@@ -25,7 +25,8 @@ export async function withImage<T>(context: Context, image: string, flags: Image
     return await make();
   } catch (error) {
     if (!isMissing(error)) throw error;
-    await line(context.stderr, `Unable to find image '${image}' locally`);
+    const { familiarName, parseReference } = await import("../oci/reference.ts");
+    await line(context.stderr, `Unable to find image '${familiarName(parseReference(image))}' locally`);
     await bring(context, image, flags);
   }
   return make();

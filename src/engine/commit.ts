@@ -10,6 +10,7 @@ import { type ContainerTree, OWN_FILES, withTree } from "./container-tree.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { dockerHealthCheck } from "./health-check.ts";
+import { describe } from "./list.ts";
 import { endCommitPause, pauseContainer } from "./pause.ts";
 
 export interface CommitOptions {
@@ -41,6 +42,7 @@ export const exportContainer = (
   write: (chunk: Buffer) => Promise<void> | void,
 ): Promise<void> =>
   withTree(context, record, async ({ merged, ids }) => {
+    context.events.emit("container", "export", record.id, describe(record));
     for (const chunk of treeTar(merged, { ids, emptied: OWN_FILES })) await write(chunk);
   });
 

@@ -22,8 +22,14 @@ import type { ContainerRecord } from "./database.ts";
 import { rangeOf } from "./idmap.ts";
 import { containerPaths } from "./layout.ts";
 
-/** What the engine itself puts into every container: mount points. Docker keeps them in a layer of their own. */
-export const OWN_FILES: ReadonlySet<string> = new Set(["dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf"]);
+/** An empty file by which programs find out that they are in a container: what Docker leaves, they look for. */
+export const SIGN = ".dockerenv";
+
+/** What the engine itself puts into every container: mount points, and that. Docker keeps them in a layer of their own. */
+export const OWN_FILES: ReadonlySet<string> = new Set([
+  ...["dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf"],
+  SIGN,
+]);
 
 const ATTRIBUTES =
   MOUNT_ATTR.MOUNT_ATTR_RDONLY | MOUNT_ATTR.MOUNT_ATTR_NODEV | MOUNT_ATTR.MOUNT_ATTR_NOSUID | MOUNT_ATTR.MOUNT_ATTR_NOEXEC;

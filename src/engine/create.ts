@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Image } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { generateName } from "../lib/names.ts";
@@ -7,6 +8,7 @@ import { NEVER, nowNs } from "../lib/time.ts";
 import { containerCgroup } from "./cgroups.ts";
 import { Container } from "./container.ts";
 import { withDefaults } from "./container-defaults.ts";
+import { SIGN } from "./container-tree.ts";
 import { type MadeMounts, makeMounts } from "./container-volumes.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
@@ -207,6 +209,7 @@ export function makeFiles(context: Context, record: ContainerRecord, request: Co
     [paths.hostname, `${hostname}\n`],
     [paths.hosts, hosts],
     [paths.resolvConf, resolvConf],
+    [join(paths.upper, SIGN), ""],
   ];
   for (const [path, text] of files) {
     writeFileSync(path, text, { mode: 0o644 });

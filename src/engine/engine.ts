@@ -29,7 +29,7 @@ import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout } from "./layout.ts";
 import { leasesOf } from "./lease-end.ts";
-import { type ListQuery, listContainers } from "./list.ts";
+import { describe, type ListQuery, listContainers } from "./list.ts";
 import { attributesOf } from "./log-drivers.ts";
 import { clearLog } from "./log-files.ts";
 import { logFormat } from "./log-options.ts";
@@ -308,7 +308,8 @@ export class Engine {
   async commit(reference: string, options: CommitOptions): Promise<Image> {
     const container = this.find(reference);
     const image = await commitContainer(this.context, container, options);
-    this.context.events.emit("container", "commit", container.id, { comment: options.message ?? "", imageID: image.id });
+    const told = { ...describe(container.record), comment: options.message ?? "", imageID: image.id };
+    this.context.events.emit("container", "commit", container.id, told);
     return image;
   }
 

@@ -19,8 +19,11 @@ export function checkHost({ resources = {}, stopSignal }: ContainerRequest): voi
 
 /** As above; also for what `update` changes. */
 export function checkLimits(resources: Resources): void {
-  const { memory = 0, memorySwappiness = 0, nanoCpus = 0, cpusetCpus = "", cpusetMems = "", blkioWeight = 0 } = resources;
+  const { memory = 0, memoryReservation = 0, memorySwappiness = 0, nanoCpus = 0 } = resources;
+  const { cpusetCpus = "", cpusetMems = "", blkioWeight = 0 } = resources;
   if (memory > 0 && memory < LEAST_MEMORY) throw invalid("Minimum memory limit allowed is 6MB");
+  if (memory > 0 && memory < memoryReservation)
+    throw invalid("Minimum memory limit can not be less than memory reservation limit, see usage");
   const cpus = availableParallelism();
   if (nanoCpus > cpus * BILLION)
     throw invalid(`Range of CPUs is from 0.01 to ${cpus.toFixed(2)}, as there are only ${cpus} CPUs available`);

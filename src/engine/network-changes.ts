@@ -109,7 +109,7 @@ export async function connectNetwork(context: Context, container: Container, end
       connect(context, record, endpoint);
       return;
     }
-    const { id, name } = context.networks.get(endpoint.network);
+    const { id, name, driver } = context.networks.get(endpoint.network);
     await changeNetworks(context, record, async (sandbox) => {
       connect(context, record, endpoint);
       try {
@@ -120,7 +120,7 @@ export async function connectNetwork(context: Context, container: Container, end
         throw error;
       }
     });
-    context.events.emit("network", "connect", id, { container: record.id, name });
+    context.events.emit("network", "connect", id, { container: record.id, name, type: driver });
   });
 }
 
@@ -151,7 +151,7 @@ export async function changePorts(
 export async function disconnectNetwork(context: Context, container: Container, reference: string): Promise<void> {
   const { record } = container;
   await container.lock.run(async () => {
-    const { id, name } = context.networks.get(reference);
+    const { id, name, driver } = context.networks.get(reference);
     if (container.isUp) {
       await changeNetworks(context, record, async (sandbox) => {
         context.dns.leave(id, record.id);
@@ -161,7 +161,7 @@ export async function disconnectNetwork(context: Context, container: Container, 
     } else {
       await context.networks.disconnect(record.id, id, null);
     }
-    context.events.emit("network", "disconnect", id, { container: record.id, name });
+    context.events.emit("network", "disconnect", id, { container: record.id, name, type: driver });
   });
 }
 

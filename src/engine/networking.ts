@@ -39,7 +39,9 @@ export const publishedBy = (context: Context, { id, request }: ContainerRecord):
 
 /** The networks a container is in, or its mode, as `ps` shows them. */
 export const networkNames = (context: Context, record: ContainerRecord): string[] => {
-  if (!hasOwnNetworks(record.request)) return [record.request.network ?? "none"];
+  const { network = "none" } = record.request;
+  // another's networks are told of there
+  if (!hasOwnNetworks(record.request)) return network.startsWith("container:") ? [] : [network];
   return endpointsOf(context, record).map(({ networkName }) => networkName);
 };
 

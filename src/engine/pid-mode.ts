@@ -1,4 +1,4 @@
-/** `--pid` and `--ipc`: whose processes a container sees. */
+/** `--pid`, `--ipc` and `--uts`: whose processes a container sees, and what else it shares. */
 import { OnggiError } from "../lib/errors.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
@@ -8,7 +8,7 @@ import type { ContainerRequest } from "./types.ts";
 export const containerOfMode = (mode: string | undefined): string | undefined => /^container:(.+)$/s.exec(mode ?? "")?.[1];
 
 /** Throws for modes that nobody knows, or that cannot be had here. */
-export function checkModes(context: Context, { pid = "", ipc = "" }: ContainerRequest): void {
+export function checkModes(context: Context, { pid = "", ipc = "", uts = "" }: ContainerRequest): void {
   const shared = containerOfMode(pid);
   if (shared !== undefined) findContainer(context, shared);
   else if (!["", "host", "private"].includes(pid))
@@ -17,6 +17,8 @@ export function checkModes(context: Context, { pid = "", ipc = "" }: ContainerRe
     throw new OnggiError("ipc_mode_unsupported", `--ipc ${ipc}: another container's IPC namespace cannot be joined here`);
   if (!["", "host", "private", "shareable", "none"].includes(ipc))
     throw new OnggiError("ipc_mode_invalid", `--ipc: invalid IPC mode ${JSON.stringify(ipc)}`);
+  if (!["", "host", "private"].includes(uts))
+    throw new OnggiError("uts_mode_invalid", `--uts: invalid UTS mode ${JSON.stringify(uts)}`);
 }
 
 /** The pid namespace a container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */

@@ -95,13 +95,25 @@ function clock(seconds: number): string {
   return `${two(seconds / 3600)}:${two((seconds / 60) % 60)}:${two(seconds % 60)}`;
 }
 
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+async function runPs(args: readonly string[]): Promise<Ran> {
+  const ps = Bun.spawn(["ps", ...args], { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 10_000 });
+  const [out, error, code] = await Promise.all([new Response(ps.stdout).text(), new Response(ps.stderr).text(), ps.exited]);
+  return { code, out, error };
+}
+
 async function psList(args: readonly string[], pids: ReadonlySet<number>): Promise<ProcessList> {
   const refuse = (why: string) => new OnggiError("invalid_ps_arguments", `ps ${args.join(" ")}: ${why}`);
-  let ran: { code: number; out: string; error: string };
+  let ran: Ran;
   try {
-    const ps = Bun.spawn(["ps", ...args], { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 10_000 });
-    const [out, error, code] = await Promise.all([new Response(ps.stdout).text(), new Response(ps.stderr).text(), ps.exited]);
-    ran = { code, out, error };
+    // the processes by name, or words such as "-o pid" show those of the caller's terminal; some words exclude that
+    ran = await runPs([...args, `q${[...pids].join(",")}`]);
+    if (ran.code !== 0) ran = await runPs(args);
   } catch (error) {
     throw refuse(`the host's ps cannot be run: ${messageOf(error)}`);
   }

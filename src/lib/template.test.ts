@@ -26,7 +26,7 @@ describe("renders", () => {
     ["{{json .State.Deep}}", '{"Er":[{"X":1},{"X":2}]}'],
     ["{{.Names}} {{.Labels}}", "[a b] map[app:x com.example/a:1]"],
     ['{{join .Names ", "}}', "a, b"],
-    ['{{upper .Name}} {{lower "ABC"}} {{title "a b"}}', "WEB abc A B"],
+    ['{{upper .Name}} {{lower "ABC"}} {{title "a b /web x_y"}}', "WEB abc A B /Web X_y"],
     ['{{index .Names 1}} {{index .Labels "com.example/a"}} {{index .Labels "none"}}', "b 1 "],
     ["{{.Labels.app}} {{.Labels.none}}", "x <no value>"],
     ["{{(index .State.Deep.Er 1).X}}", "2"],

@@ -318,7 +318,7 @@ const functions: Record<string, Fn> = {
   join: (list, separator) => (Array.isArray(list) ? list.map(show).join(show(separator)) : show(list)),
   lower: (text) => show(text).toLowerCase(),
   upper: (text) => show(text).toUpperCase(),
-  title: (text) => show(text).replace(/(^|\s)(\S)/gu, (_, before: string, letter: string) => before + letter.toUpperCase()),
+  title: (text) => show(text).replace(/(?<![\p{L}\p{N}_])\p{L}/gu, (letter) => letter.toUpperCase()),
   split: (text, separator) => show(text).split(show(separator)),
   pad: (text, before, after) => (text === "" ? "" : " ".repeat(Number(before)) + show(text) + " ".repeat(Number(after))),
   truncate: (text, length) => [...show(text)].slice(0, Number(length)).join(""),

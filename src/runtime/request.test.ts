@@ -70,6 +70,7 @@ describe("a container request", () => {
 
   test("shares the host's namespaces it names, and what belongs to them", () => {
     expect(namespaces({ network: "host", pid: "host", ipc: "host", uts: "host", cgroupns: "host" })).toEqual(["mount"]);
+    expect(mountAt({ ipc: "none" }, "/dev/shm")).toBeUndefined();
     expect(mountAt({ ipc: "host" }, "/dev/shm")).toMatchObject({ type: "bind", source: "/dev/shm" });
     expect(specOf({ network: "host" }).linux?.sysctl).toEqual({});
     expect(specOf({ uts: "host" }).hostname).toBeUndefined();

@@ -244,11 +244,14 @@ function defaultMounts({ request }: SpecInput): Mount[] {
     { destination: "/sys", type: "sysfs", source: "sysfs", options: [...plain, ...writable] },
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...plain, ...writable] },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: plain },
-    hostIpc
-      ? { destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", ...plain] }
-      : { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...plain, "mode=1777", `size=${size}`] },
+    ...(request.ipc === "none" ? [] : [shm(hostIpc, size)]),
   ];
 }
+
+const shm = (host: boolean, size: number): Mount =>
+  host
+    ? { destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", ...plain] }
+    : { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...plain, "mode=1777", `size=${size}`] };
 
 /** Shallow destinations first, so that nothing is mounted over; what is asked for replaces the default at its place. */
 function mountsOf(input: SpecInput): Mount[] {

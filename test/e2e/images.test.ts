@@ -97,7 +97,7 @@ describe("import", () => {
     expect(code).toBe(0);
     expect(stdout).toContain("bookworm");
     const listing =
-      "find / -xdev ! -path '/proc*' ! -path '/sys*' ! -path '/dev*' ! -path /etc/hostname ! -path /etc/hosts ! -path /etc/resolv.conf ! -path /etc ! -path / ! -path /etc/mtab -printf '%P %y %m %U:%G %T@ %n %l\\n'";
+      "find / -xdev ! -path '/proc*' ! -path '/sys*' ! -path '/dev*' ! -path /etc/hostname ! -path /etc/hosts ! -path /etc/resolv.conf ! -path /etc ! -path / ! -path /etc/mtab ! -path /.dockerenv -printf '%P %y %m %U:%G %T@ %n %l\\n'";
     const inside = (
       await engine.ok(["run", "--rm", "debian:minbase", "sh", "-c", `${listing} | LC_ALL=C sort`], { timeout: 60_000 })
     ).split("\n");

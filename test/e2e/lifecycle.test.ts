@@ -48,6 +48,9 @@ describe("create and start", () => {
     expect(await state("broken")).toMatchObject({ Running: false, ExitCode: 127 });
     expect((await state("broken")).Error).toContain("/no/such/file");
     await engine.ok(["rm", "broken"]);
+    const detached = await engine.onggi(["run", "-d", "busybox", "/no/such/file"]);
+    expect(detached.code).toBe(127);
+    await engine.ok(["rm", detached.stdout.trim()]);
   });
 
   test("an id may be shortened as long as it is unique; a name wins", async () => {

@@ -71,6 +71,8 @@ describe("top", () => {
     expect(head!.split(/\s+/)).toEqual(["PID", "COMMAND", "COMMAND"]);
     expect(row).toMatch(/^\d+\s+sleep\s+sleep 2718282$/);
     expect(rest).toEqual([]);
+    const { Pid } = (await engine.inspect("cols")).State;
+    expect(await engine.ok(["top", "cols", "-o", "pid"])).toBe(`PID\n${Pid}`);
     expect((await engine.onggi(["top", "cols", "-e", "-o", "comm"])).stderr).toContain("couldn't find PID field");
     expect((await engine.onggi(["top", "cols", "; touch /tmp/x"])).code).not.toBe(0);
     await engine.ok(["stop", "-t", "0", "cols"]);

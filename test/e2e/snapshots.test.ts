@@ -19,6 +19,8 @@ const indexes = (): string[] => readdirSync(join(engine.root, "images/index")).s
 async function treeOf(container: string): Promise<string> {
   const tar = join(engine.base, `${container}.tar`);
   await engine.ok(["export", "-o", tar, container]);
+  // each container has its own, made with it
+  sh(["tar", "--delete", "-f", tar, ".dockerenv"]);
   const listing = sh(["tar", "--numeric-owner", "--full-time", "-tvf", tar]);
   const contents = sh(["sh", "-c", `tar -xOf ${tar} | sha256sum`]);
   sh(["rm", tar]);

@@ -144,6 +144,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
     },
     update: ({ request }) => engine.update(request.container, request.resources, request.restart, request.changes),
     events: async (call) => {
+      engine.checkEvents(call.request);
       for await (const event of engine.events(call.request, call.signal)) await call.item(event);
       return {};
     },

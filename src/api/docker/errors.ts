@@ -55,7 +55,11 @@ const spoken: Readonly<Record<string, (message: string) => string>> = {
   network_not_found: (message) => message.replace(/^no such network: (.*); .*$/s, "network $1 not found"),
   network_exists: (message) => message.replace(/^there is a network (\S+) already.*$/s, "network with name $1 already exists"),
   volume_not_found: (message) => message.replace(/^no such volume: (.*); see .*$/s, "get $1: no such volume"),
-  image_not_found: (message) => message.replace(/^no such image/, "No such image").replace(/; ".*$/, ""),
+  image_not_found: (message) =>
+    message
+      .replace(/^no such image/, "No such image")
+      .replace(/; ".*$/, "")
+      .replace(/^No such image: ([^\s/]*\/)*[^\s/:@]+$/, "$&:latest"),
   name_in_use: (message) =>
     message.replace(
       /^the container name "(.*)" is already in use by container (\w+);.*$/s,

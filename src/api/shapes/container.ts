@@ -2,6 +2,7 @@ import type {
   ContainerInfo,
   ContainerRequest,
   DeviceLimit,
+  DiskUsage,
   Endpoint,
   HealthCheck,
   HealthState,
@@ -14,6 +15,12 @@ import type {
  * Containers under the names Docker's API gives them (Docker Engine API v1.41, ContainerInspect), with what only onggi knows under
  * "Onggi".
  */
+
+/** What it takes of the disk: alone, and with its image. */
+export function containerSizes({ id, imageId }: ContainerInfo, usage: DiskUsage): { SizeRw: number; SizeRootFs: number } {
+  const own = usage.containers.find((container) => container.id === id)?.size ?? 0;
+  return { SizeRw: own, SizeRootFs: own + (usage.images.find((image) => image.id === imageId)?.size ?? 0) };
+}
 
 export function dockerContainer(info: ContainerInfo): object {
   const { state, request } = info;
@@ -292,7 +299,8 @@ const portBindings = ({ publish = [] }: ContainerRequest): object =>
 
 const networkSettings = ({ networks, ports, request, id, name }: ContainerInfo): object => {
   const first = networks.find(({ networkName }) => networkName === "bridge") ?? networks[0];
-  const shared = request.network === undefined ? {} : { [request.network]: sharedEndpoint };
+  const isShared = request.network === "host" || request.network === "none";
+  const shared = isShared ? { [request.network!]: sharedEndpoint } : {};
   return {
     Bridge: "",
     SandboxID: id,
@@ -322,7 +330,7 @@ const networkSettings = ({ networks, ports, request, id, name }: ContainerInfo):
   };
 };
 
-/** Of a network that is somebody else's: the host's, another container's, or none. */
+/** Of the host's network, or of none. */
 const sharedEndpoint = {
   IPAMConfig: null,
   Links: null,

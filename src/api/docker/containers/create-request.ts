@@ -194,6 +194,8 @@ function mountOf(given: Mount): MountRequest {
   } = given;
   if (type === "") throw new ApiError(400, "invalid mount config: the type is missing");
   if (target === "") throw new ApiError(400, "invalid mount config: field Target must not be empty");
+  if (type === "tmpfs" && Source)
+    throw new ApiError(400, 'invalid mount config for type "tmpfs": field Source must not be specified');
   const options = [
     ...(BindOptions?.Propagation ? [BindOptions.Propagation] : []),
     ...(BindOptions?.NonRecursive ? ["bind"] : []),

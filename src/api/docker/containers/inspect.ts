@@ -1,4 +1,4 @@
-import { dockerContainer } from "../../shapes/container.ts";
+import { containerSizes, dockerContainer } from "../../shapes/container.ts";
 import { json, operation } from "../operation.ts";
 import * as q from "../query.ts";
 import { isAtLeast } from "../versions.ts";
@@ -23,11 +23,7 @@ export const inspect = operation({
     const found = dockerContainer(info) as Record<string, unknown> & { NetworkSettings: Record<string, unknown> };
     const execs = engine.execs.of(info.id);
     if (execs.length > 0) found.ExecIDs = execs;
-    if (query.size) {
-      const usage = engine.diskUsage();
-      const rw = usage.containers.find(({ id }) => id === info.id)?.size ?? 0;
-      Object.assign(found, { SizeRw: rw, SizeRootFs: rw + (usage.images.find(({ id }) => id === info.imageId)?.size ?? 0) });
-    }
+    if (query.size) Object.assign(found, containerSizes(info, engine.diskUsage()));
     if (isAtLeast(version, "1.52")) for (const name of oldSettings) delete found.NetworkSettings[name];
     return json(200, found);
   },

@@ -52,7 +52,8 @@ export const events = operation({
     filters: q.filters(["type", "event", "container", "image", "volume", "network", "daemon", "label", "scope"]),
   },
   answers: { 200: { description: "events", content: "application/json" } },
-  differs: "a listener for whom 65,536 events wait is cut off, where Docker leaves events out",
+  differs:
+    "a listener for whom 65,536 events wait is cut off, where Docker leaves events out; `prune`, `save`, `mount` and `unmount` are not told, nor the `kill` of a forced removal; networks tell of `connect` and `disconnect` where that was asked for, not at each start and end",
   run: ({ engine, query, version, signal }) => {
     const { since, until, filters } = query;
     const asked = { filters, ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
