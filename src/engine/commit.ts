@@ -102,7 +102,10 @@ async function* chunksOf(chunks: Generator<Buffer>, then: () => Promise<void>): 
  * Makes an image of a container: its image's layers, and one of what it has changed. The container is frozen while that is read, unless
  * it is not wanted, and goes on whatever happens, at the latest with the next engine. All or nothing.
  */
-export async function commitContainer(context: Context, container: Container, options: CommitOptions): Promise<Image> {
+export const commitContainer = (context: Context, container: Container, options: CommitOptions): Promise<Image> =>
+  container.commits.run(() => commitAlone(context, container, options));
+
+async function commitAlone(context: Context, container: Container, options: CommitOptions): Promise<Image> {
   const { record } = container;
   if (record.imageId === "")
     throw new OnggiError("no_image", `container ${record.name} has a plain root directory; use export and import`);

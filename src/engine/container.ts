@@ -15,6 +15,8 @@ export class Container {
   readonly record: ContainerRecord;
   /** Serialises what changes this container's state. Nothing waits for the container's process while holding it. */
   readonly lock = new Mutex();
+  /** Commits of it, one after the other: the end of the first one's pause must not be in the middle of the second. */
+  readonly commits = new Mutex();
   /** Connected from the moment it is spawned until its exit is recorded. */
   shim: Shim | null = null;
   /** Volumes that are mounted for its run. */

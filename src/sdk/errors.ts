@@ -28,15 +28,21 @@ export type ErrorCode =
   | (string & {});
 
 /**
- * Whether something thrown is an OnggiError, with one of these codes if any are named.
+ * Whether something thrown is an OnggiError, with one of these codes if any are named; also where another copy of this package has thrown
+ * it, which `instanceof` does not tell.
  *
  *     try { await engine.containers.get("web"); } catch (error) { if (!isOnggiError(error, "container_not_found")) throw error; }
  */
+export function isOnggiError(error: unknown, ...codes: readonly [WaitErrorCode, ...WaitErrorCode[]]): error is WaitError;
+export function isOnggiError(error: unknown, code: "exec_failed"): error is ExecError;
+export function isOnggiError(error: unknown, ...codes: readonly ErrorCode[]): error is OnggiError;
 export function isOnggiError(error: unknown, ...codes: readonly ErrorCode[]): error is OnggiError {
   // two copies of this package may be loaded: the class is not what matters
   if (!(error instanceof Error) || error.name !== "OnggiError") return false;
   return codes.length === 0 || codes.includes((error as OnggiError).code);
 }
+
+export type WaitErrorCode = "wait_timeout" | "container_exited";
 
 /** `wait_timeout` or `container_exited`: a container did not become ready. The message ends with its last lines of output. */
 export class WaitError extends OnggiError {
@@ -46,7 +52,7 @@ export class WaitError extends OnggiError {
   readonly lastLines: readonly string[];
 
   /** @internal */
-  constructor(code: "wait_timeout" | "container_exited", message: string, waitedFor: string, lastLines: readonly string[]) {
+  constructor(code: WaitErrorCode, message: string, waitedFor: string, lastLines: readonly string[]) {
     const log =
       lastLines.length > 0 ? `; its log ends with\n${lastLines.map((line) => `  ${line}`).join("\n")}` : "; its log is empty";
     super(code, `${message}${log}`);

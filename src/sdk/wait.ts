@@ -5,7 +5,7 @@
  */
 import { connect } from "node:net";
 import { messageOf } from "../lib/errors.ts";
-import { invalid, isOnggiError, WaitError } from "./errors.ts";
+import { invalid, isOnggiError, WaitError, type WaitErrorCode } from "./errors.ts";
 import { ask } from "./http-request.ts";
 import type { LogOptions } from "./options.ts";
 import type { ContainerDetails, ExecResult, ExitStatus, LogLine } from "./values.ts";
@@ -230,7 +230,7 @@ export async function untilReady(
   const note = (text: string): void => {
     why = text;
   };
-  const fail = (code: "wait_timeout" | "container_exited", name: string, what: string) =>
+  const fail = (code: WaitErrorCode, name: string, what: string) =>
     lastLines(container).then((lines) => {
       const waited = `waited for ${readiness.what}${why && why !== readiness.what ? ` (${why})` : ""}`;
       return new WaitError(code, `container ${name} ${what}; ${waited}`, readiness.what, lines);

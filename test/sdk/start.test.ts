@@ -139,6 +139,18 @@ test.concurrent("a file does not take a directory's place", async () => {
   expect(readFileSync(join(host.base, "far/away/passwd"), "utf8")).toContain("root");
 });
 
+test.concurrent("forks and commits of one container at the same time have its files of one moment", async () => {
+  // the second file is never more than one behind the first; one that is being written is empty
+  const script = "i=0; while :; do i=$((i+1)); echo $i > /one; echo $i > /two; [ $i -eq 5 ] && echo on; done";
+  await using busy = await run(script, { waitFor: log("on") });
+  const forks = await Promise.all(Array.from({ length: 6 }, () => busy.fork(1, { start: false })));
+  for (const [fork] of forks) {
+    const [one = 0, two = 0] = await Promise.all(["/one", "/two"].map(async (path) => Number(await fork?.files.readText(path))));
+    expect(one === 0 || two === 0 || one - two === 0 || one - two === 1).toBe(true);
+  }
+  await Promise.all(forks.map((made) => made[Symbol.asyncDispose]()));
+});
+
 test("an engine that stands still does not hold back who gives up", async () => {
   const pid = await host.pid();
   const signal = AbortSignal.timeout(100);
