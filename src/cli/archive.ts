@@ -1,6 +1,6 @@
 import type { CallHandlers } from "../api/control/client.ts";
 import type { CallName } from "../api/control/protocol.ts";
-import { type Context, isRemote } from "./context.ts";
+import { type Context, isDrawable, isRemote } from "./context.ts";
 import { UsageError } from "./errors.ts";
 
 /**
@@ -45,8 +45,7 @@ export function transfer<K extends CallName>(context: Context, source: Source, q
 
 /** One line that is written over, on a terminal only; gone when the result is printed. */
 export async function showProgress(context: Context, step: unknown): Promise<void> {
-  const terminal = await context.terminal();
-  if (!terminal.isTerminal(2)) return;
+  if (!(await isDrawable(context, 2))) return;
   const { decimalSize } = await import("../lib/units.ts");
   const { message = "", current, total } = step as { message?: string; current?: number; total?: number };
   const done = current === undefined ? "" : ` ${decimalSize(current)}${total ? ` of ${decimalSize(total)}` : ""}`;
