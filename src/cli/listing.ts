@@ -68,6 +68,10 @@ const headerRow = (headers: Readonly<Record<string, string>>): Row => ({
 
 const plain = (row: Row): Row => Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== "function"));
 
+/** --quiet; as with Docker a format of the user's own says more. */
+export const namesOnly = ({ quiet, format }: { quiet?: boolean; format?: string }): boolean =>
+  (quiet ?? false) && (format === undefined || format === "table");
+
 /** "KEY=VALUE" of --filter, collected. Throws UsageError. */
 export function parseFilters(given: readonly string[] | undefined): Record<string, string[]> | undefined {
   if (!given) return undefined;
