@@ -129,6 +129,21 @@ describe("compose up", () => {
   });
 });
 
+describe("an archive on its way", () => {
+  test("is one line on a terminal, gone when the result is there", async () => {
+    const file = join(engine.base, "rootfs.tar");
+    writeFileSync(file, tarOf({ clay: Buffer.alloc(24 << 20) }));
+    const call = onTerminal(["import", file], { columns: 40, rows: 24 });
+    expect(await call.done).toBe(0);
+    expect(call.screen()).toMatch(/^(\r\x1b\[KImporting [^\r\n]{1,28})+\r\x1b\[Ksha256:\w{64}\r\n$/);
+    const { stdout, stderr } = await engine.onggi(["import", file]);
+    expect([stdout.length, stderr]).toEqual([72, ""]);
+    const dumb = onTerminal(["import", file], { columns: 40, rows: 24 }, { TERM: "dumb" });
+    expect(await dumb.done).toBe(0);
+    expect(dumb.screen()).toMatch(/^sha256:\w{64}\r\n$/);
+  });
+});
+
 describe("a table", () => {
   const table = ["volume", "ls", "--format", "table {{.Name}}\t{{.Labels}}\t{{.Driver}}"];
   let plain: string;
