@@ -1,6 +1,6 @@
-import type { CallHandlers } from "../api/control/client.ts";
-import type { CallName } from "../api/control/protocol.ts";
-import { type Context, isRemote } from "./context.ts";
+import type { CallInput } from "../api/control/client.ts";
+import type { CallName, Calls } from "../api/control/protocol.ts";
+import { type Context, isDrawable, isRemote } from "./context.ts";
 import { UsageError } from "./errors.ts";
 
 /**
@@ -13,7 +13,7 @@ export interface Source {
 }
 
 /** The engine reads nothing from here. */
-export const nothing: Source = { request: {}, sent: undefined };
+const nothing: Source = { request: {}, sent: undefined };
 
 /** Throws UsageError for a file that is not there, and for a terminal. */
 export async function sourceOf(context: Context, file: string | undefined): Promise<Source> {
@@ -28,27 +28,43 @@ export async function sourceOf(context: Context, file: string | undefined): Prom
   return isRemote(context) ? { request: {}, sent: () => Bun.file(path).stream() } : { request: { path }, sent: undefined };
 }
 
-/** Sends what is to be sent, and shows progress on a terminal. */
-export function transfer<K extends CallName>(context: Context, source: Source, quiet: boolean): CallHandlers<K> {
-  return {
-    ...(quiet ? {} : { progress: (step) => showProgress(context, step) }),
-    opened: (input) => {
-      const { sent } = source;
-      if (sent === undefined) return;
-      void (async () => {
-        for await (const chunk of sent()) await input.stdin(chunk);
-        input.endStdin();
-      })().catch(() => input.endStdin());
-    },
+/** One call that sends what is to be sent, with its progress on one line of a terminal, which is gone at the end. */
+export async function transfer<K extends CallName>(
+  context: Context,
+  name: K,
+  request: Calls[K]["request"],
+  { source = nothing, quiet = false }: { readonly source?: Source; readonly quiet?: boolean },
+): Promise<Calls[K]["result"]> {
+  const opened = (input: CallInput): void => {
+    if (source.sent) void send(source.sent(), input);
   };
+  if (quiet || !(await isDrawable(context, 2))) return context.call(name, request, { opened });
+  let isShown = false;
+  try {
+    const progress = (step: unknown): Promise<void> => {
+      isShown = true;
+      return showProgress(context, step);
+    };
+    return await context.call(name, request, { opened, progress });
+  } finally {
+    if (isShown) await context.stderr.write("\r\x1b[K");
+  }
 }
 
-/** One line that is written over, on a terminal only; gone when the result is printed. */
-export async function showProgress(context: Context, step: unknown): Promise<void> {
-  const terminal = await context.terminal();
-  if (!terminal.isTerminal(2)) return;
+/** What cannot be read is at its end. */
+async function send(chunks: ReadableStream<Uint8Array>, input: CallInput): Promise<void> {
+  try {
+    for await (const chunk of chunks) await input.stdin(chunk);
+  } catch {}
+  input.endStdin();
+}
+
+async function showProgress(context: Context, step: unknown): Promise<void> {
   const { decimalSize } = await import("../lib/units.ts");
+  const { ellipsis } = await import("../lib/table.ts");
+  const { visible } = await import("../lib/printable.ts");
   const { message = "", current, total } = step as { message?: string; current?: number; total?: number };
   const done = current === undefined ? "" : ` ${decimalSize(current)}${total ? ` of ${decimalSize(total)}` : ""}`;
-  await context.stderr.write(`\r\x1b[K${message}${done}\r`);
+  const { columns = 80 } = (await context.terminal()).size(2) ?? {};
+  await context.stderr.write(`\r\x1b[K${ellipsis(visible(message + done), columns - 1)}`);
 }

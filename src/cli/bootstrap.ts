@@ -1,4 +1,4 @@
-import { nothing, transfer } from "./archive.ts";
+import { transfer } from "./archive.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool, text } from "./flags.ts";
@@ -14,11 +14,8 @@ export const command = define({
     ["image bootstrap debian:bookworm", "Debian, by mmdebstrap"],
   ],
   async run(context, values, [distribution = ""]) {
-    const image = await context.call(
-      "bootstrap",
-      { distribution, ...(values.name === undefined ? {} : { name: values.name }) },
-      transfer<"bootstrap">(context, nothing, values.quiet ?? false),
-    );
+    const request = { distribution, ...(values.name === undefined ? {} : { name: values.name }) };
+    const image = await transfer(context, "bootstrap", request, values);
     await line(context.stdout, image.names[0] ?? image.id);
     return 0;
   },

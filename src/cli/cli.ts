@@ -19,13 +19,14 @@ export type Locations = Asked;
 /** Runs one command line and gives its exit code. Throws nothing. */
 export async function main(argv: readonly string[], contextOf: (locations: Locations) => Context): Promise<number> {
   let context = contextOf({});
+  const failed = (error: unknown): Promise<number> => report(context, error, "", 1);
   try {
     const { values, args } = parseFlags(globalFlags, argv, false);
     const { version, ...locations } = values;
     if (Object.keys(locations).length > 0) context = contextOf(locations);
     return await dispatch(context, version ? ["version"] : args);
   } catch (error) {
-    return report(context, error, "", 1);
+    return error instanceof HelpWanted ? overview(context).catch(failed) : failed(error);
   }
 }
 
@@ -130,12 +131,13 @@ function checkCount(name: string, command: Command, args: readonly string[]): vo
 /** Says what went wrong, on standard error, and gives the exit code. */
 async function report(context: Context, error: unknown, name: string, fallback: number): Promise<number> {
   if (error instanceof Exit) return error.exitCode;
-  if (error instanceof HelpWanted) return overview(context);
   let message = messageOf(error);
   if (error instanceof UnknownFlag) {
     const { flagSuggestion } = await import("./help.ts");
     message += flagSuggestion(error.flag, error.known) || `; see onggi ${name ? `${name} --help-all` : "--help"}`;
   }
-  await context.stderr.write(`onggi: ${message}\n`).catch(() => {});
+  const { visible } = await import("../lib/printable.ts");
+  const lines = message.split("\n").map(visible);
+  await context.stderr.write(`onggi: ${lines.join("\n")}\n`).catch(() => {});
   return exitCodeOf(error, fallback);
 }

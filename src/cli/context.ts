@@ -86,6 +86,10 @@ export interface Context {
   serveResolver(): Promise<void>;
 }
 
+/** Whether lines at `fd` can be written over. */
+export const isDrawable = async (context: Pick<Context, "env" | "terminal">, fd: 1 | 2): Promise<boolean> =>
+  context.env.TERM !== "dumb" && (await context.terminal()).isTerminal(fd);
+
 /** The engine is on another host: paths of this one mean nothing to it. */
 export const isRemote = ({ selected }: Pick<Context, "selected">): boolean => selected.endpoint.kind === "ssh";
 

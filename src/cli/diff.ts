@@ -1,3 +1,4 @@
+import { visible } from "../lib/printable.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 
@@ -10,7 +11,7 @@ export const command = define({
   examples: [["diff web", "A: added, C: changed, D: deleted"]],
   async run(context, _, [container = ""]) {
     const { changes } = await context.call("diff", { container });
-    for (const { kind, path } of changes) await line(context.stdout, `${kind} ${path}`);
+    for (const { kind, path } of changes) await line(context.stdout, `${kind} ${visible(path)}`);
     return 0;
   },
 });

@@ -1,4 +1,5 @@
 import type { EngineEvent } from "../api/control/types.ts";
+import { visible } from "../lib/printable.ts";
 import { compile, toJson } from "../lib/template.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
@@ -69,5 +70,5 @@ export function eventLine(event: EngineEvent): string {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${key}=${value}`);
   const list = attributes.length > 0 ? ` (${attributes.join(", ")})` : "";
-  return `${seconds}.${fraction}Z ${event.type} ${event.action} ${event.id}${list}`;
+  return visible(`${seconds}.${fraction}Z ${event.type} ${event.action} ${event.id}${list}`);
 }

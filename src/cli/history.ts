@@ -4,7 +4,7 @@ import { decimalSize, humanDuration } from "../lib/units.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool, platform, text } from "./flags.ts";
-import { type Listing, printRows, type Row } from "./listing.ts";
+import { type Listing, namesOnly, printRows, type Row } from "./listing.ts";
 
 const headers: Listing["headers"] = {
   ID: "IMAGE",
@@ -35,7 +35,7 @@ export const command = define({
     });
     const human = values.human ?? true;
     const rows = entries.map((entry) => rowOf(entry, human, values["no-trunc"] ?? false, Date.now() / 1000));
-    if (values.quiet) {
+    if (namesOnly(values)) {
       for (const { ID } of rows) await line(context.stdout, String(ID));
       return 0;
     }

@@ -1,4 +1,5 @@
 import type { ImageTree } from "../api/control/types.ts";
+import { visible } from "../lib/printable.ts";
 import { ellipsis } from "../lib/table.ts";
 import { decimalSize } from "../lib/units.ts";
 import { define } from "./command.ts";
@@ -18,7 +19,8 @@ export const command = define({
   async run(context, values, [image]) {
     const { images } = await context.call("imageTree", image === undefined ? {} : { image });
     if (values.json) await line(context.stdout, JSON.stringify(images, null, 2));
-    else for (const tree of images) for (const text of linesOf(tree, values.files ?? 5)) await line(context.stdout, text);
+    else
+      for (const tree of images) for (const text of linesOf(tree, values.files ?? 5)) await line(context.stdout, visible(text));
     return 0;
   },
 });

@@ -4,7 +4,7 @@ import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { bool, list, text } from "./flags.ts";
-import { createdAt, type Listing, parseFilters, printRows, type Row } from "./listing.ts";
+import { createdAt, type Listing, namesOnly, parseFilters, printRows, type Row } from "./listing.ts";
 
 const headers: Listing["headers"] = {
   ID: "IMAGE ID",
@@ -40,7 +40,7 @@ export const command = define({
     if (reference !== undefined) filters.reference = [...(filters.reference ?? []), reference];
     const { images } = await context.call("images", Object.keys(filters).length > 0 ? { filters } : {});
     const whole = values["no-trunc"] ?? false;
-    if (values.quiet && values.format === undefined) {
+    if (namesOnly(values)) {
       const ids = new Set(images.map(({ id }) => shownId(id, whole)));
       if (ids.size > 0) await line(context.stdout, [...ids].join("\n"));
       return 0;

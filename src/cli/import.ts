@@ -20,7 +20,8 @@ export const command = define({
   ],
   async run(context, values, [file, name]) {
     const source = await sourceOf(context, file);
-    const image = await context.call(
+    const image = await transfer(
+      context,
       "import",
       {
         ...source.request,
@@ -29,7 +30,7 @@ export const command = define({
         ...(values.platform === undefined ? {} : { platform: values.platform }),
         ...(values.change ? { changes: values.change } : {}),
       },
-      transfer<"import">(context, source, values.quiet ?? false),
+      { source, quiet: values.quiet ?? false },
     );
     await line(context.stdout, image.id);
     return 0;

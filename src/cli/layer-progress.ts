@@ -1,4 +1,6 @@
-import { type Context, line, type Sink } from "./context.ts";
+import { visible } from "../lib/printable.ts";
+import { ellipsis } from "../lib/table.ts";
+import { type Context, isDrawable, line, type Sink } from "./context.ts";
 
 /** What the engine tells of a layer on its way. */
 interface Step {
@@ -34,7 +36,7 @@ export async function layerProgress(context: Context, output: "stdout" | "stderr
   const terminal = await context.terminal();
   const fd = output === "stdout" ? 1 : 2;
   const rows = terminal.size(fd)?.rows ?? ROWS;
-  if (!terminal.isTerminal(fd) || context.env.TERM === "dumb" || rows <= MARGIN) return plain(sink);
+  if (!(await isDrawable(context, fd)) || rows <= MARGIN) return plain(sink);
   const { decimalSize } = await import("../lib/units.ts");
   return drawn(sink, () => terminal.size(fd), decimalSize);
 }
@@ -76,7 +78,7 @@ function drawn(
     const shown = [...steps.values()].slice(all ? 0 : -Math.max(1, rows - MARGIN));
     lines = shown.length;
     last = Date.now();
-    await sink.write(`${up}${shown.map((step) => `\x1b[K${row(step).slice(0, columns - 1)}\n`).join("")}`);
+    await sink.write(`${up}${shown.map((step) => `\x1b[K${ellipsis(visible(row(step)), columns - 1)}\n`).join("")}`);
   };
   return {
     begin: (text) => line(sink, text),

@@ -46,9 +46,19 @@ export async function renderRows(listing: Listing, rows: readonly Row[], format:
     return rows.map(template);
   }
   const { alignTabs } = await import("../lib/table.ts");
+  const { visible } = await import("../lib/printable.ts");
   const template = compile(unescapeFormat(format.slice("table ".length)));
-  return alignTabs([template(headerRow(headers)), ...rows.map(template)]);
+  return alignTabs([template(headerRow(headers)), ...rows.map((row) => template(mapTexts(row, visible)))]);
 }
+
+/** A row with all that its fields and methods say changed. */
+const mapTexts = (row: Row, change: (text: string) => string): Row => {
+  const changed = (value: unknown): unknown => {
+    if (typeof value === "function") return (...args: unknown[]) => changed(value(...args));
+    return typeof value === "string" ? change(value) : value;
+  };
+  return Object.fromEntries(Object.entries(row).map(([field, value]) => [field, changed(value)]));
+};
 
 /** Titles in place of values; a method shows its argument's last part, as `{{.Label "com.example.app"}}` shows "app". */
 const headerRow = (headers: Readonly<Record<string, string>>): Row => ({
@@ -57,6 +67,10 @@ const headerRow = (headers: Readonly<Record<string, string>>): Row => ({
 });
 
 const plain = (row: Row): Row => Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== "function"));
+
+/** --quiet; as with Docker a format of the user's own says more. */
+export const namesOnly = ({ quiet, format }: { quiet?: boolean; format?: string }): boolean =>
+  (quiet ?? false) && (format === undefined || format === "table");
 
 /** "KEY=VALUE" of --filter, collected. Throws UsageError. */
 export function parseFilters(given: readonly string[] | undefined): Record<string, string[]> | undefined {

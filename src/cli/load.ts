@@ -16,7 +16,7 @@ export const command = define({
   async run(context, values) {
     const source = await sourceOf(context, values.input);
     const request = { ...source.request, ...(values.platform === undefined ? {} : { platform: values.platform }) };
-    const { images } = await context.call("load", request, transfer<"load">(context, source, values.quiet ?? false));
+    const { images } = await transfer(context, "load", request, { source, quiet: values.quiet ?? false });
     for (const { id, names } of images) {
       if (names.length === 0) await line(context.stdout, `Loaded image ID: ${id}`);
       for (const name of names) await line(context.stdout, `Loaded image: ${name}`);

@@ -2,7 +2,7 @@ import type { AnyNetwork } from "../api/control/types.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool, list, text } from "./flags.ts";
-import { joinLabels, type Listing, parseFilters, printRows, type Row } from "./listing.ts";
+import { joinLabels, type Listing, namesOnly, parseFilters, printRows, type Row } from "./listing.ts";
 
 const listing: Listing = {
   headers: {
@@ -36,7 +36,7 @@ export const command = define({
     const { networks } = await context.call("networkList", filters ? { filters } : {});
     const sorted = [...networks].sort((a, b) => byNumber.compare(a.name, b.name));
     const whole = values["no-trunc"] ?? false;
-    if (values.quiet && values.format === undefined) {
+    if (namesOnly(values)) {
       if (sorted.length > 0) await line(context.stdout, sorted.map(({ id }) => shownId(id, whole)).join("\n"));
       return 0;
     }

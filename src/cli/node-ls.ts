@@ -2,7 +2,7 @@ import type { Node } from "../api/control/types.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool, text } from "./flags.ts";
-import { type Listing, printRows, type Row } from "./listing.ts";
+import { type Listing, namesOnly, printRows, type Row } from "./listing.ts";
 
 const listing: Listing = {
   headers: {
@@ -28,7 +28,7 @@ export const command = define({
   examples: [["node ls --format '{{.Name}} {{.Status}}'", "a form of your own"]],
   async run(context, values) {
     const { nodes } = await context.call("nodeList", {});
-    if (values.quiet && values.format === undefined) {
+    if (namesOnly(values)) {
       for (const { name } of nodes) await line(context.stdout, name);
       return 0;
     }

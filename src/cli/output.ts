@@ -1,3 +1,4 @@
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Sink } from "./context.ts";
 import { Exit } from "./errors.ts";
 
@@ -51,7 +52,7 @@ export class Output implements Sink {
       for (let rest = bytes; rest.length > 0; ) rest = rest.subarray(await Bun.write(this.#file, rest));
     } catch (error) {
       if ((error as { code?: string }).code === "EPIPE") throw new Exit(141);
-      throw error;
+      throw new OnggiError("output_failed", `cannot write standard ${this.#fd === 1 ? "output" : "error"}: ${messageOf(error)}`);
     }
   }
 

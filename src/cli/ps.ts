@@ -4,7 +4,7 @@ import { decimalSize, humanDuration } from "../lib/units.ts";
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
 import { bool, integer, list, text } from "./flags.ts";
-import { createdAt, joinLabels, type Listing, parseFilters, printRows, type Row } from "./listing.ts";
+import { createdAt, joinLabels, type Listing, namesOnly, parseFilters, printRows, type Row } from "./listing.ts";
 import { portsColumn } from "./ports.ts";
 
 const listing: Listing = {
@@ -54,7 +54,9 @@ export const command = define({
       ...(filters ? { filters } : {}),
     });
     const whole = values["no-trunc"] ?? false;
-    if (values.quiet && values.format === undefined) {
+    if (values.quiet) {
+      if (!namesOnly(values))
+        await line(context.stderr, "WARNING: Ignoring custom format, because both --format and --quiet are set.");
       for (const { id } of containers) await line(context.stdout, whole ? id : id.slice(0, 12));
       return 0;
     }

@@ -70,11 +70,12 @@ export async function pullQuietly(
   request: Omit<Pull, "output">,
   step: (step: unknown) => void | Promise<void>,
   begin: () => Promise<void> = async () => {},
+  signal?: AbortSignal,
 ) {
   const { credentialsOf } = await import("../credentials/credentials.ts");
   const { hosts } = await context.call("mirrors", { image: request.image });
   const auths = await credentialsOf(context, [request.image], hosts);
   await begin();
-  const { images } = await context.call("pull", { ...request, auths }, { progress: step });
+  const { images } = await context.call("pull", { ...request, auths }, { progress: step }, signal);
   return images;
 }

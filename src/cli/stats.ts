@@ -1,8 +1,9 @@
 import type { StatsSample } from "../api/control/types.ts";
 import { dockerCounters } from "../api/shapes/stats.ts";
+import { ellipsis } from "../lib/table.ts";
 import { binarySize, decimalSize } from "../lib/units.ts";
 import { define } from "./command.ts";
-import { type Context, line } from "./context.ts";
+import { type Context, isDrawable, line, type Terminal } from "./context.ts";
 import { Exit } from "./errors.ts";
 import { bool, text } from "./flags.ts";
 import { type Listing, type Row, renderRows } from "./listing.ts";
@@ -53,7 +54,7 @@ export const command = define({
         await screen.print(before.size > 0 ? await sampleAll(context, request, stop.signal) : before, before);
         return 0;
       }
-      await screen.clear();
+      if (values.format === undefined && (await isDrawable(context, 1))) await screen.open();
       await context.call("stats", { ...request, stream: true }, { item: (round) => screen.take(round.samples) }, stop.signal);
     } finally {
       for (const off of leave) off();
@@ -79,12 +80,13 @@ async function sampleAll(
   return samples;
 }
 
-/** Draws rounds of samples over each other; with a format, below each other. */
+/** Draws rounds of samples over each other; with a format, and where there is no terminal, below each other. */
 class Screen {
   readonly #context: Context;
   readonly #format: string | undefined;
   readonly #whole: boolean;
   readonly #asked: readonly string[];
+  #terminal: Terminal | undefined;
   #before: Samples = new Map();
   #round: Samples = new Map();
 
@@ -95,8 +97,10 @@ class Screen {
     this.#asked = asked;
   }
 
-  async clear(): Promise<void> {
-    if (this.#format === undefined) await this.#context.stdout.write("\x1b[2J");
+  /** Has a terminal to draw on from now on. */
+  async open(): Promise<void> {
+    this.#terminal = await this.#context.terminal();
+    await this.#context.stdout.write("\x1b[2J");
     await this.#draw();
   }
 
@@ -117,12 +121,14 @@ class Screen {
 
   async #draw(): Promise<void> {
     const lines = await this.#render(this.#round, this.#before);
-    if (this.#format === undefined) {
-      // home, every line cleared to its end as it is written, then everything below
-      await this.#context.stdout.write(`\x1b[H${lines.map((text) => `${text}\x1b[K\n`).join("")}\x1b[J`);
-    } else {
+    if (this.#terminal === undefined) {
       for (const text of lines) await line(this.#context.stdout, text);
+      return;
     }
+    const { columns, rows } = this.#terminal.size(1) ?? { columns: 80, rows: 24 };
+    const shown = lines.slice(0, rows - 1).map((text) => `${ellipsis(text, columns)}\x1b[K\n`);
+    // home, every line cleared to its end as it is written, then everything below
+    await this.#context.stdout.write(`\x1b[H${shown.join("")}\x1b[J`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { decimalSize } from "../lib/units.ts";
-import { showProgress } from "./archive.ts";
+import { transfer } from "./archive.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool } from "./flags.ts";
@@ -21,8 +21,7 @@ export const command = define({
   ],
   async run(context, values) {
     const request = { ...(values.repair ? { repair: true } : {}), ...(values.quick ? { quick: true } : {}) };
-    const handlers = values.quiet ? {} : { progress: (step: unknown) => showProgress(context, step) };
-    const report = await context.call("systemCheck", request, handlers);
+    const report = await transfer(context, "systemCheck", request, { quiet: values.quiet ?? false });
     const left = report.problems.filter(({ repaired }) => repaired === null).length;
     if (values.json) {
       await line(context.stdout, JSON.stringify(report, null, 2));

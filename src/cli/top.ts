@@ -1,4 +1,4 @@
-import { alignTabs } from "../lib/table.ts";
+import { table } from "../lib/table.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 
@@ -12,8 +12,7 @@ export const command = define({
   examples: [["top web -o pid,rss,args", "columns of ps(1)"]],
   async run(context, _, [container = "", ...args]) {
     const { titles, processes } = await context.call("top", { container, args });
-    const rows = [titles, ...processes].map((row) => row.join("\t"));
-    await line(context.stdout, alignTabs(rows).join("\n"));
+    await line(context.stdout, table(titles, processes).join("\n"));
     return 0;
   },
 });

@@ -16,7 +16,7 @@ export const command = define({
   async run(context, { merge }, [volume = "", file]) {
     const source = await sourceOf(context, file);
     const request = { volume, ...source.request, ...(merge ? { merge } : {}) };
-    const { name } = await context.call("volumeImport", request, transfer<"volumeImport">(context, source, true));
+    const { name } = await transfer(context, "volumeImport", request, { source, quiet: true });
     await line(context.stdout, name);
     return 0;
   },

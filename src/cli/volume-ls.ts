@@ -1,7 +1,7 @@
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { bool, list, text } from "./flags.ts";
-import { joinLabels, type Listing, parseFilters, printRows } from "./listing.ts";
+import { joinLabels, type Listing, namesOnly, parseFilters, printRows } from "./listing.ts";
 
 const listing: Listing = {
   headers: {
@@ -29,7 +29,7 @@ export const command = define({
   async run(context, values) {
     const filters = parseFilters(values.filter);
     const { volumes } = await context.call("volumes", filters ? { filters } : {});
-    if (values.quiet) {
+    if (namesOnly(values)) {
       for (const { name } of volumes) await line(context.stdout, name);
       return 0;
     }

@@ -18,6 +18,7 @@ import { diffIdsOf, hostPlatform, parseConfig } from "./image-config.ts";
 import type { IndexLayer } from "./image-index.ts";
 import { type LayerOptions, type NewLayer, takeLayer } from "./layer.ts";
 import { choose, type Descriptor, type Manifest, parseDocument } from "./manifest.ts";
+import { counted } from "./progress.ts";
 import type { RemoteManifest, Repository } from "./remote/types.ts";
 import type { Chunks } from "./stream.ts";
 import type { ImageConfig, Progress } from "./types.ts";
@@ -27,8 +28,6 @@ const MAX_DEPTH = 8;
 /** Layers that one pull, and that all pulls together, take in at a time. */
 const LAYERS_AT_ONCE = 4;
 const ALL_LAYERS_AT_ONCE = 6;
-/** Progress is told every so many bytes. */
-const PROGRESS_BYTES = 512 << 10;
 
 /** A layer on its way whose content is what it should be. */
 interface Verified {
@@ -308,14 +307,7 @@ export class Puller {
     tell: (step: Step) => void,
   ): Promise<NewLayer> {
     signal.throwIfAborted();
-    let current = 0;
-    let told = 0;
-    const onBytes = (bytes: number): void => {
-      current += bytes;
-      if (current - told < PROGRESS_BYTES && current < total) return;
-      told = current;
-      tell({ message: "Downloading", current, total });
-    };
+    const onBytes = counted((current) => tell({ message: "Downloading", current, total }), total);
     const layer = await takeLayer(this.#content, source, { ...this.#layerOptions, onBytes });
     try {
       checkDigest(layer.blob, { digest, size: total }, "the registry sent");

@@ -12,6 +12,7 @@ import { checkedBlob, sendBytes } from "./copy.ts";
 import type { LayerBlob } from "./database.ts";
 import { digestOf } from "./digest.ts";
 import { mediaTypes, parseDocument } from "./manifest.ts";
+import { counted } from "./progress.ts";
 import type { Repository } from "./remote/types.ts";
 import type { Compression } from "./stream.ts";
 import type { PushOptions } from "./types.ts";
@@ -47,7 +48,6 @@ export interface Pushed {
 
 /** Layers that are sent at a time, as Docker. */
 const PARALLEL = 5;
-const PROGRESS_BYTES = 1 << 20;
 const SHORT = 12;
 
 const nameOf = ({ domain, path }: Reference): string => `${domain}/${path}`;
@@ -220,14 +220,12 @@ class LayerPush {
   async *#counted(diffId: string, chunks: AsyncIterable<Uint8Array>, total?: number): AsyncGenerator<Uint8Array> {
     const { progress } = this.#options;
     const id = hexOf(diffId).slice(0, SHORT);
-    let current = 0;
-    let told = 0;
+    const count = counted((current) =>
+      progress?.({ id, current, ...(total === undefined ? {} : { total }), message: "Pushing" }),
+    );
     for await (const chunk of chunks) {
       yield chunk;
-      current += chunk.length;
-      if (current - told < PROGRESS_BYTES) continue;
-      told = current;
-      progress?.({ id, current, ...(total === undefined ? {} : { total }), message: "Pushing" });
+      count(chunk.length);
     }
   }
 }

@@ -1,4 +1,9 @@
-/** Columns of text as Go's text/tabwriter aligns them with the settings Docker uses: cells at least 10 wide, 3 spaces between. */
+import { visible } from "./printable.ts";
+
+/**
+ * Columns of text as Go's text/tabwriter aligns them with the settings Docker uses: cells at least 10 wide, 3 spaces between; but
+ * with what a terminal takes for characters of East Asia, emoji and combining ones.
+ */
 
 const MIN_WIDTH = 10;
 const PADDING = 3;
@@ -9,7 +14,7 @@ const PADDING = 3;
  */
 export function alignTabs(rows: readonly string[], minWidth = MIN_WIDTH, padding = PADDING): string[] {
   const cells = rows.map((row) => row.split("\t"));
-  const widths = cells.map((row) => row.slice(0, -1).map((cell) => displayWidth(cell)));
+  const widths = cells.map((row) => row.slice(0, -1).map((cell) => widthOf(cell)));
   const lines = cells.map(() => "");
   const columns = Math.max(0, ...cells.map((row) => row.length));
   for (let column = 0; column < columns; column++) {
@@ -32,16 +37,23 @@ export function alignTabs(rows: readonly string[], minWidth = MIN_WIDTH, padding
   return lines;
 }
 
-/** Code points: what tabwriter counts. */
-const displayWidth = (text: string): number => [...text].length;
+/** Columns that it takes of a terminal. */
+const widthOf = (text: string): number => Bun.stringWidth(text, { countAnsiEscapeCodes: true });
 
-/** `rows` under `headers`. */
+/** `rows` under `headers`; cells may be of others' text. */
 export const table = (headers: readonly string[], rows: readonly (readonly string[])[]): string[] =>
-  alignTabs([headers, ...rows].map((row) => row.join("\t")));
+  alignTabs([headers, ...rows].map((row) => row.map(visible).join("\t")));
 
-/** At most `length` characters, the last an ellipsis if something was cut. */
-export function ellipsis(text: string, length: number): string {
-  const points = [...text];
-  if (points.length <= length) return text;
-  return length < 1 ? "" : `${points.slice(0, length - 1).join("")}…`;
+/** At most `columns` wide, the last an ellipsis if something was cut. */
+export function ellipsis(text: string, columns: number): string {
+  if (widthOf(text) <= columns) return text;
+  if (columns < 1) return "";
+  let kept = "";
+  let left = columns - 1;
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    left -= widthOf(segment);
+    if (left < 0) break;
+    kept += segment;
+  }
+  return `${kept}…`;
 }

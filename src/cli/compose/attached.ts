@@ -223,7 +223,9 @@ class Foreground {
       return;
     }
     this.#interrupt.abort(new Error("interrupted"));
-    void context.stderr.write("Gracefully Stopping... press Ctrl+C again to force\n");
+    const said = "Gracefully Stopping... press Ctrl+C again to force";
+    if (this.#isDrawing) this.#display.say(said);
+    else void context.stderr.write(`${said}\n`);
     this.#stop();
   }
 

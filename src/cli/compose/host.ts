@@ -9,7 +9,8 @@ import type { Compose } from "./command.ts";
 import { type Display, openDisplay } from "./progress.ts";
 
 /**
- * Works on a project with this process's terminal and signals: progress is shown, ctrl-c ends it after what is under way.
+ * Works on a project with this process's terminal and signals: progress is shown, ctrl-c ends it after what is under way,
+ * pulls at once.
  * @param title of the progress: "Running"
  */
 export async function withHost<T>(compose: Compose, title: string, work: (host: Host) => Promise<T>): Promise<T> {
@@ -45,14 +46,15 @@ export function hostOf({ context, globals }: Compose, display: Display, signal: 
       const layers = new Map<string, LayerStep>();
       display.tell({ id, text: "Pulling", status: "working" });
       try {
-        await pullQuietly(context, { image, ...(platform === undefined ? {} : { platform }) }, (given) => {
+        const tell = (given: unknown): void => {
           const step = given as LayerStep;
           layers.set(step.id, step);
           if (!quiet) display.tell({ id, text: "Pulling", status: "working", detail: progressText([...layers.values()]) });
-        });
+        };
+        await pullQuietly(context, { image, ...(platform === undefined ? {} : { platform }) }, tell, async () => {}, signal);
         display.tell({ id, text: "Pulled", status: "done" });
       } catch (error) {
-        display.tell({ id, text: "Error", status: "error" });
+        display.tell({ id, text: signal.aborted ? "Interrupted" : "Error", status: "error" });
         throw error;
       }
     },

@@ -1,5 +1,7 @@
 import type { Step } from "../../compose/host.ts";
-import type { Context, Sink } from "../context.ts";
+import { visible } from "../../lib/printable.ts";
+import { ellipsis } from "../../lib/table.ts";
+import { type Context, isDrawable, type Sink } from "../context.ts";
 import type { Globals } from "./flags.ts";
 
 /** How the work on a project is shown, on standard error. */
@@ -16,6 +18,8 @@ export type Mode = "tty" | "plain" | "json" | "quiet";
 const EVERY = 100;
 /** Rows left to the cursor and to the line above. */
 const MARGIN = 3;
+/** Columns left to what is said about a thing, and to the time. */
+const SAID = 20;
 const SPINNER = [..."⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"];
 
 export async function modeOf(context: Context, globals: Globals): Promise<Mode> {
@@ -23,15 +27,14 @@ export async function modeOf(context: Context, globals: Globals): Promise<Mode> 
   if (asked === "tty" || asked === "plain" || asked === "json" || asked === "quiet") return asked;
   const ansi = globals.ansi ?? context.env.COMPOSE_ANSI;
   if (ansi === "always") return "tty";
-  if (ansi === "never" || context.env.TERM === "dumb") return "plain";
-  return (await context.terminal()).isTerminal(2) ? "tty" : "plain";
+  return ansi !== "never" && (await isDrawable(context, 2)) ? "tty" : "plain";
 }
 
 /** Whether what is written to a descriptor has colours. */
 export async function hasColours(context: Context, globals: Globals, fd: 1 | 2): Promise<boolean> {
   const ansi = globals.ansi ?? context.env.COMPOSE_ANSI;
   if (ansi === "always" || ansi === "never") return ansi === "always";
-  return !context.env.NO_COLOR && context.env.TERM !== "dumb" && (await context.terminal()).isTerminal(fd);
+  return !context.env.NO_COLOR && isDrawable(context, fd);
 }
 
 export async function openDisplay(context: Context, globals: Globals, title: string): Promise<Display> {
@@ -129,9 +132,9 @@ class Drawn implements Display {
     const known = [...this.#rows.values()];
     // lines that have left the screen cannot be drawn over
     const shown = all ? known : known.slice(-Math.max(1, rows - MARGIN));
-    const width = Math.max(0, ...shown.map(({ id }) => id.length));
+    const width = Math.min(Math.max(0, ...shown.map(({ id }) => id.length)), Math.max(1, columns - SAID));
     const done = known.filter(({ ended }) => ended !== undefined).length;
-    const head = known.length === 0 ? [] : [`[+] ${this.#title} ${done}/${known.length}`];
+    const head = known.length === 0 ? [] : [ellipsis(`[+] ${this.#title} ${done}/${known.length}`, columns - 1)];
     const lines = [...head, ...shown.map((row) => this.#line(row, width, columns))];
     const up = this.#lines > 0 ? `\x1b[${this.#lines}A\r\x1b[J` : "";
     this.#last = this.#sink.write(`${up}${[...this.#above, ...lines].map((line) => `${line}\n`).join("")}`);
@@ -144,9 +147,10 @@ class Drawn implements Display {
     const mark = { working: SPINNER[this.#turn % SPINNER.length]!, done: "✔", warning: "!", error: "✘" }[status];
     const colour = { working: "34", done: "32", warning: "33", error: "31" }[status];
     const time = `${((ended - began) / 1000).toFixed(1)}s`;
-    const name = ` ${id.padEnd(width)}  `;
-    const said = `${text}${detail && ` ${detail}`}`.slice(0, Math.max(0, columns - name.length - time.length - 4));
-    const gap = " ".repeat(Math.max(1, columns - 3 - name.length - said.length - time.length));
+    const name = ` ${ellipsis(id, width).padEnd(width)}  `;
+    const room = Math.max(0, columns - 4 - name.length - time.length);
+    const said = ellipsis(visible(`${text}${detail && ` ${detail}`}`), room);
+    const gap = " ".repeat(room + 1 - Bun.stringWidth(said));
     const paint = (of: string): string => (this.#colours ? `\x1b[${colour}m${of}\x1b[0m` : of);
     return ` ${paint(mark)}${name}${paint(said)}${gap}${time}`;
   }

@@ -1,5 +1,5 @@
 import { containersOf } from "../../compose/observe.ts";
-import { alignTabs } from "../../lib/table.ts";
+import { table } from "../../lib/table.ts";
 import { line } from "../context.ts";
 import { defineCompose } from "./command.ts";
 
@@ -20,7 +20,7 @@ export const command = defineCompose({
     );
     if (rows.length === 0) return 0;
     const head = ["SERVICE", "#", ...lists[0]!.titles];
-    await line(context.stdout, alignTabs([head, ...rows].map((row) => row.join("\t"))).join("\n"));
+    await line(context.stdout, table(head, rows).join("\n"));
     return 0;
   },
 });
