@@ -7,6 +7,7 @@ import type { Spec } from "../oci/spec.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
+import { hookOutcome } from "../runtime/index.ts";
 import { SIG } from "../sys/constants.ts";
 import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
 import { containerCgroup } from "./cgroups.ts";
@@ -55,6 +56,8 @@ export function explainFailure(doing: string, plan: Plan, command: string, faile
     return new StartFailed("command_not_executable", `cannot ${doing}: ${JSON.stringify(command)}: ${what}`, 126);
   }
   const what = op ? op.why : `${section} ${text}`;
+  if (op?.kind === "runHook")
+    return new StartFailed("start_failed", `cannot ${doing}: ${what}: ${hookOutcome(Number(op.timeout), errno)}`, 125);
   const noDirectory = op?.why.endsWith("working directory");
   return new StartFailed(
     "start_failed",

@@ -106,11 +106,27 @@ describe.each([[[]], [["--userns", "host"]]])("with %j", (flags: string[]) => {
       });
       const { code, stderr } = await run(...flags, "busybox", "true");
       expect({ hookName, code }).toEqual({ hookName, code: 125 });
-      expect(stderr).toContain(`${hookName}`);
+      expect(stderr).toMatch(new RegExp(`${hookName}.* hook /bin/sh: exit status 3`));
       expect(existsSync(said("end"))).toBe(true);
       rmSync(said("end"));
     }
   });
+});
+
+test("a hook that does not end is ended, and what it leaves behind holds nothing up", async () => {
+  for (const hookName of ["createContainer", "createRuntime"]) {
+    write("a.json", { hooks: [{ hookName, path: "/bin/sh", args: ["sh", "-c", "sleep 3 & exec sleep 101"], timeout: 1 }] });
+    expect((await run("busybox", "true")).stderr).toMatch(new RegExp(`${hookName}.* hook /bin/sh: it was killed after 1 s`));
+  }
+});
+
+test("explain has the hooks and nodes, and runs nothing", async () => {
+  const hooks = ["createContainer", "createRuntime", "poststop"].map((hookName) => ({ hookName, ...touch(said(hookName)) }));
+  write("a.json", { hooks, deviceNodes: [{ path: "/dev/sink", hostPath: "/dev/null" }] });
+  const text = await engine.ok(["explain", "--device", "vendor.com/class=one", "busybox", "true"]);
+  expect(text).toContain("run the createContainer hook /bin/sh");
+  expect(text).toContain("make /dev/sink");
+  for (const { hookName } of hooks) expect(existsSync(said(hookName))).toBe(false);
 });
 
 test("a device is looked up at each start, and inspect and exec need none", async () => {
