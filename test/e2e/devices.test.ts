@@ -129,6 +129,20 @@ test("explain has the hooks and nodes, and runs nothing", async () => {
   for (const { hookName } of hooks) expect(existsSync(said(hookName))).toBe(false);
 });
 
+test("network devices of a device move into the container", async () => {
+  const name = `cdi${process.pid}`;
+  await Bun.$`ip link add ${name} type veth peer name ${name}p && ip addr add 10.231.99.7/24 dev ${name}`;
+  try {
+    write("a.json", { netDevices: [{ hostInterfaceName: name, name: "port0" }] }, { cdiVersion: "1.1.0" });
+    const { stdout, stderr } = await run("busybox", "ip", "-4", "-o", "addr", "show", "port0");
+    expect({ stdout, stderr }).toEqual({ stdout: expect.stringContaining("10.231.99.7/24"), stderr: "" });
+    expect((await run("--network", "host", "busybox", "true")).stderr).toContain("netDevices");
+  } finally {
+    await Bun.$`ip link del ${name}p`.quiet().nothrow();
+  }
+  expect((await run("busybox", "true")).stderr).toContain("this host has no such network device");
+});
+
 test("a device is looked up at each start, and inspect and exec need none", async () => {
   write("a.json", { env: ["N=1"] });
   const words = [
