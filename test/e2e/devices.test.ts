@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dockerClients, dockerFor } from "../kit/docker-api.ts";
-import { type Engine, startEngine } from "../kit/engine.ts";
+import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { skipLoudly } from "../kit/skip.ts";
 
@@ -120,6 +120,18 @@ test("a hook that does not end is ended, and what it leaves behind holds nothing
   }
 });
 
+test("the next engine runs the hooks for the end, if the one that started the container is killed", async () => {
+  write("a.json", { hooks: [{ hookName: "poststop", ...touch(said("late")) }] });
+  await engine.ok(["run", "-d", "--name", "web", "--device", "vendor.com/class=one", "busybox", "sleep", "1000"]);
+  await engine.murder();
+  await engine.ok(["engine", "start", "--config", said("engine.toml")]);
+  rmSync(join(cdi, "a.json"));
+  expect(existsSync(said("late"))).toBe(false);
+  await engine.ok(["rm", "-f", "web"]);
+  expect(JSON.parse(readFileSync(said("late"), "utf8"))).toMatchObject({ status: "stopped" });
+  rmSync(said("late"));
+});
+
 test("explain has the hooks and nodes, and runs nothing", async () => {
   const hooks = ["createContainer", "createRuntime", "poststop"].map((hookName) => ({ hookName, ...touch(said(hookName)) }));
   write("a.json", { hooks, deviceNodes: [{ path: "/dev/sink", hostPath: "/dev/null" }] });
@@ -158,9 +170,10 @@ test("a device is looked up at each start, and inspect and exec need none", asyn
     "echo $N; exec sleep 1000",
   ];
   await engine.ok(words);
+  await eventually("the first run has said its own", async () => (await engine.ok(["logs", "web"])) === "1");
   write("a.json", { env: ["N=2"] });
   await engine.ok(["restart", "-t", "0", "web"]);
-  expect(await engine.ok(["logs", "web"])).toBe("1\n2");
+  await eventually("both runs have said theirs", async () => (await engine.ok(["logs", "web"])) === "1\n2");
   rmSync(join(cdi, "a.json"));
   expect(await engine.ok(["exec", "web", "echo", "in"])).toBe("in");
   const { HostConfig } = (await engine.inspect("web")) as unknown as {
