@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { readCdi, resolveCdi } from "./cdi.ts";
 
 let base: string;
@@ -66,6 +67,35 @@ test("what is wrong with a file is said with its name, and the others count", ()
   expect(problems[2]).toContain("anybody may write to it; take that away (chmod o-w)");
   expect(() => resolveCdi(dirs, named("v/c=b", "v/c=a", "v/c=d"))).toThrow(
     `CDI device injection failed: unresolvable CDI devices v/c=b, v/c=d; there are v/c=a in ${dirs.join(" and ")}; ${problems[0]}`,
+  );
+});
+
+test("whatever a file has, the others count", () => {
+  writeFileSync(join(dirs[0]!, "a.json"), json("a"));
+  const line = fc.constantFrom(
+    "cdiVersion: 0.6.0",
+    "kind: v/c",
+    "devices:",
+    "- name: b",
+    "  containerEdits: &a",
+    "    env: [A=1]",
+    "  <<: *a",
+    "a: &b [*b, *b]",
+    "? {",
+    "---",
+  );
+  const text = fc.oneof(
+    fc.string(),
+    fc.array(line, { maxLength: 9 }).map((lines) => lines.join("\n")),
+  );
+  fc.assert(
+    fc.property(text, fc.constantFrom("json", "yaml"), (content, kind) => {
+      writeFileSync(join(dirs[0]!, `b.${kind}`), content);
+      const { devices, problems } = readCdi(dirs);
+      rmSync(join(dirs[0]!, `b.${kind}`));
+      expect(devices.has("v/c=a")).toBe(true);
+      expect(devices.size + problems.length).toBeGreaterThan(1);
+    }),
   );
 });
 

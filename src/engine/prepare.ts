@@ -134,7 +134,7 @@ function refuseEdits({ runtime }: ContainerRecord, { linux = {} }: Spec): void {
       `CDI: ${what}: runtime ${runtime?.name ?? BUILT_IN} is not given any; choose other devices`,
     );
   };
-  if (linux.netDevices) refuse("netDevices");
+  if (linux.netDevices && runtime) refuse("netDevices");
   if (linux.intelRdt && !runtime) refuse("intelRdt");
 }
 

@@ -7,6 +7,7 @@ import type { Spec } from "../oci/spec.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
 import type { CgroupJoin } from "../runtime/cgroups/index.ts";
+import { giveNetDevices, hookOutcome } from "../runtime/index.ts";
 import { SIG } from "../sys/constants.ts";
 import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
 import { containerCgroup } from "./cgroups.ts";
@@ -55,6 +56,8 @@ export function explainFailure(doing: string, plan: Plan, command: string, faile
     return new StartFailed("command_not_executable", `cannot ${doing}: ${JSON.stringify(command)}: ${what}`, 126);
   }
   const what = op ? op.why : `${section} ${text}`;
+  if (op?.kind === "runHook")
+    return new StartFailed("start_failed", `cannot ${doing}: ${what}: ${hookOutcome(Number(op.timeout), errno)}`, 125);
   const noDirectory = op?.why.endsWith("working directory");
   return new StartFailed(
     "start_failed",
@@ -80,20 +83,29 @@ function prepare(
 }
 
 /** From a shim that sets the process up to a process that runs. */
-function begin(context: Context, record: ContainerRecord, shim: Shim, hooks: ContainerHooks | undefined): Promise<Started> {
+function begin(
+  context: Context,
+  record: ContainerRecord,
+  shim: Shim,
+  spec: Spec,
+  hooks: ContainerHooks | undefined,
+): Promise<Started> {
   if (record.runtime) return startByRuntime(context, record, record.runtime, shim);
-  return startByShim(context, record, shim, hooks);
+  return startByShim(context, record, shim, spec, hooks);
 }
 
 async function startByShim(
   context: Context,
   record: ContainerRecord,
   shim: Shim,
+  { linux = {} }: Spec,
   hooks: ContainerHooks | undefined,
 ): Promise<Started> {
-  if (hooks || hasOwnNetworks(record.request)) {
+  const { netDevices } = linux;
+  if (hooks || netDevices || hasOwnNetworks(record.request)) {
     const { pid } = await shim.main.created;
     if (hasOwnNetworks(record.request)) await attachNetworks(context, record, pid);
+    if (netDevices) giveNetDevices(pid, netDevices);
     await hooks?.created(pid);
   }
   shim.start();
@@ -156,7 +168,7 @@ export function startContainer(context: Context, container: Container, options: 
       trace?.mark("spawn shim", floors.spawn);
       await options.beforeStart?.(shim);
       await container.admit(shim);
-      const started = await begin(context, record, shim, hooks);
+      const started = await begin(context, record, shim, spec, hooks);
       trace?.shim(await shim.main.created, started);
       record.state = {
         ...record.state,

@@ -1,6 +1,8 @@
 /** Hooks that run on the host, and the state that every hook reads (config.md, "POSIX-platform Hooks"). */
 import { OnggiError } from "../lib/errors.ts";
 import type { Hook, Spec } from "../oci/spec.ts";
+import { hookStatus } from "../plan/ops.ts";
+import { errno, errnoName, errnoText } from "../sys/errno.ts";
 
 /** Whose hooks they are. */
 export interface Hooked {
@@ -50,4 +52,12 @@ export function checkHookEnd(name: string, { path, timeout }: Hook, { exitCode, 
   if (late) throw hookFailed(name, path, `it was killed after ${timeout} s`);
   const how = signalCode ? `it was ended by ${signalCode}` : `exit status ${exitCode}`;
   throw hookFailed(name, path, output.trim() === "" ? how : `${how}, output: ${output.trim()}`);
+}
+
+/** What an operation that runs a hook has failed with, in words; `timeout` is in milliseconds. */
+export function hookOutcome(timeout: number, error: number): string {
+  if (error === errno.ETIMEDOUT) return `it was killed after ${timeout / 1000} s`;
+  if (error < hookStatus) return `${errnoName(error)} (${errnoText(error)})`;
+  const status = error & 0xffff;
+  return (status & 0x7f) === 0 ? `exit status ${status >> 8}` : `it was ended by signal ${status & 0x7f}`;
 }

@@ -61,6 +61,16 @@ export function moveNetDevices(netns: number, devices: NonNullable<Linux["netDev
   }
 }
 
+/** The same for the network namespace of a process. */
+export function giveNetDevices(pid: number, devices: NonNullable<Linux["netDevices"]>): void {
+  const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
+  try {
+    moveNetDevices(netns, devices);
+  } finally {
+    close(netns);
+  }
+}
+
 function moveAll(
   outside: Rtnetlink,
   inside: Rtnetlink,

@@ -1,8 +1,9 @@
 /** A plan's failure in words that callers of an OCI runtime look for. */
 import { OnggiError } from "../lib/errors.ts";
 import type { Failure } from "../native/protocol.ts";
-import { hookStatus, type Op, type Plan } from "../plan/ops.ts";
-import { errno, errnoName, errnoText } from "../sys/errno.ts";
+import type { Op, Plan } from "../plan/ops.ts";
+import { hookOutcome } from "../runtime/hooks.ts";
+import { errno, errnoText } from "../sys/errno.ts";
 
 /** As much of an operation as its failure needs to be told; it can be written down. */
 export interface Step {
@@ -64,11 +65,4 @@ function notRun(command: string, error: number): OnggiError {
   const what =
     error === errno.ENOEXEC ? "exec format error" : error === errno.EACCES ? "permission denied" : errnoText(error).toLowerCase();
   return new OnggiError("command_not_executable", says(what));
-}
-
-function hookOutcome(timeout: number, error: number): string {
-  if (error === errno.ETIMEDOUT) return `it was killed after ${timeout / 1000} s`;
-  if (error < hookStatus) return `${errnoName(error)} (${errnoText(error)})`;
-  const status = error & 0xffff;
-  return (status & 0x7f) === 0 ? `exit status ${status >> 8}` : `it was ended by signal ${status & 0x7f}`;
 }

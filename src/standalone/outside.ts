@@ -1,22 +1,13 @@
 /** What is done on the host for a container whose first process waits: ids, cgroup, cache shares, network devices. */
 import type { Spec } from "../oci/spec.ts";
 import { joinRdtGroup, makeRdtGroup, type RdtGroup, resctrlMount } from "../runtime/intel-rdt.ts";
-import { O } from "../sys/constants.ts";
-import { close, open } from "../sys/file.ts";
 
 /** What gives a process the devices that the specification moves; null: there are none, and netlink is not loaded. */
 export async function netDevicesOf({ linux }: Spec): Promise<((pid: number) => void) | null> {
   const devices = linux?.netDevices;
   if (!devices || Object.keys(devices).length === 0) return null;
-  const { moveNetDevices } = await import("../runtime/net-devices.ts");
-  return (pid) => {
-    const netns = open(`/proc/${pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC);
-    try {
-      moveNetDevices(netns, devices);
-    } finally {
-      close(netns);
-    }
-  };
+  const { giveNetDevices } = await import("../runtime/net-devices.ts");
+  return (pid) => giveNetDevices(pid, devices);
 }
 
 /** A group of resctrl, and where that is mounted. */

@@ -117,6 +117,7 @@ compared(
     "run --rm --link nosuch:x busybox true",
     "run --rm -p 99999:80 busybox true",
     "run --rm --network nosuch busybox true",
+    "run --rm --gpus all busybox true",
   ],
   [
     "run --rm busybox /nope",
@@ -130,7 +131,6 @@ compared(
     "run --rm --ipc bad busybox true",
     "run --rm --memory 10m --memory-swap 8m busybox true",
     "run --rm --oom-score-adj 5000 busybox true",
-    "run --rm --gpus all busybox true",
   ],
 );
 

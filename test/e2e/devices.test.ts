@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dockerClients, dockerFor } from "../kit/docker-api.ts";
-import { type Engine, startEngine } from "../kit/engine.ts";
+import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 import { skipLoudly } from "../kit/skip.ts";
 
@@ -106,11 +106,53 @@ describe.each([[[]], [["--userns", "host"]]])("with %j", (flags: string[]) => {
       });
       const { code, stderr } = await run(...flags, "busybox", "true");
       expect({ hookName, code }).toEqual({ hookName, code: 125 });
-      expect(stderr).toContain(`${hookName}`);
+      expect(stderr).toMatch(new RegExp(`${hookName}.* hook /bin/sh: exit status 3`));
       expect(existsSync(said("end"))).toBe(true);
       rmSync(said("end"));
     }
   });
+});
+
+test("a hook that does not end is ended, and what it leaves behind holds nothing up", async () => {
+  for (const hookName of ["createContainer", "createRuntime"]) {
+    write("a.json", { hooks: [{ hookName, path: "/bin/sh", args: ["sh", "-c", "sleep 3 & exec sleep 101"], timeout: 1 }] });
+    expect((await run("busybox", "true")).stderr).toMatch(new RegExp(`${hookName}.* hook /bin/sh: it was killed after 1 s`));
+  }
+});
+
+test("the next engine runs the hooks for the end, if the one that started the container is killed", async () => {
+  write("a.json", { hooks: [{ hookName: "poststop", ...touch(said("late")) }] });
+  await engine.ok(["run", "-d", "--name", "web", "--device", "vendor.com/class=one", "busybox", "sleep", "1000"]);
+  await engine.murder();
+  await engine.ok(["engine", "start", "--config", said("engine.toml")]);
+  rmSync(join(cdi, "a.json"));
+  expect(existsSync(said("late"))).toBe(false);
+  await engine.ok(["rm", "-f", "web"]);
+  expect(JSON.parse(readFileSync(said("late"), "utf8"))).toMatchObject({ status: "stopped" });
+  rmSync(said("late"));
+});
+
+test("explain has the hooks and nodes, and runs nothing", async () => {
+  const hooks = ["createContainer", "createRuntime", "poststop"].map((hookName) => ({ hookName, ...touch(said(hookName)) }));
+  write("a.json", { hooks, deviceNodes: [{ path: "/dev/sink", hostPath: "/dev/null" }] });
+  const text = await engine.ok(["explain", "--device", "vendor.com/class=one", "busybox", "true"]);
+  expect(text).toContain("run the createContainer hook /bin/sh");
+  expect(text).toContain("make /dev/sink");
+  for (const { hookName } of hooks) expect(existsSync(said(hookName))).toBe(false);
+});
+
+test("network devices of a device move into the container", async () => {
+  const name = `cdi${process.pid}`;
+  await Bun.$`ip link add ${name} type veth peer name ${name}p && ip addr add 10.231.99.7/24 dev ${name}`;
+  try {
+    write("a.json", { netDevices: [{ hostInterfaceName: name, name: "port0" }] }, { cdiVersion: "1.1.0" });
+    const { stdout, stderr } = await run("busybox", "ip", "-4", "-o", "addr", "show", "port0");
+    expect({ stdout, stderr }).toEqual({ stdout: expect.stringContaining("10.231.99.7/24"), stderr: "" });
+    expect((await run("--network", "host", "busybox", "true")).stderr).toContain("netDevices");
+  } finally {
+    await Bun.$`ip link del ${name}p`.quiet().nothrow();
+  }
+  expect((await run("busybox", "true")).stderr).toContain("this host has no such network device");
 });
 
 test("a device is looked up at each start, and inspect and exec need none", async () => {
@@ -128,9 +170,10 @@ test("a device is looked up at each start, and inspect and exec need none", asyn
     "echo $N; exec sleep 1000",
   ];
   await engine.ok(words);
+  await eventually("the first run has said its own", async () => (await engine.ok(["logs", "web"])) === "1");
   write("a.json", { env: ["N=2"] });
   await engine.ok(["restart", "-t", "0", "web"]);
-  expect(await engine.ok(["logs", "web"])).toBe("1\n2");
+  await eventually("both runs have said theirs", async () => (await engine.ok(["logs", "web"])) === "1\n2");
   rmSync(join(cdi, "a.json"));
   expect(await engine.ok(["exec", "web", "echo", "in"])).toBe("in");
   const { HostConfig } = (await engine.inspect("web")) as unknown as {
