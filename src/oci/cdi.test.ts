@@ -51,7 +51,7 @@ describe("a file", () => {
       additionalGids: [44],
       intelRdt: { closID: "c", l3CacheSchema: "L3:0=f", memBwSchema: "MB:0=70", schemata: ["L3:0=f"], enableMonitoring: true },
     };
-    const file = { ...least, cdiVersion: "1.1.0", annotations: { a: "b" }, containerEdits: all };
+    const file = { ...least, cdiVersion: "v1.1.0", annotations: { a: "b" }, containerEdits: all };
     expect(readCdiSpec(file)).toEqual(file as CdiSpec);
   });
 

@@ -190,7 +190,7 @@ function scalar(value: string, shape: Shape): unknown {
 
 /** A version that is there, and that knows what the file uses. */
 function checkVersion(spec: CdiSpec): void {
-  const version = versions.indexOf(spec.cdiVersion as (typeof versions)[number]);
+  const version = versions.indexOf(spec.cdiVersion.replace(/^v/, "") as (typeof versions)[number]);
   if (version < 0) throw new InvalidSpec("cdiVersion", `want one of ${versions.join(", ")}, got ${show(spec.cdiVersion)}`);
   for (const [needed, what] of neededBy(spec)) {
     if (versions.indexOf(needed) > version)

@@ -96,7 +96,7 @@ describe("edits", () => {
 
   test("groups, cache and network devices", () => {
     const edits = {
-      additionalGids: [5, 5, 6],
+      additionalGids: [5, 0, 5, 6],
       intelRdt: { closID: "c" },
       netDevices: [{ hostInterfaceName: "eth1", name: "net1" }],
     };

@@ -32,7 +32,8 @@ export function applyCdi(spec: Spec, sources: readonly CdiSource[], host: CdiHos
   const netDevices = of(({ edits }) => edits.netDevices).map(
     ({ hostInterfaceName, name }) => [hostInterfaceName, { name }] as const,
   );
-  const gids = of(({ edits }) => edits.additionalGids);
+  // 0 is none, by the specification
+  const gids = of(({ edits }) => edits.additionalGids).filter((gid) => gid !== 0);
   const { process, linux = {} } = spec;
   return validateSpec({
     ...spec,
