@@ -9,6 +9,8 @@ interface Info {
   readonly Plugins: { readonly Volume: string[]; readonly Network: string[]; readonly Log: string[] };
   readonly Runtimes: Record<string, unknown>;
   readonly SecurityOptions: string[];
+  readonly CDISpecDirs: string[];
+  readonly DiscoveredDevices: { readonly ID: string }[];
   readonly MemTotal: number;
   readonly [field: string]: unknown;
 }
@@ -31,6 +33,8 @@ const shown: readonly (readonly [title: string, of: (info: Info) => unknown])[] 
   ["Runtimes", (info) => Object.keys(info.Runtimes).join(" ")],
   ["Default Runtime", (info) => info.DefaultRuntime],
   ["Security Options", (info) => info.SecurityOptions.map((option) => option.replace(/^name=/, "")).join(" ")],
+  ["CDI Spec Directories", (info) => info.CDISpecDirs.join(" ")],
+  ["Devices", (info) => info.DiscoveredDevices.map(({ ID }) => ID).join(" ")],
   ["Kernel Version", (info) => info.KernelVersion],
   ["Operating System", (info) => info.OperatingSystem],
   ["OSType", (info) => info.OSType],

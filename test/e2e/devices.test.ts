@@ -218,6 +218,15 @@ test("--gpus are NVIDIA's devices of CDI", async () => {
   expect(await of("device=1")).toEqual(["GPU_1=1"]);
 });
 
+test("info names the directories, the devices, and what is wrong", async () => {
+  write("a.json", { env: ["A=1"] });
+  writeFileSync(join(cdi, "b.json"), "{");
+  const text = await engine.ok(["info"]);
+  expect(text).toContain(`CDI Spec Directories: ${cdi}`);
+  expect(text).toContain("Devices: vendor.com/class=one");
+  expect(await engine.ok(["info", "-f", "{{json .Warnings}}"])).toContain(`WARNING: CDI: ${cdi}/b.json: `);
+});
+
 test("docker's command lines ask for them, and info lists them", async () => {
   write("n.json", {}, { kind: "nvidia.com/gpu", devices: [{ name: "0", containerEdits: { env: ["DEVICE=gpu"] } }] });
   write("a.json", { env: ["DEVICE=one"] });
