@@ -37,8 +37,11 @@ export interface TransportSocket extends Writable {
   terminate(): void;
 }
 
-/** Connects to a unix socket. Rejects with the system's error, whose `code` is "ENOENT" and the like. */
-export type Transport = (path: string, events: TransportEvents) => Promise<void>;
+/**
+ * Connects to a unix socket. Rejects with the system's error, whose `code` is "ENOENT" and the like. `signal` is aborted when nobody waits
+ * for the connection any more: what makes it is left.
+ */
+export type Transport = (path: string, events: TransportEvents, signal?: AbortSignal) => Promise<void>;
 
 /** No engine answers on the socket; `cause.code` is the system's reason ("ENOENT", "ECONNREFUSED", "ECONNRESET", "EACCES"). */
 export class EngineUnreachable extends OnggiError {
@@ -109,19 +112,19 @@ export async function callOver<K extends CallName>(
     throw new EngineUnreachable(path, error);
   });
   const connection = new Connection(path, name, handlers as CallHandlers<CallName>);
-  try {
-    await connect(short.path, connection).catch((error: unknown) => {
-      throw new EngineUnreachable(path, error);
-    });
-  } finally {
-    short.release();
-  }
   const abort = (): void => connection.fail(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
   if (signal?.aborted) abort();
-  const payload: RequestPayload = { version: CONTROL_VERSION, call: name, request };
-  connection.start(payload);
+  const connecting = connect(short.path, connection, signal)
+    .catch((error: unknown) => {
+      throw new EngineUnreachable(path, error);
+    })
+    .finally(() => short.release());
   try {
+    // an abort does not wait for what takes its time: a login by ssh
+    await Promise.race([connecting, connection.result]);
+    const payload: RequestPayload = { version: CONTROL_VERSION, call: name, request };
+    connection.start(payload);
     return (await connection.result) as Calls[K]["result"];
   } finally {
     signal?.removeEventListener("abort", abort);
@@ -159,6 +162,10 @@ class Connection implements TransportEvents {
   }
 
   open(socket: TransportSocket): void {
+    if (this.#settled) {
+      socket.terminate();
+      return;
+    }
     this.#socket = socket;
     this.#outbox = new Outbox(socket);
   }

@@ -24,7 +24,7 @@ const MAX_SAID = 2000;
 /** Carries the control protocol over ssh: one ssh a call, whose standard streams are the connection. */
 export const sshTransport =
   (endpoint: SshEndpoint, { start, messages, made }: SshOptions): Transport =>
-  (_, events) =>
+  (_, events, signal) =>
     new Promise((resolve, reject) => {
       const [command = "", ...args] = sshCommand(endpoint, start);
       // a session of its own: what is typed as a signal is for the container, not for ssh
@@ -34,9 +34,18 @@ export const sshTransport =
       stderr?.setEncoding("utf8").on("data", (text: string) => {
         said = (said + text).slice(-MAX_SAID);
       });
-      made?.(together([ssh, stdin, stdout, stderr]));
+      const held = together([ssh, stdin, stdout, stderr]);
+      made?.(held);
       let isClosed = false;
-      ssh.once("error", reject);
+      // it is not killed, others may log in over it: with nothing to carry it ends by itself
+      const leave = (): void => {
+        stdin.end();
+        stdout.destroy();
+        held.unref();
+      };
+      signal?.addEventListener("abort", leave, { once: true });
+      ssh.once("error", (error) => reject(new Error(`ssh cannot be run: ${error.message}`)));
+      ssh.once("close", () => signal?.removeEventListener("abort", leave));
       // it has ended without a byte: nothing there has taken the connection
       ssh.once("close", (code, signal) =>
         reject(new Error(`ssh ended with ${signal ?? `exit code ${code}`}${said && `: ${said.trim()}`}`)),
@@ -44,6 +53,7 @@ export const sshTransport =
       // what cannot be sent any more: the end of its output tells
       stdin.on("error", () => {});
       stdout.once("data", (first: Uint8Array) => {
+        signal?.removeEventListener("abort", leave);
         stdout.pause();
         events.open({
           write(bytes) {
