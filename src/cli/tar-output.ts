@@ -1,4 +1,4 @@
-import { open, rename, rm } from "node:fs/promises";
+import { open, realpath, rename, rm, stat } from "node:fs/promises";
 import type { Context } from "./context.ts";
 import { UsageError } from "./errors.ts";
 
@@ -17,14 +17,30 @@ export async function writeArchive(
     return;
   }
   const path = output.startsWith("/") ? output : `${context.cwd}/${output}`;
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isDirectory()) throw new UsageError(`-o ${output} is a directory: name a file in it`);
+  // a device or a FIFO is written to, and stays what it is
+  if (there && !there.isFile()) await writeInto(path, "w", send);
+  else await writeWhole(there ? await realpath(path) : path, send);
+}
+
+type Send = Parameters<typeof writeArchive>[2];
+
+async function writeWhole(path: string, send: Send): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
-  const file = await open(temporary, "wx", 0o600);
   try {
-    await send(async (chunk) => void (await file.writeFile(chunk)));
+    await writeInto(temporary, "wx", send);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+async function writeInto(path: string, flags: "w" | "wx", send: Send): Promise<void> {
+  const file = await open(path, flags, 0o600);
+  try {
+    await send(async (chunk) => void (await file.writeFile(chunk)));
   } finally {
     await file.close();
   }
