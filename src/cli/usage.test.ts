@@ -18,6 +18,7 @@ describe("wrong use", () => {
     [["netwrok", "ls"], 1, "did you mean network?"],
     [["compose", "psx"], 1, "did you mean ps?"],
     [["bootstrap", "busybox"], 1, "did you mean image bootstrap?"],
+    [["volumes"], 1, "did you mean volume or compose volumes?"],
     [["frobnicate"], 1, "see onggi --help"],
     [["network", "frobnicate"], 1, "see onggi network --help"],
     [["help", "frobnicate"], 1, "see onggi --help"],
