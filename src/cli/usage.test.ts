@@ -82,6 +82,11 @@ describe("help", () => {
     fits((await harness.command([...argv, "--help-all"])).stdout, Number.POSITIVE_INFINITY);
   });
 
+  const others = ["exec", "attach", "start", "compose run", "compose exec", "compose up", "compose wait", "system check"];
+  test.each(["run", "create", ...others])("%s says what its exit codes mean", async (line) => {
+    expect((await harness.command([...line.split(" "), "--help"])).stdout).toMatch(/^Exit code: /m);
+  });
+
   test.each(Object.keys(groups))("of the group %s", async (group) => {
     const { stdout } = await harness.command([group]);
     fits(stdout, 2 * screen);
