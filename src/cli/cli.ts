@@ -66,8 +66,7 @@ async function unknown(word: string, known: Readonly<Record<string, Entry>>, pre
   const names = Object.keys(known).filter((name) => !known[name]!.hidden);
   const { whyOf } = await import("./docker-compat.ts");
   const dockers = [`${prefix}${word}`, `${word} ${next}`].find((name) => whyOf(name) !== undefined);
-  const meant = prefix === "" ? inGroups(word) : [];
-  const near = meant.length > 0 ? meant : similar(word, prefix === "" ? [...names, ...Object.keys(groups)] : names);
+  const near = prefix === "" ? [...similar(word, [...names, ...Object.keys(groups)]), ...inGroups(word)] : similar(word, names);
   const message = dockers
     ? `there is no command "${dockers}": ${whyOf(dockers)}`
     : `there is no command "${prefix}${word}"${didYouMean(near) || `; see onggi ${prefix}--help`}`;

@@ -18,6 +18,7 @@ describe("wrong use", () => {
     [["netwrok", "ls"], 1, "did you mean network?"],
     [["compose", "psx"], 1, "did you mean ps?"],
     [["bootstrap", "busybox"], 1, "did you mean image bootstrap?"],
+    [["volumes"], 1, "did you mean volume or compose volumes?"],
     [["frobnicate"], 1, "see onggi --help"],
     [["network", "frobnicate"], 1, "see onggi network --help"],
     [["help", "frobnicate"], 1, "see onggi --help"],
@@ -85,6 +86,11 @@ describe("help", () => {
     const entry = second === undefined ? commands[first] : groups[first]?.commands[second];
     if (!entry!.hidden) expect(stdout).toContain("\nExamples:\n  onggi ");
     fits((await harness.command([...argv, "--help-all"])).stdout, Number.POSITIVE_INFINITY);
+  });
+
+  const others = ["exec", "attach", "start", "compose run", "compose exec", "compose up", "compose wait", "system check"];
+  test.each(["run", "create", ...others])("%s says what its exit codes mean", async (line) => {
+    expect((await harness.command([...line.split(" "), "--help"])).stdout).toMatch(/^Exit code: /m);
   });
 
   test.each(Object.keys(groups))("of the group %s", async (group) => {

@@ -171,8 +171,12 @@ export class Engine {
   async start(reference: string, size?: Size, unnamed = false): Promise<void> {
     const container = this.find(reference);
     container.unnamed = unnamed;
+    await this.startedOrGone(container, () => startContainer(this.context, container, { size }));
+  }
+
+  private async startedOrGone<T>(container: Container, start: () => Promise<T>): Promise<T> {
     try {
-      await startContainer(this.context, container, { size });
+      return await start();
     } catch (error) {
       await removeUnstarted(this.context, container);
       throw error;
@@ -187,7 +191,8 @@ export class Engine {
   }
 
   startAttached(reference: string, client: ClientStreams, size?: Size): Promise<ExitStatus | undefined> {
-    return startAttached(this.context, this.find(reference), client, size);
+    const container = this.find(reference);
+    return this.startedOrGone(container, () => startAttached(this.context, container, client, size));
   }
 
   /** create and start; `created` is told of it in between. A container that removes itself is gone if it cannot start. */
@@ -201,14 +206,11 @@ export class Engine {
     const container = await this.create(request);
     trace?.mark("create");
     created(container);
-    try {
-      if (client) return await startAttached(this.context, container, client, size, trace);
+    return this.startedOrGone(container, async () => {
+      if (client) return startAttached(this.context, container, client, size, trace);
       await startContainer(this.context, container, { size, trace });
       return undefined;
-    } catch (error) {
-      await removeUnstarted(this.context, container);
-      throw error;
-    }
+    });
   }
 
   attach(reference: string, client: ClientStreams, size?: Size): Promise<ExitStatus | undefined> {

@@ -104,6 +104,7 @@ test("scale, orphans, names, run, and what is not there", async () => {
     await ok(cwd, "run", "--rm", "-T", "a", "sh", "-c", "hostname >/dev/null; ping -c1 -w2 b >/dev/null && echo found b"),
   ).toBe("found b");
   expect((await compose(cwd, "run", "--rm", "-T", "a", "sh", "-c", "exit 7")).code).toBe(7);
+  expect((await compose(cwd, "run", "--rm", "-T", "a", "no-such-command")).code).toBe(127);
   writeFileSync(join(cwd, "compose.yaml"), `services: { a: { image: busybox, command: ${SLEEP} } }`);
   const left = await compose(cwd, "up", "-d");
   expect(left.stderr).toContain("Found orphan containers (many-b-1)");
