@@ -97,6 +97,13 @@ test("limits of deploy come before the older keys", () => {
   });
 });
 
+test("realtime, in microseconds or as a duration", () => {
+  expect(request({ cpu_rt_period: "1s", cpu_rt_runtime: "950000" }).resources).toEqual({
+    cpuRealtimePeriod: 1_000_000,
+    cpuRealtimeRuntime: 950_000,
+  });
+});
+
 test("limits of block devices", () => {
   const service = {
     mem_swappiness: 10,
@@ -236,7 +243,7 @@ describe("what cannot be is refused and named", () => {
     [{ annotations: { a: "b" } }, "service web: annotations is not supported"],
     [{ gpus: [{ count: 1 }] }, "gpus is not supported"],
     [{ storage_opt: { size: "1g" } }, "storage_opt is not supported"],
-    [{ cpu_rt_runtime: "1ms" }, "cpu_rt_runtime is not supported"],
+    [{ cpu_rt_runtime: "soon" }, 'cpu_rt_runtime: "soon" is no duration'],
     [{ deploy: { resources: { reservations: { devices: [{}] } } } }, "deploy.resources.reservations.devices is not supported"],
     [{ logging: { driver: "gelf" } }, "logging.driver gelf is not supported"],
     [{ networks: { default: { link_local_ips: ["169.254.1.1"] } } }, "networks.default.link_local_ips is not supported"],
