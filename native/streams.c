@@ -27,6 +27,15 @@ static bool open_pipe(int *ours, int *theirs, bool output) {
   return no_block(*ours);
 }
 
+// What is read from nobody. A runtime may give it to the container's user: the host's /dev/null must not become that one's.
+static int open_no_input(const struct process *process) {
+  if (!process->pid_path) return open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int ours, theirs;
+  if (!open_pipe(&ours, &theirs, false)) return -1;
+  close(ours);
+  return theirs;
+}
+
 bool streams_open(struct process *process, int child[3]) {
   child[0] = child[1] = child[2] = -1;
   if (process->supervision & SUPERVISE_TTY) return true;
@@ -34,7 +43,7 @@ bool streams_open(struct process *process, int child[3]) {
   if (process->supervision & SUPERVISE_OPEN_STDIN) {
     good = open_pipe(&process->in.fd, &child[0], false);
   } else {
-    child[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    child[0] = open_no_input(process);
     good = child[0] >= 0;
   }
   good = good && open_pipe(&process->out[0].fd, &child[1], true) && open_pipe(&process->out[1].fd, &child[2], true);

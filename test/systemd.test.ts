@@ -1,7 +1,10 @@
 /** The systemd driver, where systemd is the first process and has cgroup v2: in a VM (scripts/test-vm). */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, openSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { detectCgroups, openCgroups } from "../src/runtime/cgroups/index.ts";
+import { attachLoop, close } from "../src/sys/index.ts";
 import { cgroupSuite } from "./cgroups-suite.ts";
 
 const layout = detectCgroups();
@@ -68,6 +71,26 @@ if (!usable) {
       expect(Bun.spawnSync(["systemctl", "daemon-reload"]).exitCode).toBe(0);
       expect(cgroups.stats(path).memory.limitBytes).toBe(96 << 20);
       await cgroups.remove(path);
+    });
+
+    test("limits of block devices survive it too", async () => {
+      const path = `${slice}/disk.scope`;
+      const image = join(tmpdir(), `onggi-disk-${process.pid}`);
+      const file = openSync(image, "wx+");
+      truncateSync(image, 1 << 20);
+      const loop = attachLoop(file, { readOnly: false });
+      close(file);
+      rmSync(image);
+      const number = readFileSync(`/sys/block/${loop.path.slice("/dev/".length)}/dev`, "utf8").trim();
+      const [major = 0, minor = 0] = number.split(":").map(Number);
+      const { pid } = sleeper();
+      const throttleReadBpsDevice = [{ major, minor, rate: 4096 }];
+      cgroups.create(path, { blockIO: { throttleReadBpsDevice } }, { pid });
+      expect(Bun.spawnSync(["systemctl", "daemon-reload"]).exitCode).toBe(0);
+      const limits = readFileSync(`/sys/fs/cgroup${path}/io.max`, "utf8").trim();
+      expect(limits).toBe(`${number} rbps=4096 wbps=max riops=max wiops=max`);
+      await cgroups.remove(path);
+      close(loop.fd);
     });
 
     test("a group of the cgroupfs driver can be updated, stopped and removed", async () => {

@@ -61,6 +61,8 @@ export const resourceFlags = {
   "cpu-shares": integer("c", "N", "weight against other containers (1024)", rare),
   "cpu-period": integer("", "MICROSECONDS", "period of the CPU quota", rare),
   "cpu-quota": integer("", "MICROSECONDS", "CPU time per period", rare),
+  "cpu-rt-period": integer("", "MICROSECONDS", "period of its realtime processes; cgroup v1 only", rare),
+  "cpu-rt-runtime": integer("", "MICROSECONDS", "CPU time of its realtime processes per period", rare),
   "cpuset-cpus": text("", "LIST", "CPUs it may run on, as in 0-2,7", rare),
   "cpuset-mems": text("", "LIST", "memory nodes it may use", rare),
   "pids-limit": integer("", "N", "most processes at a time; -1: no limit"),

@@ -78,6 +78,7 @@ describe("each flag becomes its part of the request", () => {
     [["--cpus", "1.5"], { resources: { nanoCpus: 1_500_000_000 } }],
     [["-c", "512"], { resources: { cpuShares: 512 } }],
     [["--cpu-period", "100000", "--cpu-quota", "50000"], { resources: { cpuPeriod: 100000, cpuQuota: 50000 } }],
+    [["--cpu-rt-period", "1000", "--cpu-rt-runtime", "500"], { resources: { cpuRealtimePeriod: 1000, cpuRealtimeRuntime: 500 } }],
     [["--cpuset-cpus", "0-1", "--cpuset-mems", "0"], { resources: { cpusetCpus: "0-1", cpusetMems: "0" } }],
     [["--pids-limit", "20"], { resources: { pidsLimit: 20 } }],
     [["--blkio-weight", "300"], { resources: { blkioWeight: 300 } }],

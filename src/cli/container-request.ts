@@ -123,6 +123,8 @@ export function resources(given: Values<typeof resourceFlags>): Resources | unde
     cpuShares: given["cpu-shares"],
     cpuPeriod: given["cpu-period"],
     cpuQuota: given["cpu-quota"],
+    cpuRealtimePeriod: given["cpu-rt-period"],
+    cpuRealtimeRuntime: given["cpu-rt-runtime"],
     cpusetCpus: given["cpuset-cpus"],
     cpusetMems: given["cpuset-mems"],
     pidsLimit: given["pids-limit"],

@@ -57,7 +57,7 @@ function featuresOf(value: unknown): Values | null {
 
 const noSwarm = refused("there is no swarm here");
 const noContainerd = refused("there is no containerd here");
-const realtime = refused("real-time scheduling is not given to containers");
+const realtime = refused("a container that is given --cpu-rt-runtime gets it, as far as the host has it");
 
 export const daemonKeys: Readonly<Record<string, DaemonKey>> = {
   "allow-nondistributable-artifacts": differs("layers are pushed wherever they may come from", "a list", (value) =>

@@ -124,11 +124,6 @@ export const differences: readonly Difference[] = [
     why: "`container:NAME` is refused: another container's namespace cannot be joined",
   },
   {
-    commands: ["run", "create", "update"],
-    flags: ["cpu-rt-period", "cpu-rt-runtime"],
-    why: "kernels with groups of realtime processes are rare, and have no cgroup v2",
-  },
-  {
     commands: ["run", "create"],
     flags: ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation"],
     why: "that is for Windows",

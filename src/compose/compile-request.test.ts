@@ -97,6 +97,13 @@ test("limits of deploy come before the older keys", () => {
   });
 });
 
+test("realtime, in microseconds or as a duration", () => {
+  expect(request({ cpu_rt_period: "1s", cpu_rt_runtime: "950000" }).resources).toEqual({
+    cpuRealtimePeriod: 1_000_000,
+    cpuRealtimeRuntime: 950_000,
+  });
+});
+
 test("limits of block devices", () => {
   const service = {
     mem_swappiness: 10,
@@ -256,7 +263,7 @@ test("secrets and configs: files are mounted, texts of secrets are secrets, of c
 describe("what cannot be is refused and named", () => {
   const refused: [Omit<Service, "name">, string][] = [
     [{ storage_opt: { size: "1g" } }, "storage_opt is not supported"],
-    [{ cpu_rt_runtime: "1ms" }, "cpu_rt_runtime is not supported"],
+    [{ cpu_rt_runtime: "soon" }, 'cpu_rt_runtime: "soon" is no duration'],
     [{ logging: { driver: "gelf" } }, "logging.driver gelf is not supported"],
     [{ networks: { default: { link_local_ips: ["169.254.1.1"] } } }, "networks.default.link_local_ips is not supported"],
     [{ volumes: [{ type: "cluster", target: "/x" }] }, "volumes of type cluster is not supported"],

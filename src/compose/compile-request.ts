@@ -114,8 +114,6 @@ function refuse(service: Service): void {
     ["use_api_socket", service.use_api_socket || undefined, "mount docker.sock of the engine's run directory"],
     ["cpu_count", service.cpu_count, windows],
     ["cpu_percent", service.cpu_percent, windows],
-    ["cpu_rt_period", service.cpu_rt_period, "there is no real-time scheduling for containers"],
-    ["cpu_rt_runtime", service.cpu_rt_runtime, "there is no real-time scheduling for containers"],
     ["deploy.resources.limits.devices", some(service.deploy?.resources?.limits?.devices), "write them in reservations"],
   ];
   for (const [key, asked, why] of reasons) if (asked !== undefined) throw unsupported(service, key, why);

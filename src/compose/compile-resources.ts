@@ -1,5 +1,6 @@
 import type { DeviceLimit, Resources } from "../api/control/types.ts";
 import { omitAbsent } from "../lib/tables.ts";
+import { parseDuration } from "../lib/time.ts";
 import { invalid } from "./compile-errors.ts";
 import type { Service } from "./project.ts";
 
@@ -16,6 +17,8 @@ export function compileResources(service: Service): Resources | undefined {
     cpuShares: nonZero(service.cpu_shares),
     cpuPeriod: nonZero(service.cpu_period),
     cpuQuota: nonZero(service.cpu_quota),
+    cpuRealtimePeriod: microseconds(service, "cpu_rt_period"),
+    cpuRealtimeRuntime: microseconds(service, "cpu_rt_runtime"),
     cpusetCpus: service.cpuset,
     pidsLimit: nonZero(limits?.pids ?? service.pids_limit),
     blkioWeight: nonZero(blockIo.weight),
@@ -34,6 +37,15 @@ const rates = (list: { path: string; rate: number }[] | undefined): DeviceLimit[
   some(list?.map(({ path, rate }) => ({ path, value: rate })));
 
 const nonZero = (value: number | undefined): number | undefined => (value === 0 ? undefined : value);
+
+function microseconds(service: Service, key: "cpu_rt_period" | "cpu_rt_runtime"): number | undefined {
+  const text = service[key];
+  if (text === undefined) return undefined;
+  if (/^\d+$/.test(text)) return Number(text);
+  const duration = parseDuration(text);
+  if (duration === undefined) throw invalid(service, key, `"${text}" is no duration; write it as in 950ms`);
+  return Number(duration / 1000n);
+}
 
 function nanoCpus(service: Service): number | undefined {
   const text = service.deploy?.resources?.limits?.cpus;

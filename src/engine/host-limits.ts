@@ -30,6 +30,7 @@ export function checkLimits(resources: Resources): void {
   if (memorySwappiness < 0 || memorySwappiness > 100)
     throw invalid(`Invalid value: ${memorySwappiness}, valid memory swappiness range is 0-100`);
   if (!isWeight(blkioWeight)) throw invalid("Range of blkio weight is from 10 to 1000");
+  checkRealtime(resources);
   checkDevices(resources);
   if (cpusetCpus !== "") checkSet("CPUs", cpusetCpus, "/sys/devices/system/cpu/online");
   if (cpusetMems !== "") checkSet("memory nodes", cpusetMems, "/sys/devices/system/node/online");
@@ -38,6 +39,13 @@ export function checkLimits(resources: Resources): void {
 const invalid = (message: string): OnggiError => new OnggiError("invalid_limit", message);
 
 const isWeight = (value: number): boolean => value === 0 || (value >= 10 && value <= 1000);
+
+function checkRealtime({ cpuRealtimePeriod: period = 0, cpuRealtimeRuntime: runtime = 0 }: Resources): void {
+  if (period === 0 && runtime === 0) return;
+  if (!limitsThere().cpuRealtime) throw invalid("Your kernel does not support CPU real-time scheduler");
+  if (period < 0 || runtime < 0) throw invalid("cpu real-time period and runtime cannot be negative");
+  if (period !== 0 && runtime > period) throw invalid("cpu real-time runtime cannot be higher than cpu real-time period");
+}
 
 function checkDevices(resources: Resources): void {
   for (const name of deviceLimitNames)

@@ -25,6 +25,7 @@ import { watchRotation } from "./log-compress.ts";
 import { forwardLog } from "./log-drivers.ts";
 import { attachNetworks, detachNetworks, hasOwnNetworks } from "./networking.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
+import { reserveRealtime } from "./realtime.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { afterExit } from "./restart-policy.ts";
 import { explainRuntime, runtimePaths } from "./runtime-command.ts";
@@ -145,6 +146,7 @@ export function startContainer(context: Context, container: Container, options: 
       checkLinks(context, record);
       const spec = withLinkVariables(context, record, container.takeSpec() ?? specOf(context, record));
       trace?.mark("specification");
+      reserveRealtime(context, record, spec.linux?.resources);
       const join = cgroups.create(record.cgroupPath, spec.linux?.resources ?? {});
       trace?.mark("cgroup", context.facts.cgroup === "v2" ? floors.cgroupV2 : floors.cgroupV1);
       hooks = hooksOf(context, record, spec);

@@ -1,4 +1,5 @@
 import { OnggiError } from "../lib/errors.ts";
+import { omitAbsent } from "../lib/tables.ts";
 import { type DeviceLimitName, deviceLimitNames, resourcesToLinux } from "../runtime/index.ts";
 import { blockDevicesOf } from "./block-devices.ts";
 import type { Container } from "./container.ts";
@@ -6,6 +7,7 @@ import type { Context } from "./context.ts";
 import { checkLimits, withoutMissing } from "./host-limits.ts";
 import { describe } from "./list.ts";
 import { limitNetworks } from "./network-limits.ts";
+import { reserveRealtime } from "./realtime.ts";
 import { checkRestart } from "./restart-policy.ts";
 import type { DeviceLimit, Resources, RestartPolicy } from "./types.ts";
 
@@ -20,6 +22,10 @@ const mergedDevices = (before: Resources, named: Resources): Pick<Resources, Dev
     const others = before[name]?.filter(({ path }) => !now?.some((one) => one.path === path));
     return now ? [...(others ?? []), ...now] : others;
   });
+
+/** Each is looked at with the other one. */
+const realtimeOf = ({ cpuRealtimePeriod, cpuRealtimeRuntime }: Resources): Resources =>
+  omitAbsent({ cpuRealtimePeriod, cpuRealtimeRuntime });
 
 /**
  * Changes limits and the restart policy of a container, at once if it runs. What is not named keeps its value; nothing changes when
@@ -44,12 +50,15 @@ export function updateContainer(
     if (named.nanoCpus !== undefined && (merged.cpuPeriod || merged.cpuQuota) && named.cpuQuota === undefined) {
       throw new OnggiError("conflicting_limits", "--cpus cannot be set where --cpu-period or --cpu-quota are");
     }
-    checkLimits(named);
+    checkLimits({ ...named, ...realtimeOf(merged) });
     // a device that is not named may be gone from the host
     const linux = resourcesToLinux({ ...merged, ...deviceLimits((name) => named[name]) }, blockDevicesOf(named));
     const undo = await limitNetworks(context, record, named);
     try {
-      if (container.isUp && hasLimits) context.cgroups.update(record.cgroupPath, linux);
+      if (container.isUp && hasLimits) {
+        reserveRealtime(context, record, linux);
+        context.cgroups.update(record.cgroupPath, linux);
+      }
     } catch (error) {
       await undo();
       throw error;

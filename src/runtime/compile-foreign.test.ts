@@ -103,6 +103,17 @@ test("an exec; a terminal is the process's, not the runtime's", () => {
       dup3($stderr, 2, 0)
       close($peer)
       close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)
+      $tmpfs.fs = fsopen("tmpfs", FSOPEN_CLOEXEC)
+      fsconfig create($tmpfs.fs)
+      $tmpfs = fsmount($tmpfs.fs, FSMOUNT_CLOEXEC, 0)
+      mknodat($tmpfs, "null", S_IFCHR|0666, makedev(1, 3)) or EPERM
+      $null = openat2($tmpfs, "null", O_RDWR|O_CLOEXEC, 0, 0) or ENOENT, EACCES
+      dup3($null, 0, 0)
+      dup3($null, 1, 0)
+      dup3($null, 2, 0)
+      close($tmpfs.fs)
+      close($tmpfs)
+      close($null)
       notify(created)
       execve("/bin/runc", ["/bin/runc","create","c"], {1 variables})"
   `);

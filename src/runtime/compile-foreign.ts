@@ -7,11 +7,13 @@
  */
 import type { Process, Spec } from "../oci/spec.ts";
 import { AT_FDCWD, event, type Plan, reg, type Supervision } from "../plan/ops.ts";
-import { CLONE, MS, O, PR, SIG } from "../sys/constants.ts";
+import { CLONE, FSMOUNT, FSOPEN, MS, O, PR, S, SIG } from "../sys/constants.ts";
+import { errno } from "../sys/errno.ts";
 import type { CgroupJoin } from "./cgroups/types.ts";
 import { Registers, Writer } from "./compile-builder.ts";
 import { compileOomWatch } from "./compile-cgroups.ts";
 import { AT_RECURSIVE, Context, mapped, PATH_DIRECTORY } from "./compile-context.ts";
+import { deviceNumber } from "./compile-devices.ts";
 import { ONTO } from "./compile-filesystem.ts";
 import { compileStreamOwner, compileStreams } from "./compile-process.ts";
 import { compileRootSource, overlayMount, type RootPlan } from "./compile-root.ts";
@@ -104,6 +106,21 @@ function compileRoot({ child, input }: Context, { detached, mountpoint }: RootPl
   child.do({ kind: "moveMount", from: detached, fromPath: "", to: place, toPath: "", flags: ONTO }).close(place, detached);
 }
 
+/** A runtime may give its streams to the container's user. Where no device can be made they stay the host's /dev/null. */
+function compileNullDevice(child: Writer): void {
+  child.about("stdio", "a null device of its own: the runtime may give it away");
+  const fs = child.keep({ kind: "fsopen", fstype: "tmpfs", flags: FSOPEN.FSOPEN_CLOEXEC });
+  child.do({ kind: "fsconfigCreate", fs });
+  const place = child.keep({ kind: "fsmount", fs, flags: FSMOUNT.FSMOUNT_CLOEXEC, attrs: 0 });
+  const dev = deviceNumber(1, 3);
+  child.do({ kind: "mknod", dir: place, path: "null", mode: S.S_IFCHR | 0o666, dev, accept: [errno.EPERM] });
+  const accept = [errno.ENOENT, errno.EACCES];
+  const flags = O.O_RDWR | O.O_CLOEXEC;
+  const fd = child.keep({ kind: "open", dir: place, path: "null", flags, mode: 0, resolve: 0, accept });
+  for (const target of [0, 1, 2]) child.do({ kind: "dup", fd, target, flags: 0 });
+  child.close(fs, place, fd);
+}
+
 /** Becomes the runtime, with the process's streams as its own. */
 function compileRuntime(child: Writer, { call, supervision }: ForeignInput): void {
   child.about("process", "go to the bundle").do({ kind: "chdir", path: call.directory });
@@ -115,6 +132,7 @@ function compileRuntime(child: Writer, { call, supervision }: ForeignInput): voi
     child.into(stream, { kind: "open", dir: AT_FDCWD, path: "/dev/null", flags: O.O_RDWR | O.O_CLOEXEC, mode: 0, resolve: 0 });
   }
   compileStreams(child, null);
+  if (supervision.tty) compileNullDevice(child);
   child.about("handshake", "the descriptors are the runtime's: tell the shim").do({ kind: "notify", event: event.created });
   child
     .about("process", `run ${call.argv[0]}`)

@@ -25,6 +25,9 @@ export interface Resources {
   /** Microseconds. */
   cpuPeriod?: number;
   cpuQuota?: number;
+  /** Of realtime processes: in a period, so much CPU time; of cgroup v1 alone. */
+  cpuRealtimePeriod?: number;
+  cpuRealtimeRuntime?: number;
   /** List syntax of cpuset(7): "0-2,7". */
   cpusetCpus?: string;
   cpusetMems?: string;

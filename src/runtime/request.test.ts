@@ -171,6 +171,9 @@ test("limits in the specification's units", () => {
     pids: { limit: 5 },
   });
   expect(resourcesToLinux({ memory: 1000, memorySwap: -1 }).memory).toEqual({ limit: 1000, swap: -1 });
+  expect(resourcesToLinux({ cpuRealtimePeriod: 1000, cpuRealtimeRuntime: 500 })).toEqual({
+    cpu: { realtimePeriod: 1000, realtimeRuntime: 500 },
+  });
   expect(resourcesToLinux({ memorySwappiness: 0 })).toEqual({ memory: { swappiness: 0 } });
   expect(resourcesToLinux({})).toEqual({});
   expect(() => resourcesToLinux({ memory: 1000, memorySwap: 999 })).toThrow("cannot be below");

@@ -12,7 +12,7 @@ const CPU_PERIOD = 100_000;
  * without a swap limit gets as much swap again. `devices`: those that limits name. Throws OnggiError `conflicting_limits`.
  */
 export function resourcesToLinux(resources: Resources, devices: BlockDevices = new Map()): LinuxResources {
-  const { memory, memorySwap, memoryReservation, nanoCpus, cpuShares, cpuPeriod, cpuQuota, cpusetCpus, cpusetMems } = resources;
+  const { memory, memorySwap, memoryReservation, memorySwappiness } = resources;
   const result: LinuxResources = {};
   if (memorySwap && memorySwap !== -1 && !memory) {
     throw new OnggiError("conflicting_limits", "a swap limit needs a memory limit: set --memory as well");
@@ -23,7 +23,6 @@ export function resourcesToLinux(resources: Resources, devices: BlockDevices = n
       `--memory-swap ${memorySwap} is memory plus swap and cannot be below --memory ${memory}`,
     );
   }
-  const { memorySwappiness } = resources;
   if (memory || memorySwap || memoryReservation || memorySwappiness !== undefined) {
     const swap = memorySwap || (memory ? memory * 2 : undefined);
     result.memory = {
@@ -33,22 +32,29 @@ export function resourcesToLinux(resources: Resources, devices: BlockDevices = n
       ...(memorySwappiness === undefined ? {} : { swappiness: memorySwappiness }),
     };
   }
-  if (nanoCpus && (cpuQuota || cpuPeriod)) {
-    throw new OnggiError("conflicting_limits", "--cpus sets quota and period itself: give it, or --cpu-quota and --cpu-period");
-  }
-  const cpu = {
-    ...(cpuShares ? { shares: cpuShares } : {}),
-    ...(nanoCpus ? { quota: Math.round((nanoCpus * CPU_PERIOD) / 1e9), period: CPU_PERIOD } : {}),
-    ...(cpuQuota ? { quota: cpuQuota } : {}),
-    ...(cpuPeriod ? { period: cpuPeriod } : {}),
-    ...(cpusetCpus ? { cpus: cpusetCpus } : {}),
-    ...(cpusetMems ? { mems: cpusetMems } : {}),
-  };
+  const cpu = cpuOf(resources);
   if (Object.keys(cpu).length > 0) result.cpu = cpu;
   if (resources.pidsLimit) result.pids = { limit: resources.pidsLimit };
   const blockIO = blockIoOf(resources, devices);
   if (blockIO) result.blockIO = blockIO;
   return result;
+}
+
+function cpuOf(resources: Resources): NonNullable<LinuxResources["cpu"]> {
+  const { nanoCpus, cpuShares, cpuPeriod, cpuQuota, cpuRealtimePeriod, cpuRealtimeRuntime, cpusetCpus, cpusetMems } = resources;
+  if (nanoCpus && (cpuQuota || cpuPeriod)) {
+    throw new OnggiError("conflicting_limits", "--cpus sets quota and period itself: give it, or --cpu-quota and --cpu-period");
+  }
+  return {
+    ...(cpuShares ? { shares: cpuShares } : {}),
+    ...(nanoCpus ? { quota: Math.round((nanoCpus * CPU_PERIOD) / 1e9), period: CPU_PERIOD } : {}),
+    ...(cpuQuota ? { quota: cpuQuota } : {}),
+    ...(cpuPeriod ? { period: cpuPeriod } : {}),
+    ...(cpuRealtimePeriod ? { realtimePeriod: cpuRealtimePeriod } : {}),
+    ...(cpuRealtimeRuntime ? { realtimeRuntime: cpuRealtimeRuntime } : {}),
+    ...(cpusetCpus ? { cpus: cpusetCpus } : {}),
+    ...(cpusetMems ? { mems: cpusetMems } : {}),
+  };
 }
 
 const character = (major: number, minor: number | undefined, access: string): DeviceRule => ({

@@ -113,6 +113,40 @@ describe("cpu", () => {
   });
 });
 
+const realtime = existsSync("/sys/fs/cgroup/cpu/cpu.rt_runtime_us") && Bun.which("chrt");
+if (!realtime) skipLoudly("--cpu-rt-runtime: this kernel has no groups of realtime processes, or there is no chrt");
+describe.skipIf(!realtime)("realtime", () => {
+  const mayBe = (pid: number): boolean => Bun.spawnSync(["chrt", "-f", "-p", "1", String(pid)]).exitCode === 0;
+  const runtime = (pid: number): string => control(pid, "", { controller: "cpu", file: "cpu.rt_runtime_us" });
+
+  test("--cpu-rt-runtime lets processes be realtime ones, in that container alone, and can be changed", async () => {
+    const [some, none] = [await started("--cpu-rt-period", "500000", "--cpu-rt-runtime", "5000"), await started()];
+    expect([mayBe(some.pid), mayBe(none.pid)]).toEqual([true, false]);
+    expect([runtime(some.pid), runtime(none.pid)]).toEqual(["5000", "0"]);
+    await engine.ok(["update", "--cpu-rt-runtime", "10000", some.id]);
+    await engine.ok(["update", "--cpu-rt-period", "100000", "--cpu-rt-runtime", "1000", none.id]);
+    expect([runtime(some.pid), runtime(none.pid), mayBe(none.pid)]).toEqual(["10000", "1000", true]);
+    expect((await engine.inspect(some.id)).HostConfig).toMatchObject({ CpuRealtimePeriod: 500_000, CpuRealtimeRuntime: 10_000 });
+    await engine.ok(["rm", "-f", some.id, none.id]);
+  });
+
+  test.each([
+    [["--cpu-rt-period", "100", "--cpu-rt-runtime", "200"], "cpu real-time runtime cannot be higher than cpu real-time period"],
+    [["--cpu-rt-runtime", "1000000"], "the host has not so much left for realtime processes"],
+    [["--cpu-rt-runtime", "1000", "--cgroup-parent", "/onggi-test-rt"], "the group above has not so much left"],
+  ])("%j is refused, and nothing is left of it", async (flags, words) => {
+    const { code, stderr } = await engine.onggi(["run", "--rm", ...flags, "busybox", "true"]);
+    expect([code, stderr]).toEqual([125, expect.stringContaining(words)]);
+    expect(await engine.ok(["ps", "-aq"])).toBe("");
+    expect(existsSync("/sys/fs/cgroup/cpu/onggi-test-rt")).toBe(false);
+  });
+});
+
+test.skipIf(!!realtime)("--cpu-rt-runtime without that is refused in Docker's words", async () => {
+  const { code, stderr } = await engine.onggi(["run", "--rm", "--cpu-rt-runtime", "1000", "busybox", "true"]);
+  expect([code, stderr]).toEqual([125, expect.stringContaining("Your kernel does not support CPU real-time scheduler")]);
+});
+
 describe("pids", () => {
   test("--pids-limit holds: the fork beyond it fails, those below go on", async () => {
     const { stdout, stderr, code } = await engine.onggi([

@@ -1,6 +1,6 @@
 /** Containers made by other OCI runtimes: runc, crun and onggi's own as a program. As root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, repository, slowness, startEngine } from "../kit/engine.ts";
@@ -88,6 +88,23 @@ describe.each(programs)("%s", (name, path) => {
       expect(await run(["--rm", "busybox", "sh", "-c", script])).toMatchObject({ stdout: "out\n", stderr: "err\n", code: 7 });
       expect(await run(["--rm", "busybox", "true"])).toMatchObject({ stdout: "", stderr: "", code: 0 });
       expect(await run(["--rm", "-i", "busybox", "cat"], { stdin: "fed" })).toMatchObject({ stdout: "fed", code: 0 });
+    },
+    limit,
+  );
+
+  test(
+    "who has no standard input reads nothing, and the host's /dev/null stays the host's",
+    async () => {
+      for (const user of ["0", "33:44"]) {
+        const id = await engine.ok(["run", "-d", "-u", user, "busybox", "sh", "-c", "cat; sleep 1000"]);
+        await engine.ok(["exec", "-d", id, "sleep", "1000"]);
+        const found = await engine.onggi(["exec", id, "sh", "-c", "cat && echo nothing"]);
+        expect(found).toMatchObject({ stdout: "nothing\n", stderr: "", code: 0 });
+        const terminal = await engine.ok(["run", "-d", "-t", "-u", user, "busybox", "sleep", "1000"]);
+        await engine.ok(["rm", "-f", id, terminal]);
+      }
+      const { uid, gid } = statSync("/dev/null");
+      expect([uid, gid]).toEqual([0, 0]);
     },
     limit,
   );

@@ -159,6 +159,8 @@ const limits = ({ resources = {}, ulimits = [] }: ContainerRequest): object => (
   CpuShares: resources.cpuShares ?? 0,
   CpuPeriod: resources.cpuPeriod ?? 0,
   CpuQuota: resources.cpuQuota ?? 0,
+  CpuRealtimePeriod: resources.cpuRealtimePeriod ?? 0,
+  CpuRealtimeRuntime: resources.cpuRealtimeRuntime ?? 0,
   CpusetCpus: resources.cpusetCpus ?? "",
   CpusetMems: resources.cpusetMems ?? "",
   PidsLimit: resources.pidsLimit ?? null,

@@ -26,7 +26,7 @@ function host(mounts: readonly string[], files: readonly string[], controllers =
 
 const none = {
   ...{ memory: false, swap: false, memorySwappiness: false, cpuShares: false, cpuPeriod: false, cpuQuota: false },
-  ...{ cpuset: false, pids: false, oomKillDisable: false },
+  ...{ cpuRealtime: false, cpuset: false, pids: false, oomKillDisable: false },
 };
 const V2 = [" rw - cgroup2 cgroup2 rw"];
 
@@ -50,5 +50,7 @@ test("v1: by the files of its hierarchies", () => {
   ];
   const memory = ["memory.limit_in_bytes", "memory.oom_control", "memory.swappiness"].map((file) => `memory/${file}`);
   const there = { memory: true, memorySwappiness: true, oomKillDisable: true, cpuShares: true, pids: true };
+  expect(limitsThere(host(mounts, [...memory, "cpu/cpu.shares"]))).toEqual({ ...none, ...there });
+  expect(limitsThere(host(mounts, ["cpu/cpu.rt_runtime_us"])).cpuRealtime).toBe(true);
   expect(limitsThere(host(mounts, [...memory, "cpu/cpu.shares"]))).toEqual({ ...none, ...there });
 });

@@ -10,6 +10,8 @@ export interface LimitsThere {
   readonly cpuShares: boolean;
   readonly cpuPeriod: boolean;
   readonly cpuQuota: boolean;
+  /** v1, of kernels with groups of realtime processes. */
+  readonly cpuRealtime: boolean;
   readonly cpuset: boolean;
   readonly pids: boolean;
   /** An OOM killer that a group can do without: v1 only. */
@@ -28,6 +30,7 @@ export function limitsThere(root = "/"): LimitsThere {
     cpuShares: has("cpu", "cpu.weight", "cpu.shares"),
     cpuPeriod: has("cpu", "cpu.max", "cpu.cfs_period_us"),
     cpuQuota: has("cpu", "cpu.max", "cpu.cfs_quota_us"),
+    cpuRealtime: layout.version !== "v2" && has("cpu", "", "cpu.rt_runtime_us"),
     cpuset: has("cpuset", "cpuset.cpus", "cpuset.cpus"),
     pids: has("pids", "pids.max", ""),
     oomKillDisable: layout.version !== "v2" && has("memory", "", "memory.oom_control"),

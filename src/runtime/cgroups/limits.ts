@@ -158,6 +158,7 @@ function checkEffect({ limit, file, value }: LimitWrite, directory: string): voi
 const hints: readonly [file: RegExp, code: Parameters<typeof isErrno>[1], hint: string][] = [
   [/^memory\./, "EBUSY", " (more is in use than that and cannot be reclaimed)"],
   [/^(blkio|io)\./, "ENODEV", " (there is no such disk; of a partition name the disk)"],
+  [/\brt_runtime/, "EINVAL", " (the group above has not so much left for realtime processes)"],
   [/\bweight/, "EOPNOTSUPP", " (weights need a scheduler of the disk that has them, such as bfq)"],
 ];
 

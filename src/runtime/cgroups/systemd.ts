@@ -136,6 +136,8 @@ export class SystemdCgroups implements CgroupManager {
     return this.#files.join(path);
   }
 
+  reserveRealtime(): void {}
+
   limits(path: string, resources: LinuxResources): LimitFile[] {
     return this.#files.limits(path, resources);
   }

@@ -99,6 +99,11 @@ export interface CgroupManager {
   occupied(path: string): boolean;
   /** On v2: gives the group to a user, who may make groups in it. Nothing on v1, where that is not safe. Throws SysError. */
   delegate(path: string, uid: number): void;
+  /**
+   * Lets the groups below `parent` have what these resources ask of realtime for `path`, besides what the others have. `parent` is
+   * the engine's own. Nothing on v2. Throws `cgroup_limit_refused` where the host has not so much left.
+   */
+  reserveRealtime(parent: string, path: string, resources: LinuxResources): void;
   update(path: string, resources: LinuxResources): void;
   /** Returns when every process of the group is frozen (or thawed). */
   freeze(path: string, frozen: boolean): Promise<void>;

@@ -39,6 +39,7 @@ import { limitsV1 } from "./limits-v1.ts";
 import { limitsV2 } from "./limits-v2.ts";
 import { noStats } from "./no-stats.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
+import { reserveRealtime } from "./realtime-v1.ts";
 import { readV1 } from "./stats.ts";
 import { detailV1 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats, LimitFile } from "./types.ts";
@@ -114,6 +115,19 @@ export class V1Cgroups implements CgroupManager {
       limitFile(write, this.#directoryOf(write.controller, path)),
     );
     return [...own, ...(this.#unified?.limits(path, v2) ?? [])];
+  }
+
+  reserveRealtime(parent: string, path: string, { cpu }: LinuxResources): void {
+    const hierarchy = this.#byController.get("cpu");
+    if (!hierarchy || !cpu?.realtimeRuntime || cpu.realtimeRuntime < 0) return;
+    checkPath(parent);
+    this.#make(hierarchy, parent, []);
+    const others = this.children(parent).filter((group) => group !== path);
+    reserveRealtime(
+      hierarchy.mountpoint + parent,
+      others.map((group) => hierarchy.mountpoint + group),
+      cpu,
+    );
   }
 
   update(path: string, resources: LinuxResources): void {

@@ -106,6 +106,8 @@ export class V2Cgroups implements CgroupManager {
     return { cloneInto: directory, tasks: [], oom: this.controllers.has("memory") ? `${directory}/memory.events` : null };
   }
 
+  reserveRealtime(): void {}
+
   limits(path: string, resources: LinuxResources): LimitFile[] {
     const directory = this.#directory(path);
     return this.#limits(resources, true).map((write) => limitFile(write, directory));

@@ -1,5 +1,4 @@
 import type { DeviceLimit, Resources } from "../../../engine/types.ts";
-import { ApiError } from "../errors.ts";
 import type { Of, object } from "../schema.ts";
 import type { resourceFields } from "./config.ts";
 
@@ -10,10 +9,8 @@ type Rates = Given["BlkioDeviceReadBps"];
 const rates = (given: Rates): DeviceLimit[] | undefined =>
   given?.length ? given.map(({ Path = "", Rate = 0 }) => ({ path: Path, value: Rate })) : undefined;
 
-/** Limits as the engine names them. In Docker's requests 0 is as good as absent, but for swappiness. Throws ApiError. */
+/** Limits as the engine names them. In Docker's requests 0 is as good as absent, but for swappiness. */
 export function resourcesOf(given: Given): Resources {
-  for (const name of ["CpuRealtimePeriod", "CpuRealtimeRuntime"] as const)
-    if (given[name]) throw new ApiError(400, `HostConfig.${name} is not supported`);
   const { MemorySwappiness: swappiness, BlkioWeightDevice: weights } = given;
   const found: Record<string, number | string | DeviceLimit[] | undefined> = {
     memory: given.Memory,
@@ -23,6 +20,8 @@ export function resourcesOf(given: Given): Resources {
     cpuShares: given.CpuShares,
     cpuPeriod: given.CpuPeriod,
     cpuQuota: given.CpuQuota,
+    cpuRealtimePeriod: given.CpuRealtimePeriod,
+    cpuRealtimeRuntime: given.CpuRealtimeRuntime,
     cpusetCpus: given.CpusetCpus,
     cpusetMems: given.CpusetMems,
     pidsLimit: given.PidsLimit,
