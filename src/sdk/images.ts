@@ -37,7 +37,7 @@ export interface PushedImage {
  *     const { id } = (await engine.images.pull("debian"))[0];
  *     for await (const step of engine.images.pull("debian")) console.log(step.message, step.current, step.total);
  */
-export interface Operation<T> extends PromiseLike<T>, AsyncIterable<Progress> {}
+export interface Operation<T> extends Promise<T>, AsyncIterable<Progress> {}
 
 /** The images of an engine. */
 export class Images {
@@ -140,13 +140,11 @@ function operation<T>(
   // begun at once, whether it is awaited or watched
   const result = run((step) => watcher?.(step as Progress), signal ?? never);
   result.catch(() => {});
-  return {
-    // biome-ignore lint/suspicious/noThenProperty: an operation is awaited as a promise is
-    then: (...handlers) => result.then(...handlers),
+  return Object.assign(result, {
     [Symbol.asyncIterator]: () =>
       follow<Progress>(async (push) => {
         watcher = push;
         await result;
       }),
-  };
+  });
 }

@@ -40,6 +40,20 @@ const oneLine = (text: string): string =>
     .replace(/, (?=[\]}])/g, " ")
     .trim();
 
+/** From CommonJS, with a second copy of the package beside the first. */
+const common = `
+  const assert = require("node:assert");
+  const load = process.argv.at(-1) === "require" ? (name) => require(name) : (name) => import(name);
+  (async () => {
+    const [first, second] = [await load("onggi"), await load("./second/index.js")];
+    const wait = { waitFor: first.log("never") };
+    const error = await second.onggi.run("busybox", ["echo", "clay"], wait).catch((thrown) => thrown);
+    assert(!(error instanceof first.WaitError));
+    assert(first.isOnggiError(error, "wait_timeout", "container_exited"));
+    console.log(error.lastLines[0]);
+  })();
+`;
+
 /** Makes something of every kind, and is killed. */
 const session = `
   import { onggi } from "onggi";
@@ -75,6 +89,8 @@ beforeAll(async () => {
   engine = startEngine();
   sdk = installSdk(engine);
   await bootstrapBusybox(engine);
+  writeFileSync(join(sdk.directory, "common.cjs"), common);
+  sh(["cp", "-r", "node_modules/onggi", "second"], { cwd: sdk.directory });
   for (const { file, code } of examples) writeFileSync(join(sdk.directory, `${file}.ts`), code);
   writeFileSync(join(sdk.directory, "session.ts"), session);
   writeFileSync(join(sdk.directory, "start.ts"), start);
@@ -128,6 +144,15 @@ for (const runtime of runtimes) {
       await engine.ok(["volume", "ls", "-q", "--filter", `name=${name}`]),
     ];
     await eventually("all of it is gone", async () => (await left()).every((text) => text === ""));
+  });
+}
+
+for (const [runtime, how] of [
+  ["node", "import"],
+  ["bun", "require"],
+] as const) {
+  test.concurrent(`from CommonJS by ${how}, and errors of another copy: by ${runtime}`, async () => {
+    expect(await sdk.run(runtime, "common.cjs", [how])).toEqual({ code: 0, stdout: "clay\n", stderr: "" });
   });
 }
 

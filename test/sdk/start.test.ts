@@ -123,6 +123,12 @@ test.concurrent("what is no readiness, and no list of words, is told before anyt
   expect(await engine.containers.list({ all: true, filters: { name: "wrong" } })).toEqual([]);
 });
 
+test.concurrent("what takes time is a promise like any other, and its steps", async () => {
+  const pulling = engine.images.pull("127.0.0.1:1/clay");
+  expect(await pulling.catch((error: { code: string }) => error.code)).toBe("registry_unreachable");
+  expect(await codeOf(pulling[Symbol.asyncIterator]().next())).toBe("registry_unreachable");
+});
+
 test.concurrent("a command that ends does not wait for the rest of its input", async () => {
   async function* stuck() {
     yield "clay and more\n";
