@@ -70,7 +70,10 @@ export function parseExpose(spec: string): string[] {
   return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${protocol}`);
 }
 
-const hostText = ({ hostIp, hostPort }: Published): string => `${hostIp.includes(":") ? `[${hostIp}]` : hostIp}:${hostPort}`;
+/** A port as it is shown; one that is exposed alone has no address, and itself for the host's. */
+type Shown = Pick<Published, "protocol" | "containerPort" | "hostIp" | "hostPort">;
+
+const hostText = ({ hostIp, hostPort }: Shown): string => `${hostIp.includes(":") ? `[${hostIp}]` : hostIp}:${hostPort}`;
 
 /** "80/tcp -> 0.0.0.0:8080", as `port` prints it. */
 export const portLine = (port: Published): string => `${port.containerPort}/${port.protocol} -> ${hostText(port)}`;
@@ -80,11 +83,44 @@ export const portAddress = hostText;
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** By the container's ports, as Docker lists them. */
-export const sortedPorts = (ports: readonly Published[]): Published[] =>
+export const sortedPorts = <T extends Shown>(ports: readonly T[]): T[] =>
   [...ports].sort((a, b) => a.containerPort - b.containerPort || compare(a.protocol, b.protocol) || compare(a.hostIp, b.hostIp));
 
-/** "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp", as `ps` shows it. */
-export const portsColumn = (ports: readonly Published[]): string =>
-  sortedPorts(ports)
-    .map((port) => `${hostText(port)}->${port.containerPort}/${port.protocol}`)
-    .join(", ");
+const runText = ({ hostIp, protocol }: Shown, first: number, last: number): string => {
+  const ports = first === last ? String(first) : `${first}-${last}`;
+  return hostIp === ""
+    ? `${ports}/${protocol}`
+    : `${hostIp.includes(":") ? `[${hostIp}]` : hostIp}:${ports}->${ports}/${protocol}`;
+};
+
+/** Successive ports as one range, first those that end earlier. */
+function runsOf(ports: readonly Shown[]): string[] {
+  const open = new Map<string, { port: Shown; first: number; last: number }>();
+  const texts: string[] = [];
+  for (const port of ports) {
+    const key = `${port.hostIp} ${port.protocol}`;
+    const run = open.get(key);
+    if (run && port.containerPort === run.last + 1) {
+      run.last = port.containerPort;
+      continue;
+    }
+    if (run) texts.push(runText(run.port, run.first, run.last));
+    open.set(key, { port, first: port.containerPort, last: port.containerPort });
+  }
+  return [...texts, ...[...open.values()].map(({ port, first, last }) => runText(port, first, last))];
+}
+
+/**
+ * "90/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp", as Docker's `ps` shows it: with what is exposed alone, and in ranges where
+ * there is no other port on the host.
+ */
+export function portsColumn(ports: readonly Published[], exposed: readonly string[] = []): string {
+  const unpublished = exposed.map((text): Shown => {
+    const [port, protocol] = text.split("/");
+    return { containerPort: Number(port), protocol: protocol as Published["protocol"], hostIp: "", hostPort: Number(port) };
+  });
+  const sorted = sortedPorts<Shown>([...unpublished, ...ports]);
+  const isMoved = ({ hostPort, containerPort }: Shown): boolean => hostPort !== containerPort;
+  const moved = sorted.filter(isMoved).map((port) => `${hostText(port)}->${port.containerPort}/${port.protocol}`);
+  return [...runsOf(sorted.filter((port) => !isMoved(port))), ...moved].join(", ");
+}

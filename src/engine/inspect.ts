@@ -9,7 +9,7 @@ import { endpointsOf, publishedBy } from "./networking.ts";
 import { BUILT_IN } from "./runtimes.ts";
 import type { ContainerInfo, ImageConfig } from "./types.ts";
 
-function imageConfig({ images }: Context, id: string): ImageConfig["config"] | null {
+export function imageConfig({ images }: Context, id: string): ImageConfig["config"] | null {
   try {
     return id === "" ? null : images.get(id).config.config;
   } catch {

@@ -6,6 +6,7 @@ import type { Container } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { pattern } from "./filters.ts";
+import { imageConfig } from "./inspect.ts";
 import { endpointsOf, networkNames, publishedBy } from "./networking.ts";
 import { isActive } from "./state.ts";
 import type { ContainerStatus, ContainerSummary } from "./types.ts";
@@ -53,6 +54,7 @@ const summary = (context: Context, record: ContainerRecord): ContainerSummary =>
   labels: record.request.labels ?? {},
   networks: networkNames(context, record),
   ports: [...publishedBy(context, record)],
+  ...(record.state.status === "running" ? { exposed: unpublishedBy(context, record) } : {}),
   mounts: (record.mounts ?? [])
     .filter(({ type }) => type !== "tmpfs")
     .map(({ type, name, source }) => ({ volume: type === "volume", name: name ?? source })),
@@ -94,15 +96,23 @@ function portTest(value: string): (port: number, protocol: string) => boolean {
   return (port, of) => of === protocol && port >= Number(from) && port <= Number(to);
 }
 
-/** Ports that it says it serves: its own, its image's and those it publishes. */
-function exposedBy(context: Context, { id, request, imageId }: ContainerRecord): string[] {
-  const image = context.images.list().find((one) => one.id === imageId);
-  return [
-    ...(request.expose ?? []),
-    ...Object.keys(image?.config.config.ExposedPorts ?? {}),
-    ...context.networks.publishedBy(id).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`),
-  ];
+/** Ports that it says it serves: its own and its image's. */
+function servedBy(context: Context, { request, imageId }: ContainerRecord): string[] {
+  return [...(request.expose ?? []), ...Object.keys(imageConfig(context, imageId)?.ExposedPorts ?? {})];
 }
+
+const publishedNames = (context: Context, record: ContainerRecord): string[] =>
+  publishedBy(context, record).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`);
+
+function unpublishedBy(context: Context, record: ContainerRecord): string[] {
+  const published = new Set(publishedNames(context, record));
+  return [...new Set(servedBy(context, record))].filter((port) => !published.has(port));
+}
+
+const exposedBy = (context: Context, record: ContainerRecord): string[] => [
+  ...servedBy(context, record),
+  ...publishedNames(context, record),
+];
 
 /** Each filter key: from its value to a test. Values of one key are alternatives, keys add up; labels add up too. */
 const filters: Record<string, (context: Context, value: string) => Test> = {

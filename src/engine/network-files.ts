@@ -48,7 +48,8 @@ export function hostsText({ hostname, domainname, addresses, extraHosts, links =
     const { name, address } = parseExtraHost(text, hostGateway);
     return `${address}\t${name}\n`;
   });
-  const names = domainname ? `${hostname}.${domainname} ${hostname}` : hostname;
+  const full = domainname ? `${hostname}.${domainname}` : hostname;
+  const names = full.includes(".") ? `${full} ${full.split(".")[0]}` : full;
   const own = (addresses.length > 0 ? addresses : ["127.0.1.1"]).map((address) => `${address}\t${names}\n`);
   const linked = links.map((link) => `${link.address}\t${link.names.join(" ")}\n`);
   return [LOCAL, ...extra, ...linked, ...own].join("");

@@ -8,7 +8,7 @@ import type { ContainerRequest } from "./types.ts";
 export const containerOfMode = (mode: string | undefined): string | undefined => /^container:(.+)$/s.exec(mode ?? "")?.[1];
 
 /** Throws for modes that nobody knows, or that cannot be had here. */
-export function checkModes(context: Context, { pid = "", ipc = "", uts = "" }: ContainerRequest): void {
+export function checkModes(context: Context, { pid = "", ipc = "", uts = "", hostname }: ContainerRequest): void {
   const shared = containerOfMode(pid);
   if (shared !== undefined) findContainer(context, shared);
   else if (!["", "host", "private"].includes(pid))
@@ -19,6 +19,7 @@ export function checkModes(context: Context, { pid = "", ipc = "", uts = "" }: C
     throw new OnggiError("ipc_mode_invalid", `--ipc: invalid IPC mode ${JSON.stringify(ipc)}`);
   if (!["", "host", "private"].includes(uts))
     throw new OnggiError("uts_mode_invalid", `--uts: invalid UTS mode ${JSON.stringify(uts)}`);
+  if (uts === "host" && hostname) throw new OnggiError("uts_mode_invalid", "conflicting options: hostname and the UTS mode");
 }
 
 /** The pid namespace a container joins; undefined where it has one of its own, or the host's. Throws where it is not there. */

@@ -255,6 +255,8 @@ export interface ContainerSummary {
   labels: Record<string, string>;
   networks: string[];
   ports: Published[];
+  /** While it runs, what it says it serves and does not publish: "80/tcp". */
+  exposed?: string[];
   /** What it has mounted: a volume by its name, anything else by its source. */
   mounts: { volume: boolean; name: string }[];
 }

@@ -114,6 +114,8 @@ compared(
     "run --rm --pull never nosuch true",
     "run --rm --ipc none busybox ls /dev/shm",
     "run --rm --pid bad busybox true",
+    "run --rm --uts host --hostname x busybox true",
+    ["run", "--rm", "--hostname", "web.example.com", "busybox", "grep", "-o", "web.example.com web", "/etc/hosts"],
     "run --rm --link nosuch:x busybox true",
     "run --rm -p 99999:80 busybox true",
     "run --rm --network nosuch busybox true",

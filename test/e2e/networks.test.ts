@@ -104,6 +104,12 @@ describe("published ports", () => {
     expect(await engine.ok(["exec", "web", ...get(gateway, port)])).toBe(id);
     expect(await engine.ok(["port", "web", "80"])).toContain(`0.0.0.0:${port}`);
     expect(await engine.ok(["ps", "--format", "{{.Ports}}"])).toContain(`0.0.0.0:${port}->80/tcp`);
+    await engine.ok(["run", "-d", "--name", "serves", "--expose", "90-91/udp", "busybox", "sleep", "1000"]);
+    const serves = ["ps", "-a", "--filter", "name=serves", "--format", "{{.Ports}}"];
+    expect(await engine.ok(serves)).toBe("90-91/udp");
+    await engine.ok(["stop", "-t", "0", "serves"]);
+    expect(await engine.ok(serves)).toBe("");
+    await engine.ok(["rm", "serves"]);
     expect(JSON.parse(await value("web", "{{json .NetworkSettings.Ports}}"))["80/tcp"][0]).toEqual({
       HostIp: "0.0.0.0",
       HostPort: String(port),

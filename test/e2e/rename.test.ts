@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Engine, startEngine } from "../kit/engine.ts";
+import { type Engine, eventually, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 
 let engine: Engine;
@@ -52,6 +52,8 @@ describe("rename", () => {
 describe("top", () => {
   test("the columns of ps -ef, of this container only", async () => {
     await engine.ok(["run", "-d", "--name", "busy", "busybox", "sh", "-c", "sleep 2718281; :"]);
+    // a process that was forked a moment ago is still its parent's program
+    await eventually("both run", async () => / sleep 2718281$/m.test(await engine.ok(["top", "busy"])));
     const [head, ...rows] = (await engine.ok(["top", "busy"])).split("\n");
     expect(head!.split(/\s+/)).toEqual(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
     const commands = rows.map((row) => row.split(/\s+/).slice(7).join(" "));
