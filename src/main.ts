@@ -88,6 +88,8 @@ async function serveEngine(
   const bound = await deepQueue();
   const { rulesInForce } = await import("./api/rights/in-force.ts");
   const rules = rulesInForce(() => engine.configuration.settings);
+  // first: who starts an engine takes it for started when the control socket answers
+  const docker = await serveDocker(engine, places, rules, log);
   const server = await serve({
     path: socket,
     fd: manager.sockets.get("onggi"),
@@ -99,7 +101,6 @@ async function serveEngine(
     // whoever is named by a rule may come in by the group
     ...(rules().length > 0 && gid !== undefined ? { access: { mode: 0o660, gid } } : {}),
   });
-  const docker = await serveDocker(engine, places, rules, log);
   log(`engine ${version} serves ${socket}, pid ${process.pid}`);
   manager.ready(`serves ${socket}`);
   await stopped.promise;

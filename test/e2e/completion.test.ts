@@ -33,7 +33,7 @@ afterAll(() => engine.close(), 120_000);
 const lines: readonly (readonly [typed: string, ...offered: string[]])[] = [
   ["onggi unp", "unpause"],
   ["onggi network disc", "disconnect"],
-  ["onggi run --memory-s", "--memory-swap"],
+  ["onggi run --memory-r", "--memory-reservation"],
   ["onggi run --userns h", "host"],
   ["onggi run --network ki", "kiln"],
   ["onggi network rm ki", "kiln"],

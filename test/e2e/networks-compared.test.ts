@@ -202,7 +202,7 @@ describe.skipIf(missing !== null)("network ls, inspect, rm and prune", () => {
     const [container] = Object.values(web.Containers) as Record<string, string>[];
     const missing = await refused("network", "inspect", "nothing");
     return {
-      keys: Object.keys(web).filter((key) => !["EnableIPv4", "Onggi"].includes(key)),
+      keys: Object.keys(web).filter((key) => !["EnableIPv4", "Onggi", "Status"].includes(key)),
       container: [container!.Name, Object.keys(container!)],
       texts: await ask(
         "network",

@@ -56,7 +56,7 @@ describe("what skopeo pushed", () => {
     sh(["skopeo", "copy", "-q", "--src-tls-verify=false", `docker://${name}`, `oci:${layout}:it`]);
     sh(["umoci", "unpack", "--image", `${layout}:it`, `${layout}-bundle`]);
     const list =
-      "cd $ROOT && find . -xdev ! -type d | grep -vE '^./(dev|proc|sys|etc/(hosts|hostname|resolv.conf))' | sort | while read f; do stat -c '%n %a %u %g %s %Y' \"$f\"; done; find bin etc -type f | grep -vE 'etc/(hosts|hostname|resolv.conf)' | sort | xargs sha256sum";
+      "cd $ROOT && find . -xdev ! -type d | grep -vE '^./(dev|proc|sys|.dockerenv|etc/(hosts|hostname|resolv.conf))' | sort | while read f; do stat -c '%n %a %u %g %s %Y' \"$f\"; done; find bin etc -type f | grep -vE 'etc/(hosts|hostname|resolv.conf)' | sort | xargs sha256sum";
     const ours = await engine.ok(["run", "--rm", "--pull", "never", "-e", "ROOT=/", name, "sh", "-c", list]);
     const theirs = sh(["busybox", "sh", "-c", `ROOT=${layout}-bundle/rootfs; ${list}`]).trimEnd();
     expect(ours).toBe(theirs);
