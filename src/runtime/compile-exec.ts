@@ -65,7 +65,8 @@ export function compileExec({
   const pidfd = before.keep({ kind: "pidfdOpen", pid: target.pid, flags: 0 });
   const cgroup = compileCloneInto(before, target.cgroup);
   const uid = process.user?.uid ?? 0;
-  compileStreamOwner(before, supervision, inUserns ? mapped(target.uidMappings ?? [], uid, "user") : uid);
+  const owner = inUserns ? mapped(target.uidMappings ?? [], uid, "user") : uid;
+  compileStreamOwner(before, supervision, owner, standalone?.nullStreams);
   const openProc = () => after.about("process", "find the new process").keep({ kind: "openProc" });
   compileOomScore(after, openProc, process.oomScoreAdj);
   if (inUserns) compileRaisedLimits(after, process);

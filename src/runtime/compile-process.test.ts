@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type Op, reg } from "../plan/ops.ts";
 import { errno } from "../sys/errno.ts";
 import { Registers, Writer } from "./compile-builder.ts";
-import { compileStreams } from "./compile-process.ts";
+import { compileStreamOwner, compileStreams } from "./compile-process.ts";
 import type { StandaloneProcess } from "./types.ts";
 
 function streams(terminal: number | null, standalone: StandaloneProcess): readonly Op[] {
@@ -27,5 +27,17 @@ describe("streams that are the host's null device", () => {
     expect(streams(null, { preserveFds: 0 })).toEqual([]);
     expect(streams(null, { preserveFds: 0, nullStreams: [] })).toEqual([]);
     expect(streams(7, { preserveFds: 0, nullStreams: [0] })).toEqual([]);
+  });
+
+  test("stay the host's", () => {
+    const given = (openStdin: boolean, nullStreams?: readonly number[]) => {
+      const host = new Writer(new Registers());
+      const supervision = { tty: false, openStdin, stdinOnce: false, log: null, exitPath: null, durable: false };
+      compileStreamOwner(host, supervision, 1000, nullStreams);
+      return host.ops.map((op) => (op.kind === "chown" ? op.dir : op.kind));
+    };
+    expect(given(false)).toEqual([reg.stdout, reg.stderr]);
+    expect(given(true)).toEqual([reg.stdin, reg.stdout, reg.stderr]);
+    expect(given(true, [0, 2])).toEqual([reg.stdout]);
   });
 });

@@ -139,12 +139,20 @@ function compileNullStreams(child: Writer, streams: readonly number[]): void {
   child.close(fd);
 }
 
-/** The shim's part: pipes belong to whoever writes to them, so that a program may open /dev/stdout again. */
-export function compileStreamOwner(host: Writer, supervision: Supervision, uid: number): void {
+/**
+ * The shim's part: pipes belong to whoever writes to them, so that a program may open /dev/stdout again. Not the host's /dev/null, which
+ * everybody has: it is standard input that nobody gives, and with a standalone process any of `nullStreams`.
+ */
+export function compileStreamOwner(
+  host: Writer,
+  supervision: Supervision,
+  uid: number,
+  nullStreams: readonly number[] = [],
+): void {
   if (supervision.tty || uid === 0) return;
   host.about("stdio", "give the standard streams to the user");
-  // without an open standard input it is the host's /dev/null
-  for (const dir of supervision.openStdin ? [reg.stdin, reg.stdout, reg.stderr] : [reg.stdout, reg.stderr]) {
+  for (const [fd, dir] of [reg.stdin, reg.stdout, reg.stderr].entries()) {
+    if ((fd === 0 && !supervision.openStdin) || nullStreams.includes(fd)) continue;
     const accept = [errno.EPERM, errno.EINVAL, errno.EROFS];
     host.do({ kind: "chown", dir, path: "", uid, gid: NO_ID, flags: AT_EMPTY_PATH, accept });
   }

@@ -55,7 +55,7 @@ export function compileCreate(input: CreateInput): Plan {
   const tasks = compileCgroupTasks(before, child, input.cgroup);
   compileOomScore(after, () => context.proc, process.oomScoreAdj);
   if (context.userns) compileRaisedLimits(after, process);
-  compileStreamOwner(host, input.supervision, context.hostUid(process.user?.uid ?? 0));
+  compileStreamOwner(host, input.supervision, context.hostUid(process.user?.uid ?? 0), input.standalone?.nullStreams);
   const rootPlan = compileRootSource(context);
   const mounts = compileMountSources(context);
   // without privileges they are bind mounts, which on older kernels need a place that is attached

@@ -18,7 +18,7 @@ import { needsMapTools } from "./own-maps.ts";
 import type { ProcessIdentity } from "./process.ts";
 import { checkTerminal } from "./record.ts";
 import { seccompOf, sendListener } from "./seccomp.ts";
-import { noCgroup, supervision } from "./setup.ts";
+import { noCgroup, nullStreams, supervision } from "./setup.ts";
 import { ignoreSignals } from "./signals.ts";
 import { copySize, proxyTerminal } from "./terminal.ts";
 import type { ExecOptions } from "./types.ts";
@@ -99,7 +99,7 @@ function compile(
     supervision: supervision(!!process.terminal),
     seccompProgram: filter ?? undefined,
     setgroupsDenied: host.facts.unprivileged && !needsMapTools(spec.linux ?? {}, geteuid(), getegid()),
-    standalone: { preserveFds: options.preserveFds ?? 0 },
+    standalone: { preserveFds: options.preserveFds ?? 0, nullStreams: nullStreams() },
   });
 }
 

@@ -89,7 +89,7 @@ export async function setUp(
 }
 
 /** Which of the caller's standard streams, which are the program's, are the null device. */
-const nullStreams = (): number[] => [0, 1, 2].filter((fd) => fstat(fd).rdev === NULL_DEVICE);
+export const nullStreams = (): number[] => [0, 1, 2].filter((fd) => fstat(fd).rdev === NULL_DEVICE);
 
 /** One set-up under way. */
 class Job {

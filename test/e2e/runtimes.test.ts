@@ -1,6 +1,16 @@
 /** Containers made by other OCI runtimes: runc, crun and onggi's own as a program. As root. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Engine, eventually, gone, isAlive, repository, slowness, startEngine } from "../kit/engine.ts";
@@ -95,6 +105,7 @@ describe.each(programs)("%s", (name, path) => {
   test(
     "who has no standard input reads nothing, and the host's /dev/null stays the host's",
     async () => {
+      chownSync("/dev/null", 0, 0); // whatever runtimes have been used here
       for (const user of ["0", "33:44"]) {
         const id = await engine.ok(["run", "-d", "-u", user, "busybox", "sh", "-c", "cat; sleep 1000"]);
         await engine.ok(["exec", "-d", id, "sleep", "1000"]);

@@ -1,6 +1,6 @@
 /** What `process` asks for is what the program sees. Source: runtime-spec, config.md, "Process". */
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Process } from "../../src/oci/spec.ts";
 import { availableCapabilities, TestRuntime, testNewer } from "../kit/bundle.ts";
@@ -97,6 +97,15 @@ test("the environment is what is given, HOME is added from the container's passw
   const bundle = runtime.bundle(["sh", "-c", "echo $HOME"], withProcess({ user: { uid: 77, gid: 77 } }));
   writeFileSync(join(bundle.rootfs, "etc/passwd"), "seven:x:77:77::/home/seven:/bin/sh\n");
   expect((await runtime.call(["run", "--bundle", bundle.directory, bundle.id])).stdout).toBe("/home/seven\n");
+});
+
+test("the host's /dev/null is not given to the user that reads from it", async () => {
+  const user = { uid: 4242, gid: 4242 };
+  await output("true", withProcess({ user }));
+  const { id } = await runtime.running();
+  await runtime.ok(["exec", "--user", "4242:4242", id, "true"]);
+  await runtime.remove(id);
+  expect(statSync("/dev/null").uid).not.toBe(user.uid);
 });
 
 test("a program is looked up in the container's PATH, and only there", async () => {
