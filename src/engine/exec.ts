@@ -110,7 +110,15 @@ export async function startExec(
   void served?.then((how) => {
     if (how === "detached") context.events.emit("container", "exec_detach", record.id, attributes);
   });
-  const exited = process.exited.then(({ exitCode }) => {
+  const ended = process.exited.then(
+    ({ exitCode }) => exitCode,
+    (error: unknown) => {
+      // the container has ended, and with it what ran in it
+      if (error instanceof ShimGone && shim.main.hasExited) return 128 + SIG.SIGKILL;
+      throw error;
+    },
+  );
+  const exited = ended.then((exitCode) => {
     context.events.emit("container", "exec_die", record.id, { ...attributes, exitCode: String(exitCode) });
     return exitCode;
   });

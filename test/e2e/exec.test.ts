@@ -110,6 +110,17 @@ describe("exec", () => {
     await engine.ok(["rm", "brief"]);
   });
 
+  test("one that ends its container is told its own end, or that of all: never that of the supervisor", async () => {
+    const codes = new Set<number>();
+    for (let round = 0; round < 15; round++) {
+      const id = await engine.ok(["run", "-d", "--rm", "busybox", "sh", "-c", "while [ ! -e /go ]; do :; done"]);
+      const { code, stderr } = await engine.onggi(["exec", id, "touch", "/go"]);
+      expect(stderr).toBe("");
+      codes.add(code);
+    }
+    expect([...codes].filter((code) => code !== 0 && code !== 137)).toEqual([]);
+  });
+
   test("200 in a row leave no descriptor and no process behind", async () => {
     for (let round = 0; round < 10; round += 1) await exec("box", "true");
     const before = await engine.descriptorCount();

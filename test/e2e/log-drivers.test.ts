@@ -137,7 +137,7 @@ describe("syslog", () => {
     expect(message).toHaveLength(Number(length));
     for (const client of clients) client.destroy();
     await Bun.sleep(200);
-    await engine.ok(["exec", "secret", "touch", "/go"]);
+    await engine.onggi(["exec", "secret", "touch", "/go"]);
     await eventually("the next came by another connection", () => got.includes(" two\n"));
     expect(got).not.toContain("never");
     server.close();
@@ -209,7 +209,7 @@ describe("logs that stay", () => {
     const follower = engine.spawn(["logs", "-f", "wordy"]);
     await engine.ok(["logs", "--clear", "wordy"]);
     expect(Number(/line (\d+)/.exec(await engine.ok(["logs", "wordy"]))?.[1] ?? 1000)).toBeGreaterThan(250);
-    await engine.ok(["exec", "wordy", "touch", "/stop"]);
+    await engine.onggi(["exec", "wordy", "touch", "/stop"]);
     await follower.done;
     expect(follower.output()).toEndWith("the end\n");
     expect(await engine.ok(["logs", "-n", "1", "wordy"])).toBe("the end");

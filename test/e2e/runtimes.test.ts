@@ -298,7 +298,7 @@ describe.each(programs)("%s", (name, path) => {
       for (let round = 0; round < 3; round++) await engine.murder();
       expect((await engine.inspect("lasting")).State).toMatchObject({ Status: "running", Pid });
       expect((await engine.onggi(["exec", "lasting", "sh", "-c", "exit 6"])).code).toBe(6);
-      await engine.ok(["exec", "lasting", "touch", "/end"]);
+      await engine.onggi(["exec", "lasting", "touch", "/end"]);
       await engine.murder();
       expect(await engine.ok(["wait", "lasting"])).toBe("9");
       const numbers = (await engine.ok(["logs", "lasting"])).split("\n").map(Number);
