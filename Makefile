@@ -49,12 +49,10 @@ check: setup build/onggi-shim build/compose-schema.js
 	scripts/check-layers
 	$(BUN) test --timeout 60000 ./src
 
-# Everything: the gate. The emulated machines leave a core idle: all else runs beside them, and what can beside that; shown after it.
+# Everything: the gate.
 test: setup-test
 	@$(MAKE) --no-print-directory build build/onggi-shim-asan build/fuzz-decode
-	@{ $(MAKE) --no-print-directory test-vm; vm=$$?; scripts/test-root beside; exit $$((vm | $$?)); } > build/test-beside.log 2>&1 & beside=$$!; \
-	$(MAKE) --no-print-directory check && scripts/test-root rest; rest=$$?; \
-	wait $$beside; beside=$$?; cat build/test-beside.log; exit $$((rest | beside))
+	@scripts/test-all
 
 # End-to-end, fault and escape tests, as root, on real images.
 test-root: setup-test build build/onggi-shim-asan build/fuzz-decode
