@@ -55,6 +55,11 @@ uint16_t process_number(void) {
   return 0;
 }
 
+// Whether `pid` is about to take the process's place.
+static bool is_successor(const struct process *process, pid_t pid) {
+  return process->setup.shared && setup_process(&process->setup) == pid;
+}
+
 // Reaps a child, any if `pid` is -1. False: there is none that has ended.
 static bool reap(pid_t pid) {
   int status;
@@ -63,7 +68,8 @@ static bool reap(pid_t pid) {
   while (ended < 0 && errno == EINTR);
   if (ended <= 0) return false;
   struct process *process = processes;
-  while (process && (process->pid != ended || process->reaped)) process = process->next;
+  while (process && (process->reaped || (process->pid != ended && !is_successor(process, ended)))) process = process->next;
+  if (process && process->pid != ended) (void)process_succeeded(process); // it has died before what forked it: that ends unnoticed
   if (process && !process_succeeded(process) && !runtime_ended(process, status)) process_ended(process, status);
   return true;
 }

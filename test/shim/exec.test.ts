@@ -102,6 +102,19 @@ describe("an exec", () => {
     }
   }, 20_000);
 
+  test("that is killed before what forked it has ended has ended, too", async () => {
+    const shim = await container();
+    // the process that goes on dies without a word, at its next call, while what it was forked from is ending
+    const killing = new Uint8Array(new Uint32Array([0x06, 0x80000000]).buffer); // BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS
+    const child = [leaveTable, op({ kind: "fork" }), op({ kind: "seccomp", flags: 0, program: killing }), execve(["true"])];
+    const plan = encode(planOf(["true"], { supervision: quiet, child }));
+    for (let round = 0; round < 500; round++) {
+      const { process } = await shim.exec(plan);
+      const told = await Promise.race([process.exited, Bun.sleep(5000)]);
+      expect(told?.neverStarted).toBe(true);
+    }
+  }, 30_000);
+
   test("whose plan cannot be decoded fails alone", async () => {
     const shim = await container();
     const { process } = await shim.exec(new TextEncoder().encode("no plan at all"));
