@@ -1,6 +1,7 @@
 /** Networks of containers that run change: by connect and disconnect, and with what an engine that starts finds. */
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import type { Publication, Sandbox } from "../networks/types.ts";
+import { isErrno } from "../sys/errno.ts";
 import { close, O, open } from "../sys/index.ts";
 import { refuseCni } from "./cni.ts";
 import type { Container } from "./container.ts";
@@ -38,24 +39,34 @@ export async function reconcileNetworks(
     // plugins take their time: who is in networks of ours does not wait for that
     inBackground(context, "CNI", () => context.cni.recover(running));
     for (const { record, isUp } of containers.values())
-      if (isUp && networkMode(record.request).kind === "networks")
-        netns.push({
-          container: record.id,
-          name: record.name,
-          netns: open(`/proc/${record.state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC),
-        });
+      if (isUp && networkMode(record.request).kind === "networks") netns.push(...sandboxOf(record));
     await networks.reconcile(netns);
     for (const network of networks.list()) nameNetwork(context, network);
     nameRemote(context);
     for (const sandbox of netns) {
       const guest = known.get(sandbox.container);
-      if (guest) await nameContainer(context, guest, networks.endpointsOf(guest.id), sandbox.netns);
       const record = containers.get(sandbox.container)?.record;
-      if (record) await settleNetworks(context, record, sandbox);
+      try {
+        if (guest) await nameContainer(context, guest, networks.endpointsOf(guest.id), sandbox.netns);
+        if (record) await settleNetworks(context, record, sandbox);
+      } catch (error) {
+        // one that ends meanwhile, and is removed, must not keep the others from their engine
+        context.log(`networks of ${sandbox.container}: ${messageOf(error)}`);
+      }
     }
     await context.dns.settled();
   } finally {
     for (const { netns: fd } of netns) close(fd);
+  }
+}
+
+/** None where its process has ended since its shim was asked: its exit is on the way. */
+function sandboxOf({ id, name, state }: ContainerRecord): Sandbox[] {
+  try {
+    return [{ container: id, name, netns: open(`/proc/${state.pid}/ns/net`, O.O_RDONLY | O.O_CLOEXEC) }];
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH")) return [];
+    throw error;
   }
 }
 

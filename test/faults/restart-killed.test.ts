@@ -5,7 +5,7 @@
  * ONGGI_ROUNDS rounds (default 100).
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Engine, eventually, gone, slowness, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox } from "../kit/images.ts";
 
@@ -128,3 +128,23 @@ test(
   },
   limit,
 );
+
+test("a container that is ending while an engine starts keeps it from nothing", async () => {
+  await engine.ok(["run", "-d", "--name", "ending", "busybox", "sleep", "8314162"]);
+  const pid = (await engine.inspect("ending")).State.Pid;
+  // a process of its pid namespace with a parent outside that does not reap: until then the end of process 1 is not told
+  const outside = Bun.spawn(["nsenter", "-t", String(pid), "-p", "-m", "sleep", "8314163"], { stdio: ["ignore", "ignore", "ignore"] });
+  try {
+    await eventually("it is in there", () => sleepers("8314163").length === 1);
+    process.kill(outside.pid, "SIGSTOP");
+    await killAfter(0);
+    process.kill(pid, "SIGKILL");
+    await eventually("it has no namespaces any more", () => !existsSync(`/proc/${pid}/ns/net`));
+    expect(await status("ending")).toBe("running");
+  } finally {
+    outside.kill("SIGKILL");
+  }
+  await eventually("its end is told", async () => (await status("ending")) === "exited");
+  expect((await engine.inspect("ending")).State.ExitCode).toBe(137);
+  await engine.ok(["rm", "ending"]);
+}, 30_000);
