@@ -133,7 +133,9 @@ test("a container that is ending while an engine starts keeps it from nothing", 
   await engine.ok(["run", "-d", "--name", "ending", "busybox", "sleep", "8314162"]);
   const pid = (await engine.inspect("ending")).State.Pid;
   // a process of its pid namespace with a parent outside that does not reap: until then the end of process 1 is not told
-  const outside = Bun.spawn(["nsenter", "-t", String(pid), "-p", "-m", "sleep", "8314163"], { stdio: ["ignore", "ignore", "ignore"] });
+  const outside = Bun.spawn(["nsenter", "-t", String(pid), "-p", "-m", "sleep", "8314163"], {
+    stdio: ["ignore", "ignore", "ignore"],
+  });
   try {
     await eventually("it is in there", () => sleepers("8314163").length === 1);
     process.kill(outside.pid, "SIGSTOP");
