@@ -10,6 +10,9 @@ import { type Field, onggi } from "./sections.ts";
 
 const MIB = 1024 * 1024;
 
+/** Rounds of commands that take some 20 ms, of which a server's part is one. */
+const MANY = 100;
+
 /** Docker's command line on either socket, and ours. */
 function contestants({ onggi: engine, docker }: Field): Record<"onggi" | "docker on onggi" | "docker", CommandOf> | null {
   if (!engine || !docker) return null;
@@ -44,7 +47,7 @@ export async function shortCommands(field: Field, rounds: number): Promise<Row[]
   }
   const rows: Row[] = [];
   const compare = async (words: readonly string[], ours: "onggi" | "docker on onggi", atMost: number): Promise<void> => {
-    const samples = await interleave([by[ours](words), by.docker(words)], rounds);
+    const samples = await interleave([by[ours](words), by.docker(words)], Math.max(rounds, MANY));
     const what = `${ours === "onggi" ? "onggi" : "docker"} ${words.join(" ")}, with 200 containers`;
     const figures = { onggi: of(samples, ours), other: of(samples, "docker"), otherName: "docker on dockerd" };
     rows.push({ what, ...figures, unit: "ms", samples, target: { atMost } });
@@ -71,7 +74,7 @@ async function versionCost(field: Field, rounds: number): Promise<Row> {
       { ...onggi(field.onggi!, ["version"]), processor: true },
       { name: "nothing", command: () => [nothing], processor: true },
     ],
-    Math.max(rounds, 50),
+    Math.max(rounds, MANY),
   );
   return {
     ...{ what: "version: processor time", onggi: of(samples, "onggi"), other: null, otherName: "", unit: "ms", samples },
