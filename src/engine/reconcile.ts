@@ -8,6 +8,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Shim, ShimGone } from "../native/shim.ts";
+import { isErrno } from "../sys/errno.ts";
 import { SIG } from "../sys/index.ts";
 import { containerOf } from "./cgroups.ts";
 import { Container } from "./container.ts";
@@ -135,12 +136,17 @@ async function removeStrangers(context: Context): Promise<void> {
   for (const name of readdirSync(context.layout.containers)) {
     if (context.containers.has(name)) continue;
     await stopStranger(join(context.layout.containers, name));
-    await rename(join(context.layout.containers, name), join(context.layout.trash, `${name}.${Date.now()}`));
+    await rename(join(context.layout.containers, name), join(context.layout.trash, `${name}.${Date.now()}`)).catch(unlessGone);
   }
   inBackground(context, "empty the trash", async () => {
     for (const name of readdirSync(context.layout.trash))
       await rm(join(context.layout.trash, name), { recursive: true, force: true });
   });
+}
+
+/** One that ends while the engine starts, and goes with its end, is thrown away by that. */
+function unlessGone(error: unknown): void {
+  if (!isErrno(error, "ENOENT")) throw error;
 }
 
 /** Groups whose container does not run, made by an engine with either driver. */
