@@ -1,14 +1,14 @@
 import { OnggiError } from "../lib/errors.ts";
-import { SetupFailed, ShimGone, type ShimProcess } from "../native/shim.ts";
+import { SetupFailed, type Shim, ShimGone, type ShimProcess } from "../native/shim.ts";
 import { encode } from "../plan/encode.ts";
 import type { Plan } from "../plan/ops.ts";
 import { SIG } from "../sys/constants.ts";
-import { errno } from "../sys/errno.ts";
 import { attachOptions, type ClientStreams, type Size, serve } from "./attach.ts";
 import type { Container } from "./container.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { foreignExec } from "./foreign-exec.ts";
+import { isAlive } from "./kill-session.ts";
 import { describe } from "./list.ts";
 import { execPlan } from "./prepare.ts";
 import { inTime } from "./runtime-command.ts";
@@ -18,14 +18,6 @@ import type { ExecRequest } from "./types.ts";
 const notRunning = ({ name, state }: ContainerRecord) =>
   new OnggiError("not_running", `cannot run in container ${name}: it is not running (${state.status}); start it first`);
 
-/** The container's first process ended between the look at it and the exec: its pid, or its pid namespace, is gone. */
-function endedMeanwhile({ failure }: SetupFailed, plan: Plan): boolean {
-  const { section, index } = failure;
-  const op = (section === "before" || section === "child") && index !== null ? plan[section][index] : undefined;
-  if (op?.kind === "fork") return failure.errno === errno.ENOMEM;
-  return (op?.kind === "pidfdOpen" || op?.kind === "setns") && failure.errno === errno.ESRCH;
-}
-
 interface Prepared {
   readonly plan: Plan;
   /** A failure in words. */
@@ -34,21 +26,22 @@ interface Prepared {
 }
 
 function prepare(context: Context, container: Container, request: ExecRequest, size: Size | undefined): Prepared {
-  const { record, shim } = container;
+  const { record } = container;
   const doing = `run in container ${record.name}`;
   if (record.runtime) {
     const { plan, explain, done } = foreignExec(context, container, record.runtime, request, size);
-    const told = (error: unknown) => (shim?.main.hasExited ? notRunning(record) : (explain(doing, error) ?? error));
-    return { plan, explain: told, done };
+    return { plan, explain: (error) => explain(doing, error) ?? error, done };
   }
   const plan = execPlan(context, container, request, size);
   const explain = (error: unknown) => {
     if (!(error instanceof SetupFailed)) return error;
-    if (endedMeanwhile(error, plan)) return notRunning(record);
     return explainFailure(doing, plan, request.command[0] as string, error);
   };
   return { plan, explain, done: () => {} };
 }
+
+/** The container's first process ends, and with it whatever runs in it or is about to: the word of it may still be on its way. */
+const isEnding = ({ state }: ContainerRecord, shim: Shim): boolean => shim.main.hasExited || !isAlive(state.pid);
 
 /** A further process that runs. */
 export interface StartedExec {
@@ -89,7 +82,7 @@ export async function startExec(
   const { process, attachment } = await shim.exec(encode(plan), watched).catch((error: unknown) => {
     done();
     // the first process ended between the look at it and this
-    throw container.shim === shim && !(error instanceof ShimGone) ? error : notRunning(record);
+    throw error instanceof ShimGone || isEnding(record, shim) ? notRunning(record) : error;
   });
   const served = attachment ? serve(shim, attachment, client) : undefined;
   let pid = 0;
@@ -99,7 +92,7 @@ export async function startExec(
     ({ pid } = await (record.runtime ? inTime(`${record.runtime.name} exec`, process.started) : process.started));
   } catch (error) {
     await shim.kill(process.number, SIG.SIGKILL).catch(() => {}); // a runtime that does not end
-    throw explain(error);
+    throw isEnding(record, shim) ? notRunning(record) : explain(error);
   } finally {
     done();
   }
@@ -113,7 +106,6 @@ export async function startExec(
   const ended = process.exited.then(
     ({ exitCode }) => exitCode,
     (error: unknown) => {
-      // the container has ended, and with it what ran in it
       if (error instanceof ShimGone && shim.main.hasExited) return 128 + SIG.SIGKILL;
       throw error;
     },

@@ -1,5 +1,5 @@
 /** Ends a process of a container with all that it has started. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { SIG } from "../sys/constants.ts";
 import { isErrno } from "../sys/errno.ts";
 import { close, pidfdOpen, pidfdSendSignal } from "../sys/index.ts";
@@ -43,11 +43,12 @@ export function killSession(leader: number): void {
   }
 }
 
-/** A zombie is not. */
+/** One that is ending is not: it has let go of its namespaces, and waits for its children's end or for somebody to hear of its own. */
 export function isAlive(pid: number): boolean {
   try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
+    readlinkSync(`/proc/${pid}/ns/mnt`);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EACCES"; // somebody else's
   }
 }

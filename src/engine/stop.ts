@@ -41,14 +41,24 @@ export async function signalProcess(context: Context, container: Container, sign
   }
 }
 
-/** A signal that ends a container, SIGKILL or its stop signal, keeps its restart policy from starting it again. */
+/** Seconds in which a process that was sent SIGKILL ends, unless a device or a file system holds it. */
+const KILLED_WITHIN = 10;
+
+/**
+ * A signal that ends a container, SIGKILL or its stop signal, keeps its restart policy from starting it again. SIGKILL: returns once its
+ * exit is recorded, as Docker's kill does. Throws `kill_timeout`.
+ */
 export async function killContainer(context: Context, container: Container, signal = "KILL"): Promise<void> {
   const number = signalNumber(signal);
   if (number === SIG.SIGKILL || number === stopSignal(context, container)) {
     if (await stopRestarting(context, container)) return;
     if (container.isUp) markStopped(context, container);
   }
+  const exit = container.nextExit();
   await signalAndTell(context, container, number);
+  if (number !== SIG.SIGKILL || !container.isUp || (await within(exit, KILLED_WITHIN)) !== undefined) return;
+  const why = `container ${container.name} has not ended ${KILLED_WITHIN} s after SIGKILL`;
+  throw new OnggiError("kill_timeout", `${why}: the kernel waits for a device or a file system of its`);
 }
 
 async function signalAndTell(context: Context, container: Container, number: number): Promise<void> {
@@ -97,7 +107,8 @@ export async function endContainer(
   if (container.record.state.status === "paused") await unpauseContainer(context, container);
   if ((await within(exit, timeout ?? request.stopTimeout ?? 10)) === undefined) {
     if (container.isUp) await signalAndTell(context, container, SIG.SIGKILL);
-    if ((await within(exit, 10)) === undefined && container.isUp) await context.cgroups.kill(container.record.cgroupPath);
+    if ((await within(exit, KILLED_WITHIN)) === undefined && container.isUp)
+      await context.cgroups.kill(container.record.cgroupPath);
     await exit;
   }
 }

@@ -121,6 +121,24 @@ describe("exec", () => {
     expect([...codes].filter((code) => code !== 0 && code !== 137)).toEqual([]);
   });
 
+  test("those that the container's end meets on their way are told of it, never of the supervisor", async () => {
+    for (let round = 0; round < 10; round++) {
+      await engine.ok(["run", "-d", "--name", "ends", "busybox", "sleep", "1000"]);
+      const { Pid: pid } = (await engine.inspect("ends")).State;
+      const shim = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+      process.kill(shim, "SIGSTOP");
+      const calls = Array.from({ length: 4 }, () => engine.spawn(["exec", "ends", "true"]));
+      await Bun.sleep(100);
+      process.kill(pid, "SIGKILL");
+      process.kill(shim, "SIGCONT");
+      for (const call of calls) {
+        const { code, stderr } = await call.done;
+        if (code !== 137 && code !== 0) expect(stderr).toMatch(/ends: it is not running/);
+      }
+      await engine.ok(["rm", "-f", "ends"]);
+    }
+  }, 60_000);
+
   test("200 in a row leave no descriptor and no process behind", async () => {
     for (let round = 0; round < 10; round += 1) await exec("box", "true");
     const before = await engine.descriptorCount();

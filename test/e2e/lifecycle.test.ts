@@ -176,6 +176,28 @@ describe("stop, kill, wait", () => {
     await engine.ok(["rm", "k9"]);
   });
 
+  test("kill returns when it has ended, however long the kernel takes for that", async () => {
+    await engine.ok(["run", "-d", "--name", "slow", "busybox", "sleep", "1000"]);
+    const { Pid: pid } = (await engine.inspect("slow")).State;
+    // a process of its pid namespace with a parent outside: until that one reaps it process 1 does not end
+    const parent = Bun.spawn(["nsenter", "-t", String(pid), "-p", "-m", "sleep", "1000"], {
+      stdio: ["ignore", "ignore", "ignore"],
+    });
+    try {
+      const child = `/proc/${parent.pid}/task/${parent.pid}/children`;
+      await eventually("it is in there", () => readFileSync(child, "utf8") !== "");
+      parent.kill("SIGSTOP");
+      const call = engine.spawn(["kill", "slow"]);
+      expect(await Promise.race([call.done, Bun.sleep(500)])).toBeUndefined();
+      parent.kill("SIGKILL");
+      expect((await call.done).code).toBe(0);
+    } finally {
+      parent.kill("SIGKILL");
+    }
+    expect((await engine.inspect("slow")).State).toMatchObject({ Status: "exited", ExitCode: 137 });
+    await engine.ok(["rm", "slow"]);
+  });
+
   test("wait returns to every waiter, prints the status, and at once when it is over", async () => {
     await engine.ok(["run", "-d", "--name", "waited", "busybox", "sh", "-c", "sleep 0.5; exit 21"]);
     const waiters = await Promise.all([1, 2, 3].map(() => engine.ok(["wait", "waited"])));
