@@ -168,6 +168,34 @@ describe.skipIf(!there)("onggi -H ssh://", () => {
     expect(nowhere.code).toBe(1);
   });
 
+  test("a network that silently goes ends the call, after the time that the user's ssh is set to, else 90 s", async () => {
+    const asked = async (): Promise<string[]> => (await sshd!.calls()).filter((words) => words.includes("--control"));
+    await onggi().ok(["-H", "ssh://root@there", "ps", "-q"]);
+    expect((await asked()).at(-1)).toStartWith("-T -o ConnectTimeout=30 -o ServerAliveInterval=30 -l root -- there ");
+    const bin = sshd!.client("impatient", [
+      "ServerAliveInterval 1",
+      "ServerAliveCountMax 2",
+      "ControlPath none",
+      "LogLevel INFO",
+    ]);
+    const words = ["-H", "ssh://root@there", "run", "--rm", "-i", "busybox", "sh", "-c", "echo up; cat"];
+    const call = onggi().spawn(words, { env: { PATH: `${bin}:${process.env.PATH}` } });
+    await call.until("up");
+    expect((await asked()).at(-1)).toStartWith("-T -o ConnectTimeout=30 -l root -- there ");
+    const thaw = sshd!.freeze();
+    try {
+      const { code, stderr } = await call.done;
+      expect([code, stderr]).toEqual([
+        125,
+        "Timeout, server 127.0.0.1 not responding.\r\n" +
+          'onggi: the connection was lost during "run" (ssh ended with exit code 255); containers run on, see onggi ps\n',
+      ]);
+    } finally {
+      thaw();
+    }
+    await eventually("the other end has noticed, too", async () => (await engine.ok(["ps", "-aq"])) === "");
+  });
+
   test("a socket that is named is of an engine that runs", async () => {
     expect(await onggi().ok(["-H", `unix://${engine.run}/onggi.sock`, "ps", "-aq"])).toBe("");
     const none = await onggi().run(["-H", `unix://${engine.base}/none.sock`, "ps"]);

@@ -22,7 +22,9 @@ export function hasSshd(): boolean {
 export class Sshd {
   readonly path = mkdtempSync(join(tmpdir(), "onggi-sshd-"));
   readonly #daemon: Bun.Subprocess;
+  readonly #settings: readonly string[];
   #master: Bun.Subprocess | undefined;
+  #masters: readonly number[] = [];
 
   private constructor(engine: Engine, port: number) {
     for (const key of ["host", "user"]) must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", this.#at(key)]);
@@ -40,21 +42,11 @@ export class Sshd {
         .join(" ")}`,
     ];
     writeFileSync(this.#at("sshd_config"), `${config.join("\n")}\n`);
-    mkdirSync(this.bin);
-    const options = [
-      `Port=${port}`,
-      "HostName=127.0.0.1",
-      `IdentityFile=${this.#at("user")}`,
-      "IdentitiesOnly=yes",
-      "LogLevel=ERROR",
+    this.#settings = [
+      ...[`Port ${port}`, "HostName 127.0.0.1", `IdentityFile ${this.#at("user")}`, "IdentitiesOnly yes", "LogLevel ERROR"],
+      ...["StrictHostKeyChecking no", `UserKnownHostsFile ${this.#at("known_hosts")}`, `ControlPath ${this.#at("master")}`],
     ];
-    const known = [
-      "StrictHostKeyChecking=no",
-      `UserKnownHostsFile=${this.#at("known_hosts")}`,
-      `ControlPath=${this.#at("master")}`,
-    ];
-    const flags = [...options, ...known].map((option) => `-o ${option}`).join(" ");
-    this.#script("bin/ssh", `echo "$@" >> ${this.#at("calls")}\nexec /usr/bin/ssh -F none ${flags} "$@"`);
+    this.client("bin", []);
     const log = Bun.file(this.#at("log"));
     this.#daemon = Bun.spawn([SSHD, "-D", "-e", "-f", this.#at("sshd_config")], { stdin: "ignore", stdout: log, stderr: log });
   }
@@ -70,12 +62,39 @@ export class Sshd {
       stderr: "ignore",
     });
     await eventually("the master listens", () => existsSync(sshd.#at("master")));
+    sshd.#masters = sshd.#sessions();
     return sshd;
   }
 
   /** To be put before PATH. */
   get bin(): string {
     return this.#at("bin");
+  }
+
+  /** A directory like `bin`, whose user has these lines in the configuration of ssh. */
+  client(name: string, lines: readonly string[]): string {
+    const config = this.#at(`${name}.config`);
+    writeFileSync(config, [...lines, ...this.#settings, ""].join("\n"));
+    mkdirSync(this.#at(name));
+    this.#script(`${name}/ssh`, `echo "$@" >> ${this.#at("calls")}\nexec /usr/bin/ssh -F ${config} "$@"`);
+    return this.#at(name);
+  }
+
+  /** Says nothing any more on the connections that are open, but the master's, as if the network had gone; until it is told to. */
+  freeze(): () => void {
+    const frozen = this.#sessions().filter((pid) => !this.#masters.includes(pid));
+    for (const pid of frozen) process.kill(pid, "SIGSTOP");
+    return () => {
+      for (const pid of frozen) process.kill(pid, "SIGCONT");
+    };
+  }
+
+  #sessions(): number[] {
+    return Bun.spawnSync(["pgrep", "-P", String(this.#daemon.pid)])
+      .stdout.toString()
+      .split("\n")
+      .filter(Boolean)
+      .map(Number);
   }
 
   /** The words `ssh` was called with so far, a line a call. */

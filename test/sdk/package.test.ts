@@ -82,6 +82,14 @@ const far = `
   console.log(nobody);
 `;
 
+/** On an engine of another host, to which the network goes while it waits for a command. */
+const silent = `
+  import { isOnggiError, onggi } from "onggi";
+  const container = await onggi.run("busybox", ["sleep", "inf"], { name: process.argv.at(-1)! });
+  const error = await container.exec(["sh", "-c", "touch /up; sleep inf"]).catch((thrown: Error) => thrown);
+  console.log(isOnggiError(error, "connection_lost"), (error as Error).message);
+`;
+
 let engine: Engine;
 let sdk: Installed;
 
@@ -95,6 +103,7 @@ beforeAll(async () => {
   writeFileSync(join(sdk.directory, "session.ts"), session);
   writeFileSync(join(sdk.directory, "start.ts"), start);
   writeFileSync(join(sdk.directory, "far.ts"), far);
+  writeFileSync(join(sdk.directory, "silent.ts"), silent);
   compile(sdk.directory);
 });
 
@@ -190,6 +199,31 @@ describe.skipIf(!hasSshd())("an engine of another host, by ssh", () => {
     ]);
     expect(nobody).toBe("engine_unreachable");
     await eventually("its container is gone", async () => (await engine.ok(["ps", "-aq"])) === "");
+  });
+
+  test.each([...runtimes])("a network that silently goes is an error: by %s", async (runtime) => {
+    const bin = sshd.client(`impatient-${runtime}`, [
+      "ServerAliveInterval 1",
+      "ServerAliveCountMax 2",
+      "ControlPath none",
+      "LogLevel INFO",
+    ]);
+    const env = { ONGGI_HOST: "ssh://root@there", PATH: `${bin}:${sdk.env.PATH}` };
+    const name = `silent-${runtime}`;
+    const running = sdk.run(runtime, runtime === "node" ? "compiled/silent.js" : "silent.ts", [name], env);
+    await eventually("the command runs", async () => (await engine.onggi(["exec", name, "ls", "/up"])).code === 0);
+    const thaw = sshd.freeze();
+    try {
+      const { code, stdout, stderr } = await running;
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout.trim()).toBe(
+        'true the connection was lost during "exec" (ssh ended with exit code 255: Timeout, server 127.0.0.1 not responding.);' +
+          " containers run on, see onggi ps",
+      );
+    } finally {
+      thaw();
+    }
+    await eventually("the other end has noticed, too", async () => (await engine.ok(["ps", "-aq"])) === "");
   });
 });
 

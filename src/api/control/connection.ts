@@ -26,8 +26,8 @@ export interface TransportEvents {
   data(chunk: Uint8Array): void;
   /** After a write that took not everything: more can be written. */
   drain(): void;
-  /** The other end has ended, or the connection is broken; may be told twice. */
-  end(): void;
+  /** The other end has ended, or the connection is broken, with what is known of why; may be told twice. */
+  end(why?: string): void;
 }
 
 export interface TransportSocket extends Writable {
@@ -55,10 +55,11 @@ export class EngineUnreachable extends OnggiError {
   }
 }
 
-/** The connection ended without a result: the engine died or was stopped. */
+/** The connection ended without a result: the engine died or was stopped, or the way to it broke, which `why` then says. */
 export class ConnectionLost extends OnggiError {
-  constructor(name: string) {
-    super("connection_lost", `the engine went away during "${name}"; containers run on, see onggi ps`);
+  constructor(name: string, why?: string) {
+    const what = why === undefined ? "the engine went away" : "the connection was lost";
+    super("connection_lost", `${what} during "${name}"${why === undefined ? "" : ` (${why})`}; containers run on, see onggi ps`);
   }
 }
 
@@ -145,6 +146,7 @@ class Connection implements TransportEvents {
   /** A handler's promise is awaited; frames wait in the decoder, bytes in the kernel. */
   #busy = false;
   #ended = false;
+  #why: string | undefined;
   #welcomed = false;
   #credit = STDIN_WINDOW;
   #creditGranted: (() => void) | undefined;
@@ -179,8 +181,9 @@ class Connection implements TransportEvents {
     this.#outbox?.drained();
   }
 
-  end(): void {
+  end(why?: string): void {
     this.#ended = true;
+    this.#why ??= why;
     if (!this.#busy) this.#pump();
   }
 
@@ -225,7 +228,7 @@ class Connection implements TransportEvents {
     if (!this.#ended) return;
     // the socket of an engine that is being killed takes connections until the last of its threads has gone
     const unheard = Object.assign(new Error("the connection ended before the engine took it"), { code: "ECONNRESET" });
-    this.fail(this.#welcomed ? new ConnectionLost(this.#name) : new EngineUnreachable(this.#path, unheard));
+    this.fail(this.#welcomed ? new ConnectionLost(this.#name, this.#why) : new EngineUnreachable(this.#path, unheard));
   }
 
   #hold(waiting: Promise<void>): void {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { addressOf, parseEndpoint, sshCommand } from "./endpoint.ts";
+import { addressOf, parseEndpoint, sshCommand, sshSettingsCommand } from "./endpoint.ts";
 
 test("addresses, and back", () => {
   for (const [text, endpoint] of [
@@ -35,10 +35,16 @@ test("what is none, or would be an option of ssh's, is refused", () => {
 });
 
 test("what ssh is called with: the host behind the options, the path as one word of a shell", () => {
-  expect(sshCommand({ kind: "ssh", user: "ann", host: "h", port: "22", path: "/it's/a b" }, false)).toEqual([
+  const endpoint = { kind: "ssh", user: "ann", host: "h", port: "22", path: "/it's/a b" } as const;
+  expect(sshCommand(endpoint, { start: false })).toEqual([
     ...["ssh", "-T", "-o", "ConnectTimeout=30", "-l", "ann", "-p", "22", "--", "h"],
     ...["onggi", "--host", "'unix:///it'\\''s/a b'", "system", "dial-stdio", "--control", "--no-start"],
   ]);
+  expect(sshCommand({ kind: "ssh", host: "h" }, { start: true, aliveInterval: 30 })).toEqual([
+    ...["ssh", "-T", "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=30", "--", "h"],
+    ...["onggi", "system", "dial-stdio", "--control"],
+  ]);
+  expect(sshSettingsCommand(endpoint)).toEqual(["ssh", "-G", "-T", "-l", "ann", "-p", "22", "--", "h"]);
 });
 
 test("anything is read or refused", () => {

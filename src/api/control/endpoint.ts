@@ -48,17 +48,34 @@ export function addressOf(endpoint: Endpoint, local: string): string {
 
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
+/** Options, then the host: it comes last, behind all that could be taken for an option. */
+const destination = ({ user, host, port }: SshEndpoint): string[] => [
+  ...(user === undefined ? [] : ["-l", user]),
+  ...(port === undefined ? [] : ["-p", port]),
+  ...["--", host],
+];
+
+/** The command that prints what ssh's configuration says of that host, and connects to nothing. */
+export const sshSettingsCommand = (endpoint: SshEndpoint): string[] => ["ssh", "-G", "-T", ...destination(endpoint)];
+
+export interface SshCommandOptions {
+  /** An engine is started there when none answers. */
+  readonly start: boolean;
+  /** In seconds: how often ssh asks a host that says nothing whether it is there. Absent: as ssh's configuration says. */
+  readonly aliveInterval?: number | undefined;
+}
+
 /**
- * The command that connects its standard streams to that host's control socket. `start`: an engine is started there when none
- * answers. What ssh is to run there a shell reads: the path is quoted.
+ * The command that connects its standard streams to that host's control socket. What ssh is to run there a shell reads: the path is
+ * quoted.
  */
-export function sshCommand({ user, host, port, path }: SshEndpoint, start: boolean): string[] {
+export function sshCommand(endpoint: SshEndpoint, { start, aliveInterval }: SshCommandOptions): string[] {
+  const { path } = endpoint;
   const there = ["onggi", ...(path === undefined ? [] : ["--host", quoted(`unix://${path}`)])];
   return [
     ...["ssh", "-T", "-o", "ConnectTimeout=30"],
-    ...(user === undefined ? [] : ["-l", user]),
-    ...(port === undefined ? [] : ["-p", port]),
-    ...["--", host],
+    ...(aliveInterval === undefined ? [] : ["-o", `ServerAliveInterval=${aliveInterval}`]),
+    ...destination(endpoint),
     ...[...there, "system", "dial-stdio", "--control", ...(start ? [] : ["--no-start"])],
   ];
 }
