@@ -241,7 +241,7 @@ const internal = new Set(
   registry_answer_invalid registry_config_invalid registry_error registry_unreachable runtime_failed runtime_timeout
   seccomp_library_missing setup_failed shim_gone shim_missing shim_protocol shim_refused signature_contended start_failed
   store_damaged store_version systemd_job_failed volume_failed volume_mount_failed dbus_call_failed engine_elsewhere engine_running
-  copy_failed`.split(/\s+/),
+  copy_failed kill_timeout`.split(/\s+/),
 );
 
 test("every code of the engine has been thought about", () => {
