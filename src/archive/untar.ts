@@ -4,7 +4,7 @@
  * Runs as the engine, with its privileges, on an archive that may be hostile, in a tree that a container may be changing. Why that is
  * safe: names have no ".." (the decoder's word), every component is opened below the one before it and is never followed (with `within`
  * a link is, by openat2 with RESOLVE_IN_ROOT), the last one is made by calls that fail where something is, and attributes are set by the
- * descriptor of what was made.
+ * descriptor of what was made. The directory of the entry before is kept open; what an entry takes the place of lies in it, never above.
  */
 import { OnggiError } from "../lib/errors.ts";
 import {
@@ -74,6 +74,8 @@ export class Untar {
     done: number;
     region: number;
   } | null = null;
+  /** The directory in which something was made last: entries that follow are mostly its, too. */
+  #place: { readonly path: string; readonly fd: number } | null = null;
   /** Their times and modes are set when nothing is made in them any more. */
   readonly #directories: TarEntry[] = [];
 
@@ -96,7 +98,7 @@ export class Untar {
       throw new LayerInvalid("", this.#decoder.position, "the tar has no end: it is truncated, or no tar");
     this.#finishFile();
     for (const entry of this.#directories.reverse()) {
-      const parent = this.#parent(entry.name, false);
+      const parent = this.#parent(entry.name);
       if (parent === null) continue;
       const fd = entry.name === "" ? openat(parent.fd, ".", DIRECTORY) : openName(parent.fd, parent.name);
       close(parent.fd);
@@ -113,6 +115,7 @@ export class Untar {
   close(): void {
     if (this.#file) close(this.#file.fd);
     this.#file = null;
+    this.#leave();
   }
 
   #entry(read: TarEntry): void {
@@ -121,12 +124,22 @@ export class Untar {
     if (entry === null) return;
     if (entry.type === "dir") this.#directories.push(entry);
     if (entry.name === "") return;
-    const parent = this.#parent(entry.name, true)!;
-    try {
-      this.#make(parent.fd, parent.name, entry);
-    } finally {
-      close(parent.fd);
+    const slash = entry.name.lastIndexOf("/");
+    this.#make(this.#enter(entry.name.slice(0, Math.max(0, slash))), entry.name.slice(slash + 1), entry);
+  }
+
+  /** The directory at a path, made where it is missing; open until another one is entered. */
+  #enter(path: string): number {
+    if (this.#place?.path !== path) {
+      this.#leave();
+      this.#place = { path, fd: this.#directory(path === "" ? [] : path.split("/"), true)! };
     }
+    return this.#place!.fd;
+  }
+
+  #leave(): void {
+    if (this.#place) close(this.#place.fd);
+    this.#place = null;
   }
 
   #make(dir: number, byteName: string, entry: TarEntry): void {
@@ -143,7 +156,7 @@ export class Untar {
         return;
       }
       case "link": {
-        const target = this.#parent(entry.link, false);
+        const target = this.#parent(entry.link);
         if (!target)
           throw new OnggiError(
             "layer_invalid",
@@ -204,10 +217,16 @@ export class Untar {
     }
   }
 
-  /** The directory that a name lies in, to be closed, and its last component; what is missing on the way is made, or null. */
-  #parent(path: string, make: boolean): { fd: number; name: string } | null {
+  /** The directory that a name lies in, to be closed, and its last component; null where it is not there. */
+  #parent(path: string): { fd: number; name: string } | null {
     const parts = path.split("/");
     const name = parts.pop()!;
+    const fd = this.#directory(parts, false);
+    return fd === null ? null : { fd, name };
+  }
+
+  /** To be closed; what is missing on the way is made, or null. */
+  #directory(parts: readonly string[], make: boolean): number | null {
     let at = openat(this.#root, ".", DIRECTORY);
     for (const [index, part] of parts.entries()) {
       let next: number | null;
@@ -219,7 +238,7 @@ export class Untar {
       if (next === null) return null;
       at = next;
     }
-    return { fd: at, name };
+    return at;
   }
 
   #step(dir: number, part: string, make: boolean, path: readonly string[]): number | null {

@@ -4,6 +4,9 @@ import { HttpError } from "./errors.ts";
 const HIGH = 256 * 1024;
 const LOW = 64 * 1024;
 
+/** Pieces smaller than this are given together with those behind them: a client's chunks of a few hundred bytes, such as tar's blocks. */
+const TOGETHER = 64 * 1024;
+
 /**
  * Bytes on their way from a connection to their one reader. Holds about HIGH bytes: `pause` is called when the reader is that
  * far behind, `resume` when it has caught up. A reader that stops early drops the rest.
@@ -57,7 +60,7 @@ export class ByteSource implements AsyncIterable<Uint8Array> {
     this.#wanted();
     try {
       for (;;) {
-        const chunk = this.#chunks.shift();
+        const chunk = this.#take();
         if (chunk) {
           this.#held -= chunk.length;
           if (this.#held < LOW) this.#release();
@@ -89,6 +92,19 @@ export class ByteSource implements AsyncIterable<Uint8Array> {
       chunks.push(chunk);
     }
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length);
+  }
+
+  /** What has come, at most TOGETHER bytes of it unless one piece has more. */
+  #take(): Uint8Array | undefined {
+    let count = 0;
+    let length = 0;
+    for (const { length: more } of this.#chunks) {
+      if (count > 0 && length + more > TOGETHER) break;
+      count++;
+      length += more;
+    }
+    const taken = this.#chunks.splice(0, count);
+    return count > 1 ? Buffer.concat(taken, length) : taken[0];
   }
 
   #release(): void {
