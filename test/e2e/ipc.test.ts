@@ -43,6 +43,10 @@ describe("--ipc container:NAME", () => {
     expect(await sh("joins", "df -k /dev/shm | tail -n 1 | awk '{print $2}'")).toBe("3072");
     const mounted = await sh("joins", "grep ' /dev/shm ' /proc/mounts");
     for (const option of ["nosuid", "nodev", "noexec"]) expect(mounted).toContain(option);
+    await engine.ok(["pause", "donor"]);
+    await start("later", "--ipc", "container:donor");
+    await engine.ok(["unpause", "donor"]);
+    expect(await sh("later", "ls /dev/shm")).toBe("a");
     await engine.ok(["cp", "/etc/hostname", "donor:/dev/shm/copied"]);
     expect(await sh("joins", "cat /dev/shm/copied")).toBe(readFileSync("/etc/hostname", "utf8").trimEnd());
     const mode = async (name: string) => (await engine.inspect(name)).HostConfig as { IpcMode: string };
