@@ -50,6 +50,10 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
     let running: Bun.Subprocess[] = [];
 
     const newPath = (): string => names.group(count++);
+    const update = (path: string, resources: LinuxResources): void =>
+      cgroups.update(path, resources, (message) => {
+        throw new Error(message);
+      });
 
     /** Runs a shell script whose shell has joined the group before its first line. */
     function run(join: CgroupJoin, script: string): Bun.Subprocess<"ignore", "pipe", "pipe"> {
@@ -154,12 +158,12 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
       const path = newPath();
       cgroups.create(path, { memory: { limit: 64 * MIB, swap: 64 * MIB } });
       for (const size of [256, 32, 128]) {
-        cgroups.update(path, { memory: { limit: size * MIB, swap: size * MIB } });
+        update(path, { memory: { limit: size * MIB, swap: size * MIB } });
         expect(cgroups.stats(path).memory.limitBytes).toBe(size * MIB);
       }
-      cgroups.update(path, { memory: { limit: -1 } });
+      update(path, { memory: { limit: -1 } });
       expect(cgroups.stats(path).memory.limitBytes).toBe(0);
-      cgroups.update(path, { memory: { reservation: 16 * MIB } });
+      update(path, { memory: { reservation: 16 * MIB } });
     });
 
     test.skipIf(!has("memory"))("a limit below what is in use is refused when checkBeforeUpdate is set", async () => {
@@ -171,7 +175,7 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
       );
       const { value } = await child.stdout.getReader().read();
       expect(new TextDecoder().decode(value)).toContain("ready");
-      const code = codeOf(() => cgroups.update(path, { memory: { limit: 8 * MIB, checkBeforeUpdate: true } }));
+      const code = codeOf(() => update(path, { memory: { limit: 8 * MIB, checkBeforeUpdate: true } }));
       expect(["cgroup_limit_refused", "invalid_cgroup_limit"]).toContain(code);
     });
 
@@ -184,8 +188,31 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
       const { current } = cgroups.stats(path).pids;
       expect(current).toBeLessThanOrEqual(12);
       expect(current).toBeGreaterThan(5);
-      cgroups.update(path, { pids: { limit: -1 } });
+      update(path, { pids: { limit: -1 } });
       expect(cgroups.stats(path).pids.limit).toBe(0);
+    });
+
+    test.skipIf(!has("memory", "cpu", "pids"))("an update that is refused in part changes nothing", () => {
+      const path = newPath();
+      const before: LinuxResources = { memory: { limit: 32 * MIB }, cpu: { shares: 512, quota: 20_000 }, pids: { limit: 9 } };
+      cgroups.create(path, before);
+      const files = () => cgroups.limits(path, before).map(({ file }) => [file, readFileSync(file, "utf8")]);
+      const there = files();
+      const cpu = { shares: 2048, quota: 500 }; // the least the kernel takes is a millisecond
+      const refused = { memory: { limit: 64 * MIB, reservation: 16 * MIB }, cpu, pids: { limit: 5 } };
+      expect(() => update(path, refused)).toThrow(/^limit cpu.quota = ".*": the kernel refused it with EINVAL/);
+      expect(files()).toEqual(there);
+      update(path, { ...refused, cpu: { shares: 2048 } });
+      expect(files()).not.toEqual(there);
+    });
+
+    test.skipIf(!has("cpu"))("idleness and what goes with it are put back as well", () => {
+      const path = newPath();
+      const shares = (): string => readFileSync(cgroups.limits(path, { cpu: { shares: 2 } })[0]?.file ?? "", "utf8");
+      cgroups.create(path, { cpu: { shares: 512 } });
+      const there = shares();
+      expect(codeOf(() => update(path, { cpu: { idle: 1, quota: 500 } }))).toBe("cgroup_limit_refused");
+      expect(shares()).toBe(there);
     });
 
     test.skipIf(!has("cpu"))("a CPU quota throttles, and an update lifts it", async () => {
@@ -205,7 +232,7 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
       expect(cpu.periods).toBeGreaterThan(5);
       expect(cpu.throttledPeriods).toBeGreaterThan(3);
       expect(cpu.throttledNs).toBeGreaterThan(1e8);
-      cgroups.update(path, { cpu: { quota: -1 } });
+      update(path, { cpu: { quota: -1 } });
       const { throttledPeriods } = cgroups.stats(path).cpu;
       await Bun.sleep(300);
       expect(cgroups.stats(path).cpu.throttledPeriods - throttledPeriods).toBeLessThanOrEqual(1);
@@ -214,11 +241,11 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
     test.skipIf(!has("cpu"))("quota, period and burst change in any direction", () => {
       const path = newPath();
       cgroups.create(path, { cpu: { quota: 50_000, period: 100_000, burst: 20_000 } });
-      cgroups.update(path, { cpu: { quota: 200_000, period: 100_000, burst: 150_000 } });
-      cgroups.update(path, { cpu: { quota: 10_000, period: 20_000, burst: 5_000 } });
-      cgroups.update(path, { cpu: { burst: 0 } });
-      cgroups.update(path, { cpu: { idle: 1 } });
-      cgroups.update(path, { cpu: { idle: 0, shares: 2048 } });
+      update(path, { cpu: { quota: 200_000, period: 100_000, burst: 150_000 } });
+      update(path, { cpu: { quota: 10_000, period: 20_000, burst: 5_000 } });
+      update(path, { cpu: { burst: 0 } });
+      update(path, { cpu: { idle: 1 } });
+      update(path, { cpu: { idle: 0, shares: 2048 } });
     });
 
     test.skipIf(!has("cpuset"))("a process runs on the CPUs of its set", async () => {
@@ -237,11 +264,17 @@ export function cgroupSuite(name: string, open: () => CgroupManager, namesFor = 
       const script = "busybox head -c 1 /dev/zero > /dev/null 2>&1 && echo zero; echo x > /dev/null && echo null";
       const opens = async (): Promise<string> => (await new Response(run(join, script).stdout).text()).trim().replace("\n", " ");
       expect(await opens()).toBe("null");
-      cgroups.update(path, { devices: [DENY_ALL, NULL_DEVICE, ZERO_DEVICE] });
+      update(path, { devices: [DENY_ALL, NULL_DEVICE, ZERO_DEVICE] });
       expect(await opens()).toBe("zero null");
-      cgroups.update(path, { devices: [DENY_ALL, NULL_DEVICE, ZERO_DEVICE] });
+      update(path, { devices: [DENY_ALL, NULL_DEVICE, ZERO_DEVICE] });
       expect(await opens()).toBe("zero null");
-      cgroups.update(path, { devices: [DENY_ALL, NULL_DEVICE, { ...ZERO_DEVICE, access: "w" }] });
+      update(path, { devices: [DENY_ALL, NULL_DEVICE, { ...ZERO_DEVICE, access: "w" }] });
+      expect(await opens()).toBe("null");
+      if (!has("cpu")) return;
+      const devices = [DENY_ALL, NULL_DEVICE, ZERO_DEVICE];
+      expect(codeOf(() => update(path, { devices, cpu: { quota: 500 } }))).toBe("cgroup_limit_refused");
+      expect(await opens()).toBe("null");
+      expect(codeOf(() => update(path, { devices: [DENY_ALL], cpu: { quota: 500 } }))).toBe("cgroup_limit_refused");
       expect(await opens()).toBe("null");
     });
 

@@ -67,7 +67,7 @@ if (!usable) {
       const path = `${slice}/reload.scope`;
       const { pid } = sleeper();
       cgroups.create(path, { memory: { limit: 64 << 20 } }, { pid });
-      cgroups.update(path, { memory: { limit: 96 << 20 } });
+      cgroups.update(path, { memory: { limit: 96 << 20 } }, console.error);
       expect(Bun.spawnSync(["systemctl", "daemon-reload"]).exitCode).toBe(0);
       expect(cgroups.stats(path).memory.limitBytes).toBe(96 << 20);
       await cgroups.remove(path);
@@ -96,7 +96,7 @@ if (!usable) {
     test("a group of the cgroupfs driver can be updated, stopped and removed", async () => {
       const path = `/onggi-plain-${process.pid}/c`;
       openCgroups({ layout }).create(path, {});
-      cgroups.update(path, { pids: { limit: 5 } });
+      cgroups.update(path, { pids: { limit: 5 } }, console.error);
       expect(cgroups.stats(path).pids.limit).toBe(5);
       await cgroups.remove(path);
       await cgroups.remove(`/onggi-plain-${process.pid}`);

@@ -133,7 +133,7 @@ export const containerFlags = {
   "shm-size": size("", "size of /dev/shm (64m)", rare),
   init: bool("", "a small init as process 1", rare),
   pid: text("", "host|container:NAME", "process id namespace", rare),
-  ipc: text("", "private|host", "IPC namespace", rare),
+  ipc: text("", "private|shareable|none|host|container:NAME", "IPC namespace", rare),
   uts: text("", "host", "host name namespace", rare),
   cgroupns: choice("", ["private", "host"], "cgroup namespace", rare),
   runtime: text("", "NAME|PATH", "OCI runtime that makes it, as runc; see onggi system runtimes", {

@@ -88,7 +88,7 @@ export const daemonKeys: Readonly<Record<string, DaemonKey>> = {
   "default-gateway": refused("the gateway of the default network is the host's address in it: bip"),
   "default-gateway-v6": refused("the default network has IPv4 alone"),
   "default-init": refused("--init is a program of the engine's own"),
-  "default-ipc-mode": same("`shareable` names what nobody can join yet"),
+  "default-ipc-mode": same(),
   "default-network-opts": same(),
   "default-runtime": same("absent: `onggi`"),
   "default-shm-size": same(),
@@ -171,5 +171,9 @@ export const daemonKeys: Readonly<Record<string, DaemonKey>> = {
   tlsverify: only("always", true),
   "userland-proxy": boolean("changes nothing: there is none, the kernel translates for the host's own addresses too"),
   "userland-proxy-path": refused("there is no userland proxy"),
-  "userns-remap": only("always: every container has a range of ids of its own, unless it asks for --userns host", "", "default"),
+  "userns-remap": only(
+    "always: every container has a range of ids of its own, or that of the one whose IPC it joins, unless it asks for --userns host",
+    "",
+    "default",
+  ),
 };

@@ -119,12 +119,6 @@ export const differences: readonly Difference[] = [
   },
   {
     commands: ["run", "create"],
-    flags: ["ipc"],
-    here: true,
-    why: "`container:NAME` is refused: another container's namespace cannot be joined",
-  },
-  {
-    commands: ["run", "create"],
     flags: ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation"],
     why: "that is for Windows",
   },

@@ -170,6 +170,7 @@ test("what is shared with another service is its container's", () => {
     ipc: "shareable",
     volumesFrom: ["0123:ro", "x"],
   });
+  expect([request({ ipc: "service:db" }).ipc, request({ ipc: "container:y" }).ipc]).toEqual(["container:0123", "container:y"]);
   expect(() => request({ network_mode: "service:other" })).toThrow("service other has no container to share with");
 });
 

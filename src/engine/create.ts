@@ -16,13 +16,14 @@ import { checkHealthRequest, healthCheckOf } from "./health-check.ts";
 import { checkHost, withoutMissing } from "./host-limits.ts";
 import { noIdMapReason } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
+import { noSharedIdsReason, takeSlot } from "./ipc-mode.ts";
 import { containerPaths } from "./layout.ts";
 import { resolveLinks } from "./links.ts";
 import { describe } from "./list.ts";
 import { checkLog } from "./log-options.ts";
 import { mountPoints } from "./mount-points.ts";
 import { checkNetworking, joinNetworks, networkFiles } from "./networking.ts";
-import { checkModes, containerOfMode } from "./pid-mode.ts";
+import { checkModes, containerOfMode, joinedModes, joinsAny } from "./pid-mode.ts";
 import { otherPlatform, runnableImage } from "./platform.ts";
 import { specOf } from "./prepare.ts";
 import { discard } from "./remove.ts";
@@ -122,13 +123,13 @@ export function checkName(context: Context, name: string): void {
   }
 }
 
-/** Who shares another container's network or processes names it by id from then on: names change. */
+/** Who shares another container's network, processes or IPC names it by id from then on: names change. */
 function byId(context: Context, request: ContainerRequest): ContainerRequest {
-  const [network, pid] = [request.network, request.pid].map((mode) => {
-    const shared = containerOfMode(mode);
-    return shared === undefined ? mode : `container:${findContainer(context, shared).id}`;
+  const shared = joinedModes.flatMap((mode) => {
+    const reference = containerOfMode(request[mode]);
+    return reference === undefined ? [] : [[mode, `container:${findContainer(context, reference).id}`]];
   });
-  return { ...request, ...(network === undefined ? {} : { network }), ...(pid === undefined ? {} : { pid }) };
+  return { ...request, ...Object.fromEntries(shared) };
 }
 
 /** A container has its image's labels from the time it is made on, where it says nothing else. */
@@ -179,7 +180,7 @@ export function draft(
     ...(origin ? { snapshot: origin.snapshot } : {}),
     args: commandOf(request, image),
     slot: null,
-    isolationReason: noUserNamespaceReason(request, context, runtime, mounts),
+    isolationReason: noSharedIdsReason(context, request, runtime) || noUserNamespaceReason(request, context, runtime, mounts),
     mounts,
     cgroupPath: containerCgroup(context.cgroups.driver, context.cgroupRoots.own, id, request.cgroupParent),
     ...(runtime ? { runtime } : {}),
@@ -259,12 +260,14 @@ function insertContainers(
   const containers: Container[] = [];
   try {
     for (const [at, sketch] of sketches.entries()) {
-      const record = sketch.isolationReason === "" ? { ...sketch, slot: context.slots.take() } : sketch;
+      const record = sketch.isolationReason === "" ? { ...sketch, slot: takeSlot(context, sketch.request) } : sketch;
       const { warnings } = withoutMissing(requests[at]!.resources ?? {});
       const container = new Container(record, [...otherPlatform(context, record), ...warnings]);
       containers.push(container);
       // what is wrong with the request is said now, not at start
-      container.keepSpec(specOf(context, record));
+      // whom it joins need not run before it is started itself
+      if (joinsAny(record.request)) specOf(context, record, {});
+      else container.keepSpec(specOf(context, record));
       makeFiles(context, record, requests[at]!);
       joinNetworks(context, record);
     }

@@ -4,6 +4,7 @@ import type { Context } from "./context.ts";
 import { draft } from "./create.ts";
 import { foreignPlan } from "./foreign.ts";
 import { hooksOf } from "./hooks.ts";
+import { takeSlot } from "./ipc-mode.ts";
 import { createPlan, specOf } from "./prepare.ts";
 import type { ContainerRequest } from "./types.ts";
 
@@ -16,7 +17,7 @@ export interface Explained {
 /** The plan of the container this request would make. Makes nothing: the id and the range of user ids are samples. */
 export function explainContainer(context: Context, request: ContainerRequest): Explained {
   const sketch = draft(context, request);
-  const slot = sketch.isolationReason === "" ? context.slots.take() : null;
+  const slot = sketch.isolationReason === "" ? takeSlot(context, sketch.request) : null;
   if (slot !== null) context.slots.release(slot);
   const record = { ...sketch, slot };
   const spec = specOf(context, record);

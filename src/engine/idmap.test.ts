@@ -9,6 +9,16 @@ test("the lowest free slot is taken, released ones come back", () => {
   expect([slots.take(), slots.take()]).toEqual([2, 4]);
 });
 
+test("a slot that several have is free when the last one lets go of it", () => {
+  const slots = new IdSlots([]);
+  const slot = slots.take();
+  slots.claim(slot);
+  slots.release(slot);
+  expect(slots.take()).not.toBe(slot);
+  slots.release(slot);
+  expect(slots.take()).toBe(slot);
+});
+
 test("no slot overlaps what /etc/subuid hands out", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 31 }), fc.integer({ min: 1, max: 2 ** 20 }), (start, count) => {

@@ -31,13 +31,14 @@ export function reservedSlots(subidText: string): Set<number> {
   return reserved;
 }
 
-/** Hands out slots; the lowest free one first. */
+/** Hands out slots; the lowest free one first. Who joins another container's IPC has that one's. */
 export class IdSlots {
-  private readonly used: Set<number>;
+  /** How many have it. */
+  private readonly used: Map<number, number>;
   private lowest = 0;
 
   constructor(reserved: Iterable<number>) {
-    this.used = new Set(reserved);
+    this.used = new Map([...reserved].map((slot) => [slot, 1]));
   }
 
   take(): number {
@@ -46,17 +47,22 @@ export class IdSlots {
     if (slot >= SLOTS) {
       throw new OnggiError("ids_exhausted", `all ${SLOTS} ranges of user ids are taken; remove containers or use --userns host`);
     }
-    this.used.add(slot);
+    this.used.set(slot, 1);
     this.lowest = slot + 1;
     return slot;
   }
 
-  /** Marks a slot of a container that exists already. */
+  /** One more has a slot that another one has, or that it has had since before. */
   claim(slot: number): void {
-    this.used.add(slot);
+    this.used.set(slot, (this.used.get(slot) ?? 0) + 1);
   }
 
   release(slot: number): void {
+    const left = (this.used.get(slot) ?? 0) - 1;
+    if (left > 0) {
+      this.used.set(slot, left);
+      return;
+    }
     this.used.delete(slot);
     this.lowest = Math.min(this.lowest, slot);
   }

@@ -15,6 +15,7 @@ import {
   type RootSource,
   readRootFile,
   resolveUser,
+  type SpecInput,
   specFromRequest,
 } from "../runtime/index.ts";
 import { type CompiledSeccomp, compileSeccomp, seccompFor } from "../runtime/seccomp/index.ts";
@@ -30,6 +31,7 @@ import type { ContainerRecord } from "./database.ts";
 import { deviceNodeAt, resolveDevices } from "./devices.ts";
 import { canIdMap } from "./id-mounts.ts";
 import { rangeOf } from "./idmap.ts";
+import { sharedIpcOf, shmPath } from "./ipc-mode.ts";
 import { containerPaths, EXIT_RECORD } from "./layout.ts";
 import { withLinkVariables } from "./links.ts";
 import { logFormat } from "./log-options.ts";
@@ -113,9 +115,11 @@ function programOf(context: Context, section: Seccomp | undefined): CompiledSecc
   return program;
 }
 
+type Joined = Pick<SpecInput, "networkNamespace" | "pidNamespace" | "ipcNamespace" | "shm">;
+
 /** The specification of a container, with the devices that drivers give it. Throws what is wrong with its request. */
-export function specOf(context: Context, record: ContainerRecord): Spec {
-  const spec = ownSpec(context, record);
+export function specOf(context: Context, record: ContainerRecord, joined = joinedBy(context, record)): Spec {
+  const spec = ownSpec(context, record, joined);
   const { driverRequests = [] } = record.request;
   if (driverRequests.length === 0) return spec;
   const edited = applyCdi(spec, resolveCdi(context.configuration.cdiDirectories, driverRequests), {
@@ -138,12 +142,21 @@ function refuseEdits({ runtime }: ContainerRecord, { linux = {} }: Spec): void {
   if (linux.intelRdt && !runtime) refuse("intelRdt");
 }
 
-function ownSpec(context: Context, record: ContainerRecord): Spec {
+/** What it joins of others. Throws where that does not run. */
+function joinedBy(context: Context, record: ContainerRecord): Joined {
+  const networkNamespace = networkNamespaceOf(context, record);
+  const pidNamespace = pidNamespaceOf(context, record);
+  return {
+    ...(networkNamespace === undefined ? {} : { networkNamespace }),
+    ...(pidNamespace === undefined ? {} : { pidNamespace }),
+    ...sharedIpcOf(context, record),
+  };
+}
+
+function ownSpec(context: Context, record: ContainerRecord, joined: Joined): Spec {
   const { request } = record;
   const config = imageConfig(context, record);
   const paths = networkFilePaths(context, record);
-  const networkNamespace = networkNamespaceOf(context, record);
-  const pidNamespace = pidNamespaceOf(context, record);
   const mounts = record.mounts ? bindRequests(record.mounts) : (request.mounts ?? []);
   const spec = specFromRequest({
     request: { ...request, mounts: [...mounts, ...secretMounts(context, record)] },
@@ -158,8 +171,7 @@ function ownSpec(context: Context, record: ContainerRecord): Spec {
     devices: resolveDevices(request),
     blockDevices: blockDevicesOf(request.resources),
     files: { hostname: paths.hostname, hosts: paths.hosts, resolvConf: paths.resolvConf },
-    ...(networkNamespace === undefined ? {} : { networkNamespace }),
-    ...(pidNamespace === undefined ? {} : { pidNamespace }),
+    ...joined,
   });
   const seccomp = seccompSection(context, request, spec.process?.capabilities?.bounding ?? []);
   return seccomp ? { ...spec, linux: { ...spec.linux, seccomp } } : spec;
@@ -190,13 +202,13 @@ export function rootOf(context: Context, record: ContainerRecord, image: Mounted
 }
 
 /**
- * Bind sources that are files: ours, which need not exist yet, those that are open, and those asked for. Volumes are directories,
- * also one that is not there yet. Throws for a source that is missing.
+ * Bind sources that are files: ours, which need not exist yet, those that are open, and those asked for. Volumes and what is shared
+ * of /dev/shm are directories, also one that is not there yet. Throws for a source that is missing.
  */
 function fileSources(context: Context, record: ContainerRecord, spec: Spec, open: OpenSources): Set<string> {
   const { hostname, hosts, resolvConf } = networkFilePaths(context, record);
   const own = new Set([hostname, hosts, resolvConf, ...secretMounts(context, record).map(({ source = "" }) => source)]);
-  const known = new Set((record.mounts ?? []).filter(({ type }) => type !== "bind").map(pathOf));
+  const known = new Set((record.mounts ?? []).filter(({ type }) => type !== "bind").map(pathOf)).add(shmPath(context, record.id));
   const asked = (spec.mounts ?? []).filter(({ source = "" }) => !own.has(source) && !known.has(source));
   return new Set([hostname, hosts, resolvConf, ...open.files, ...bindSourceFiles({ ...spec, mounts: asked })]);
 }
@@ -312,7 +324,8 @@ function withoutDevices(record: ContainerRecord): ContainerRecord {
 export function execParts(context: Context, container: Container, request: ExecRequest, size?: Size) {
   const { record } = container;
   // as with Docker without what drivers have put into its environment, and whether they still can or not
-  const spec = withLinkVariables(context, record, ownSpec(context, withoutDevices(record)));
+  // and whom it has joined may have ended
+  const spec = withLinkVariables(context, record, ownSpec(context, withoutDevices(record), {}));
   const process = execProcess({
     container: spec.process as NonNullable<Spec["process"]>,
     command: request.command,

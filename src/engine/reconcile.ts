@@ -18,6 +18,7 @@ import { deleteByRuntime } from "./foreign.ts";
 import { forgetExecs } from "./foreign-exec.ts";
 import { openGuests } from "./guest-watch.ts";
 import { reconcileImageMounts } from "./image-mounts.ts";
+import { unmountShm } from "./ipc-mode.ts";
 import { killSession } from "./kill-session.ts";
 import { containerPaths } from "./layout.ts";
 import { reconcileNetworks } from "./network-changes.ts";
@@ -86,6 +87,7 @@ async function settle(context: Context, container: Container): Promise<boolean> 
   } else if (record.request.autoRemove) {
     await deleteContainer(context, container, true);
   } else {
+    unmountShm(context, record.id);
     await deleteByRuntime(context, record);
   }
   return false;

@@ -9,6 +9,7 @@ import { type Context, inBackground, note } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime } from "./foreign.ts";
 import { giveUpRestart, markStopped } from "./hold-down.ts";
+import { unmountShm } from "./ipc-mode.ts";
 import { containerPaths } from "./layout.ts";
 import { describe } from "./list.ts";
 import { finishForwarding } from "./log-drivers.ts";
@@ -73,6 +74,8 @@ export async function deleteContainer(context: Context, container: Container, vo
   await deleteByRuntime(context, record);
   await forgetNetworks(context, record.id);
   await finishForwarding(context, container);
+  // what others still have of it would be deleted with it
+  unmountShm(context, record.id);
   throwAway(context, containerPaths(context.layout, record.id).directory);
   if (!volumes) keepAnonymous(context, record);
   await deleteRecord(context, record);

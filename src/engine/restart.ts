@@ -6,7 +6,7 @@ import type { Container } from "./container.ts";
 import { type Context, findContainer, inBackground, note } from "./context.ts";
 import { giveUpRestart } from "./hold-down.ts";
 import { describe } from "./list.ts";
-import { containerOfMode } from "./pid-mode.ts";
+import { containerOfMode, joinedModes } from "./pid-mode.ts";
 import { afterExit, atEngineStart } from "./restart-policy.ts";
 import { startContainer } from "./start.ts";
 import { StartFailed } from "./start-failed.ts";
@@ -37,9 +37,8 @@ export async function startByPolicy(context: Context, container: Container): Pro
 
 /** Containers whose namespaces it joins: they must run first. */
 function neededBy(context: Context, { record }: Container): Container[] {
-  const { network, pid } = record.request;
-  return [network, pid].flatMap((mode) => {
-    const reference = containerOfMode(mode);
+  return joinedModes.flatMap((mode) => {
+    const reference = containerOfMode(record.request[mode]);
     if (reference === undefined) return [];
     try {
       return [findContainer(context, reference)];

@@ -18,12 +18,14 @@ import type { ContainerRecord } from "./database.ts";
 import { deleteByRuntime, foreignPlan, makeBundle, startByRuntime } from "./foreign.ts";
 import { startingHealth, untilNextCheck } from "./health-check.ts";
 import { afterStop, type ContainerHooks, hooksOf } from "./hooks.ts";
+import { mountShm, unmountShm } from "./ipc-mode.ts";
 import { containerPaths } from "./layout.ts";
 import { checkLinks, withLinkVariables } from "./links.ts";
 import { describe } from "./list.ts";
 import { watchRotation } from "./log-compress.ts";
 import { forwardLog } from "./log-drivers.ts";
 import { attachNetworks, detachNetworks, hasOwnNetworks } from "./networking.ts";
+import { checkJoined, joinsAny } from "./pid-mode.ts";
 import { createPlan, type Size, specOf } from "./prepare.ts";
 import { reserveRealtime } from "./realtime.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
@@ -84,13 +86,17 @@ function prepare(
 }
 
 /** From a shim that sets the process up to a process that runs. */
-function begin(
+async function begin(
   context: Context,
   record: ContainerRecord,
   shim: Shim,
   spec: Spec,
   hooks: ContainerHooks | undefined,
 ): Promise<Started> {
+  if (joinsAny(record.request)) {
+    await shim.main.created;
+    await checkJoined(context, record);
+  }
   if (record.runtime) return startByRuntime(context, record, record.runtime, shim);
   return startByShim(context, record, shim, spec, hooks);
 }
@@ -143,6 +149,7 @@ export function startContainer(context: Context, container: Container, options: 
       const { cgroups, cgroupRoots } = context;
       record.cgroupPath = containerCgroup(cgroups.driver, cgroupRoots.own, record.id, record.request.cgroupParent);
       if (record.mounts?.length) await acquireVolumes(context, container);
+      mountShm(context, record);
       checkLinks(context, record);
       const spec = withLinkVariables(context, record, container.takeSpec() ?? specOf(context, record));
       trace?.mark("specification");
@@ -199,6 +206,7 @@ export function startContainer(context: Context, container: Container, options: 
       await afterStop(context, record);
       await context.cgroups.remove(record.cgroupPath).catch((reason: unknown) => context.log(`remove cgroup: ${reason}`));
       await releaseVolumes(context, container);
+      unmountShm(context, record.id);
       const told = plan ? explain(context, record, plan, error) : error;
       record.state = {
         ...record.state,
@@ -298,6 +306,7 @@ async function finish(context: Context, container: Container): Promise<void> {
   container.shim = null;
   await detachNetworks(context, record.id);
   await releaseVolumes(context, container);
+  unmountShm(context, record.id);
   await afterStop(context, record);
   const { exitCode, startedAt, finishedAt, status } = record.state;
   const ran = Number((parseRfc3339(finishedAt) ?? 0n) - (parseRfc3339(startedAt) ?? 0n)) / 1e9;

@@ -1,4 +1,4 @@
-import { OnggiError } from "../lib/errors.ts";
+import { messageOf, OnggiError } from "../lib/errors.ts";
 import { omitAbsent } from "../lib/tables.ts";
 import { type DeviceLimitName, deviceLimitNames, resourcesToLinux } from "../runtime/index.ts";
 import { blockDevicesOf } from "./block-devices.ts";
@@ -57,10 +57,12 @@ export function updateContainer(
     try {
       if (container.isUp && hasLimits) {
         reserveRealtime(context, record, linux);
-        context.cgroups.update(record.cgroupPath, linux);
+        context.cgroups.update(record.cgroupPath, linux, context.log);
       }
     } catch (error) {
-      await undo();
+      await undo().catch((failure: unknown) =>
+        context.log(`put back the networks' limits of ${record.id}: ${messageOf(failure)}`),
+      );
       throw error;
     }
     if (hasLimits) record.request.resources = merged;

@@ -124,6 +124,15 @@ describe("a container request", () => {
     expect(() => specOf({ tmpfs: { "/..": "" } })).toThrow("the root itself cannot be one");
   });
 
+  test("joins another IPC namespace, with the /dev/shm that goes with it", () => {
+    const spec = specOf({ ipc: "container:x" }, { ipcNamespace: "/proc/7/ns/ipc", shm: "/c/x/ipc/shm" });
+    expect(spec.linux?.namespaces).toContainEqual({ type: "ipc", path: "/proc/7/ns/ipc" });
+    expect(spec.mounts?.find(({ destination }) => destination === "/dev/shm")).toEqual({
+      ...{ destination: "/dev/shm", type: "bind", source: "/c/x/ipc/shm" },
+      options: ["rbind", "nosuid", "noexec", "nodev"],
+    });
+  });
+
   test("as another user holds no capability but may gain them", () => {
     const { process } = specOf({}, { user: { uid: 5, gid: 5, additionalGids: [7], home: "/" } });
     expect(process?.capabilities?.effective).toEqual([]);

@@ -45,6 +45,9 @@ export interface SpecInput {
   /** Path of a network namespace to join instead of having one. */
   readonly networkNamespace?: string;
   readonly pidNamespace?: string;
+  readonly ipcNamespace?: string;
+  /** The host's directory that is its /dev/shm, with what joins or shares it. */
+  readonly shm?: string;
 }
 
 export const maskedPaths: readonly string[] = [
@@ -176,7 +179,11 @@ function linuxOf(input: SpecInput): Linux {
   const rules: DeviceRule[] = request.privileged
     ? [{ allow: true, access: "rwm" }]
     : deviceRules(devices, request.deviceCgroupRules ?? []);
-  const paths: Partial<Record<NamespaceType, string | undefined>> = { network: input.networkNamespace, pid: input.pidNamespace };
+  const paths: Partial<Record<NamespaceType, string | undefined>> = {
+    network: input.networkNamespace,
+    pid: input.pidNamespace,
+    ipc: input.ipcNamespace,
+  };
   const joined = (type: NamespaceType) => (paths[type] === undefined ? {} : { path: paths[type] });
   return {
     namespaces: namespacesOf(request, idMap !== null).map((type) => ({ type, ...joined(type) })),
@@ -228,10 +235,11 @@ function sysctlsOf({ request, idMap, networkNamespace }: SpecInput): Record<stri
 
 const plain = ["nosuid", "noexec", "nodev"];
 
-function defaultMounts({ request }: SpecInput): Mount[] {
+/** Bytes of a container's /dev/shm. */
+export const shmSize = ({ shmSize: size }: ContainerRequest): number => size ?? DEFAULT_SHM_SIZE;
+
+function defaultMounts({ request, shm: shared }: SpecInput): Mount[] {
   const writable = request.privileged ? [] : ["ro"];
-  const size = request.shmSize ?? DEFAULT_SHM_SIZE;
-  const hostIpc = request.ipc === "host";
   return [
     { destination: "/proc", type: "proc", source: "proc", options: plain },
     { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
@@ -244,14 +252,14 @@ function defaultMounts({ request }: SpecInput): Mount[] {
     { destination: "/sys", type: "sysfs", source: "sysfs", options: [...plain, ...writable] },
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...plain, ...writable] },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: plain },
-    ...(request.ipc === "none" ? [] : [shm(hostIpc, size)]),
+    ...(request.ipc === "none" ? [] : [shm(request, request.ipc === "host" ? "/dev/shm" : shared)]),
   ];
 }
 
-const shm = (host: boolean, size: number): Mount =>
-  host
-    ? { destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", ...plain] }
-    : { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...plain, "mode=1777", `size=${size}`] };
+const shm = (request: ContainerRequest, source: string | undefined): Mount =>
+  source !== undefined
+    ? { destination: "/dev/shm", type: "bind", source, options: ["rbind", ...plain] }
+    : { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...plain, "mode=1777", `size=${shmSize(request)}`] };
 
 /** Shallow destinations first, so that nothing is mounted over; what is asked for replaces the default at its place. */
 function mountsOf(input: SpecInput): Mount[] {

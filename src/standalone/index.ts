@@ -45,7 +45,7 @@ export function ociRuntime(options: RuntimeOptions, front: OneShot, warn: (messa
         container.living();
         if (rdt) updateShare(container, rdt);
         const { manager, path } = cgroupOf(container);
-        manager.update(path, resources);
+        manager.update(path, resources, warn);
       }),
     stats: (id) =>
       inspect(id, (container) => {

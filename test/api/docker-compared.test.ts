@@ -136,6 +136,21 @@ compared(
   ],
 );
 
+compared("the IPC of another container", [
+  "run -d --name shares --ipc shareable busybox sleep 1000",
+  "exec shares sh -c true",
+  ["exec", "shares", "sh", "-c", "echo x > /dev/shm/a"],
+  "run --rm --ipc container:shares busybox cat /dev/shm/a",
+  "run -d --name keeps busybox sleep 1000",
+  "run -d --name joins --ipc container:keeps busybox true",
+  "start joins",
+  "create --name rests --ipc shareable busybox true",
+  "run --rm --ipc container:rests busybox true",
+  "run --rm --ipc container:nosuch busybox true",
+  ["inspect", "-f", "{{.HostConfig.IpcMode}}", "shares", "keeps"],
+  "rm -f shares keeps joins rests",
+]);
+
 compared("a container's life", [
   ["run", "-d", "--name", "web", "--label", "a=b", "-p", "127.0.0.1:0:80", "-v", "vol:/data", "-e", "X=y", "busybox"].concat([
     "sh",

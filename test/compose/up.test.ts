@@ -132,6 +132,25 @@ test("a dependency that fails keeps its dependents from starting", async () => {
   await ok(cwd, "down");
 }, 60_000);
 
+test("ipc: of another service, and of a container beside the project", async () => {
+  await engine.ok(["run", "-d", "--name", "beside", "--ipc", "shareable", "busybox", "sleep", "1000"]);
+  const one = (ipc: string) => `{ image: busybox, command: ["sleep", "1000"], stop_grace_period: 0s, ipc: "${ipc}" }`;
+  const cwd = project(
+    "ipc",
+    `services: { shares: ${one("shareable")}, joins: ${one("service:shares")}, outside: ${one("container:beside")} }`,
+  );
+  await ok(cwd, "up", "-d");
+  await ok(cwd, "exec", "-T", "shares", "touch", "/dev/shm/of-shares");
+  await engine.ok(["exec", "beside", "touch", "/dev/shm/of-beside"]);
+  expect(await ok(cwd, "exec", "-T", "joins", "ls", "/dev/shm")).toBe("of-shares");
+  expect(await ok(cwd, "exec", "-T", "outside", "ls", "/dev/shm")).toBe("of-beside");
+  await ok(cwd, "up", "-d", "--force-recreate");
+  await ok(cwd, "exec", "-T", "shares", "touch", "/dev/shm/new");
+  expect(await ok(cwd, "exec", "-T", "joins", "ls", "/dev/shm")).toBe("new");
+  await ok(cwd, "down");
+  await engine.ok(["rm", "-f", "beside"]);
+});
+
 test("what is to be built is named", async () => {
   const cwd = project("built", "services: { app: { build: . } }");
   const { code, stderr } = await compose(cwd, "up", "-d");

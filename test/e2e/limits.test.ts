@@ -219,6 +219,40 @@ describe("update", () => {
     expect(control(pid, "pids.max", { controller: "pids", file: "pids.max" })).toBe("max");
     await engine.ok(["rm", "-f", id]);
   });
+
+  test("what the kernel refuses is named, and leaves the other limits as they were, in the kernel and in inspect", async () => {
+    const { id, pid } = await started("--memory", "64m", "--cpu-shares", "512", "--cpuset-cpus", "0");
+    const kernel = (): string[] => [
+      control(pid, "memory.max", { controller: "memory", file: "memory.limit_in_bytes" }),
+      control(pid, "cpu.weight", { controller: "cpu", file: "cpu.shares" }),
+      control(pid, "cpuset.cpus", { controller: "cpuset", file: "cpuset.cpus" }),
+    ];
+    const config = async (): Promise<unknown> => (await engine.inspect(id)).HostConfig;
+    const [there, said] = [kernel(), await config()];
+    // a millisecond is the least the kernel takes
+    const flags = ["--memory", "96m", "--memory-swap", "96m", "--cpu-shares", "2048", "--cpu-quota", "500"];
+    const { code, stderr } = await engine.onggi(["update", ...flags, id]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/limit cpu.quota = ".*500.*": the kernel refused it with EINVAL/)]);
+    expect(kernel()).toEqual(there);
+    expect(await config()).toEqual(said);
+    await engine.ok(["update", ...flags.slice(0, -2), id]);
+    expect(kernel()).not.toEqual(there);
+    await engine.ok(["rm", "-f", id]);
+  });
+
+  test.skipIf(existsSync("/sys/fs/cgroup/cgroup.controllers"))(
+    "memory below what is used is refused, and CPUs stay",
+    async () => {
+      const { id, pid } = await started("--memory", "64m", "--memory-swap", "64m", "--tmpfs", "/held");
+      await engine.ok(["exec", id, "dd", "if=/dev/zero", "of=/held/bytes", "bs=1M", "count=40"]);
+      const cpus = (): string => control(pid, "", { controller: "cpuset", file: "cpuset.cpus" });
+      const there = cpus();
+      const { code, stderr } = await engine.onggi(["update", "--cpuset-cpus", "0", "--memory", "16m", id]);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/limit memory.limit = .*more is in use than that/)]);
+      expect(cpus()).toBe(there);
+      await engine.ok(["rm", "-f", id]);
+    },
+  );
 });
 
 test("blkio weight: applied where the kernel has it, a warning where not", async () => {

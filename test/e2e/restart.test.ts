@@ -54,12 +54,14 @@ describe("policies", () => {
 
   test("always: a killed process comes back; its files and its name stay", async () => {
     await run("back", "always", `echo run >> /runs; ${FOREVER}`);
+    // its process is there before it has written
+    const runs = () => engine.onggi(["exec", "back", "cat", "/runs"]).then(({ stdout }) => stdout);
+    await eventually("it has run", async () => (await runs()) === "run\n");
     const { Pid } = await state("back");
     process.kill(Pid, "SIGKILL");
     await eventually("it is another process", async () => ![0, Pid].includes((await state("back")).Pid));
     expect(await count("back")).toBe(1);
-    // its process is there before it has written
-    await eventually("it has run twice", async () => (await engine.ok(["exec", "back", "cat", "/runs"])) === "run\nrun");
+    await eventually("it has run twice", async () => (await runs()) === "run\nrun\n");
     const { HostConfig } = (await engine.inspect("back")) as unknown as { HostConfig: { RestartPolicy: unknown } };
     expect(HostConfig.RestartPolicy).toEqual({ Name: "always", MaximumRetryCount: 0 });
   });

@@ -129,6 +129,18 @@ export function devicesV1(rules: readonly DeviceRule[] = [], current?: string): 
   return writes;
 }
 
+/** The writes that make `now`, devices.list as it is, what it was before. Throws for what the list did not show. */
+export function devicesBack(before: string, now: string): LimitWrite[] {
+  const present = parseList(before);
+  if (!present) throw new Error("every device was allowed but for exceptions that the kernel does not show");
+  const rules = [...present].map(([name, access]): DeviceRule => {
+    const [type, major, minor] = name.split(/[ :]/);
+    const number = (text = "*"): number => (text === "*" ? -1 : Number(text));
+    return { allow: true, type: type as "b" | "c", major: number(major), minor: number(minor), access: lettersOf(access) };
+  });
+  return devicesV1([{ allow: false, access: "rwm" }, ...rules], now);
+}
+
 /** devices.list as name -> access; null if it allows everything (the kernel then does not show its exceptions). */
 function parseList(list: string): Map<string, number> | null {
   const present = new Map<string, number>();

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { LinuxResources } from "../../oci/spec.ts";
-import { apply, type LimitWrite } from "./limits.ts";
+import { apply } from "./apply.ts";
+import type { LimitWrite } from "./limits.ts";
 import { limitsV1 } from "./limits-v1.ts";
 import { ioWeightOf, limitsV2, weightOfShares } from "./limits-v2.ts";
 

@@ -18,6 +18,7 @@ import { weightOfShares } from "./limits-v2.ts";
 import { checkPath } from "./paths.ts";
 import { isSlice, scopeOf } from "./scopes.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats, CreateOptions, LimitFile } from "./types.ts";
+import { allOrNothing } from "./undo.ts";
 import { V2Cgroups, type V2Options } from "./v2.ts";
 
 export type Properties = readonly (readonly [name: string, value: Variant])[];
@@ -150,11 +151,17 @@ export class SystemdCgroups implements CgroupManager {
     this.#files.delegate(path, uid);
   }
 
-  update(path: string, resources: LinuxResources): void {
-    this.#files.check(resources, path);
+  /** The kernel is asked first, as systemd takes what the kernel refuses; and again, as systemd writes rounded values. */
+  update(path: string, resources: LinuxResources, warn: (message: string) => void): void {
     const properties = scopeProperties(resources);
-    if (properties.length && unitOf(path)) this.#call("SetUnitProperties", "sba(sv)", [unitOf(path), true, properties]);
-    this.#files.update(path, resources);
+    const { devices: _, ...limits } = resources;
+    allOrNothing(warn, (held) => {
+      if (properties.length && unitOf(path)) {
+        this.#files.overwrite(path, limits, held);
+        this.#call("SetUnitProperties", "sba(sv)", [unitOf(path), true, properties]);
+      }
+      this.#files.overwrite(path, resources, held);
+    });
   }
 
   freeze(path: string, frozen: boolean): Promise<void> {

@@ -104,7 +104,8 @@ export interface CgroupManager {
    * the engine's own. Nothing on v2. Throws `cgroup_limit_refused` where the host has not so much left.
    */
   reserveRealtime(parent: string, path: string, resources: LinuxResources): void;
-  update(path: string, resources: LinuxResources): void;
+  /** All or nothing: what is refused leaves the limits as they were. `warn` is told of those that could not be put back. */
+  update(path: string, resources: LinuxResources, warn: (message: string) => void): void;
   /** Returns when every process of the group is frozen (or thawed). */
   freeze(path: string, frozen: boolean): Promise<void>;
   /** False for a group that is still freezing, and for one that is not there. */

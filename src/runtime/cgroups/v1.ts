@@ -10,6 +10,7 @@
 import { OnggiError } from "../../lib/errors.ts";
 import type { LinuxResources } from "../../oci/spec.ts";
 import { isErrno } from "../../sys/index.ts";
+import { apply } from "./apply.ts";
 import type { Hierarchy } from "./detect.ts";
 import {
   childNames,
@@ -34,7 +35,7 @@ import {
   says,
   until,
 } from "./lifecycle.ts";
-import { apply, checkControllers, type LimitWrite, limitFile } from "./limits.ts";
+import { checkControllers, type LimitWrite, limitFile } from "./limits.ts";
 import { limitsV1 } from "./limits-v1.ts";
 import { limitsV2 } from "./limits-v2.ts";
 import { noStats } from "./no-stats.ts";
@@ -43,6 +44,7 @@ import { reserveRealtime } from "./realtime-v1.ts";
 import { readV1 } from "./stats.ts";
 import { detailV1 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats, LimitFile } from "./types.ts";
+import { allOrNothing, type Held } from "./undo.ts";
 import type { V2Cgroups } from "./v2.ts";
 
 export interface V1Options {
@@ -130,11 +132,13 @@ export class V1Cgroups implements CgroupManager {
     );
   }
 
-  update(path: string, resources: LinuxResources): void {
+  update(path: string, resources: LinuxResources, warn: (message: string) => void): void {
     checkPath(path);
     const { v1, v2 } = this.#split(resources);
-    this.#update(path, v1);
-    this.#unified?.update(path, v2);
+    allOrNothing(warn, (held) => {
+      this.#update(path, v1, held);
+      this.#unified?.overwrite(path, v2, held);
+    });
   }
 
   async freeze(path: string, frozen: boolean): Promise<void> {
@@ -273,7 +277,7 @@ export class V1Cgroups implements CgroupManager {
     return writes;
   }
 
-  #update(path: string, resources: LinuxResources): void {
+  #update(path: string, resources: LinuxResources, held?: Held[]): void {
     const { memory, devices } = resources;
     const memoryDirectory = this.#byController.get("memory");
     const both = memory?.limit && memory.swap && memoryDirectory;
@@ -283,7 +287,7 @@ export class V1Cgroups implements CgroupManager {
     };
     const list = devices?.length ? tryReadText(`${this.#directoryOf("devices", path)}/devices.list`) : null;
     const writes = this.#limits(resources, list === null ? state : { ...state, devicesList: list });
-    apply(writes, (controller) => this.#directoryOf(controller, path));
+    apply(writes, (controller) => this.#directoryOf(controller, path), held);
   }
 
   /** Makes the group in one hierarchy; `made` receives every directory that was not there. True if the group was not. */

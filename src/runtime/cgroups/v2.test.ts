@@ -120,9 +120,29 @@ describe("create", () => {
 test("update with checkBeforeUpdate compares with what is in use", () => {
   const { cgroups, written } = tree();
   put("memory.current", "5000\n");
-  expect(() => cgroups.update("/a/c", { memory: { limit: 4096, checkBeforeUpdate: true } })).toThrow(/5000 bytes are in use/);
-  cgroups.update("/a/c", { memory: { limit: 8192, checkBeforeUpdate: true } });
+  expect(() => cgroups.update("/a/c", { memory: { limit: 4096, checkBeforeUpdate: true } }, console.error)).toThrow(
+    /5000 bytes are in use/,
+  );
+  cgroups.update("/a/c", { memory: { limit: 8192, checkBeforeUpdate: true } }, console.error);
   expect(written()).toEqual({ "memory.max": "8192" });
+});
+
+test("an update that is refused is put back, each device's line for itself; what cannot be is told", () => {
+  const { cgroups, written } = tree();
+  const there = { "memory.max": "1048576\n", "io.max": "8:0 rbps=9 wbps=max riops=max wiops=max\n", "cpuset.cpus": "0-1\n" };
+  for (const [file, text] of Object.entries(there)) put(file, text);
+  const throttleReadBpsDevice = [{ major: 8, minor: 0, rate: 7 }];
+  const told: string[] = [];
+  const resources = { cpu: { cpus: "0,1" }, memory: { limit: 2097152 }, blockIO: { throttleReadBpsDevice } };
+  const unified = { "misc.max": "x 5", "memory.none": "1" };
+  writeFileSync(`${root}/sys/fs/cgroup/cgroup.controllers`, `${CONTROLLERS} misc\n`);
+  const update = (more: LinuxResources): void =>
+    openCgroups({ root }).update("/a/c", { ...resources, ...more }, (message) => told.push(message));
+  expect(() => update({ unified: { "memory.none": "1" } })).toThrow(/^limit unified\[memory.none\] = "1"/);
+  expect([written(), told]).toEqual([there, []]);
+  put("misc.max", "y 6\n");
+  expect(() => cgroups && update({ unified })).toThrow(/^limit unified\[memory.none\] = "1"/);
+  expect(told).toEqual([expect.stringMatching(/left in part: .*misc.max cannot be put back/)]);
 });
 
 test("freeze and thaw wait for cgroup.events", async () => {

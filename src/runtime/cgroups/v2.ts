@@ -6,6 +6,7 @@
 import { messageOf, OnggiError } from "../../lib/errors.ts";
 import type { DeviceRule, LinuxResources } from "../../oci/spec.ts";
 import { isErrno } from "../../sys/index.ts";
+import { apply } from "./apply.ts";
 import { delegateTo } from "./delegate.ts";
 import { DeviceProgram } from "./device-program.ts";
 import { compileDeviceProgram, grantsEverything } from "./devices.ts";
@@ -21,13 +22,14 @@ import {
   writeText,
 } from "./files.ts";
 import { createFailed, freezeTimedOut, killAll, killByFile, killTimedOut, mustExist, removeTrees, until } from "./lifecycle.ts";
-import { apply, checkControllers, invalidLimit, type LimitWrite, limitFile } from "./limits.ts";
+import { checkControllers, invalidLimit, type LimitWrite, limitFile } from "./limits.ts";
 import { limitsV2 } from "./limits-v2.ts";
 import { noStats } from "./no-stats.ts";
 import { ancestorsAndSelf, checkPath, parentOf } from "./paths.ts";
 import { readV2 } from "./stats.ts";
 import { detailV2 } from "./stats-detail.ts";
 import type { CgroupJoin, CgroupManager, CgroupStats, LimitFile } from "./types.ts";
+import { allOrNothing, type Held } from "./undo.ts";
 
 export interface V2Options {
   /** The directory the tree is mounted on, as the engine reaches it. */
@@ -113,9 +115,14 @@ export class V2Cgroups implements CgroupManager {
     return this.#limits(resources, true).map((write) => limitFile(write, directory));
   }
 
-  update(path: string, resources: LinuxResources): void {
+  update(path: string, resources: LinuxResources, warn: (message: string) => void): void {
+    allOrNothing(warn, (held) => this.overwrite(path, resources, held));
+  }
+
+  /** As `update`, but what was written before a refusal stands, and `held` has what it overwrote. */
+  overwrite(path: string, resources: LinuxResources, held: Held[]): void {
     this.check(resources, path);
-    this.#apply(path, this.#limits(resources, false), resources.devices ?? []);
+    this.#apply(path, this.#limits(resources, false), resources.devices ?? [], held);
   }
 
   async freeze(path: string, frozen: boolean): Promise<void> {
@@ -197,9 +204,10 @@ export class V2Cgroups implements CgroupManager {
     return writes;
   }
 
-  #apply(path: string, writes: readonly LimitWrite[], devices: readonly DeviceRule[]): void {
+  /** The devices come last: what they are refused for leaves nothing of them, and nothing is refused after them. */
+  #apply(path: string, writes: readonly LimitWrite[], devices: readonly DeviceRule[], held?: Held[]): void {
     const directory = this.#directory(path);
-    apply(writes, () => directory);
+    apply(writes, () => directory, held);
     if (devices.length === 0) return;
     try {
       this.#devices.attach(directory, devices);
