@@ -1,6 +1,8 @@
 // The layers: cli, api -> engine -> {build, images, runtime, networks, volumes} -> plan, sys, native. See ARCHITECTURE.md.
 const layers = {
-  cli: ["cli", "compose", "credentials", "api", "standalone", "archive", "oci", "lib"],
+  cli: ["cli", "compose", "contexts", "credentials", "api", "standalone", "archive", "oci", "lib"],
+  // which engine users mean
+  contexts: ["contexts", "api", "lib"],
   // where users keep who they are to registries
   credentials: ["credentials", "api", "oci", "lib"],
   compose: ["compose", "api", "archive", "oci", "lib"],
@@ -19,7 +21,7 @@ const layers = {
   sys: ["sys", "lib"],
   oci: ["oci", "lib"],
   // further narrowed below
-  sdk: ["sdk", "api", "archive", "credentials", "oci", "lib"],
+  sdk: ["sdk", "api", "archive", "contexts", "credentials", "oci", "lib"],
   lib: ["lib"],
 };
 
@@ -52,11 +54,11 @@ module.exports = {
       name: "sdk-runs-without-bun",
       severity: "error",
       comment: "the SDK is for Node and Deno too: of the other layers it has what needs neither Bun nor system calls, and types",
-      from: { path: "^src/(sdk|credentials)/", pathNot: tests },
+      from: { path: "^src/(sdk|contexts|credentials)/", pathNot: tests },
       to: {
         path: "^(bun:|bun$)|^src/(?!sdk/)",
         pathNot: [
-          "^src/credentials/",
+          "^src/(contexts|credentials)/",
           "^src/oci/reference\\.ts$",
           "^src/api/control/(connection|endpoint|frames|protocol|ssh|types|outbox)\\.ts$",
           "^src/archive/(bytes|errors|tar|tar-[a-z]+)\\.ts$",

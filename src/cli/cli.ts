@@ -1,9 +1,9 @@
+import type { Asked } from "../contexts/contexts.ts";
 import { messageOf } from "../lib/errors.ts";
 import { lookUp } from "../lib/tables.ts";
 import type { Command, Entry, Group } from "./command.ts";
 import { commands, groups } from "./commands.ts";
 import type { Context } from "./context.ts";
-import type { Asked } from "./context-store.ts";
 import { Exit, exitCodeOf, UsageError } from "./errors.ts";
 import { type Flags, HelpWanted, type Parsed, parseFlags, UnknownFlag, type Values } from "./flags.ts";
 import { globalFlags } from "./global-flags.ts";

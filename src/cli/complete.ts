@@ -19,7 +19,8 @@ const listers: Readonly<Record<Named, (context: Context, signal: AbortSignal, gl
   network: async ({ callRunning }, signal) => (await callRunning("networkList", {}, {}, signal)).networks.map(({ name }) => name),
   volume: async ({ callRunning }, signal) => (await callRunning("volumes", {}, {}, signal)).volumes.map(({ name }) => name),
   async context({ env }) {
-    const { ContextStore, DEFAULT } = await import("./context-store.ts");
+    const { DEFAULT } = await import("../contexts/contexts.ts");
+    const { ContextStore } = await import("./context-store.ts");
     return [DEFAULT, ...new ContextStore(env).names()];
   },
   async service(context, _, globals) {

@@ -1,7 +1,8 @@
+import { DEFAULT, metaOf } from "../contexts/contexts.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
 import { changed, contextFlags } from "./context-flags.ts";
-import { ContextStore, DEFAULT, metaOf } from "./context-store.ts";
+import { ContextStore } from "./context-store.ts";
 import { UsageError } from "./errors.ts";
 import { text } from "./flags.ts";
 

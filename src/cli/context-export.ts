@@ -1,10 +1,11 @@
 import { openSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { archiveEnd, encodeEntry } from "../archive/tar-encode.ts";
+import { DEFAULT } from "../contexts/contexts.ts";
 import { messageOf } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import { line } from "./context.ts";
-import { ContextStore, DEFAULT } from "./context-store.ts";
+import { ContextStore } from "./context-store.ts";
 import { UsageError } from "./errors.ts";
 
 export const command = define({

@@ -1,5 +1,5 @@
 import { parseEndpoint } from "../api/control/endpoint.ts";
-import { type Meta, metaOf } from "./context-store.ts";
+import { type Meta, metaOf } from "../contexts/contexts.ts";
 import { UsageError } from "./errors.ts";
 import { text } from "./flags.ts";
 

@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
 import { TarDecoder } from "../archive/tar.ts";
+import { parseMeta } from "../contexts/contexts.ts";
 import { messageOf } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
-import { ContextStore, parseMeta } from "./context-store.ts";
+import { ContextStore } from "./context-store.ts";
 import { UsageError } from "./errors.ts";
 
 /** Bytes of what is read: Docker's limit. */

@@ -1,6 +1,7 @@
+import { DEFAULT, metaOf } from "../contexts/contexts.ts";
 import { define } from "./command.ts";
 import type { Context } from "./context.ts";
-import { ContextStore, DEFAULT, metaOf } from "./context-store.ts";
+import { ContextStore } from "./context-store.ts";
 import { text } from "./flags.ts";
 import { inspectObjects } from "./inspect-objects.ts";
 

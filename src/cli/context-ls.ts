@@ -1,7 +1,8 @@
+import { DEFAULT } from "../contexts/contexts.ts";
 import { messageOf } from "../lib/errors.ts";
 import { define } from "./command.ts";
 import { type Context, line } from "./context.ts";
-import { ContextStore, DEFAULT } from "./context-store.ts";
+import { ContextStore } from "./context-store.ts";
 import { bool, text } from "./flags.ts";
 import { printRows } from "./listing.ts";
 

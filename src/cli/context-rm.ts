@@ -1,5 +1,6 @@
+import { DEFAULT } from "../contexts/contexts.ts";
 import { define } from "./command.ts";
-import { ContextStore, DEFAULT } from "./context-store.ts";
+import { ContextStore } from "./context-store.ts";
 import { each } from "./each.ts";
 import { UsageError } from "./errors.ts";
 import { bool } from "./flags.ts";

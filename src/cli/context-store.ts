@@ -1,38 +1,22 @@
-/**
- * Contexts: names for engines elsewhere, one file each, below `$ONGGI_CONFIG_DIR`, else `$XDG_CONFIG_HOME/onggi`, else
- * `~/.config/onggi`:
- *
- *     contexts/NAME.json    as Docker has a context's meta.json
- *     config.json           {"currentContext": "NAME"}
- *
- * "default" is the engine of this host, and no file. Source of names, fields and messages: docker-context(1).
- */
+/** Contexts, as `src/contexts` has them, and what changes them. Source of messages: docker-context(1). */
 
-import { type Endpoint, LOCAL, parseEndpoint } from "../api/control/endpoint.ts";
+import {
+  type Asked,
+  Contexts,
+  DEFAULT,
+  type Env,
+  type Meta,
+  NAME,
+  type Selected,
+  selectEngine as select,
+} from "../contexts/contexts.ts";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { UsageError } from "./errors.ts";
-
-type Env = Readonly<Record<string, string | undefined>>;
-
-export const DEFAULT = "default";
 
 /** To load it takes 1.5 ms, which a command for the engine of this host does without. */
 const fs = (): typeof import("node:fs") => process.getBuiltinModule("node:fs");
 
-/** One context, as it is kept. */
-export interface Meta {
-  readonly Name: string;
-  readonly Metadata: { readonly Description?: string };
-  readonly Endpoints: { readonly docker: { readonly Host: string; readonly SkipTLSVerify: boolean } };
-}
-
-export class ContextNotFound extends OnggiError {
-  constructor(name: string) {
-    super("context_not_found", `context ${JSON.stringify(name)}: not found; see onggi context ls`);
-  }
-}
-
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$/;
+const readText = (path: string): string | null => (Bun.file(path).size === 0 ? null : fs().readFileSync(path, "utf8"));
 
 /** Throws UsageError for what no context can be called. */
 export function checkName(name: string): void {
@@ -41,61 +25,21 @@ export function checkName(name: string): void {
     throw new UsageError(`context name ${JSON.stringify(name)} is invalid, names are validated against regexp "${NAME.source}"`);
 }
 
-export const metaOf = (name: string, host: string, description: string): Meta => ({
-  Name: name,
-  Metadata: description === "" ? {} : { Description: description },
-  Endpoints: { docker: { Host: host, SkipTLSVerify: false } },
-});
-
-/** Reads a meta.json. Throws UsageError, with `from` in its words. */
-export function parseMeta(text: string, from: string): Meta {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`${from} is not JSON: ${messageOf(error)}`);
-  }
-  const { Name, Metadata, Endpoints } = (value ?? {}) as { Name?: unknown; Metadata?: unknown; Endpoints?: unknown };
-  const host = (Endpoints as { docker?: { Host?: unknown } } | undefined)?.docker?.Host;
-  const description = (Metadata as { Description?: unknown } | undefined)?.Description ?? "";
-  if (typeof Name !== "string" || typeof host !== "string" || typeof description !== "string")
-    throw new UsageError(`${from} is no context: it has not Name and Endpoints.docker.Host`);
-  parseEndpoint(host);
-  return metaOf(Name, host, description);
-}
-
-export class ContextStore {
-  readonly #directory: string | undefined;
-
-  constructor({ ONGGI_CONFIG_DIR, XDG_CONFIG_HOME, HOME }: Env) {
-    const base = XDG_CONFIG_HOME || (HOME ? `${HOME}/.config` : undefined);
-    this.#directory = ONGGI_CONFIG_DIR || (base === undefined ? undefined : `${base}/onggi`);
-  }
-
-  /** What `onggi context use` has chosen. Throws `contexts_invalid`. */
-  get current(): string {
-    const text = this.#directory === undefined ? null : readText(this.#configPath);
-    if (text === null) return DEFAULT;
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      throw new OnggiError("contexts_invalid", `${this.#configPath} is not JSON: ${messageOf(error)}; mend it or remove it`);
-    }
-    const { currentContext } = (value ?? {}) as { currentContext?: unknown };
-    return typeof currentContext === "string" && currentContext !== "" ? currentContext : DEFAULT;
+export class ContextStore extends Contexts {
+  constructor(env: Env) {
+    super(env, readText);
   }
 
   use(name: string): void {
     if (name !== DEFAULT) this.get(name);
-    writeWhole(this.#configPath, { currentContext: name === DEFAULT ? "" : name });
+    writeWhole(this.configPath, { currentContext: name === DEFAULT ? "" : name });
   }
 
   /** In order, without "default". */
   names(): string[] {
     let files: string[] = [];
     try {
-      files = this.#directory === undefined ? [] : fs().readdirSync(`${this.#directory}/contexts`);
+      files = this.directory === undefined ? [] : fs().readdirSync(`${this.directory}/contexts`);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
@@ -103,15 +47,8 @@ export class ContextStore {
     return names.filter((name) => name !== undefined && NAME.test(name)).sort() as string[];
   }
 
-  /** Throws ContextNotFound, UsageError. */
-  get(name: string): Meta {
-    const text = NAME.test(name) && this.#directory !== undefined ? readText(this.pathOf(name)) : null;
-    if (text === null) throw new ContextNotFound(name);
-    return parseMeta(text, this.pathOf(name));
-  }
-
   has(name: string): boolean {
-    return readText(this.pathOf(name)) !== null;
+    return this.textOf(this.pathOf(name)) !== null;
   }
 
   /** Throws UsageError where there is one of that name. */
@@ -129,33 +66,6 @@ export class ContextStore {
     this.get(name);
     fs().rmSync(this.pathOf(name));
   }
-
-  /** Throws `contexts_invalid` where the environment names no home. */
-  pathOf(name: string): string {
-    return `${this.#place}/contexts/${name}.json`;
-  }
-
-  get #configPath(): string {
-    return `${this.#place}/config.json`;
-  }
-
-  get #place(): string {
-    if (this.#directory === undefined)
-      throw new OnggiError("contexts_invalid", "contexts have no place: neither ONGGI_CONFIG_DIR nor HOME is set");
-    return this.#directory;
-  }
-}
-
-/** Null where there is no such file, or nothing in it. */
-function readText(path: string): string | null {
-  if (Bun.file(path).size === 0) return null;
-  try {
-    return fs().readFileSync(path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return null;
-    throw new OnggiError("contexts_invalid", `${path} cannot be read: ${messageOf(error)}`);
-  }
 }
 
 function writeWhole(path: string, value: object): void {
@@ -171,40 +81,12 @@ function writeWhole(path: string, value: object): void {
   }
 }
 
-/** What says which engine is meant, on the command line. */
-export interface Asked {
-  readonly host?: string | undefined;
-  readonly context?: string | undefined;
-  readonly root?: string | undefined;
-  readonly run?: string | undefined;
-}
-
-/** An engine, and the context it is of: "default" for one that was named otherwise. */
-export interface Selected {
-  readonly context: string;
-  readonly endpoint: Endpoint;
-}
-
-/**
- * Which engine is meant: by `--host`, by `--context`, by `--root` and `--run`; then by ONGGI_HOST, ONGGI_CONTEXT, ONGGI_ROOT and
- * ONGGI_RUN; then by `context use`. Throws UsageError, ContextNotFound, `invalid_endpoint`.
- */
+/** Which engine the flags mean, else the environment, else `context use`. Throws UsageError, and what `select` throws. */
 export function selectEngine(asked: Asked, env: Env): Selected {
-  const own = asked.root !== undefined || asked.run !== undefined;
   if (asked.host !== undefined && asked.context !== undefined)
     throw new UsageError("conflicting options: cannot specify both --host and --context");
+  const own = asked.root !== undefined || asked.run !== undefined;
   if (own && (asked.host !== undefined || (asked.context ?? DEFAULT) !== DEFAULT))
     throw new UsageError("--root and --run are of an engine of this host: leave them out with --host and --context");
-  if (asked.host !== undefined) return { context: DEFAULT, endpoint: parseEndpoint(asked.host) };
-  if (asked.context !== undefined) return ofContext(asked.context, env);
-  if (own) return { context: DEFAULT, endpoint: LOCAL };
-  if (env.ONGGI_HOST) return { context: DEFAULT, endpoint: parseEndpoint(env.ONGGI_HOST) };
-  if (env.ONGGI_CONTEXT) return ofContext(env.ONGGI_CONTEXT, env);
-  if (env.ONGGI_ROOT || env.ONGGI_RUN) return { context: DEFAULT, endpoint: LOCAL };
-  return ofContext(new ContextStore(env).current, env);
+  return select(asked, env, readText);
 }
-
-const ofContext = (name: string, env: Env): Selected => ({
-  context: name,
-  endpoint: name === DEFAULT ? LOCAL : parseEndpoint(new ContextStore(env).get(name).Endpoints.docker.Host),
-});

@@ -1,6 +1,6 @@
 import type { Caller } from "../api/control/client.ts";
 import type { TerminalSize } from "../api/control/protocol.ts";
-import type { Selected } from "./context-store.ts";
+import type { Selected } from "../contexts/contexts.ts";
 import { UsageError } from "./errors.ts";
 
 /** Where a command writes. A promise: wait for it before writing more. */

@@ -133,7 +133,6 @@ export const differences: readonly Difference[] = [
     flags: ["use-api-socket"],
     why: "a container that is given the socket is root on the host: mount it where that is meant",
   },
-  { commands: ["network create"], flags: ["config-from", "config-only"], why: "a network is made of its own flags" },
   { commands: ["network create"], flags: ["ingress", "scope"], why: swarm },
   {
     commands: ["network create"],

@@ -68,7 +68,9 @@ async function endLease(context: Context, lease: Lease): Promise<LeaseEnd> {
       done.containers.push(container.id);
     });
   await Promise.all(containers.map(remove));
-  for (const network of context.networks.list().filter((one) => one.lease === id)) {
+  const networks = context.networks.list().filter((one) => one.lease === id);
+  // a configuration goes after what was made after it
+  for (const network of [...networks.filter((one) => !one.configOnly), ...networks.filter((one) => one.configOnly)]) {
     await attempt(`network ${network.name}`, async () => {
       await disconnectAll(context, network.id);
       await networksOf(context).remove(network.id);

@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { messageOf, OnggiError } from "../lib/errors.ts";
 import { ADDRESS as RESOLVER_ADDRESS } from "../networks/dns/index.ts";
+import { refuseEndpoints } from "../networks/index.ts";
 import type { Endpoint, Network, Publication, Published, Sandbox } from "../networks/types.ts";
 import { close, O, open } from "../sys/index.ts";
 import { cniMaker } from "./cni.ts";
@@ -145,7 +146,7 @@ export async function attachNetworks(context: Context, record: ContainerRecord, 
 const ownMaker: NetworkMaker = {
   check(context, _request, places) {
     for (const place of places) {
-      context.networks.get(place.network);
+      refuseEndpoints(context.networks.get(place.network));
       refuseOptions(place);
     }
   },

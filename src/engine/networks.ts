@@ -26,10 +26,10 @@ function inspect(context: Context, reference: string): NetworkInfo {
     .endpointsIn(network.id)
     .filter(({ container }) => containers.get(container)?.isUp || guests.get(container) !== undefined);
   const addresses = there.flatMap(({ attached }) => [attached?.ipv4 ?? [], attached?.ipv6 ?? []].flat());
-  const usage = network.pools.map((pool) => ({ subnet: pool.subnet, ...poolUsage(pool, addresses) }));
+  const usage = (network.configOnly ? [] : network.pools).map((pool) => ({ subnet: pool.subnet, ...poolUsage(pool, addresses) }));
   return {
     ...network,
-    ...(network.driver === "overlay" ? {} : { usage }),
+    ...(network.driver === "overlay" || network.configOnly ? {} : { usage }),
     containers: there.map((endpoint) => ({
       id: endpoint.container,
       name: (containers.get(endpoint.container) ?? guests.get(endpoint.container))?.name ?? "",
@@ -97,12 +97,12 @@ async function remove(context: Context, reference: string): Promise<Network> {
   return network;
 }
 
-/** Removes the networks that no container is in. A network that cannot be removed does not keep the others. Throws "invalid_filter". */
+/** Removes the networks that no container is in; configurations stay. A network that cannot be removed does not keep the others. Throws "invalid_filter". */
 async function prune(context: Context, wanted: Record<string, string[]> = {}): Promise<{ deleted: string[] }> {
   const test = pruneTest(wanted);
   const deleted: string[] = [];
-  for (const { id, name, predefined, created, labels } of context.networks.list()) {
-    if (predefined || context.networks.endpointsIn(id).length > 0) continue;
+  for (const { id, name, predefined, configOnly, created, labels } of context.networks.list()) {
+    if (predefined || configOnly || context.networks.endpointsIn(id).length > 0) continue;
     if (!test({ created: Date.parse(created) / 1000, labels })) continue;
     try {
       await remove(context, id);

@@ -7,6 +7,7 @@ export type NetworkErrorCode =
   | "network_exists"
   | "network_in_use"
   | "network_invalid"
+  | "network_configuration_refused"
   | "network_failed"
   | "encryption_unavailable"
   | "address_invalid"

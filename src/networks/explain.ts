@@ -111,6 +111,7 @@ export function explainNetwork(
   { tag, ownsParent, hairpin, spanning, rules, detour, obstacles }: Explained,
 ): string {
   if (network.driver === "host") return "# containers of this network are in the host's network namespace: nothing is made\n";
+  if (network.configOnly) return "# a configuration, for networks that are made after it: nothing is made\n";
   if (network.driver === "null") return "# containers of this network have their loopback interface alone: nothing is made\n";
   const lines = [
     `# network ${network.name}, ${network.id}`,

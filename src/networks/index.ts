@@ -28,6 +28,7 @@ import type { NetworkOptions, Networks } from "./types.ts";
 export const openNetworks = (options: NetworkOptions): Networks => new LocalNetworks(options);
 
 export { poolUsage } from "./addresses.ts";
+export { refuseEndpoints } from "./configuration.ts";
 export { NetworkError, type NetworkErrorCode } from "./errors.ts";
 export { countersInside } from "./inside.ts";
 export * from "./types.ts";

@@ -18,8 +18,8 @@ export const newId = (): string => Buffer.from(crypto.getRandomValues(new Uint8A
 function occupied(kernel: KernelNetworks, others: readonly NetworkRecord[], withHost: boolean): OccupiedRange[] {
   const own = new Set(others.filter(hasBridge).map((network) => network.interface));
   return [
-    ...others.flatMap(({ name, pools }) =>
-      pools.map(({ subnet }) => ({ ...parseSubnet(subnet), what: `network ${name} with ${subnet}` })),
+    ...others.flatMap(({ name, pools, configOnly }) =>
+      (configOnly ? [] : pools).map(({ subnet }) => ({ ...parseSubnet(subnet), what: `network ${name} with ${subnet}` })),
     ),
     ...(withHost ? occupiedRanges(kernel.net, own) : []),
   ];
@@ -36,7 +36,7 @@ export function newNetwork(
   tag: string,
   addressPools: readonly AddressPool[],
 ): NetworkRecord {
-  const { name, driver, ipv4, ipv6, internal, options, parsed, labels, lease } = request;
+  const { name, driver, ipv4, ipv6, internal, options, parsed, labels, lease, configFrom } = request;
   const id = newId();
   const ranges = occupied(kernel, others, hasBridge({ driver }));
   for (const { subnet } of request.pools) {
@@ -71,6 +71,8 @@ export function newNetwork(
     options,
     labels,
     ...(lease === undefined ? {} : { lease }),
+    // other hosts do not have that configuration
+    ...(configFrom && driver !== "overlay" ? { configFrom } : {}),
     interface: link,
     mtu: parsed.mtu ?? below?.mtu ?? defaultMtu(kernel.net),
     predefined: false,

@@ -4,6 +4,7 @@ import { messageOf, OnggiError } from "../lib/errors.ts";
 import { attachedOf, firewallNetwork } from "./attachments.ts";
 import { checkBandwidth } from "./bandwidth.ts";
 import { hasBridge, needsHairpin } from "./bridge.ts";
+import { configurationOf, configured, refuseEndpoints, requireUnused } from "./configuration.ts";
 import { NetworkDatabase, type NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { explainNetwork } from "./explain.ts";
@@ -88,15 +89,30 @@ export class LocalNetworks implements Networks {
   }
 
   async create(request: NetworkRequest): Promise<Network> {
-    const { pools, options } = this.#settings();
-    const checked = checkRequest({ ...request, options: { ...options[request.driver ?? "bridge"], ...request.options } });
+    if (request.configFrom && !request.configOnly) {
+      this.#refuseName(request.name);
+      return this.#create(checkRequest(configured(request, this.#state.byName(request.configFrom))));
+    }
+    const defaults = this.#settings().options[request.driver ?? "bridge"];
+    const whole = { ...request, options: { ...defaults, ...request.options } };
+    if (!request.configOnly) return this.#create(checkRequest(whole));
+    const configuration = { id: newId(), created: new Date().toISOString(), ...configurationOf(whole) };
+    this.#refuseName(request.name);
+    this.#state.putNetwork(configuration);
+    return networkView(configuration);
+  }
+
+  #refuseName(name: string): void {
+    if (this.#state.byName(name) === undefined) return;
+    throw new NetworkError("network_exists", `there is a network ${name} already; remove it, or choose another name`);
+  }
+
+  async #create(checked: CheckedRequest): Promise<Network> {
     // An interface that is about to go may have the name that this one is to have.
     await this.#removals.get(checked.parsed.bridgeName ?? checked.parsed.parent);
-    if (this.#state.byName(checked.name) !== undefined) {
-      throw new NetworkError("network_exists", `there is a network ${checked.name} already; remove it, or choose another name`);
-    }
+    this.#refuseName(checked.name);
     if (checked.driver === "overlay") return networkView(await this.#createOverlay(checked));
-    const network = newNetwork(this.#kernel, this.#state.networks(), checked, this.#tag, pools);
+    const network = newNetwork(this.#kernel, this.#state.networks(), checked, this.#tag, this.#settings().pools);
     this.#state.putNetwork(network);
     try {
       this.#ensure(network);
@@ -205,6 +221,7 @@ export class LocalNetworks implements Networks {
     if (network.predefined) {
       throw new NetworkError("network_invalid", `network ${network.name} is always there and cannot be removed`);
     }
+    if (network.configOnly) requireUnused(network, this.#state.networks());
     const endpoints = this.#state.endpointsIn(network.id);
     if (endpoints.length > 0) {
       const who = endpoints.slice(0, 5).map(({ record }) => record.container.slice(0, 12));
@@ -252,6 +269,10 @@ export class LocalNetworks implements Networks {
 
   /** What is left to do for a network that is marked as removed: its rules now, its link in the background. */
   #finishRemoval(network: NetworkRecord): void {
+    if (network.configOnly) {
+      this.#db.dropNetwork(network.id);
+      return;
+    }
     const { interface: name } = network;
     const before = this.#removals.get(name);
     const removal = async (): Promise<void> => {
@@ -279,6 +300,7 @@ export class LocalNetworks implements Networks {
     const network = this.#state.find(request.network);
     const { container, aliases = [], links = [], gatewayPriority = 0, transient = false } = request;
     const fixed = checkFixed(request);
+    refuseEndpoints(network);
     if (network.driver === "host" || network.driver === "null") {
       throw new NetworkError("network_invalid", `network ${network.name} has no endpoints: a container is in it, or in others`);
     }

@@ -22,6 +22,7 @@ export interface CheckedRequest {
   readonly parsed: DriverOptions;
   readonly labels: Readonly<Record<string, string>>;
   readonly lease: string | undefined;
+  readonly configFrom: string | undefined;
 }
 
 function checkDriver(driver: string): NetworkDriver {
@@ -32,14 +33,34 @@ function checkDriver(driver: string): NetworkDriver {
   throw invalid(`no network driver "${driver}"; there are bridge, overlay, macvlan and ipvlan`);
 }
 
-/** @throws NetworkError network_invalid, address_invalid */
-export function checkRequest(request: NetworkRequest): CheckedRequest {
-  const { name, internal = false, options = {}, labels = {}, ipv4 = true, lease } = request;
+/** @throws NetworkError network_invalid */
+export function checkName(name: string): void {
   if (!namePattern.test(name)) {
     throw invalid(`network name "${name}": it begins with a letter or digit, and has only letters, digits, "_", "." and "-"`);
   }
   if (name.length > NAME_LENGTH) throw invalid(`network name of ${name.length} characters: it has at most ${NAME_LENGTH}`);
   if (name === "default") throw invalid('network name "default" stands for network bridge: choose another');
+}
+
+/** Which families are on. @throws NetworkError network_invalid where the pools are not of those */
+export function checkFamilies(
+  { name, ipv4 = true, ipv6 }: NetworkRequest,
+  pools: readonly GatewayPool[],
+): { readonly ipv4: boolean; readonly ipv6: boolean } {
+  const families = pools.map(({ subnet }) => familyOf(subnet));
+  const on = { ipv4, ipv6: ipv6 ?? families.includes(6) };
+  if (new Set(families).size < families.length) throw invalid(`network ${name}: one subnet for each of IPv4 and IPv6, not more`);
+  if (!on.ipv4 && !on.ipv6) throw invalid(`network ${name}: neither IPv4 nor IPv6 is on; one must be`);
+  for (const family of families) {
+    if (!on[`ipv${family}`]) throw invalid(`network ${name} has a subnet of IPv${family}, but IPv${family} is off`);
+  }
+  return on;
+}
+
+/** @throws NetworkError network_invalid, address_invalid */
+export function checkRequest(request: NetworkRequest): CheckedRequest {
+  const { name, internal = false, options = {}, labels = {}, lease, configFrom } = request;
+  checkName(name);
   const driver = checkDriver(request.driver ?? "bridge");
   if (driver === "overlay" && lease !== undefined) {
     throw invalid(`network ${name}: one of driver overlay belongs to several hosts, and cannot be under a lease`);
@@ -54,15 +75,10 @@ export function checkRequest(request: NetworkRequest): CheckedRequest {
     );
   }
   const pools = (request.pools ?? []).map(completePool);
+  const on = checkFamilies(request, pools);
   const families = pools.map(({ subnet }) => familyOf(subnet));
-  const ipv6 = request.ipv6 ?? families.includes(6);
-  if (new Set(families).size < families.length) throw invalid(`network ${name}: one subnet for each of IPv4 and IPv6, not more`);
-  if (!ipv4 && !ipv6) throw invalid(`network ${name}: neither IPv4 nor IPv6 is on; one must be`);
-  for (const family of families) {
-    if (family === 4 ? !ipv4 : !ipv6) throw invalid(`network ${name} has a subnet of IPv${family}, but IPv${family} is off`);
-  }
-  const missing = ([4, 6] as const).filter((family) => (family === 4 ? ipv4 : ipv6) && !families.includes(family));
-  return { name, driver, ipv4, ipv6, internal, pools, missing, options, parsed, labels, lease };
+  const missing = ([4, 6] as const).filter((family) => on[`ipv${family}`] && !families.includes(family));
+  return { name, driver, ...on, internal, pools, missing, options, parsed, labels, lease, configFrom };
 }
 
 /** The addresses that an endpoint is to have, in canonical text. @throws NetworkError address_invalid, network_invalid */

@@ -62,8 +62,8 @@ export class NetworkState {
     this.#byName.set(network.name, network);
     this.#allocators.set(
       network.id,
-      // Hosts that take the next address each would all take the same.
-      network.pools.map((pool) => new AddressAllocator(pool, network.driver === "overlay")),
+      // Nobody has an address of a configuration. Hosts that take the next address each would all take the same.
+      (network.configOnly ? [] : network.pools).map((pool) => new AddressAllocator(pool, network.driver === "overlay")),
     );
   }
 

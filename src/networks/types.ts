@@ -29,6 +29,12 @@ export interface NetworkRequest {
   /** Docker's names: "com.docker.network.bridge.name", "com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc", "...enable_ip_masquerade", "...host_binding_ipv4"; of macvlan "parent", "macvlan_mode". Unknown ones are refused. */
   readonly options?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
+  /** For Docker's sake: every network is, and a configuration refuses it. */
+  readonly attachable?: boolean;
+  /** A configuration, which no container can be in, for other networks to be made after. Its driver is not looked at. */
+  readonly configOnly?: boolean;
+  /** Name of a configuration: it says `pools`, `ipv4`, `ipv6`, `options` and `labels`, none of which may be given beside it. */
+  readonly configFrom?: string;
   /** Whose it is: kept, and told. Not of overlay, which is several hosts'. */
   readonly lease?: string;
 }
@@ -43,7 +49,7 @@ export interface Network {
   readonly ipv4: boolean;
   readonly ipv6: boolean;
   readonly internal: boolean;
-  /** With their gateways. */
+  /** With their gateways; in a configuration "" is one that was not given. */
   readonly pools: readonly (Pool & { readonly gateway: string })[];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
@@ -53,6 +59,10 @@ export interface Network {
   readonly lease?: string;
   /** bridge, host, none: always there, cannot be removed. */
   readonly predefined: boolean;
+  /** It is a configuration, its driver "null": nothing is made for it. */
+  readonly configOnly?: boolean;
+  /** The configuration it was made after; of overlay, which is several hosts', none. */
+  readonly configFrom?: string;
   /** Of overlay: the network's number in VXLAN packets, RFC 7348. */
   readonly vni?: number;
 }
@@ -177,7 +187,7 @@ export interface Published extends Publication {
  * All networks of one data root. What it says is done is durable; what it makes in the kernel can be made again from what is durable.
  * Errors have the codes network_not_found, network_ambiguous, network_exists, network_in_use, network_invalid, address_invalid, address_in_use,
  * addresses_exhausted, subnet_overlap, port_in_use, port_invalid, endpoint_exists, endpoint_not_found, network_failed,
- * encryption_unavailable.
+ * network_configuration_refused, encryption_unavailable.
  */
 export interface Networks {
   readonly nodes: Nodes;
@@ -187,7 +197,7 @@ export interface Networks {
   list(): readonly Network[];
   /** Whether an endpoint could be attached now. Throws network_not_found, addresses_exhausted. */
   requireAddresses(reference: string): void;
-  /** Refused while a container has an endpoint in it. */
+  /** Refused while a container has an endpoint in it, or a network is made after it. */
   remove(reference: string): Promise<Network>;
 
   /** Gives a container a place in a network. Nothing is made in the kernel. */

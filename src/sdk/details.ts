@@ -88,7 +88,7 @@ export const networkDetails = (network: NetworkInfo): NetworkDetails => ({
   driver: network.driver,
   created: network.created,
   internal: network.internal,
-  subnets: network.pools.map(({ subnet, gateway }) => ({ subnet, gateway: gateway ?? null })),
+  subnets: network.pools.map(({ subnet, gateway }) => ({ subnet, gateway: gateway || null })),
   labels: network.labels,
   containers: network.containers.map(({ id, name }) => ({ id, name })),
 });

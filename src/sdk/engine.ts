@@ -33,8 +33,8 @@ export class Engine implements AsyncDisposable {
   readonly volumes: Volumes;
   readonly #link: Link;
 
-  constructor({ host, run, root, binary, start }: ConnectOptions = {}) {
-    this.#link = new Link({ host, run, root, binary, start });
+  constructor({ host, context, run, root, binary, start }: ConnectOptions = {}) {
+    this.#link = new Link({ host, context, run, root, binary, start });
     this.images = Images.of(this.#link);
     this.containers = Containers.of(this.#link, this.images);
     this.networks = Networks.of(this.#link);

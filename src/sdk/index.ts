@@ -53,7 +53,7 @@ export {
   type Waiting,
 } from "./wait.ts";
 
-/** The engine of this machine: of ONGGI_RUN, or /run/onggi. Nothing is done before it is first used. */
+/** The engine that `onggi` on the command line means: of ONGGI_HOST, ONGGI_CONTEXT, ONGGI_RUN, `context use`, else this machine's. Nothing is done before it is first used. */
 export const onggi: Engine = new Engine();
 
 export default onggi;

@@ -1,8 +1,10 @@
 /** One engine, as the SDK's objects reach it: calls, the start of an engine that is not there, the session's lease. */
+import { readFileSync } from "node:fs";
 import { type CallHandlers, callOver, EngineUnreachable } from "../api/control/connection.ts";
-import { addressOf, type Endpoint, LOCAL, parseEndpoint } from "../api/control/endpoint.ts";
+import { addressOf, type Endpoint, parseEndpoint } from "../api/control/endpoint.ts";
 import type { CallName, Calls } from "../api/control/protocol.ts";
 import { sshTransport } from "../api/control/ssh.ts";
+import { DEFAULT, selectEngine } from "../contexts/contexts.ts";
 import { invalid } from "./errors.ts";
 import { Lease, type LeaseReport } from "./lease.ts";
 import { startEngine } from "./start-engine.ts";
@@ -10,6 +12,7 @@ import { type Connect, nodeTransport } from "./transport.ts";
 
 export interface LinkOptions {
   readonly host?: string | undefined;
+  readonly context?: string | undefined;
   readonly run?: string | undefined;
   readonly root?: string | undefined;
   readonly binary?: string | undefined;
@@ -57,17 +60,19 @@ export async function making<T>(
 
 export class Link {
   readonly #options: LinkOptions;
+  #found: Endpoint | undefined;
   #starting: Promise<void> | undefined;
   #lease: Promise<Lease> | undefined;
 
   /** Throws `invalid_endpoint`, `invalid_option`. */
   constructor(options: LinkOptions) {
     this.#options = options;
-    const { host, run, root } = options;
-    if (host === undefined) return;
-    parseEndpoint(host);
-    if (run !== undefined || root !== undefined)
-      throw invalid("run and root are of an engine of this host: leave them out with `host`");
+    const { host, context, run, root } = options;
+    if (host !== undefined && context !== undefined) throw invalid("`host` and `context` both say which engine: leave one out");
+    const elsewhere = host !== undefined || (context ?? DEFAULT) !== DEFAULT;
+    if (elsewhere && (run !== undefined || root !== undefined))
+      throw invalid("run and root are of an engine of this host: leave them out with `host` and `context`");
+    if (host !== undefined) parseEndpoint(host);
   }
 
   /** The environment is read when it is needed: programs may set it after this package was loaded. */
@@ -75,10 +80,10 @@ export class Link {
     return this.#options.run ?? (process.env.ONGGI_RUN || "/run/onggi");
   }
 
+  /** Looked for once: what `context use` chooses meanwhile is for others. */
   get #endpoint(): Endpoint {
-    const { host, run, root } = this.#options;
-    const named = host ?? (run === undefined && root === undefined ? process.env.ONGGI_HOST : undefined);
-    return named ? parseEndpoint(named) : LOCAL;
+    this.#found ??= selectEngine(this.#options, process.env, (path) => readFileSync(path, "utf8")).endpoint;
+    return this.#found;
   }
 
   /** Path of the engine's socket; for one that ssh reaches, its address. */

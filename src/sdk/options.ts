@@ -14,10 +14,15 @@ export interface Cancellable {
 /** How an engine is found. */
 export interface ConnectOptions extends Cancellable {
   /**
-   * An engine elsewhere: "ssh://[USER@]HOST[:PORT][/SOCKET]", or "unix:///SOCKET" for a socket that is named; by default $ONGGI_HOST, else the
-   * engine of this host. Not with `run` and `root`.
+   * An engine elsewhere: "ssh://[USER@]HOST[:PORT][/SOCKET]", or "unix:///SOCKET" for a socket that is named; by default $ONGGI_HOST. Not
+   * with `run` and `root`.
    */
   readonly host?: string;
+  /**
+   * An engine elsewhere, by its name: of `onggi context create`; "default" is the engine of this host. By default $ONGGI_CONTEXT, else what
+   * `onggi context use` has chosen. Not with `host`, `run` and `root`.
+   */
+  readonly context?: string;
   /** The engine's run directory, where its socket is; by default $ONGGI_RUN, or /run/onggi. */
   readonly run?: string;
   /** The data root of an engine that is started here; by default $ONGGI_ROOT, or /var/lib/onggi. */

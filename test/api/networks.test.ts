@@ -101,6 +101,33 @@ describe.each(dockerClients())("%s", (client) => {
     expect(await docker.ok(["network", "prune", "-f"])).toBe("");
   });
 
+  test("configurations, and networks that are made after them", async () => {
+    const option = ["-o", "com.docker.network.driver.mtu=1400", "--label", "tier=back"];
+    await docker.ok(["network", "create", "--config-only", "--subnet", "10.231.10.0/24", ...option, "plan"]);
+    const shown = async (name: string) => JSON.parse(await docker.ok(["network", "inspect", name]))[0];
+    const kept = { Options: { "com.docker.network.driver.mtu": "1400" }, Labels: { tier: "back" } };
+    expect(await shown("plan")).toMatchObject({
+      ...{ Driver: "null", Scope: "local", ConfigOnly: true, ConfigFrom: { Network: "" }, ...kept },
+      IPAM: { Config: [{ Subnet: "10.231.10.0/24" }] },
+    });
+    expect((await shown("plan")).IPAM.Config[0]).not.toHaveProperty("Gateway");
+    await docker.ok(["network", "create", "--config-from", "plan", "--internal", "made"]);
+    expect(await shown("made")).toMatchObject({
+      ...{ Driver: "bridge", Internal: true, ConfigOnly: false, ConfigFrom: { Network: "plan" }, ...kept },
+      IPAM: { Config: [{ Subnet: "10.231.10.0/24", Gateway: "10.231.10.1" }] },
+    });
+    expect(await docker.ok(["run", "--rm", "--network", "made", "--ip", "10.231.10.9", "busybox", "ip", "addr"])).toMatch(
+      /mtu 1400[\s\S]*10\.231\.10\.9/,
+    );
+    expect(await refused("run", "--rm", "--network", "plan", "busybox", "true")).toContain(
+      "cannot create endpoint on configuration-only network",
+    );
+    const inUse = 'error while removing network: configuration network "plan" is in use';
+    expect(await refused("network", "rm", "plan")).toContain(`${inUse}\n`);
+    expect(await docker.ok(["network", "prune", "-f"])).toBe("Deleted Networks:\nmade\n");
+    expect(await docker.ok(["network", "rm", "plan"])).toBe("plan");
+  });
+
   test("IPv6, internal, options of the driver", async () => {
     const option = ["-o", "com.docker.network.driver.mtu=1400"];
     await docker.ok(["network", "create", "--ipv6", "--subnet", "fd31:7::/64", "--internal", ...option, "six"]);
@@ -117,8 +144,6 @@ test("what is refused, in Docker's words", async () => {
   expect(await create({ Name: "host" })).toEqual([403, "operation is not permitted on predefined host network "]);
   expect((await create({ Name: "x", Scope: "swarm" }))[1]).toStartWith("This node is not a swarm manager.");
   for (const [field, more] of Object.entries({
-    ConfigOnly: { ConfigOnly: true },
-    ConfigFrom: { ConfigFrom: { Network: "other" } },
     "IPAM driver": { IPAM: { Driver: "remote" } },
     "IPAM option": { IPAM: { Options: { a: "b" } } },
     Subnet: { IPAM: { Config: [{ Gateway: "10.0.0.1" }] } },
@@ -130,6 +155,26 @@ test("what is refused, in Docker's words", async () => {
     expect([field, status, message]).toEqual([field, 400, expect.stringContaining(field)]);
   }
   expect((await create({}))[0]).toBe(400);
+  for (const body of [
+    { ConfigOnly: true, Internal: true },
+    { ConfigOnly: true, Attachable: true },
+  ])
+    expect(await create({ Name: "x", ...body })).toEqual([
+      403,
+      "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.",
+    ]);
+  const ConfigFrom = { Network: "other" };
+  expect(await create({ Name: "x", ConfigFrom })).toEqual([404, 'configuration network "other" does not exist']);
+  expect((await create({ Name: "x", ConfigFrom: { Network: "bridge" } }))[0]).toBe(404);
+  expect((await create({ Name: "x", ConfigFrom, ConfigOnly: true }))[0]).toBe(403);
+  expect((await create({ Name: "x", ConfigFrom, Options: { a: "b" } }))[0]).toBe(403);
+  await engine.ok(["network", "create", "--config-only", "plan"]);
+  await engine.ok(["run", "-d", "--name", "none", "busybox", "sleep", "1000"]);
+  expect(await refusalOf(engine, "POST", "/networks/plan/connect", { Container: "none" })).toEqual([
+    403,
+    "cannot create endpoint on configuration-only network",
+  ]);
+  await engine.ok(["network", "rm", "plan"]);
   await engine.ok(["network", "create", "--subnet", "10.231.12.0/30", "small"]);
   expect((await create({ Name: "x", IPAM: { Config: [{ Subnet: "10.231.12.0/24" }] } }))[0]).toBe(403);
   await engine.ok(["run", "-d", "--name", "one", "--network", "name=small,ip=10.231.12.2", "busybox", "sleep", "1000"]);

@@ -107,6 +107,17 @@ test("what a client made goes when it is killed, and nothing else does", async (
   expect(await engine.ok(["volume", "ls", "-q"])).toBe("");
 });
 
+test("a configuration goes after the networks that were made after it", async () => {
+  const holder = new Holder();
+  const { id } = await holder.says();
+  await call(socket(), "networkCreate", { name: `plan-${id}`, configOnly: true, lease: id });
+  await call(socket(), "networkCreate", { name: `made-${id}`, configFrom: `plan-${id}`, lease: id });
+  expect(await remains(id)).toEqual([`made-${id}`, `plan-${id}`]);
+  holder.end();
+  expect(await holder.says<LeaseEnd>()).toMatchObject({ networks: [expect.any(String), expect.any(String)], problems: [] });
+  expect(await remains(id)).toEqual([]);
+});
+
 test("a client that ends its lease is told what went; the id is then unknown", async () => {
   const holder = new Holder();
   const { id } = await holder.says();

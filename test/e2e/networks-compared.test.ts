@@ -242,6 +242,43 @@ describe.skipIf(missing !== null)("network ls, inspect, rm and prune", () => {
     });
   });
 
+  test("configurations", async () => {
+    await both(async (ask, refused) => {
+      const create = (...words: string[]) => ask("network", "create", ...words);
+      await create("--config-only", "--subnet", "10.77.5.0/24", "--label", "tier=back", "-d", "macvlan", "plan");
+      await create("--config-only", "--subnet", "10.77.5.0/24", "--gateway", "10.77.5.9", "--ip-range", "10.77.5.64/26", "other");
+      await create("--config-from", "other", "made");
+      const said = async (...words: string[]) =>
+        (await refused("network", ...words)).replace(
+          /^(onggi|Error response from daemon): (error while removing network: )?/,
+          "",
+        );
+      const fields =
+        "{{.Name}} {{.Driver}} {{.Scope}} {{.ConfigOnly}} {{json .ConfigFrom}} {{json .IPAM.Config}} {{json .Labels}} {{json .Options}}";
+      return {
+        inspect: await ask("network", "inspect", "-f", fields, "plan", "other", "made"),
+        ls: await ask("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}} {{.Labels}}", "-f", "type=custom"),
+        overlap: (await said("create", "--config-from", "plan", "again")) !== "",
+        refusals: [
+          await said("create", "--config-only", "--internal", "x"),
+          await said("create", "--config-only", "--attachable", "x"),
+          await said("create", "--config-only", "--config-from", "plan", "x"),
+          await said("create", "--config-from", "plan", "--subnet", "10.77.6.0/24", "x"),
+          await said("create", "--config-from", "plan", "--label", "a=b", "x"),
+          await said("create", "--config-from", "plan", "--ipv6", "x"),
+          await said("create", "--config-from", "plan", "-o", "a=b", "x"),
+          await said("create", "--config-from", "nothing", "x"),
+          await said("create", "--config-from", "made", "x"),
+          (await said("rm", "other")).replace(" by made: remove them first", ""),
+          // as newer dockers write it
+        ].map((text) => text.replace("user specified", "user-specified")),
+        pruned: await ask("network", "prune", "-f"),
+        left: await ask("network", "ls", "--format", "{{.Name}}"),
+        removed: await ask("network", "rm", "plan", "other"),
+      };
+    });
+  });
+
   test("filters that are not there", async () => {
     for (const { client } of clients) {
       for (const word of ["colour=red", "dangling=maybe", "type=strange"]) {

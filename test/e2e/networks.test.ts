@@ -245,6 +245,28 @@ describe("networks of one's own", () => {
   });
 });
 
+test("configurations outlive the engine, keep no subnet, and no container is in them", async () => {
+  await engine.ok(["network", "create", "--config-only", "--subnet", "10.88.3.0/24", "plan"]);
+  await engine.ok(["network", "create", "--config-from", "plan", "made"]);
+  await engine.ok(["network", "create", "--config-only", "--subnet", "10.88.3.0/25", "overlapping"]);
+  const shown = () => engine.ok(["network", "inspect", "plan", "made"]);
+  const before = await shown();
+  await engine.murder();
+  expect(await shown()).toBe(before);
+  expect(await engine.ok(["network", "explain", "plan"])).toContain("nothing is made");
+  const address = ["run", "--rm", "--network", "name=made,ip=10.88.3.7", "busybox", "hostname", "-i"];
+  expect(await engine.ok(address)).toBe("10.88.3.7");
+  for (const words of [
+    ["run", "--rm", "--network", "plan", "busybox", "true"],
+    ["network", "create", "--config-from", "overlapping", "x"],
+  ])
+    expect(await engine.onggi(words)).toMatchObject({
+      stderr: expect.stringMatching(/configuration-only|overlaps network made/),
+    });
+  expect((await engine.onggi(["network", "rm", "plan"])).stderr).toContain('"plan" is in use by made: remove them first');
+  for (const name of ["made", "plan", "overlapping"]) expect(await engine.ok(["network", "rm", name])).toBe(name);
+});
+
 test("other ways: none, the host's, another container's", async () => {
   expect((await busybox("none", "ip", "-o", "link")).stdout.trim().split("\n")).toHaveLength(1);
   const port = await freePort();

@@ -58,6 +58,18 @@ describe("a cluster", () => {
       await eventually("it is gone", async () => (await host.onggi("network", "inspect", "web")).code !== 0);
   }, 60_000);
 
+  test("one that is made after a configuration is on all hosts, and does not need it any more", async () => {
+    await a().ok("network", "create", "--config-only", "--subnet", "10.77.9.0/24", "--label", "tier=back", "plan");
+    await a().ok("network", "create", "-d", "overlay", "--config-from", "plan", "made");
+    const format = "{{.Driver}} {{.Labels.tier}} {{range .IPAM.Config}}{{.Subnet}}{{end}} {{json .ConfigFrom}}";
+    for (const host of [a(), b()]) {
+      await eventually("it is there", async () => (await host.onggi("network", "inspect", "made")).code === 0);
+      expect(await host.ok("network", "inspect", "-f", format, "made")).toBe('overlay back 10.77.9.0/24 {"Network":""}');
+    }
+    expect((await b().onggi("network", "inspect", "plan")).code).toBe(1);
+    expect(await a().ok("network", "rm", "plan", "made")).toBe("plan\nmade");
+  }, 60_000);
+
   test("hosts that make networks at the same time make different ones", async () => {
     const made = await Promise.all(
       hosts.flatMap((host) => [1, 2, 3].map((n) => host.ok("network", "create", "-d", "overlay", `${host.name}${n}`))),

@@ -3,9 +3,9 @@
  * print; the executable in its package; the end of what a program made, whatever ended the program.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Engine, eventually, repository, startEngine } from "../kit/engine.ts";
+import { type Engine, eventually, onggiCommand, repository, startEngine } from "../kit/engine.ts";
 import { bootstrapBusybox, sh } from "../kit/images.ts";
 import { compile, type Installed, installSdk, platformDirectory, type RuntimeName, runtimes } from "../kit/sdk.ts";
 import { hasSshd, Sshd } from "../kit/sshd.ts";
@@ -82,6 +82,14 @@ const far = `
   console.log(nobody);
 `;
 
+/** Says which engine is meant, and why those of the arguments cannot be. */
+const contexts = `
+  import { connect, onggi } from "onggi";
+  console.log(onggi.socket, (await onggi.info()).root);
+  for (const context of process.argv.at(-1)!.split(","))
+    await connect({ context }).catch((error: { code: string; message: string }) => console.log(error.code, error.message));
+`;
+
 /** On an engine of another host, to which the network goes while it waits for a command. */
 const silent = `
   import { isOnggiError, onggi } from "onggi";
@@ -104,10 +112,17 @@ beforeAll(async () => {
   writeFileSync(join(sdk.directory, "start.ts"), start);
   writeFileSync(join(sdk.directory, "far.ts"), far);
   writeFileSync(join(sdk.directory, "silent.ts"), silent);
+  writeFileSync(join(sdk.directory, "contexts.ts"), contexts);
+  // what the page says there is
+  makeContext(sdk.env, "kiln");
   compile(sdk.directory);
 });
 
 afterAll(() => engine.close());
+
+/** As `onggi context create` does it, for the engine of these tests. */
+const makeContext = (env: Record<string, string>, name: string): string =>
+  sh([...onggiCommand, "context", "create", name, "--docker", `host=unix://${engine.run}/onggi.sock`], { env });
 
 /** Which runtimes an example is run by besides Bun: the first shows that they start, others what they do differently. */
 const others: Readonly<Record<number, readonly RuntimeName[]>> = {
@@ -155,6 +170,35 @@ for (const runtime of runtimes) {
     await eventually("all of it is gone", async () => (await left()).every((text) => text === ""));
   });
 }
+
+describe("contexts", () => {
+  const place = () => join(engine.base, "contexts");
+  beforeAll(() => {
+    const env = { ...sdk.env, ONGGI_CONFIG_DIR: place() };
+    for (const name of ["used", "broken", "closed"]) makeContext(env, name);
+    sh([...onggiCommand, "context", "use", "used"], { env });
+    writeFileSync(join(place(), "contexts/broken.json"), "{}");
+    rmSync(join(place(), "contexts/closed.json"));
+    // whoever runs the tests may read any file
+    mkdirSync(join(place(), "contexts/closed.json"));
+  });
+
+  test.each([...runtimes])("the one in use, those that are none: by %s", async (runtime) => {
+    const env = { ONGGI_CONFIG_DIR: place(), ONGGI_ROOT: "", ONGGI_RUN: "" };
+    const file = runtime === "node" ? "compiled/contexts.js" : "contexts.ts";
+    const { code, stdout, stderr } = await sdk.run(runtime, file, ["gone,broken,closed"], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const at = `${place()}/contexts`;
+    expect(stdout.trim().split("\n")).toEqual([
+      `${engine.run}/onggi.sock ${engine.root}`,
+      'context_not_found context "gone": not found; see onggi context ls',
+      `contexts_invalid ${at}/broken.json is no context: it has not Name and Endpoints.docker.Host`,
+      expect.stringContaining(`contexts_invalid ${at}/closed.json cannot be read: EISDIR`),
+    ]);
+    const chosen = { ...env, ONGGI_CONFIG_DIR: "", ONGGI_CONTEXT: "kiln" };
+    expect((await sdk.run(runtime, file, ["kiln"], chosen)).stdout).toStartWith(`${engine.run}/onggi.sock `);
+  });
+});
 
 for (const [runtime, how] of [
   ["node", "import"],

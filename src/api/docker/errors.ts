@@ -23,7 +23,7 @@ const byStatus: Readonly<Record<number, string>> = {
     too_many_layers too_many_mounts unknown_group unknown_user unmapped_id unsupported_here unsupported_spec usage
     volume_driver_unknown volume_not_empty`,
   401: "registry_unauthorized",
-  403: "address_in_use authorization_denied policy_refused rootfs_read_only signature_invalid signature_missing subnet_overlap volume_read_only",
+  403: "address_in_use authorization_denied network_configuration_refused policy_refused rootfs_read_only signature_invalid signature_missing subnet_overlap volume_read_only",
   404: "bootstrap_unknown manifest_unknown no_image",
   409: "exec_running lease_ended lease_held mount_busy mount_covered not_attached not_running paused secrets_missing wrong_state",
   500: `cgroup_not_found invalid_cgroup_driver policy_invalid port_in_use registry_answer_invalid registry_config_invalid`,
@@ -53,6 +53,7 @@ export const statusOfCode = (code: string): number | undefined =>
 const spoken: Readonly<Record<string, (message: string) => string>> = {
   container_not_found: (message) => message.replace(/^no such container/, "No such container").replace(/; see .*$/, ""),
   network_not_found: (message) => message.replace(/^no such network: (.*); .*$/s, "network $1 not found"),
+  network_configuration_refused: (message) => message.replace(/^network \S+: (?=cannot create endpoint)/, ""),
   network_exists: (message) => message.replace(/^there is a network (\S+) already.*$/s, "network with name $1 already exists"),
   volume_not_found: (message) => message.replace(/^no such volume: (.*); see .*$/s, "get $1: no such volume"),
   image_not_found: (message) =>

@@ -19,15 +19,15 @@ export const networkSummary = (network: AnyNetwork): Record<string, unknown> => 
     Config: network.pools.map(({ subnet, range, gateway, reserved }) => ({
       Subnet: subnet,
       ...(range === undefined ? {} : { IPRange: range }),
-      Gateway: gateway,
+      ...(gateway === "" ? {} : { Gateway: gateway }),
       ...(reserved === undefined ? {} : { AuxiliaryAddresses: reserved }),
     })),
   },
   Internal: network.internal,
   Attachable: network.driver === "overlay",
   Ingress: false,
-  ConfigFrom: { Network: "" },
-  ConfigOnly: false,
+  ConfigFrom: { Network: network.configFrom ?? "" },
+  ConfigOnly: network.configOnly ?? false,
   Options: sorted(network.options),
   Labels: sorted(network.labels),
 });

@@ -62,15 +62,21 @@ export const remove = operation({
   needs: "operate",
   method: "DELETE",
   path: "/networks/{id}",
-  answers: { 204: "removed", 403: "it is predefined, or containers are in it", 404: "no such network" },
+  answers: {
+    204: "removed",
+    403: "it is predefined, containers are in it, or networks are made after it",
+    404: "no such network",
+  },
   differs: "containers that do not run keep their network, too: they would not start without it",
   run: async ({ engine, path }) => {
-    const { id, name, predefined } = engine.networks.inspect(path.id);
+    const { id, name, predefined, configOnly } = engine.networks.inspect(path.id);
     if (predefined) throw new ApiError(403, `${name} is a pre-defined network and cannot be removed`);
     try {
       await engine.networks.remove(id);
     } catch (error) {
       if (!(error instanceof OnggiError) || error.code !== "network_in_use") throw error;
+      if (configOnly)
+        throw new ApiError(403, `error while removing network: configuration network ${JSON.stringify(name)} is in use`);
       const inside = engine.list({ all: true, filters: { network: [id] } });
       const who = inside.map((one) => `name:"${one.names[0]}" id:"${one.id.slice(0, 12)}"`).join(", ");
       throw new ApiError(403, `error while removing network: network ${name} has active endpoints (${who})`);

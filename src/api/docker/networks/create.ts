@@ -24,10 +24,10 @@ const request = object({
   Driver: text("absent: bridge"),
   Scope: text("that of the driver, or absent"),
   Internal: flag("no way out and none in"),
-  Attachable: flag("not heeded: every network is"),
+  Attachable: flag("not heeded: every network is; refused of a configuration"),
   Ingress: flag("of a swarm: refused"),
-  ConfigOnly: flag("refused"),
-  ConfigFrom: object({ Network: text() }, "refused"),
+  ConfigOnly: flag("a configuration for others: no container can be in it"),
+  ConfigFrom: object({ Network: text("name of a configuration") }, "which says what else would be said here"),
   IPAM: ipam,
   EnableIPv4: flag("absent: true"),
   EnableIPv6: flag("absent: where a subnet of IPv6 is given"),
@@ -53,13 +53,11 @@ function poolsOf({ Driver = "", Options = {}, Config = [] }: Of<typeof ipam>): P
   });
 }
 
-function refuse({ Name = "", Driver, Scope, Ingress, ConfigOnly, ConfigFrom }: Of<typeof request>): void {
+function refuse({ Name = "", Driver, Scope, Ingress }: Of<typeof request>): void {
   if (predefined.has(Name)) throw new ApiError(403, `operation is not permitted on predefined ${Name} network `);
   if (Scope === "swarm" || Ingress) throw new ApiError(403, NOT_A_MANAGER);
   const own = Driver === "overlay" ? "global" : "local";
   if (Scope && Scope !== own) throw new ApiError(400, `network scope ${Scope}: the driver's is ${own}`);
-  if (ConfigOnly || ConfigFrom?.Network)
-    throw new ApiError(400, "ConfigOnly and ConfigFrom are not supported: give the network itself its configuration");
 }
 
 export const create = operation({
@@ -72,20 +70,25 @@ export const create = operation({
   body: request,
   answers: {
     201: "its id",
-    403: "a predefined network, one of a swarm, or a subnet that overlaps another",
+    403: "a predefined network, one of a swarm, a subnet that overlaps another, or what a configuration, or a network made after one, cannot have",
+    404: "no such configuration",
     409: "there is one of that name",
   },
   differs:
-    "ConfigOnly, ConfigFrom, Ingress, other IPAM drivers and options of a driver that onggi's has not are refused; Attachable is not kept, for every network is",
+    "Ingress, other IPAM drivers and options of a driver that onggi's has not are refused; Attachable is not kept, for every network is; a network of driver overlay does not tell its ConfigFrom",
   run: async ({ engine, body, version }) => {
     refuse(body);
-    const { Name = "", Driver, IPAM = {}, Internal, EnableIPv4, EnableIPv6, Options = {}, Labels = {} } = body;
+    const { Name = "", Driver, IPAM = {}, Internal, Attachable, EnableIPv4, EnableIPv6, Options = {}, Labels = {} } = body;
+    const { ConfigOnly, ConfigFrom } = body;
     const pools = poolsOf(IPAM);
     const { id } = await engine.networks.create({
       name: Name,
       ...(Driver ? { driver: Driver } : {}),
       ...(pools.length > 0 ? { pools } : {}),
       ...(Internal ? { internal: true } : {}),
+      ...(Attachable ? { attachable: true } : {}),
+      ...(ConfigOnly ? { configOnly: true } : {}),
+      ...(ConfigFrom?.Network ? { configFrom: ConfigFrom.Network } : {}),
       ...(EnableIPv4 === undefined || !isAtLeast(version, "1.48") ? {} : { ipv4: EnableIPv4 }),
       // old clients always say one of both: false forbids no subnet of IPv6
       ...(EnableIPv6 ? { ipv6: true } : {}),
