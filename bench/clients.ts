@@ -121,6 +121,34 @@ export function output(field: Field, rounds: number): Row[] {
   return rows;
 }
 
+/** A directory of 10,000 files of 500 bytes, copied into and out of a container that runs. */
+export async function copies(field: Field, rounds: number): Promise<Row[]> {
+  const by = contestants(field);
+  if (!by) return missing(field);
+  const idle = ["run", "-d", "--name", "bench-copies", "--network", "none"];
+  await field.onggi!.ok([...idle, "busybox", "sleep", "100000"]);
+  field.docker!.docker([...idle, DOCKER_IMAGE, "sleep", "100000"]);
+  const files = join(field.base, "copies");
+  for (let index = 0; index < 10_000; index += 1) await Bun.write(join(files, `${index % 100}`, `${index}`), "x".repeat(500));
+  const rows: Row[] = [];
+  const compare = async (what: string, ours: "onggi" | "docker on onggi", words: (place: string) => string[]): Promise<void> => {
+    const inTurn = [ours, "docker" as const].map((name): Contestant => {
+      const command = (round: number) => by[name](words(`${ours}-${name}${round}`.replaceAll(" ", "-"))).command(round);
+      return { ...by[name]([]), command };
+    });
+    const samples = await interleave(inTurn, rounds, 1);
+    const figures = { onggi: of(samples, ours), other: of(samples, "docker"), otherName: "docker" };
+    rows.push({ what: `${what}, ${ours}`, ...figures, unit: "ms", samples });
+  };
+  for (const ours of ["onggi", "docker on onggi"] as const)
+    await compare("cp in: 10,000 files", ours, (place) => ["cp", files, `bench-copies:/${place}`]);
+  const out = join(field.base, "out-");
+  await compare("cp out: 10,000 files", "docker on onggi", (place) => ["cp", `bench-copies:/${place}`, `${out}${place}`]);
+  await field.onggi!.ok(["rm", "-f", "bench-copies"], { timeout: 60_000 });
+  field.docker!.docker(["rm", "-f", "bench-copies"]);
+  return rows;
+}
+
 const BRACE = 125;
 const NEWLINE = 10;
 

@@ -59,6 +59,7 @@ try {
   await measure("clients", async () => [
     ...(await clients.shortCommands(field, rounds)),
     ...clients.output(field, Math.max(3, Math.round(rounds / 10))),
+    ...(await clients.copies(field, Math.max(3, Math.round(rounds / 6)))),
     ...(await clients.idleClients(field)),
     ...(await clients.eventListeners(field)),
   ]);

@@ -1,10 +1,11 @@
 /** All networks of a data root: see index.ts for terms and guarantees. */
 import { join } from "node:path";
 import { messageOf, OnggiError } from "../lib/errors.ts";
-import { attachedOf, firewallNetwork } from "./attachments.ts";
+import { attachedOf } from "./attachments.ts";
 import { checkBandwidth } from "./bandwidth.ts";
 import { hasBridge, needsHairpin } from "./bridge.ts";
-import { configurationOf, configured, refuseEndpoints, requireUnused } from "./configuration.ts";
+import { configurationOf, configured } from "./configuration.ts";
+import { newEndpoint, requireRemovable } from "./connecting.ts";
 import { NetworkDatabase, type NetworkRecord } from "./database.ts";
 import { NetworkError } from "./errors.ts";
 import { explainNetwork } from "./explain.ts";
@@ -13,9 +14,10 @@ import { KernelNetworks } from "./kernel.ts";
 import { currentDefault, newId, newNetwork, predefinedNetworks } from "./making.ts";
 import { hasParent } from "./options.ts";
 import { ClusterNodes } from "./overlay/nodes.ts";
-import { ownsVlan, sharesMac } from "./parent.ts";
+import { ownsVlan } from "./parent.ts";
 import { PortClaims } from "./ports.ts";
-import { type CheckedRequest, checkFixed, checkRequest } from "./request.ts";
+import { type CheckedRequest, checkRequest } from "./request.ts";
+import { Rules } from "./rules.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { endpointView, NetworkState, networkView } from "./state.ts";
 import type {
@@ -46,9 +48,8 @@ export class LocalNetworks implements Networks {
   readonly #firewall: Firewall;
   readonly #state: NetworkState;
   readonly #sandboxes: Sandboxes;
+  readonly #rules: Rules;
   readonly nodes: ClusterNodes;
-  /** The table of rules is made with the first network that needs it. */
-  #hasTable = false;
   /** Removals that are under way, by the interface that goes. */
   readonly #removals = new Map<string, Promise<void>>();
   #closed = false;
@@ -85,6 +86,10 @@ export class LocalNetworks implements Networks {
         const spanning = planned.filter(({ entry }) => entry.network.driver === "overlay");
         return spanning.length === 0 ? [] : this.nodes.member.claim(spanning);
       },
+    });
+    this.#rules = new Rules({
+      ...{ tag, log, state: this.#state, kernel: this.#kernel, firewall: this.#firewall },
+      ports: () => this.#sandboxes.firewallPorts(),
     });
   }
 
@@ -152,19 +157,9 @@ export class LocalNetworks implements Networks {
   #make(network: NetworkRecord): void {
     const current = this.#current(network);
     // Nothing comes out of a tunnel before it is settled from whom.
-    if (network.driver === "overlay" && !this.#hasTable) this.#makeTable();
+    if (network.driver === "overlay" && !this.#rules.isMade) this.#rules.make();
     this.#kernel.ensure(current);
-    if (!hasBridge(network)) return;
-    if (!this.#hasTable) {
-      this.#makeTable();
-      return;
-    }
-    try {
-      this.#firewall.addNetwork(firewallNetwork(current, this.#tag));
-    } catch (error) {
-      this.#kernel.forget(network);
-      throw error;
-    }
+    if (hasBridge(network)) this.#rules.add(current);
   }
 
   /** The network as it is now to be made: the default one may have to get another subnet. */
@@ -175,32 +170,6 @@ export class LocalNetworks implements Networks {
     const current = currentDefault(this.#kernel, network, others, this.#tag, this.#settings());
     if (current !== network) this.#state.changeNetwork(current);
     return current;
-  }
-
-  /** All rules of what there is, whatever was there. */
-  #makeTable(): void {
-    const bridges = this.#state.networks().filter(hasBridge);
-    try {
-      this.#firewall.ensure(
-        bridges.map((network) => firewallNetwork(network, this.#tag)),
-        this.#sandboxes.firewallPorts(),
-      );
-      if (!this.#hasTable) this.#firewall.watch();
-      this.#hasTable = true;
-    } catch (error) {
-      // No network is in use without its rules.
-      for (const network of bridges) this.#kernel.forget(network);
-      throw error;
-    }
-  }
-
-  /** Where that is not allowed, there is no table of ours. */
-  #removeTable(): void {
-    try {
-      this.#firewall.remove();
-    } catch (error) {
-      this.#log(`networks: ${messageOf(error)}`);
-    }
   }
 
   get(reference: string): Network {
@@ -218,19 +187,7 @@ export class LocalNetworks implements Networks {
 
   async remove(reference: string): Promise<Network> {
     const network = this.#state.find(reference);
-    if (network.predefined) {
-      throw new NetworkError("network_invalid", `network ${network.name} is always there and cannot be removed`);
-    }
-    if (network.configOnly) requireUnused(network, this.#state.networks());
-    const endpoints = this.#state.endpointsIn(network.id);
-    if (endpoints.length > 0) {
-      const who = endpoints.slice(0, 5).map(({ record }) => record.container.slice(0, 12));
-      const more = endpoints.length > who.length ? ` and ${endpoints.length - who.length} more` : "";
-      throw new NetworkError(
-        "network_in_use",
-        `network ${network.name} has containers ${who.join(", ")}${more}: disconnect or remove them first`,
-      );
-    }
+    requireRemovable(this.#state, network);
     if (network.driver === "overlay") {
       const { member } = this.nodes;
       // What a container has just given up must not keep it.
@@ -280,7 +237,7 @@ export class LocalNetworks implements Networks {
         if (before !== undefined) await before;
         if (hasParent(network)) await this.#kernel.removeParent(network, this.#state.networks());
         if (hasBridge(network)) {
-          if (this.#hasTable) this.#firewall.removeNetwork(network.id);
+          this.#rules.remove(network);
           await this.nodes.overlay?.closeNetwork(network);
           await this.#kernel.removeBridge(network);
         }
@@ -298,51 +255,7 @@ export class LocalNetworks implements Networks {
 
   connect(request: EndpointRequest): Endpoint {
     const network = this.#state.find(request.network);
-    const { container, aliases = [], links = [], gatewayPriority = 0, transient = false } = request;
-    const fixed = checkFixed(request);
-    refuseEndpoints(network);
-    if (network.driver === "host" || network.driver === "null") {
-      throw new NetworkError("network_invalid", `network ${network.name} has no endpoints: a container is in it, or in others`);
-    }
-    if (this.#state.endpoint(container, network) !== undefined) {
-      throw new NetworkError("endpoint_exists", `container ${container.slice(0, 12)} is in network ${network.name} already`);
-    }
-    if (network.predefined && aliases.length > 0) {
-      throw new NetworkError("network_invalid", `network ${network.name} knows no aliases: make a network for that`);
-    }
-    if (network.predefined && links.length > 0) {
-      throw new NetworkError("network_invalid", `network ${network.name} knows no names: make a network for links in it`);
-    }
-    if (fixed.mac !== undefined && sharesMac(network)) {
-      throw new NetworkError(
-        "address_invalid",
-        `address ${fixed.mac}: containers of network ${network.name} have the hardware address of ${network.interface}`,
-      );
-    }
-    for (const [family, address] of [[4, fixed.ipv4] as const, [6, fixed.ipv6] as const]) {
-      if (address === undefined) continue;
-      if (!network.chosen.includes(family)) {
-        throw new NetworkError(
-          "address_invalid",
-          `address ${address}: fixed addresses are for networks made with a subnet, and that of network ${network.name} was chosen by onggi`,
-        );
-      }
-      this.#state.allocator(network, family)!.check(address);
-    }
-    const record = {
-      id: newId(),
-      network: network.id,
-      container,
-      aliases,
-      ...(links.length > 0 ? { links } : {}),
-      fixed,
-      ...(request.interface === undefined ? {} : { interface: request.interface }),
-      ...(request.bandwidth === undefined ? {} : { bandwidth: checkBandwidth(network, request.bandwidth) }),
-      gatewayPriority,
-      ...(request.withoutGateway ? { withoutGateway: true } : {}),
-      transient,
-    };
-    return endpointView(this.#state.addEndpoint(record, network));
+    return endpointView(this.#state.addEndpoint(newEndpoint(this.#state, network, request), network));
   }
 
   async disconnect(container: string, network: string, sandbox: Sandbox | null): Promise<void> {
@@ -433,8 +346,8 @@ export class LocalNetworks implements Networks {
     const spanning = networks.filter(({ driver }) => driver === "overlay");
     for (const network of networks) if (!spanning.includes(network)) this.#remake(network);
     // Rules of a former engine would keep the ports of containers that are gone.
-    if (networks.some(hasBridge)) this.#makeTable();
-    else if (!this.#hasTable) this.#removeTable();
+    if (networks.some(hasBridge)) this.#rules.make();
+    else if (!this.#rules.isMade) this.#rules.clear();
     for (const network of spanning) this.#remake(network);
     await this.#sandboxes.repair(running);
     this.#sandboxes.sweepSoon(0);
@@ -459,7 +372,7 @@ export class LocalNetworks implements Networks {
 
   async explain(reference: string): Promise<string> {
     const network = this.#state.find(reference);
-    const hasRules = hasBridge(network) && this.#hasTable;
+    const hasRules = hasBridge(network) && this.#rules.isMade;
     const rules = hasRules ? this.#firewall.describe(network.id) : "";
     const obstacles = hasRules ? this.#firewall.obstacles() : [];
     const attached = attachedOf(this.#state.endpointsIn(network.id));
@@ -482,14 +395,11 @@ export class LocalNetworks implements Networks {
     await this.idle();
     const bridges = this.#state.networks().filter(hasBridge);
     const isUsed = ({ id }: NetworkRecord): boolean => this.#state.endpointsIn(id).some(({ attached }) => attached !== null);
-    if (!bridges.some(isUsed)) {
-      this.#firewall.remove();
-      this.#hasTable = false;
-    }
+    if (!bridges.some(isUsed)) this.#rules.drop();
     const lans = this.#state.networks().filter(hasParent);
     for (const network of lans.filter((one) => !isUsed(one))) await this.#kernel.removeParent(network, lans.filter(isUsed));
     for (const network of bridges.filter((one) => !isUsed(one))) {
-      if (this.#hasTable) this.#firewall.removeNetwork(network.id);
+      this.#rules.remove(network);
       await this.nodes.overlay?.closeNetwork(network);
       await this.#kernel.removeBridge(network);
     }
