@@ -1,6 +1,6 @@
 /** `images` and its like: what clients do with images. */
 import { type BootstrapOptions, bootstrap } from "../images/index.ts";
-import type { CheckRequest, Image, Progress } from "../images/types.ts";
+import type { CheckRequest, Image, Progress, SaveOptions } from "../images/types.ts";
 import { familiarName, parseReference } from "../oci/reference.ts";
 import { type AttestationRequest, attestationsOf } from "./attestations.ts";
 import { type Context, imagesInUse } from "./context.ts";
@@ -26,6 +26,16 @@ function check(context: Context, request: Omit<CheckRequest, "inUse">): Promise<
   const inUse = { has: (id: string) => imagesInUse(context).has(id) };
   return context.images.check({ ...request, inUse });
 }
+
+/** Of those that are still there; of a repository without a tag the one that is its latest. */
+const savedIds = (context: Context, references: readonly string[], { platform }: SaveOptions): string[] =>
+  references.flatMap((reference) => {
+    try {
+      return context.images.get(reference, platform).id;
+    } catch {
+      return [];
+    }
+  });
 
 /** The use cases of images, for one engine. */
 export const imagesOf = (context: Context) => ({
@@ -62,6 +72,10 @@ export const imagesOf = (context: Context) => ({
   attestations: (request: AttestationRequest, signal: AbortSignal) => attestationsOf(context, request, signal),
   /** Asks a registry whether it takes credentials. */
   login: (request: LoginRequest, signal: AbortSignal) => login(context, request, signal),
+  save: async (references: readonly string[], options: SaveOptions): Promise<void> => {
+    await context.images.save(references, options);
+    for (const id of savedIds(context, references, options)) tellOfImage(context, "save", id, id);
+  },
   /** To be called when an image has come in. */
   arrived: ({ id, names }: Image, how: "import" | "load") => tellOfImage(context, how, id, names[0] ?? id),
 });

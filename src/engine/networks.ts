@@ -9,6 +9,7 @@ import { invalidValue, isLabelled, isTrue, pattern, pruneTest } from "./filters.
 import { disconnectGuest, findGuest } from "./guests.ts";
 import { connectNetwork, disconnectNetwork } from "./network-changes.ts";
 import { forgetNetworks, nameNetwork } from "./networking.ts";
+import { tellPruned } from "./prune.ts";
 import type { AnyNetwork, NetworkEndpoint, NetworkInfo } from "./types.ts";
 
 async function create(context: Context, request: NetworkRequest): Promise<Network> {
@@ -111,6 +112,7 @@ async function prune(context: Context, wanted: Record<string, string[]> = {}): P
       context.log(`prune network ${name}: ${messageOf(error)}`);
     }
   }
+  tellPruned(context, "network", 0);
   return { deleted };
 }
 

@@ -9,6 +9,7 @@ import { containerPaths } from "./layout.ts";
 import { removeContainer } from "./remove.ts";
 import { isSnapshotImageName } from "./snapshot-image.ts";
 import { WrongState } from "./state.ts";
+import type { EngineEvent } from "./types.ts";
 
 type Filters = Readonly<Record<string, readonly string[]>>;
 
@@ -30,6 +31,7 @@ export async function pruneImages(
     result.deleted.push(...deleted);
     result.reclaimed += freed;
   }
+  tellPruned(context, "image", result.reclaimed);
   return result;
 
   // Looked at when its turn comes: others remove and name images, and make containers, while one is being deleted.
@@ -40,6 +42,10 @@ export async function pruneImages(
     return test({ created: createdSeconds(image), labels: image.config.config.Labels }) ? remove(id) : NOTHING;
   }
 }
+
+/** An event for all that a prune has removed together. */
+export const tellPruned = (context: Context, type: EngineEvent["type"], bytes: number): void =>
+  context.events.emit(type, "prune", "", { reclaimed: String(bytes) });
 
 const NOTHING: RemovedImages = { untagged: [], untaggedFrom: [], deleted: [], freed: 0 };
 
@@ -70,5 +76,6 @@ export async function pruneContainers(context: Context, filters: Filters): Promi
     result.reclaimed += bytes;
   }
   await Promise.allSettled(context.deletions);
+  tellPruned(context, "container", result.reclaimed);
   return result;
 }

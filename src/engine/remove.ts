@@ -16,7 +16,7 @@ import { finishForwarding } from "./log-drivers.ts";
 import { forgetNetworks } from "./networking.ts";
 import { settleSnapshotImage } from "./snapshot-image.ts";
 import { next, WrongState } from "./state.ts";
-import { signalProcess } from "./stop.ts";
+import { signalAndTell } from "./stop.ts";
 
 /** Moves a directory out of sight; it is deleted while nobody waits. Nothing where there is none. */
 export function throwAway(context: Context, directory: string): void {
@@ -109,7 +109,7 @@ export async function removeContainer(
       if (!force) throw new WrongState(container.name, container.record.state.status, "remove");
       markStopped(context, container);
       const exit = container.nextExit();
-      await signalProcess(context, container, SIG.SIGKILL);
+      await signalAndTell(context, container, SIG.SIGKILL);
       await exit;
     }
     removed = await container.lock.run(async () => {

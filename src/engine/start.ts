@@ -30,6 +30,7 @@ import { createPlan, type Size, specOf } from "./prepare.ts";
 import { reserveRealtime } from "./realtime.ts";
 import { deleteContainer, removeCgroup } from "./remove.ts";
 import { afterExit } from "./restart-policy.ts";
+import { tellJoined, tellLeftLater } from "./run-events.ts";
 import { explainRuntime, runtimePaths } from "./runtime-command.ts";
 import { StartFailed } from "./start-failed.ts";
 import { next } from "./state.ts";
@@ -218,6 +219,7 @@ export function startContainer(context: Context, container: Container, options: 
     } finally {
       hooks?.close();
     }
+    tellJoined(context, record);
     context.events.emit("container", "start", record.id, describe(record));
     watchExit(context, container, shim);
   });
@@ -304,6 +306,7 @@ async function finish(context: Context, container: Container): Promise<void> {
   context.packs.cancel(record.id);
   container.shim?.release();
   container.shim = null;
+  const tellLeft = tellLeftLater(context, record);
   await detachNetworks(context, record.id);
   await releaseVolumes(context, container);
   unmountShm(context, record.id);
@@ -312,6 +315,7 @@ async function finish(context: Context, container: Container): Promise<void> {
   const ran = Number((parseRfc3339(finishedAt) ?? 0n) - (parseRfc3339(startedAt) ?? 0n)) / 1e9;
   const execDuration = String(Math.max(0, Math.floor(ran)));
   context.events.emit("container", "die", record.id, { ...describe(record), execDuration, exitCode: String(exitCode) });
+  tellLeft();
   if (record.request.autoRemove && !container.keptAtExit) {
     container.tellExit();
     await deleteContainer(context, container, true);

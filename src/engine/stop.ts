@@ -61,7 +61,8 @@ export async function killContainer(context: Context, container: Container, sign
   throw new OnggiError("kill_timeout", `${why}: the kernel waits for a device or a file system of its`);
 }
 
-async function signalAndTell(context: Context, container: Container, number: number): Promise<void> {
+/** As `signalProcess`, and an event tells of it. */
+export async function signalAndTell(context: Context, container: Container, number: number): Promise<void> {
   await signalProcess(context, container, number);
   context.events.emit("container", "kill", container.id, { ...describe(container.record), signal: String(number) });
 }

@@ -9,6 +9,7 @@ import type { Volume, VolumeRequest } from "../volumes/index.ts";
 import { volumeUsers } from "./container-volumes.ts";
 import type { Context } from "./context.ts";
 import { isLabelled, isTrue, pruneTest } from "./filters.ts";
+import { tellPruned } from "./prune.ts";
 import type { ClonedVolume, MadeVolume, VolumeInfo } from "./types.ts";
 
 type Filters = Readonly<Record<string, readonly string[]>>;
@@ -95,6 +96,7 @@ async function prune(context: Context, all: boolean, filters: Filters): Promise<
     result.reclaimed += bytes;
   }
   await Promise.allSettled(context.deletions);
+  tellPruned(context, "volume", result.reclaimed);
   return result;
 }
 

@@ -88,7 +88,8 @@ type Made = { readonly Name: string; readonly Labels: object };
 test("requests: what is there is found, what cannot be is refused", async () => {
   const made = await askDocker<Made>(engine, "POST", "/volumes/create", { Name: "data", Labels: { a: "b" } });
   expect([made.status, made.value.Name, made.value.Labels]).toEqual([201, "data", { a: "b" }]);
-  expect(await askDocker(engine, "POST", "/volumes/create", { Name: "data", Driver: "local", DriverOpts: {} })).toEqual(made);
+  const again = await askDocker<Made>(engine, "POST", "/volumes/create", { Name: "data", Driver: "local", DriverOpts: {} });
+  expect([again.status, again.value]).toEqual([201, made.value]);
   expect(
     (await askDocker(engine, "POST", "/volumes/create", { Name: "data", DriverOpts: { type: "tmpfs", device: "tmpfs" } })).status,
   ).toBe(409);

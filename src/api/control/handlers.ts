@@ -249,7 +249,7 @@ export function handlersOf(engine: Engine, { shutdown, reload }: ProcessCalls): 
       const { images, format, path, platform } = call.request;
       const target = path === undefined ? { write: call.stdout } : { path };
       const asked = platform === undefined ? {} : { platform };
-      await engine.images.store.save(images, { format, signal: call.signal, ...target, ...asked });
+      await engine.images.save(images, { format, signal: call.signal, ...target, ...asked });
       return {};
     },
     imageMount: async ({ request }) => engine.images.mount(request),

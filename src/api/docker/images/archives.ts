@@ -19,7 +19,7 @@ const save = async (
 ): Promise<HttpAnswer> => {
   const only = asked === undefined ? {} : { platform: asked };
   const archive = produced<Uint8Array>(
-    (write) => engine.images.store.save(names, { format: "docker-archive", write, signal, ...only }),
+    (write) => engine.images.save(names, { format: "docker-archive", write, signal, ...only }),
     signal,
   );
   return { status: 200, headers: { "Content-Type": TAR }, body: await begun(archive) };

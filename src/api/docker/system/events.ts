@@ -53,7 +53,7 @@ export const events = operation({
   },
   answers: { 200: { description: "events", content: "application/json" } },
   differs:
-    "a listener for whom 65,536 events wait is cut off, where Docker leaves events out; `prune`, `save`, `mount` and `unmount` are not told, nor the `kill` of a forced removal; networks tell of `connect` and `disconnect` where that was asked for, not at each start and end",
+    "a listener for whom 65,536 events wait is cut off, where Docker leaves events out; networks of CNI plugins tell nothing of `connect` and `disconnect`",
   run: ({ engine, query, version, signal }) => {
     const { since, until, filters } = query;
     const asked = { filters, ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
