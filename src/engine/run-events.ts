@@ -1,4 +1,5 @@
 /** What is told of the networks and volumes that a container has while it runs, as Docker tells it. */
+import type { Network } from "../networks/types.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { networkMode } from "./network-mode.ts";
@@ -7,19 +8,19 @@ import { endpointsOf } from "./networking.ts";
 type Told = readonly [type: "network" | "volume", action: string, id: string, attributes: Record<string, string>];
 
 /** Those of CNI plugins are none of ours. */
-function networksOf(context: Context, record: ContainerRecord): string[] {
+function networksOf(context: Context, record: ContainerRecord): Network[] {
   const { kind } = networkMode(record.request);
-  if (kind === "none" || kind === "host") return [kind];
+  const all = context.networks.list();
+  if (kind === "none" || kind === "host") return all.filter(({ name }) => name === kind);
   if (kind !== "networks") return [];
-  return endpointsOf(context, record).flatMap(({ attached, network }) => (attached ? [network] : []));
+  const attached = endpointsOf(context, record).filter((endpoint) => endpoint.attached !== null);
+  return attached.flatMap(({ network }) => all.filter(({ id }) => id === network));
 }
 
-function ofNetworks(context: Context, record: ContainerRecord, action: "connect" | "disconnect"): Told[] {
-  return networksOf(context, record).map((reference): Told => {
-    const { id, name, driver } = context.networks.get(reference);
+const ofNetworks = (context: Context, record: ContainerRecord, action: "connect" | "disconnect"): Told[] =>
+  networksOf(context, record).map(({ id, name, driver }): Told => {
     return ["network", action, id, { container: record.id, name, type: driver }];
   });
-}
 
 const volumesOf = ({ mounts = [] }: ContainerRecord) => mounts.filter(({ type }) => type === "volume");
 
