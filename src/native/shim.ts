@@ -215,8 +215,9 @@ export class Shim {
    * @throws OnggiError `shim_refused` (ESRCH: it has exited); ShimGone
    */
   async kill(process: number, signal: number, all = false): Promise<void> {
-    this.control.post(encodeFrame(request.kill, process, words(signal, all ? 1 : 0)));
-    await this.ask(request.kill, encodeFrame(request.status, 0), () => {});
+    const kill = encodeFrame(request.kill, process, words(signal, all ? 1 : 0));
+    // in one piece: a shim whose process is gone by the first of them ends without waiting for more
+    await this.ask(request.kill, Buffer.concat([kill, encodeFrame(request.status, 0)]), () => {});
   }
 
   /** Process 0 first, then living execs, then the last execs that ended. */
