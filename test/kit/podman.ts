@@ -2,7 +2,8 @@
  * A private podman: own storage, run directory, locks and configuration. It has no daemon: what it leaves running are the
  * containers' monitors (conmon).
  */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { PrivateBase } from "./base.ts";
 import { CommandLine } from "./command.ts";
 
@@ -39,6 +40,7 @@ export function podmanUnavailable(): string | null {
 
 /** `more`: lines of containers.conf(5) besides, for the directory that is given. */
 export function makePodman(runtime: string, more: (base: PrivateBase) => string = () => ""): Podman {
+  const before = new Set(shared());
   const base = new PrivateBase("podman");
   const configuration = base.at("containers.conf");
   writeFileSync(configuration, CONFIGURATION + more(base));
@@ -56,6 +58,7 @@ export function makePodman(runtime: string, more: (base: PrivateBase) => string 
     client.killRunning();
     await removeAll();
     base.remove();
+    removeShared(before);
   };
   const expectNothingLeft = () => base.expectNothingLeft((line) => podmansOwn(line, base));
   return { base, client, expectNothingLeft, removeAll, close };
@@ -70,4 +73,31 @@ function podmansOwn(line: string, base: PrivateBase): boolean {
   if (line.startsWith("mounts: ")) return line.includes(` ${storage} ${storage} `);
   const group = /^cgroups: .*\/([^/]+)$/.exec(line)?.[1] ?? "";
   return group === "conmon" || /^[0-9a-f]{64}$/.test(group);
+}
+
+const NAMESPACES = "/run/netns";
+const CGROUPS = "/sys/fs/cgroup";
+
+/** What every podman of a machine makes and none takes away: the groups of pods, and the directory of network namespaces, mounted on itself. */
+function shared(): string[] {
+  const groups = [".", ...readdirSync(CGROUPS)].map((hierarchy) => `${CGROUPS}/${hierarchy}/libpod_parent`);
+  const isMounted = readFileSync("/proc/self/mountinfo", "utf8").includes(` ${NAMESPACES} `);
+  return [...groups.filter((group) => existsSync(group)), ...(isMounted ? [NAMESPACES] : [])];
+}
+
+/** Unless somebody else uses it by now. */
+function removeShared(before: ReadonlySet<string>): void {
+  for (const path of shared().filter((one) => !before.has(one))) {
+    try {
+      if (path !== NAMESPACES) removeGroups(path);
+      else if (readdirSync(path).length === 0) Bun.spawnSync(["umount", path]);
+    } catch {
+      // it is in use
+    }
+  }
+}
+
+function removeGroups(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) removeGroups(join(path, entry.name));
+  rmdirSync(path);
 }

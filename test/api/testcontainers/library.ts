@@ -25,7 +25,11 @@ after(() => {
 const idle = (): GenericContainer => new GenericContainer("busybox").withCommand(["sleep", "1000"]);
 const httpd = (): GenericContainer =>
   new GenericContainer("busybox")
-    .withCommand(["sh", "-c", "mkdir /www; echo hello > /www/index.html; echo serving; exec httpd -f -p 8080 -h /www"])
+    .withCommand([
+      "sh",
+      "-c",
+      "mkdir /www; echo hello > /www/index.html; httpd -p 8080 -h /www && echo serving && exec sleep 1000",
+    ])
     .withExposedPorts(8080);
 
 const page = async (container: StartedTestContainer, path = "/"): Promise<string> =>
