@@ -4,12 +4,14 @@ import { changesOf } from "../images/index.ts";
 import type { Image, ImageConfig } from "../images/types.ts";
 import { OnggiError } from "../lib/errors.ts";
 import { streamOf } from "../lib/streams.ts";
+import { familiarName, parseReference } from "../oci/reference.ts";
 import { applyChanges } from "./changes.ts";
 import type { Container } from "./container.ts";
 import { type ContainerTree, OWN_FILES, withTree } from "./container-tree.ts";
 import type { Context } from "./context.ts";
 import type { ContainerRecord } from "./database.ts";
 import { dockerHealthCheck } from "./health-check.ts";
+import { tellOfImage } from "./image-events.ts";
 import { describe } from "./list.ts";
 import { endCommitPause, pauseContainer } from "./pause.ts";
 
@@ -104,6 +106,16 @@ async function* chunksOf(chunks: Generator<Buffer>, then: () => Promise<void>): 
  */
 export const commitContainer = (context: Context, container: Container, options: CommitOptions): Promise<Image> =>
   container.commits.run(() => commitAlone(context, container, options));
+
+/** `commitContainer` for somebody who asked for it: events tell of it. */
+export async function commitAsked(context: Context, container: Container, options: CommitOptions): Promise<Image> {
+  const image = await commitContainer(context, container, options);
+  const imageRef = options.name === undefined ? "" : familiarName(parseReference(options.name));
+  if (imageRef !== "") tellOfImage(context, "tag", image.id, imageRef);
+  const told = { ...describe(container.record), comment: options.message ?? "", imageID: image.id, imageRef };
+  context.events.emit("container", "commit", container.id, told);
+  return image;
+}
 
 async function commitAlone(context: Context, container: Container, options: CommitOptions): Promise<Image> {
   const { record } = container;

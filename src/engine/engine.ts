@@ -9,7 +9,7 @@ import { artifactsOf } from "./artifacts.ts";
 import { attachContainer, attachNextRun, type ClientStreams, type Size } from "./attach.ts";
 import { type CdiState, readCdi } from "./cdi.ts";
 import { rootTag } from "./cgroups.ts";
-import { type CommitOptions, commitContainer, diffContainer, exportContainer } from "./commit.ts";
+import { type CommitOptions, commitAsked, diffContainer, exportContainer } from "./commit.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Container, ExitStatus } from "./container.ts";
 import { type Context, findContainer } from "./context.ts";
@@ -29,7 +29,7 @@ import { imagesOf } from "./image-commands.ts";
 import { inspectContainer } from "./inspect.ts";
 import { containerPaths, type Layout } from "./layout.ts";
 import { leasesOf } from "./lease-end.ts";
-import { describe, type ListQuery, listContainers } from "./list.ts";
+import { type ListQuery, listContainers } from "./list.ts";
 import { attributesOf } from "./log-drivers.ts";
 import { clearLog } from "./log-files.ts";
 import { logFormat } from "./log-options.ts";
@@ -307,12 +307,8 @@ export class Engine {
     return exportContainer(this.context, this.find(reference), write);
   }
 
-  async commit(reference: string, options: CommitOptions): Promise<Image> {
-    const container = this.find(reference);
-    const image = await commitContainer(this.context, container, options);
-    const told = { ...describe(container.record), comment: options.message ?? "", imageID: image.id };
-    this.context.events.emit("container", "commit", container.id, told);
-    return image;
+  commit(reference: string, options: CommitOptions): Promise<Image> {
+    return commitAsked(this.context, this.find(reference), options);
   }
 
   inspect(reference: string): ContainerInfo {

@@ -238,12 +238,13 @@ test.skipIf(missing !== null)(
   async () => {
     const since = String(Date.now() / 1000);
     for (const line of [
-      "run --rm --name told -v told:/x -v /anonymous busybox true",
+      "run --rm --name told -v /anonymous busybox true",
       "run -d --name told -v told:/x:ro --network none busybox sleep 1000",
+      "commit -m words told told:committed",
       "rm -f told",
       "container prune -f",
       "volume rm told",
-      "save -o /dev/null busybox",
+      `save -o ${engine.base}/told.tar busybox`,
     ])
       await both(line);
     const query = ["events", "--since", since, "--until", String(Date.now() / 1000 + 0.1), "--format", "{{json .}}"];
@@ -254,13 +255,14 @@ test.skipIf(missing !== null)(
         .flatMap((line) => {
           const { Type, Action, Actor } = JSON.parse(line);
           const { execDuration: _, ...attributes } = Actor.Attributes;
-          // the older one tells of volumes that were there as if they were made
-          if (Type === "volume" && Action === "create") return [];
+          // dockerd tells of volumes that were there as if they were made, and lets a container go on later in a commit
+          if ((Type === "volume" && Action === "create") || Action === "unpause") return [];
           return [settled(JSON.stringify([Type, Action, Object.entries(attributes).sort()]))];
         }),
     );
+    await both("rmi told:committed");
     expect(ours).toEqual(theirs!);
-    expect(ours!.length).toBeGreaterThan(15);
+    expect(ours!.length).toBeGreaterThan(20);
   },
   60_000,
 );
