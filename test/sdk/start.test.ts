@@ -162,11 +162,11 @@ test("an engine that stands still does not hold back who gives up", async () => 
   const signal = AbortSignal.timeout(100);
   process.kill(pid, "SIGSTOP");
   try {
-    const asked = [jar.inspect({ signal }), jar.exec(["true"], { signal }), run("true", { signal, name: "late" })];
+    const asked = [jar.inspect({ signal }), jar.exec(["true"], { signal }), run("true", { signal, name: "given-up" })];
     expect(await Promise.all(asked.map(codeOf))).toEqual(asked.map(() => expect.stringContaining("TimeoutError")));
   } finally {
     process.kill(pid, "SIGCONT");
   }
-  const late = () => engine.containers.list({ all: true, filters: { name: "late" } });
+  const late = () => engine.containers.list({ all: true, filters: { name: "given-up" } });
   while ((await late()).length > 0) await Bun.sleep(20);
 });
