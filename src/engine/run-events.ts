@@ -7,14 +7,21 @@ import { endpointsOf } from "./networking.ts";
 
 type Told = readonly [type: "network" | "volume", action: string, id: string, attributes: Record<string, string>];
 
+/** None where it is gone: that keeps no container's end from being told. */
+function networkOf(context: Context, reference: string): Network[] {
+  try {
+    return [context.networks.get(reference)];
+  } catch {
+    return [];
+  }
+}
+
 /** Those of CNI plugins are none of ours. */
 function networksOf(context: Context, record: ContainerRecord): Network[] {
   const { kind } = networkMode(record.request);
-  const all = context.networks.list();
-  if (kind === "none" || kind === "host") return all.filter(({ name }) => name === kind);
+  if (kind === "none" || kind === "host") return networkOf(context, kind);
   if (kind !== "networks") return [];
-  const attached = endpointsOf(context, record).filter((endpoint) => endpoint.attached !== null);
-  return attached.flatMap(({ network }) => all.filter(({ id }) => id === network));
+  return endpointsOf(context, record).flatMap(({ attached, network }) => (attached ? networkOf(context, network) : []));
 }
 
 const ofNetworks = (context: Context, record: ContainerRecord, action: "connect" | "disconnect"): Told[] =>

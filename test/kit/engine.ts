@@ -20,7 +20,7 @@ import {
   slowness,
   type TerminalCall,
 } from "./command.ts";
-import { descriptorCount, engineGroup, engineGroups, expectNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
+import { descriptorCount, engineGroup, engineGroups, expectNoLeaks, findLeaks, type Snapshot, snapshot } from "./leaks.ts";
 
 export { slowness } from "./command.ts";
 
@@ -209,7 +209,17 @@ class TestEngine implements Engine {
     } finally {
       // of what a failed test has left, as much as can be: its own error is the one to show
       this.#killLeftovers();
+      this.#removeNetworks();
       Bun.spawnSync(["rm", "-rf", "--one-file-system", this.base], { stderr: "ignore" });
+    }
+  }
+
+  /** After a failed test: rules and interfaces outlive an engine. */
+  #removeNetworks(): void {
+    if (!existsSync(this.base)) return;
+    for (const what of findLeaks(this.base, this.#before).networks) {
+      const command = what.startsWith("table ") ? ["nft", "delete", ...what.split(" ")] : ["ip", "link", "del", what];
+      Bun.spawnSync(command, { stderr: "ignore" });
     }
   }
 
